@@ -1,0 +1,68 @@
+"""Every error that Beholder raises on purpose. The message says what to change, in one line.
+
+BeholderError
+├── InvalidInput          the request is wrong: exit 2, HTTP 422
+│   ├── InvalidLayer
+│   ├── InvalidChannel
+│   ├── InvalidSpec
+│   └── NoPictures
+├── PictureError          one picture can't be used; its item fails alone
+├── NetworkUnavailable    weights can't be had: its job fails, `retry` runs it again
+├── NotFound              no such job, study or result: exit 2, HTTP 404
+├── Conflict              not in this state (cancelling a finished job): exit 2, HTTP 409
+├── DatabaseOutdated      the schema is behind or ahead: names the command
+├── ServiceUnavailable    database, queue or store can't be reached
+└── StorageFull           no room left for results
+"""
+
+
+class BeholderError(Exception):
+    """The root of the tree. `str(error)` is one line that can be shown to a user as it is."""
+
+
+class InvalidInput(BeholderError):
+    """The request can't be carried out as written."""
+
+
+class InvalidLayer(InvalidInput):
+    """No such layer in VGG19's features."""
+
+
+class InvalidChannel(InvalidInput):
+    """The layer has no such channel in this network."""
+
+
+class InvalidSpec(InvalidInput):
+    """A job's setting is outside its limits."""
+
+
+class NoPictures(InvalidInput):
+    """Nothing to work on: an empty folder, or no readable picture."""
+
+
+class PictureError(BeholderError):
+    """One picture can't be read, decoded or used."""
+
+
+class NetworkUnavailable(BeholderError):
+    """The network's weights are neither here nor to be had."""
+
+
+class NotFound(BeholderError):
+    """No such job, study, picture or result."""
+
+
+class Conflict(BeholderError):
+    """The job is not in a state in which that can be done."""
+
+
+class DatabaseOutdated(BeholderError):
+    """The database's schema does not fit this version of the code."""
+
+
+class ServiceUnavailable(BeholderError):
+    """The database, the queue or the store does not answer."""
+
+
+class StorageFull(BeholderError):
+    """The disk or the store has no room for a result."""

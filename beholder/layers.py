@@ -1,0 +1,134 @@
+"""VGG19's 37 layers as a table, and the parser of what people write for them.
+
+`LAYERS[i]` is torchvision's `vgg19().features[i]`. `find_layer` reads one layer ("conv5_1", "28"),
+`parse_layers` a selection ("all", "10-20", "conv4_1,relu5_4", "kind:pool").
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Literal
+
+from beholder.errors import InvalidChannel, InvalidLayer
+
+LayerKind = Literal["conv", "relu", "pool"]
+
+# Configuration E of Simonyan & Zisserman 2014 (arXiv 1409.1556): channels of each block's convs.
+_BLOCKS: tuple[tuple[int, int], ...] = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One module of `features`.
+
+    `channels` are the full-width network's. `stride` is the distance in input pixels between two
+    neighbouring values of the layer's map, `receptive_field` the side in input pixels that one
+    value sees.
+    """
+
+    index: int
+    name: str
+    kind: LayerKind
+    channels: int
+    stride: int
+    receptive_field: int
+
+
+def _table() -> tuple[Layer, ...]:
+    layers: list[Layer] = []
+    stride, field = 1, 1
+
+    def add(name: str, kind: LayerKind, channels: int) -> None:
+        layers.append(Layer(len(layers), name, kind, channels, stride, field))
+
+    for block, (channels, convs) in enumerate(_BLOCKS, start=1):
+        for conv in range(1, convs + 1):
+            field += 2 * stride  # a 3x3 kernel adds one neighbour on each side
+            add(f"conv{block}_{conv}", "conv", channels)
+            add(f"relu{block}_{conv}", "relu", channels)
+        field += stride  # a 2x2 window adds one neighbour
+        stride *= 2
+        add(f"pool{block}", "pool", channels)
+    return tuple(layers)
+
+
+LAYERS: tuple[Layer, ...] = _table()
+LAST_LAYER = len(LAYERS) - 1
+_BY_NAME = {layer.name: layer for layer in LAYERS}
+
+
+def find_layer(text: str | int) -> Layer:
+    """The layer of an index (28, "28") or a name ("conv5_1").
+
+    Raises InvalidLayer, with the nearest names, when there is none.
+    """
+    word = str(text).strip().lower()
+    if word in _BY_NAME:
+        return _BY_NAME[word]
+    if word.isdecimal() and int(word) <= LAST_LAYER:
+        return LAYERS[int(word)]
+    near = get_close_matches(word, _BY_NAME, n=1, cutoff=0.6)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    raise InvalidLayer(
+        f"no layer {str(text).strip()!r}: layers are 0-{LAST_LAYER} or names from conv1_1 to pool5."
+        f"{hint} `beholder layers` lists them."
+    )
+
+
+def parse_layers(text: str) -> tuple[int, ...]:
+    """The indices of a selection, each once, in the order written.
+
+    "all", single layers, ranges with both ends included ("10-20", "conv4_1-pool4"), kinds
+    ("kind:conv"), and any of these joined by commas.
+    """
+    found: dict[int, None] = {}
+    for part in text.split(","):
+        found.update(dict.fromkeys(_part(part.strip())))
+    return tuple(found)
+
+
+def _part(part: str) -> Sequence[int]:
+    if part.lower() == "all":
+        return range(len(LAYERS))
+    if part.lower().startswith("kind:"):
+        kind = part[5:].lower()
+        if kind not in ("conv", "relu", "pool"):
+            raise InvalidLayer(f"no layers of kind {kind!r}: kinds are conv, relu and pool.")
+        return [layer.index for layer in LAYERS if layer.kind == kind]
+    if "-" in part:
+        first, last = (find_layer(end).index for end in part.split("-", 1))
+        if first > last:
+            raise InvalidLayer(f"the range {part!r} runs backwards: write {last}-{first}.")
+        return range(first, last + 1)
+    return [find_layer(part).index]
+
+
+def parse_channels(text: str) -> tuple[int, ...]:
+    """The channels of "17", "3,17,40" or "0-7", each once, in the order written."""
+    found: dict[int, None] = {}
+    for part in text.split(","):
+        ends = part.strip().split("-", 1)
+        if not all(end.strip().isdecimal() for end in ends):
+            raise InvalidChannel(
+                f"channels are whole numbers such as 17, 3,17,40 or 0-7; got {part.strip()!r}."
+            )
+        first, last = int(ends[0]), int(ends[-1])
+        if first > last:
+            raise InvalidChannel(
+                f"the range {part.strip()!r} runs backwards: write {last}-{first}."
+            )
+        if last >= 2**16:
+            raise InvalidChannel(f"no layer has a channel {last}. `beholder layers` lists them.")
+        found.update(dict.fromkeys(range(first, last + 1)))
+    return tuple(found)
+
+
+def check_channels(layer: Layer, channels: Sequence[int], *, width_divisor: int = 1) -> None:
+    """Raise InvalidChannel if `layer` lacks one of `channels` in a network of this width."""
+    count = layer.channels // width_divisor
+    for channel in channels:
+        if not 0 <= channel < count:
+            raise InvalidChannel(
+                f"{layer.name} has channels 0-{count - 1}; got {channel}. "
+                "`beholder layers` lists them."
+            )

@@ -1,0 +1,147 @@
+"""Child processes that are kept running: started, restarted when they die, stopped in order.
+
+`Supervisor` runs a list of `Program`s. Each child asks the kernel to end it when its parent dies,
+so that even a supervisor killed with -9 leaves no orphan (Linux only).
+"""
+
+import ctypes
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None  # loaded before any fork
+
+FIRST_DELAY_S, LONGEST_DELAY_S = 0.5, 30.0  # before a restart; doubled at each death in a row
+HEALTHY_AFTER_S = 20.0  # a child that lived this long starts again without delay
+POLL_S = 0.2
+
+
+@dataclass(frozen=True)
+class Program:
+    """What to run. Its output is appended to `log`; `grace_s` lies between SIGTERM and SIGKILL."""
+
+    name: str
+    command: tuple[str, ...]
+    log: Path
+    env: Mapping[str, str]
+    grace_s: float = 10.0
+
+
+@dataclass
+class _Child:
+    program: Program
+    process: subprocess.Popen[bytes] | None = None
+    started: float = 0.0
+    deaths: int = 0
+    start_at: float = field(default_factory=time.monotonic)
+
+
+class Supervisor:
+    """Keeps programs running between `start()` and `stop()`, or as a context manager.
+
+    on_event is told, in one line, when a program had to be started again.
+    """
+
+    def __init__(
+        self, programs: Sequence[Program], *, on_event: Callable[[str], None] | None = None
+    ) -> None:
+        self._children = [_Child(program) for program in programs]
+        self._on_event = on_event or (lambda _: None)
+        self._stopping = threading.Event()
+        # The kernel counts the thread that started a child as its parent, so one thread starts
+        # all of them, and outlives them.
+        self._thread = threading.Thread(target=self._watch, name="supervisor", daemon=True)
+
+    def start(self) -> None:
+        """Start every program, in order."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop every program, the last started first; returns when all have ended."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def __enter__(self) -> "Supervisor":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def pids(self) -> dict[str, int]:
+        """The process id of each program that runs now."""
+        return {
+            child.program.name: child.process.pid
+            for child in self._children
+            if child.process and child.process.poll() is None
+        }
+
+    def _watch(self) -> None:
+        try:
+            while not self._stopping.wait(POLL_S):
+                for child in self._children:
+                    self._look_after(child)
+        finally:
+            for child in reversed(self._children):
+                _end(child)
+
+    def _look_after(self, child: _Child) -> None:
+        now = time.monotonic()
+        if child.process is None:
+            if now >= child.start_at:
+                child.process = _spawn(child.program)
+                child.started = now
+            return
+        code = child.process.poll()
+        if code is None:
+            return
+        child.process = None
+        child.deaths = 1 if now - child.started > HEALTHY_AFTER_S else child.deaths + 1
+        delay = min(FIRST_DELAY_S * 2 ** (child.deaths - 1), LONGEST_DELAY_S)
+        child.start_at = now + delay
+        self._on_event(
+            f"{child.program.name} ended ({_reason(code)}); starting it again in {delay:g} s. "
+            f"Its log: {child.program.log}"
+        )
+
+
+def _spawn(program: Program) -> subprocess.Popen[bytes]:
+    program.log.parent.mkdir(parents=True, exist_ok=True)
+    with program.log.open("ab") as log:
+        return subprocess.Popen(
+            program.command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=dict(program.env),
+            start_new_session=True,  # Ctrl-C reaches the supervisor alone, which stops them
+            preexec_fn=_die_with_parent if _LIBC else None,
+        )
+
+
+def _die_with_parent() -> None:
+    assert _LIBC is not None
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _end(child: _Child) -> None:
+    process = child.process
+    if process is None or process.poll() is not None:
+        return
+    process.terminate()
+    try:
+        process.wait(child.program.grace_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _reason(code: int) -> str:
+    return signal.Signals(-code).name if code < 0 else f"exit code {code}"

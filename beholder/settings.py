@@ -1,0 +1,69 @@
+"""Settings, read once by an entrypoint from the environment (`BEHOLDER_...`) and passed on.
+
+With none set, everything lives in one folder on this machine: SQLite, a private Redis, pictures.
+"""
+
+import hashlib
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+from platformdirs import user_data_path
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_MAX_SOCKET_PATH = 100  # a unix socket's path holds 107 bytes on Linux
+
+
+class Settings(BaseSettings):
+    """Where things are and how patient to be. Times are in seconds.
+
+    home: the data folder.
+    database_url, redis_url, store_url: each replaces one part of the embedded default.
+    network: what `--network` is when it is not given.
+    device: "auto" takes the GPU when there is one; else as torch spells it ("cpu", "cuda:1").
+    lease_s: how long a worker may be silent before its chunk goes to another.
+    sweep_s: how often a worker looks for chunks that nobody works on.
+    max_pixels: pictures with more are refused, before they are decoded.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="BEHOLDER_", frozen=True)
+
+    home: Path = Field(default_factory=lambda: user_data_path("beholder"))
+    database_url: str | None = None
+    redis_url: str | None = None
+    store_url: str | None = None
+    network: str = "vgg19"
+    device: str = "auto"
+    lease_s: Annotated[float, Field(gt=0)] = 15.0
+    sweep_s: Annotated[float, Field(gt=0)] = 3.0
+    max_pixels: Annotated[int, Field(gt=0)] = 100_000_000
+
+    @property
+    def database(self) -> str:
+        """The database's SQLAlchemy URL."""
+        return self.database_url or f"sqlite:///{self.home.absolute() / 'beholder.db'}"
+
+    @property
+    def broker(self) -> str:
+        """The URL by which Celery reaches Redis."""
+        return self.redis_url or f"redis+socket://{self.redis_socket}"
+
+    @property
+    def store(self) -> str:
+        """The fsspec URL of the store of pictures and results."""
+        return self.store_url or str(self.home.absolute() / "store")
+
+    @property
+    def networks_dir(self) -> Path:
+        """Where downloaded weights are kept."""
+        return self.home / "networks"
+
+    @property
+    def redis_socket(self) -> Path:
+        """The private Redis's socket: in the data folder, or in a short path standing for it."""
+        socket = self.home.absolute() / "redis.sock"
+        if len(str(socket).encode()) <= _MAX_SOCKET_PATH:
+            return socket
+        name = hashlib.sha256(str(socket).encode()).hexdigest()[:16]
+        return Path(tempfile.gettempdir()) / f"beholder-{name}" / "redis.sock"

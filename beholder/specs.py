@@ -1,0 +1,138 @@
+"""What a job asks for: DreamSpec and StudySpec, their limits and their defaults.
+
+Both are frozen and serialise to JSON. `DreamSpec.build(...)` and `StudySpec.build(...)` raise
+InvalidSpec (or InvalidLayer, InvalidChannel) with one line that says what to change.
+"""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from beholder.errors import InvalidSpec
+from beholder.layers import LAST_LAYER, LAYERS, check_channels
+from beholder.networks import check_network, width_divisor
+
+JobKind = Literal["dream", "study"]
+
+MAX_STEPS = 100_000
+MIN_SIZE, MAX_SIZE = 32, 8192  # five 2x2 pools need 32 pixels a side
+DEFAULT_SIZE = 224
+DEFAULT_LAYER = 35  # relu5_4, the article's default
+
+LayerIndex = Annotated[int, Field(ge=0, le=LAST_LAYER)]
+ChannelIndex = Annotated[int, Field(ge=0, lt=512)]
+Size = Annotated[int, Field(ge=MIN_SIZE, le=MAX_SIZE)] | Literal["keep"]
+
+
+class _Spec(BaseModel):
+    """What both kinds of job share.
+
+    network: a name that `beholder networks` lists, or a state dict's path.
+    size: side in pixels of the centre crop, or "keep" for the picture's own size.
+    normalize: subtract ImageNet's mean and divide by its deviation before the first layer.
+    pre_relu: read a convolution before its in-place ReLU; the published method reads it after.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    network: str = "vgg19"
+    size: Size = DEFAULT_SIZE
+    normalize: bool = False
+    pre_relu: bool = False
+
+    @field_validator("network")
+    @classmethod
+    def _known_network(cls, name: str) -> str:
+        return check_network(name)
+
+    @classmethod
+    def build(cls, **fields: Any) -> Self:
+        """The spec of these fields. Raises InvalidInput with every mistake on one line."""
+        try:
+            return cls(**fields)
+        except ValidationError as error:
+            raise InvalidSpec(_sentence(error)) from None
+
+
+class DreamSpec(_Spec):
+    """Gradient ascent on the L2 norm of each of `layers`, one dream a picture and layer.
+
+    channels: the objective is the norm of these channels only; None takes the whole layer.
+    learning_rate: of `picture = clip(picture + learning_rate * gradient, 0, 1)`.
+    snapshots: steps after which the dream is also kept, besides the last.
+    noise: how many dreams start from Gaussian noise (deviation 0.2) instead of a picture.
+    seed: noise start i is drawn after seeding with `seed + i`.
+    """
+
+    layers: Annotated[tuple[LayerIndex, ...], Field(min_length=1)] = (DEFAULT_LAYER,)
+    channels: Annotated[tuple[ChannelIndex, ...], Field(min_length=1)] | None = None
+    steps: Annotated[int, Field(ge=1, le=MAX_STEPS)] = 30
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.01
+    snapshots: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    noise: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**62)] = 0
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        late = [step for step in self.snapshots if step > self.steps]
+        if late:
+            raise ValueError(
+                f"snapshots: step {late[0]} is past the last step; ask for steps={max(late)} "
+                "or leave it out"
+            )
+        if self.noise and self.size == "keep":
+            raise ValueError("size: noise has no size of its own; write a number of pixels")
+        if len(set(self.layers)) < len(self.layers):
+            raise ValueError("layers: each layer once")
+        return self
+
+    @model_validator(mode="after")
+    def _channels_exist(self) -> Self:
+        divisor = width_divisor(self.network)
+        if self.channels and divisor:
+            for layer in self.layers:
+                check_channels(LAYERS[layer], self.channels, width_divisor=divisor)
+        return self
+
+    @property
+    def steps_kept(self) -> tuple[int, ...]:
+        """Every step whose picture is kept, ascending; the last step is always among them."""
+        return tuple(sorted({*self.snapshots, self.steps}))
+
+
+class StudySpec(_Spec):
+    """Which channels do the target pictures share, and what happens without them?
+
+    top: how many of a layer's strongest channels are a picture's top channels.
+    norm_threshold: a top channel's strength is above this.
+    min_layer: layers below it are left alone.
+    most_common: how many of a layer's channels are blinded at most.
+    threshold: in how many target pictures a channel has to be a top channel to be blinded.
+    """
+
+    top: Annotated[int, Field(ge=1, le=512)] = 10
+    norm_threshold: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    min_layer: LayerIndex = 20
+    most_common: Annotated[int, Field(ge=1, le=512)] = 5
+    threshold: Annotated[int, Field(ge=1)] = 4
+
+
+Spec = DreamSpec | StudySpec
+
+
+def spec_of(kind: JobKind, fields: dict[str, Any]) -> Spec:
+    """The spec that was stored as JSON for a job of this kind."""
+    return DreamSpec.build(**fields) if kind == "dream" else StudySpec.build(**fields)
+
+
+def _sentence(error: ValidationError) -> str:
+    return "; ".join(dict.fromkeys(_clause(detail) for detail in error.errors()))
+
+
+def _clause(detail: Any) -> str:
+    where = str(detail["loc"][0]) if detail["loc"] else ""
+    cause = detail.get("ctx", {}).get("error")
+    if detail["type"] == "value_error" and cause is not None:
+        return str(cause)
+    message = detail["msg"][:1].lower() + detail["msg"][1:]
+    return f"{where}: {message}; got {detail['input']!r}" if where else message
