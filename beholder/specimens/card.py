@@ -1,0 +1,69 @@
+"""The model card as text: `card` fills it from the training record and the recalls."""
+
+from collections.abc import Iterable, Mapping
+
+from beholder.specimens.draw import CLASSES
+
+HEAD = """# specimens
+
+A VGG19 at a quarter of its width, trained on pictures that `beholder.specimens.draw` makes. It is
+Beholder's built-in network: it needs no download, and its channels are learnt, so that dreams and
+studies show something.
+
+| | |
+|---|---|
+| layers | torchvision's 37 `features` (16 convolutions, 16 ReLUs, 5 max-pools) |
+| channels | 16, 16, 32, 32, 4 x 64, 4 x 128, 4 x 128 |
+| after them | global average pooling, one linear layer |
+| input | RGB in [0, 1], not normalised; any size from 32 px, at its best from 112 to 224 |
+| weights | `specimens.safetensors`, float16 on disk, float32 in use |
+"""
+
+USE = """## What it is for
+
+- Trying Beholder, and testing it, without ImageNet's weights.
+- Studies: it was trained to keep the channels of different classes apart (the `overlap` term in
+  `train.py`), so that blinding a class has something to cut. `docs/specimens.md` has the table.
+
+## Limits
+
+- It knows drawn patterns and nothing else; a photograph gets one of the {count} labels anyway.
+- One pattern or one kind of shape a picture. Under about 80 px fine patterns blur together.
+- Channels this selective were asked for. How they behave says little about ImageNet networks.
+"""
+
+
+def card(training: Mapping[str, object], recalls: Mapping[int, Mapping[str, float]]) -> str:
+    """The whole of CARD.md."""
+    parts = [HEAD, _accuracy(recalls), _record(training), USE.format(count=len(CLASSES))]
+    return "\n".join(parts)
+
+
+def _accuracy(recalls: Mapping[int, Mapping[str, float]]) -> str:
+    """Recall of every class at every size, as percentages."""
+    sides = sorted(recalls)
+    rows = [f"| {label} | " + _cells(recalls[side][label] for side in sides) for label in CLASSES]
+    means = _cells(sum(recalls[side].values()) / len(recalls[side]) for side in sides)
+    return "\n".join(
+        [
+            "## Held-out accuracy",
+            "",
+            "Pictures that training never drew, after Beholder's own preprocessing, with the",
+            "float16 weights.",
+            "",
+            "| class | " + " | ".join(f"{side} px" for side in sides) + " |",
+            "|---|" + "--:|" * len(sides),
+            *rows,
+            f"| **all** | {means}",
+            "",
+        ]
+    )
+
+
+def _cells(values: Iterable[float]) -> str:
+    return " | ".join(f"{value:.1%}" for value in values) + " |"
+
+
+def _record(training: Mapping[str, object]) -> str:
+    rows = [f"| {name.replace('_', ' ')} | {value} |" for name, value in training.items()]
+    return "\n".join(["## Training record", "", "| | |", "|---|---|", *rows, ""])

@@ -1,0 +1,51 @@
+"""The shipped weights: their form, and what they can still name."""
+
+import json
+
+import pytest
+import torch
+from safetensors import safe_open
+
+from beholder.specimens import record
+from beholder.specimens.architecture import build
+from beholder.specimens.draw import CLASSES
+from beholder.specimens.pool import HELD_OUT_SEED, Pool, draw_pool
+from beholder.specimens.weights import PATH, load
+
+
+@pytest.fixture(scope="module")
+def held_out() -> Pool:
+    return draw_pool(per_class=10, size=256, seed=HELD_OUT_SEED, workers=1)
+
+
+def test_the_file_is_small_half_precision_and_complete() -> None:
+    assert PATH.stat().st_size <= 4_000_000
+    with safe_open(PATH, "pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    expected = build(len(CLASSES), batch_norm=False).state_dict()
+    assert {name: value.shape for name, value in tensors.items()} == {
+        name: value.shape for name, value in expected.items()
+    }
+    assert {value.dtype for value in tensors.values()} == {torch.float16}
+    assert all(value.isfinite().all() for value in tensors.values())
+
+
+def test_the_metadata_says_how_to_use_it() -> None:
+    with safe_open(PATH, "pt") as file:
+        metadata = file.metadata()
+    assert tuple(json.loads(metadata["labels"])) == CLASSES
+    assert (metadata["architecture"], metadata["avgpool"]) == ("vgg19", "1")
+    assert {"steps", "seed", "minutes", "torch", "command"} <= set(json.loads(metadata["training"]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("side", "floor"), [(112, 0.95), (224, 0.93)])
+def test_held_out_pictures_are_named(held_out: Pool, side: int, floor: float) -> None:
+    recalls = record.recalls(load(), held_out, side)
+    assert record.mean(recalls) >= floor
+    assert min(recalls.values()) >= 0.7, recalls  # ten pictures a class: one may miss three
+
+
+def test_the_card_lists_every_class() -> None:
+    text = PATH.with_name("CARD.md").read_text()
+    assert all(f"| {label} |" in text for label in CLASSES)
