@@ -1,0 +1,89 @@
+"""Cutting a job's open items into chunks: `Ranges` forms them, `insert_chunks` stores them."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from sqlalchemy import insert
+from sqlalchemy.orm import Session
+
+from beholder.jobs.models import Chunk, Job
+
+# Items in a chunk unless the submitter says otherwise: a few seconds of work on a GPU.
+CHUNK_SIZES = {"dream": 8, "measure": 32, "classify": 32}
+_BATCH = 1_000
+
+
+class Ranges:
+    """Position ranges of at most `size` open items each, none across two layers.
+
+    `add` open positions in ascending order; take what is complete with `closed()`, and at the end
+    everything with `finish()`.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._done: list[tuple[int, int]] = []
+        self._first = self._last = -1
+        self._layer: int | None = None
+        self._held = 0
+        self.count = 0
+
+    def add(self, position: int, layer: int | None = None) -> None:
+        """One more item to run."""
+        if self._held == self._size or (self._held and layer != self._layer):
+            self._close()
+        if not self._held:
+            self._first, self._layer = position, layer
+        self._last = position
+        self._held += 1
+
+    def closed(self) -> list[tuple[int, int]]:
+        """The (first, last) ranges completed since the last call."""
+        done, self._done = self._done, []
+        return done
+
+    def finish(self) -> list[tuple[int, int]]:
+        """What `closed()` would give, and the range that is not full."""
+        if self._held:
+            self._close()
+        return self.closed()
+
+    def _close(self) -> None:
+        self._done.append((self._first, self._last))
+        self.count += 1
+        self._held = 0
+
+
+def ranges_of(items: Iterable[tuple[int, int | None]], size: int) -> Iterator[tuple[int, int]]:
+    """The ranges of these (position, layer) pairs, as they become complete."""
+    ranges = Ranges(size)
+    for position, layer in items:
+        ranges.add(position, layer)
+        yield from ranges.closed()
+    yield from ranges.finish()
+
+
+def insert_chunks(
+    session: Session,
+    job: Job,
+    ranges: Iterable[tuple[int, int]],
+    *,
+    stage: str | None = None,
+    **values: Any,
+) -> tuple[int, ...]:
+    """Queue a chunk for each range, in the job's stage unless another is named; their ids."""
+    rows = [
+        {
+            "job_id": job.id,
+            "stage": stage or job.stage,
+            "first_position": first,
+            "last_position": last,
+            **values,
+        }
+        for first, last in ranges
+    ]
+    ids: list[int] = []
+    for start in range(0, len(rows), _BATCH):
+        statement = insert(Chunk).returning(Chunk.id, sort_by_parameter_order=True)
+        ids.extend(session.scalars(statement, rows[start : start + _BATCH]))
+    return tuple(ids)

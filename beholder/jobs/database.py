@@ -1,0 +1,179 @@
+"""The connection to the database: `Database.open(url)`, then `.read()` and `.write()`.
+
+SQLite runs in WAL mode with foreign keys on, and its writers begin IMMEDIATE, so that reading
+before writing never deadlocks. Errors come out as Beholder's own, without passwords.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm import Session
+
+from beholder.errors import (
+    BeholderError,
+    DatabaseOutdated,
+    InvalidInput,
+    ServiceUnavailable,
+    StorageFull,
+)
+
+BUSY_TIMEOUT_S = 30.0  # how long a SQLite writer waits for another
+CONNECT_TIMEOUT_S = 10
+_WRITES = "beholder_writes"  # execution option: this connection's transactions will write
+_UPGRADE = "run `beholder db upgrade`."
+
+
+class Database:
+    """One database, safe to share between threads. Nothing is connected until it is used."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.writer = engine.execution_options(**{_WRITES: True})
+
+    @classmethod
+    def open(
+        cls, url: str, *, foreign_keys: bool = True, busy_timeout_s: float = BUSY_TIMEOUT_S
+    ) -> "Database":
+        """The database at a SQLAlchemy URL: sqlite:///path or postgresql://user@host/name."""
+        parsed = parse_url(url)
+        if parsed.get_backend_name() == "sqlite":
+            engine = create_engine(parsed, connect_args={"timeout": busy_timeout_s})
+            _prepare_sqlite(engine, foreign_keys=foreign_keys)
+        else:
+            engine = create_engine(
+                parsed, pool_pre_ping=True, connect_args={"connect_timeout": CONNECT_TIMEOUT_S}
+            )
+        return cls(engine)
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A session to read with; whatever it changed is rolled back."""
+        with self._reported(), Session(self.engine, expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """A session whose changes are committed at the end, all of them or, on an error, none."""
+        with self._reported(), Session(self.writer, expire_on_commit=False) as session:
+            session.connection()  # takes SQLite's write lock before anything is read
+            yield session
+            session.commit()
+
+    def dispose(self, *, forked: bool = False) -> None:
+        """Drop the pooled connections. forked: in a child, where the parent still uses them."""
+        self.engine.dispose(close=not forked)
+
+    def __str__(self) -> str:
+        return describe(self.engine.url)
+
+    @contextmanager
+    def _reported(self) -> Iterator[None]:
+        try:
+            yield
+        except PoolTimeout:
+            raise ServiceUnavailable(f"the database {self} has no free connection.") from None
+        except DBAPIError as error:
+            translated = _translate(str(self), error)
+            if translated is None:
+                raise
+            raise translated from None
+
+
+def parse_url(url: str) -> URL:
+    """A URL of a database that we know, with the driver we use. Raises InvalidInput."""
+    try:
+        parsed = make_url(url)
+        backend = parsed.get_backend_name()
+    except (ArgumentError, NoSuchModuleError, ValueError):
+        backend = ""
+    if backend == "sqlite":
+        return parsed
+    if backend in ("postgresql", "postgres"):
+        return parsed.set(drivername="postgresql+psycopg")
+    raise InvalidInput(
+        "BEHOLDER_DATABASE_URL is no database URL: write sqlite:///PATH or "
+        "postgresql://USER:PASSWORD@HOST/NAME."
+    )
+
+
+def describe(url: URL) -> str:
+    """The database for people: a path, or host and name. Never the password."""
+    if url.get_backend_name() == "sqlite":
+        return url.database or ":memory:"
+    host = url.host or url.query.get("host") or "localhost"
+    port = f":{url.port}" if url.port else ""
+    return f"{host if isinstance(host, str) else host[0]}{port}/{url.database or ''}"
+
+
+def _prepare_sqlite(engine: Engine, *, foreign_keys: bool) -> None:
+    @event.listens_for(engine, "connect")
+    def connected(connection: sqlite3.Connection, record: Any) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves
+        if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+            connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute(f"PRAGMA foreign_keys = {'ON' if foreign_keys else 'OFF'}")
+
+    @event.listens_for(engine, "begin")
+    def began(connection: Connection) -> None:
+        writes = connection.get_execution_options().get(_WRITES)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _translate(name: str, error: DBAPIError) -> BeholderError | None:
+    """Our error for what went wrong outside the code; None for what is a mistake inside it."""
+    if isinstance(error.orig, sqlite3.Error):
+        return _from_sqlite(name, error.orig)
+    return _from_postgres(name, error)
+
+
+def _from_sqlite(name: str, error: sqlite3.Error) -> BeholderError | None:
+    reason = str(error)
+    match getattr(error, "sqlite_errorcode", 0) & 0xFF:
+        case sqlite3.SQLITE_FULL:
+            return _full(name)
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return ServiceUnavailable(
+                f"the database {name} is locked by another program: try again when it is done."
+            )
+        case sqlite3.SQLITE_CANTOPEN:
+            return ServiceUnavailable(
+                f"the database {name} can't be opened: check the folder, or {_UPGRADE}"
+            )
+        case sqlite3.SQLITE_IOERR | sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
+            return ServiceUnavailable(f"the database {name} can't be used: {reason}.")
+        case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_CORRUPT:
+            return ServiceUnavailable(f"the database {name} is damaged: {reason}.")
+    if reason.startswith(("no such table", "no such column")):
+        return _outdated(name)
+    return None
+
+
+def _from_postgres(name: str, error: DBAPIError) -> BeholderError | None:
+    code = getattr(error.orig, "sqlstate", None) or ""
+    if code == "53100":  # disk_full
+        return _full(name)
+    if code in ("42P01", "42703"):  # undefined_table, undefined_column
+        return _outdated(name)
+    if code.startswith("40"):  # deadlock, serialization failure
+        return ServiceUnavailable(f"the database {name} is busy: try again.")
+    if not code and not error.connection_invalidated and "Operational" not in type(error).__name__:
+        return None
+    if code.startswith(("22", "23", "42")):  # bad data, broken constraint, bad SQL: our mistake
+        return None
+    lines = str(error.orig).strip().splitlines()
+    reason = lines[-1].strip() if lines else "no answer"
+    return ServiceUnavailable(f"the database {name} can't be used: {reason}")
+
+
+def _full(name: str) -> StorageFull:
+    return StorageFull(f"no room left for the database {name}: free some space.")
+
+
+def _outdated(name: str) -> DatabaseOutdated:
+    return DatabaseOutdated(f"the database {name} lacks tables of this version: {_UPGRADE}")

@@ -1,0 +1,259 @@
+"""The tables. A job has items (what was asked) and chunks (what one worker runs at a time).
+
+Read `Job`, `Item`, `Chunk`, then what comes out: `File`, `Verdict`, `Channel`.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Text,
+    TypeDecorator,
+    text,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+OPEN = ("queued", "running")  # states of items and chunks that are not at their end
+FINISHED = ("done", "failed", "cancelled")
+
+ITEM_STATES = (*OPEN, *FINISHED)
+
+_BIG = BigInteger().with_variant(Integer(), "sqlite")  # SQLite numbers only INTEGER keys by itself
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC datetime on every database; SQLite alone would forget the zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def utc_now() -> datetime:
+    """The time as the tables keep it."""
+    return datetime.now(UTC)
+
+
+class Base(DeclarativeBase):
+    """The models' metadata, with every constraint named so that migrations can reach it."""
+
+    metadata = MetaData(
+        naming_convention={
+            "pk": "pk_%(table_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads it as it stands
+        datetime: UtcDateTime,
+        dict[str, Any]: JSON,
+        list[Any]: JSON,
+    }
+
+
+class Picture(Base):
+    """An input picture, once, whatever number of jobs use it. Its bytes are in the store."""
+
+    __tablename__ = "pictures"
+
+    sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    width: Mapped[int]
+    height: Mapped[int]
+    format: Mapped[str] = mapped_column(String(16))
+    bytes: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class Job(Base):
+    """One request. `queued` to `cancelled` count its items by state, always in step with them.
+
+    A cancelled job's items count as cancelled from that moment; their rows may follow later.
+    stage: what its open chunks do; None once it has finished.
+    measured: how many of a study's items have been measured.
+    target_pictures, control_pictures: what the channels' statistics cover; None until chosen.
+    """
+
+    __tablename__ = "jobs"
+
+    id: Mapped[str] = mapped_column(String(16), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(8))
+    state: Mapped[str] = mapped_column(String(9))
+    name: Mapped[str] = mapped_column(Text)
+    spec: Mapped[dict[str, Any]]
+    network: Mapped[str] = mapped_column(Text)
+    network_sha256: Mapped[str | None] = mapped_column(String(64))
+    stage: Mapped[str | None] = mapped_column(String(8))
+    error: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    chunk_size: Mapped[int]
+    total: Mapped[int]
+    queued: Mapped[int]
+    running: Mapped[int] = mapped_column(default=0)
+    done: Mapped[int] = mapped_column(default=0)
+    failed: Mapped[int] = mapped_column(default=0)
+    cancelled: Mapped[int] = mapped_column(default=0)
+    measured: Mapped[int] = mapped_column(default=0)
+    target_pictures: Mapped[int | None]
+    control_pictures: Mapped[int | None]
+
+    __table_args__ = (
+        Index(None, "created_at", "id"),
+        Index(None, "state", "created_at", "id"),
+        Index(None, "kind", "created_at", "id"),
+    )
+
+
+class Item(Base):
+    """One picture's (or noise start's) place in a job. A dream's items run layer by layer.
+
+    source: what to show people, such as "kelpies/kelpie1.jpg".
+    role, group: a study's "target" or "control", and the folder or label it came with.
+    """
+
+    __tablename__ = "items"
+
+    id: Mapped[int] = mapped_column(_BIG, primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    position: Mapped[int]
+    picture_sha256: Mapped[str | None] = mapped_column(ForeignKey("pictures.sha256"))
+    source: Mapped[str] = mapped_column(Text)
+    role: Mapped[str | None] = mapped_column(String(8))
+    group: Mapped[str | None] = mapped_column(Text)
+    layer: Mapped[int | None]
+    seed: Mapped[int | None] = mapped_column(BigInteger)
+    state: Mapped[str] = mapped_column(String(9))
+    measured: Mapped[bool] = mapped_column(default=False)
+    error: Mapped[str | None] = mapped_column(Text)
+    result: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    seconds: Mapped[float | None] = mapped_column(Float(53))
+
+    __table_args__ = (
+        Index(None, "job_id", "position", unique=True),
+        Index(None, "job_id", "state", "position"),
+    )
+
+
+class File(Base):
+    """A result picture in the store. step: after how many dream steps."""
+
+    __tablename__ = "files"
+
+    item_id: Mapped[int] = mapped_column(
+        _BIG, ForeignKey("items.id", ondelete="CASCADE"), primary_key=True
+    )
+    step: Mapped[int] = mapped_column(primary_key=True)
+    path: Mapped[str] = mapped_column(Text)
+    sha256: Mapped[str] = mapped_column(String(64))
+    bytes: Mapped[int] = mapped_column(BigInteger)
+    width: Mapped[int]
+    height: Mapped[int]
+
+
+class Verdict(Base):
+    """What the network, intact or blinded, takes an item's picture for.
+
+    confidence: softmax probability of `label`. top5: [label, confidence] pairs, best first.
+    """
+
+    __tablename__ = "verdicts"
+
+    item_id: Mapped[int] = mapped_column(
+        _BIG, ForeignKey("items.id", ondelete="CASCADE"), primary_key=True
+    )
+    kind: Mapped[str] = mapped_column(String(8), primary_key=True)
+    label: Mapped[str] = mapped_column(Text)
+    class_index: Mapped[int]
+    confidence: Mapped[float] = mapped_column(Float(53))
+    top5: Mapped[list[Any]]
+
+
+class Chunk(Base):
+    """Consecutive positions of a job that one worker runs as one batch in one stage.
+
+    Its items are the open ones from first_position to last_position that its stage wants.
+    token: proves that a worker holds the chunk; a new one at each claim.
+    lease_until, sent_at: seconds since the epoch. sent_at is None until it was sent to the queue.
+    stale_tokens: of earlier claims, whose files may lie around.
+    partial: path in the store of a measure chunk's statistics.
+    """
+
+    __tablename__ = "chunks"
+
+    id: Mapped[int] = mapped_column(_BIG, primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    stage: Mapped[str] = mapped_column(String(8))
+    first_position: Mapped[int]
+    last_position: Mapped[int]
+    state: Mapped[str] = mapped_column(String(9), default="queued")
+    token: Mapped[str | None] = mapped_column(String(12))
+    stale_tokens: Mapped[list[Any]] = mapped_column(default=list)
+    lease_until: Mapped[float | None] = mapped_column(Float(53))
+    attempts: Mapped[int] = mapped_column(default=0)
+    worker: Mapped[str | None] = mapped_column(Text)
+    sent_at: Mapped[float | None] = mapped_column(Float(53))
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    finished_at: Mapped[datetime | None]
+    partial: Mapped[str | None] = mapped_column(Text)
+
+    __table_args__ = (
+        Index(None, "job_id", "state", "first_position"),
+        Index(None, "state", "lease_until"),
+        Index(None, "state", "sent_at"),
+    )
+
+
+class Channel(Base):
+    """One channel's statistics in one study: strengths over its pictures, counts of top places.
+
+    count, mean, deviation, maximum: over the targets; controls (a count) and control_...: over
+    the controls, None where there were none. chosen: it was blinded.
+    """
+
+    __tablename__ = "channels"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    layer: Mapped[int] = mapped_column(primary_key=True)
+    channel: Mapped[int] = mapped_column(primary_key=True)
+    count: Mapped[int]
+    controls: Mapped[int]
+    mean: Mapped[float] = mapped_column(Float(53))
+    deviation: Mapped[float] = mapped_column(Float(53))
+    maximum: Mapped[float] = mapped_column(Float(53))
+    control_mean: Mapped[float | None] = mapped_column(Float(53))
+    control_deviation: Mapped[float | None] = mapped_column(Float(53))
+    control_maximum: Mapped[float | None] = mapped_column(Float(53))
+    chosen: Mapped[bool] = mapped_column(default=False)
+
+    __table_args__ = (
+        Index("ix_channels_top", "job_id", "layer", "count", "mean"),  # read backwards
+        Index("ix_channels_across", "layer", "channel", "job_id"),
+        Index(
+            "ix_channels_chosen",
+            "job_id",
+            "layer",
+            "channel",
+            sqlite_where=text("chosen"),
+            postgresql_where=text("chosen"),
+        ),
+        {"sqlite_with_rowid": False},  # half the size: the key is most of a row
+    )

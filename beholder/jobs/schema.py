@@ -1,0 +1,95 @@
+"""The database's schema: `upgrade(url)` brings it up to date, `check(database)` insists that it is.
+
+The migrations are in the `migrations` folder, installed beside the `beholder` package.
+"""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+
+import beholder
+from beholder.errors import DatabaseOutdated, ServiceUnavailable
+from beholder.jobs.database import Database, parse_url
+
+# Beside the package, in a checkout and in site-packages alike. Looking it up by import instead
+# would also find a folder of that name in whatever directory the command runs.
+MIGRATIONS = Path(beholder.__file__).parents[1] / "migrations"
+_UPGRADE_LOCK = 0x6265686F  # any number that nothing else on the server locks
+
+
+def upgrade(url: str) -> None:
+    """Create the database's tables, or change them to this version's, in one transaction."""
+    _make_folder(url)
+    # SQLite changes a table by copying and dropping it, which would cascade to the rows below.
+    database = Database.open(url, foreign_keys=False)
+    try:
+        with database.write() as session:
+            connection = session.connection()
+            _refuse_newer(connection)
+            if connection.dialect.name == "postgresql":
+                connection.execute(text(f"SELECT pg_advisory_xact_lock({_UPGRADE_LOCK})"))
+            command.upgrade(_config(connection), "head")
+    finally:
+        database.dispose()
+
+
+def check(database: Database) -> None:
+    """Raise DatabaseOutdated, naming the way out, unless the schema is exactly this version's."""
+    with database.read() as session:
+        connection = session.connection()
+        _refuse_newer(connection)
+        current, head = _current(connection), head_revision()
+    if current is None:
+        raise DatabaseOutdated(f"the database {database} is empty: run `beholder db upgrade`.")
+    if current != head:
+        raise DatabaseOutdated(
+            f"the database is at revision {current}, this version needs {head}: "
+            "run `beholder db upgrade`."
+        )
+
+
+def head_revision() -> str:
+    """The revision that this version of the code works with."""
+    return str(_scripts().get_current_head())
+
+
+def _refuse_newer(connection: Connection) -> None:
+    current = _current(connection)
+    known = {script.revision for script in _scripts().walk_revisions()}
+    if current is not None and current not in known:
+        raise DatabaseOutdated(
+            f"the database was written by a newer Beholder (revision {current}, this version knows "
+            f"{head_revision()}): install that version."
+        )
+
+
+def _current(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory(str(MIGRATIONS))
+
+
+def _config(connection: Connection) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def _make_folder(url: str) -> None:
+    parsed = parse_url(url)
+    if parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:"):
+        folder = Path(str(parsed.database)).parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ServiceUnavailable(
+                f"the folder {folder} can't be made: {error.strerror}. Set BEHOLDER_HOME to "
+                "one that can."
+            ) from None

@@ -1,0 +1,171 @@
+"""Submitting: `create_job(database, spec, entries)`. The entries may be read as they come.
+
+They are spooled to a temporary file first, so that memory stays constant and the database is not
+locked while pictures are read; one transaction then writes the whole job.
+"""
+
+import secrets
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Table, insert, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from beholder.errors import NoPictures
+from beholder.jobs.chunking import CHUNK_SIZES, Ranges, insert_chunks
+from beholder.jobs.database import Database
+from beholder.jobs.models import Item, Job, Picture
+from beholder.jobs.spool import Entry, Spool, StoredPicture
+from beholder.specs import DreamSpec, Spec
+
+__all__ = ["CreatedJob", "Entry", "StoredPicture", "create_job", "noise_entries"]
+
+_BATCH = 1_000  # rows handed to the database at a time
+_ID_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's: no i, l, o or u to misread
+_ID_LENGTH = 10
+_SUBMIT_LOCK = 0x6265686E  # any number that nothing else on the server locks
+
+_Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class CreatedJob:
+    """failed: items whose picture could not be read. `unsent_chunks` lists the chunks' ids."""
+
+    id: str
+    total: int
+    failed: int
+    chunks: int
+
+
+def noise_entries(spec: DreamSpec) -> Iterator[Entry]:
+    """The starts from noise that a dream asks for, to be added to its pictures."""
+    for number in range(spec.noise):
+        seed = spec.seed + number
+        yield Entry(source=f"noise-{seed}", picture=None, seed=seed)
+
+
+def create_job(
+    database: Database,
+    spec: Spec,
+    entries: Iterable[Entry],
+    *,
+    name: str = "",
+    chunk_size: int | None = None,
+) -> CreatedJob:
+    """Write a job with its items and chunks: all of it, or nothing if `entries` raises.
+
+    A study's entries without a role are targets. Raises NoPictures if there is nothing to run.
+    """
+    kind = "dream" if isinstance(spec, DreamSpec) else "study"
+    with Spool() as spool:
+        for entry in entries:
+            spool.add(entry, role=None if kind == "dream" else entry.role or "target")
+        _insist_on_work(spool, kind)
+        passes = len(spec.layers) if isinstance(spec, DreamSpec) else 1
+        job = Job(
+            id="".join(secrets.choice(_ID_ALPHABET) for _ in range(_ID_LENGTH)),
+            kind=kind,
+            state="queued",
+            name=name,
+            spec=spec.model_dump(mode="json"),
+            network=spec.network,
+            stage="dream" if kind == "dream" else "measure",
+            chunk_size=chunk_size or CHUNK_SIZES["dream" if kind == "dream" else "measure"],
+            total=spool.total * passes,
+            queued=(spool.total - spool.failed) * passes,
+            failed=spool.failed * passes,
+        )
+        with database.write() as session:
+            chunks = _write(session, job, spec, spool)
+        return CreatedJob(job.id, job.total, job.failed, chunks)
+
+
+def _insist_on_work(spool: Spool, kind: str) -> None:
+    wanted = "picture" if kind == "dream" else "target picture"
+    total, usable, reason = spool.of("dream" if kind == "dream" else "target")
+    if total == 0:
+        raise NoPictures(f"no {wanted}s: name a picture file, or a folder that holds some.")
+    if usable == 0:
+        raise NoPictures(f"none of the {total} {wanted}s can be used: {reason}")
+
+
+def _write(session: Session, job: Job, spec: Spec, spool: Spool) -> int:
+    """Everything of a job, in the transaction of `session`. How many chunks it has."""
+    if session.get_bind().dialect.name == "postgresql":
+        # Two submissions that insert the same new pictures in different orders would deadlock.
+        session.execute(text(f"SELECT pg_advisory_xact_lock({_SUBMIT_LOCK})"))
+    session.add(job)
+    session.flush()
+    in_batches(_picture_rows(spool), lambda rows: _insert_pictures(session, rows))
+    ranges = Ranges(job.chunk_size)
+
+    def write_items(rows: _Rows) -> None:
+        session.execute(insert(table_of(Item)), rows)
+        insert_chunks(session, job, ranges.closed())
+
+    in_batches(_item_rows(job.id, spec, spool, ranges), write_items)
+    insert_chunks(session, job, ranges.finish())
+    return ranges.count
+
+
+def _picture_rows(spool: Spool) -> Iterator[dict[str, Any]]:
+    for entry in spool:
+        if entry.picture:
+            yield vars(entry.picture)
+
+
+def _insert_pictures(session: Session, rows: _Rows) -> None:
+    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(table_of(Picture)).on_conflict_do_nothing()
+    session.execute(statement, rows)
+
+
+def _item_rows(job_id: str, spec: Spec, spool: Spool, ranges: Ranges) -> Iterator[dict[str, Any]]:
+    """Items in the order of their positions; `ranges` hears of each that is to be run."""
+    for position, (layer, entry) in enumerate(_ordered(spec, spool)):
+        if not entry.error:
+            ranges.add(position, layer)
+        yield {
+            "job_id": job_id,
+            "position": position,
+            "picture_sha256": entry.picture.sha256 if entry.picture else None,
+            "source": entry.source,
+            "role": entry.role,
+            "group": entry.group,
+            "layer": layer,
+            "seed": entry.seed,
+            "state": "failed" if entry.error else "queued",
+            "error": entry.error,
+        }
+
+
+def _ordered(spec: Spec, spool: Spool) -> Iterator[tuple[int | None, Entry]]:
+    """A dream layer by layer; a study's targets, then its controls."""
+    if isinstance(spec, DreamSpec):
+        for layer in spec.layers:
+            yield from ((layer, entry) for entry in spool)
+    else:
+        for role in ("target", "control"):
+            yield from ((None, entry) for entry in spool if entry.role == role)
+
+
+def in_batches(rows: Iterable[dict[str, Any]], write: Callable[[_Rows], None]) -> None:
+    """Hand `rows` to `write`, a bounded number at a time."""
+    batch: _Rows = []
+    for row in rows:
+        batch.append(row)
+        if len(batch) == _BATCH:
+            write(batch)
+            batch = []
+    if batch:
+        write(batch)
+
+
+def table_of(model: type[Any]) -> Table:
+    """A model's table, for statements that go around the ORM because they are many."""
+    table = model.__table__
+    assert isinstance(table, Table)
+    return table
