@@ -23,6 +23,7 @@ _ORIENTATION_TAG = 0x0112
 _SIDEWAYS = frozenset({5, 6, 7, 8})  # EXIF orientations that swap width and height
 
 DEFAULT_MAX_PIXELS = 100_000_000
+PILLOW_MAX_PIXELS = 178_956_970  # twice Image.MAX_IMAGE_PIXELS; Pillow raises above it
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,9 @@ def _reading() -> Iterator[None]:
             "not a picture that can be read: use JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF or PPM."
         ) from None
     except Image.DecompressionBombError:
-        raise PictureError("far too many pixels to decode: scale it down.") from None
+        raise PictureError(
+            f"more than {PILLOW_MAX_PIXELS:,} pixels can't be decoded: scale it down."
+        ) from None
     except Exception as error:  # Pillow's decoders raise nearly anything on broken bytes
         reason = " ".join(str(error).split()) or type(error).__name__
         raise PictureError(f"the file is damaged or cut short ({reason}).") from None

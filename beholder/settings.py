@@ -12,6 +12,8 @@ from platformdirs import user_data_path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from beholder.pictures import DEFAULT_MAX_PIXELS, PILLOW_MAX_PIXELS
+
 _MAX_SOCKET_PATH = 100  # a unix socket's path holds 107 bytes on Linux
 
 
@@ -37,7 +39,7 @@ class Settings(BaseSettings):
     device: str = "auto"
     lease_s: Annotated[float, Field(gt=0)] = 15.0
     sweep_s: Annotated[float, Field(gt=0)] = 3.0
-    max_pixels: Annotated[int, Field(gt=0)] = 100_000_000
+    max_pixels: Annotated[int, Field(gt=0, le=PILLOW_MAX_PIXELS)] = DEFAULT_MAX_PIXELS
 
     @property
     def database(self) -> str:

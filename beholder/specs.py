@@ -21,7 +21,7 @@ DEFAULT_LAYER = 35  # relu5_4, the article's default
 
 LayerIndex = Annotated[int, Field(ge=0, le=LAST_LAYER)]
 ChannelIndex = Annotated[int, Field(ge=0, lt=512)]
-Size = Annotated[int, Field(ge=MIN_SIZE, le=MAX_SIZE)] | Literal["keep"]
+Size = int | Literal["keep"]
 
 
 class _Spec(BaseModel):
@@ -39,6 +39,15 @@ class _Spec(BaseModel):
     size: Size = DEFAULT_SIZE
     normalize: bool = False
     pre_relu: bool = False
+
+    @field_validator("size", mode="before")
+    @classmethod
+    def _fits(cls, size: object) -> object:
+        if size == "keep" or (type(size) is int and MIN_SIZE <= size <= MAX_SIZE):
+            return size
+        raise ValueError(
+            f'size: {MIN_SIZE} to {MAX_SIZE} pixels, or "keep" for the picture\'s own; got {size!r}'
+        )
 
     @field_validator("network")
     @classmethod

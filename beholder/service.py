@@ -1,0 +1,133 @@
+"""The embedded service: a private Redis and a worker on this machine, run by one supervisor.
+
+`Service` is what `beholder up` keeps running, and what `--wait` runs for as long as it waits. One
+runs per data folder, held by a lock that the kernel drops when its holder dies.
+"""
+
+import fcntl
+import importlib.util
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+from beholder.errors import ServiceUnavailable
+from beholder.private_redis import answers, redis_program, wait_until_ready
+from beholder.processes import Program, Supervisor
+from beholder.settings import Settings
+
+
+class Service:
+    """Starts with `start()`, which says whether it did: False when one runs here already."""
+
+    def __init__(self, settings: Settings, *, on_event: Callable[[str], None] | None = None):
+        self._settings = settings
+        self._on_event = on_event
+        self._lock: IO[bytes] | None = None
+        self._supervisors: list[Supervisor] = []
+
+    @property
+    def logs(self) -> Path:
+        """The folder with each program's log."""
+        return self._settings.home / "logs"
+
+    @property
+    def started(self) -> bool:
+        """Whether this object runs the service."""
+        return self._lock is not None
+
+    def start(self) -> bool:
+        """Start Redis (unless BEHOLDER_REDIS_URL names one), then the worker."""
+        require_torch()
+        self._lock = _lock(self._settings.home)
+        if self._lock is None:
+            return False
+        try:
+            if self._settings.redis_url is None:
+                socket = self._settings.redis_socket
+                self._supervise(
+                    redis_program(
+                        socket,
+                        self._settings.home / "redis",
+                        log=self.logs / "redis.log",
+                        env=dict(os.environ),
+                    )
+                )
+                wait_until_ready(socket)
+            self._supervise(_worker_program(self._settings, self.logs / "worker.log"))
+        except BaseException:
+            self.stop()
+            raise
+        return True
+
+    def stop(self) -> None:
+        """Stop the worker, then Redis; returns when both have ended. Harmless when not started."""
+        for supervisor in reversed(self._supervisors):
+            supervisor.stop()
+        self._supervisors.clear()
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def pids(self) -> dict[str, int]:
+        """The process id of each program that runs now."""
+        return {name: pid for each in self._supervisors for name, pid in each.pids().items()}
+
+    def __enter__(self) -> "Service":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _supervise(self, program: Program) -> None:
+        supervisor = Supervisor([program], on_event=self._on_event)
+        self._supervisors.append(supervisor)
+        supervisor.start()
+
+
+def require_torch() -> None:
+    """Raise ServiceUnavailable where jobs can be queued but not run."""
+    if importlib.util.find_spec("torch") is None or importlib.util.find_spec("torchvision") is None:
+        raise ServiceUnavailable(
+            "running jobs needs torch and torchvision here: pip install 'beholder[worker]'"
+        )
+
+
+def service_runs(settings: Settings) -> bool:
+    """Whether a service runs on this data folder, in whatever process."""
+    if not settings.home.is_dir():
+        return False
+    lock = _lock(settings.home)
+    if lock is None:
+        return True
+    lock.close()
+    return False
+
+
+def redis_answers(settings: Settings) -> bool:
+    """Whether the private Redis answers now."""
+    return answers(settings.redis_socket)
+
+
+def _lock(home: Path) -> IO[bytes] | None:
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = (home / "service.lock").open("ab")
+    except OSError as error:
+        raise ServiceUnavailable(
+            f"the data folder {home} can't be used ({error.strerror}): set BEHOLDER_HOME to one "
+            "that can."
+        ) from None
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    return file
+
+
+def _worker_program(settings: Settings, log: Path) -> Program:
+    env = {**os.environ, "BEHOLDER_HOME": str(settings.home.absolute())}
+    return Program("worker", (sys.executable, "-m", "worker"), log, env, grace_s=15.0)

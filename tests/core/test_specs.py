@@ -1,0 +1,63 @@
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from beholder.errors import InvalidChannel, InvalidInput, InvalidSpec
+from beholder.specs import DreamSpec, StudySpec, spec_of
+
+
+def test_defaults_are_the_articles() -> None:
+    dream, study = DreamSpec.build(), StudySpec.build()
+    assert (dream.layers, dream.steps, dream.learning_rate, dream.size) == ((35,), 30, 0.01, 224)
+    assert (dream.normalize, dream.pre_relu, dream.channels) == (False, False, None)
+    assert (study.top, study.norm_threshold, study.min_layer) == (10, 0.0, 20)
+    assert (study.most_common, study.threshold) == (5, 4)
+
+
+def test_a_spec_survives_json_and_is_frozen() -> None:
+    spec = DreamSpec.build(layers=(1, 2), channels=(3,), snapshots=(5,), size="keep")
+    assert spec_of("dream", spec.model_dump(mode="json")) == spec
+    assert spec_of("study", StudySpec.build(top=3).model_dump(mode="json")) == StudySpec(top=3)
+    with pytest.raises(ValidationError):
+        spec.steps = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"steps": 0}, "steps: .* greater than or equal to 1; got 0"),
+        ({"learning_rate": -0.1}, "learning_rate: .* greater than 0; got -0.1"),
+        ({"learning_rate": float("nan")}, "learning_rate"),
+        ({"learning_rate": float("inf")}, "learning_rate"),
+        ({"layers": ()}, "layers: "),
+        ({"layers": (37,)}, "layers: .*36"),
+        ({"layers": (3, 3)}, "each layer once"),
+        ({"size": 16}, "size: 32 to 8192 pixels.*got 16"),
+        ({"size": "huge"}, "size: .*; got 'huge'"),
+        ({"snapshots": (31,)}, "step 31 is past the last step; ask for steps=31"),
+        ({"noise": 2, "size": "keep"}, "noise has no size of its own"),
+        ({"seed": -1}, "seed: "),
+        ({"network": "vgg16"}, "no network 'vgg16': write vgg19, specimens, random:SEED"),
+        ({"network": "random:x"}, "no network 'random:x'"),
+        ({"colour": "red"}, "colour: "),
+    ],
+)
+def test_what_is_outside_its_limits_is_named(fields: dict[str, Any], words: str) -> None:
+    with pytest.raises(InvalidSpec, match=words) as raised:
+        DreamSpec.build(**fields)
+    assert "\n" not in str(raised.value)
+
+
+def test_channels_are_checked_against_the_networks_width() -> None:
+    DreamSpec.build(layers=(28,), channels=(511,))
+    with pytest.raises(InvalidChannel, match="conv5_1 has channels 0-127; got 300"):
+        DreamSpec.build(layers=(28,), channels=(300,), network="specimens")
+    with pytest.raises(InvalidInput):
+        DreamSpec.build(layers=(28,), channels=(512,))
+    DreamSpec.build(layers=(0,), channels=(300,), network="weights.pth")  # only its file knows
+
+
+def test_the_last_step_is_always_kept() -> None:
+    assert DreamSpec.build(steps=30, snapshots=(20, 10)).steps_kept == (10, 20, 30)
+    assert DreamSpec.build(steps=30, snapshots=(30,)).steps_kept == (30,)
