@@ -1,0 +1,201 @@
+"""`beholder doctor`: what is set up, what answers, what is missing, and what to do about it.
+
+Each check is a function that gives a `Check`. Nothing is changed, and torch is never imported.
+"""
+
+import importlib.util
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import typer
+
+from beholder.errors import BeholderError
+from beholder.settings import Settings
+from cli.context import Context
+from cli.output import JsonOption, console, print_json
+
+EXIT_MISSING = 2
+LOW_SPACE_BYTES = 2 * 2**30
+_GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line. needed: whether jobs can't be queued and kept without it."""
+
+    name: str
+    ok: bool
+    detail: str
+    needed: bool = False
+
+
+def doctor(json: JsonOption = False) -> None:
+    """Say what is set up, reachable and missing. Exit code 2 when something needed is missing."""
+    settings = Context().settings
+    checks = [_guarded(check, settings) for check in CHECKS]
+    if json:
+        print_json([asdict(check) for check in checks])
+    else:
+        for check in checks:
+            _print(check)
+    if any(check.needed and not check.ok for check in checks):
+        raise typer.Exit(EXIT_MISSING)
+
+
+def _print(check: Check) -> None:
+    mark, style = ("✓", "green") if check.ok else ("✗", "red" if check.needed else "yellow")
+    out = console()
+    out.print(mark, style=style, end=" ")
+    out.print(f"{check.name:12}{check.detail}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _guarded(check: Callable[[Settings], Check], settings: Settings) -> Check:
+    """A check that itself runs into trouble says so and leaves the others alone."""
+    try:
+        return check(settings)
+    except (BeholderError, OSError) as error:
+        name = check.__name__.removeprefix("_check_").replace("_", " ")
+        return Check(name, False, str(error), needed=True)
+
+
+def _check_python(settings: Settings) -> Check:
+    return Check("python", sys.version_info >= (3, 11), platform.python_version(), needed=True)
+
+
+def _check_torch(settings: Settings) -> Check:
+    missing = [name for name in ("torch", "torchvision") if not _installed(name)]
+    if missing:
+        detail = f"{' and '.join(missing)} not installed here: queueing and looking at results "
+        return Check("torch", False, detail + "work; to run jobs, `pip install beholder[worker]`.")
+    return Check("torch", True, f"torch {_version('torch')}, torchvision {_version('torchvision')}")
+
+
+def _check_gpu(settings: Settings) -> Check:
+    # Asking torch would import it; the driver's device files say whether there is a card.
+    cards = sorted(path.name for path in Path("/dev").glob("nvidia[0-9]*"))
+    detail = ", ".join(cards) if cards else "none seen: jobs run on the CPU."
+    return Check("gpu", True, f"{detail} (BEHOLDER_DEVICE={settings.device})")
+
+
+def _check_data_folder(settings: Settings) -> Check:
+    home = settings.home.absolute()
+    parent = next(path for path in (home, *home.parents) if path.exists())
+    if not (parent.is_dir() and os.access(parent, os.W_OK | os.X_OK)):
+        detail = f"{home} can't be written: set BEHOLDER_HOME to a folder that can."
+        return Check("data folder", False, detail, needed=True)
+    free = shutil.disk_usage(parent).free
+    space = f"{free / _GIB:.1f} GiB free"
+    if free < LOW_SPACE_BYTES:
+        return Check("data folder", False, f"{home}, only {space}: free some.", needed=free == 0)
+    return Check("data folder", True, f"{home}, {space}", needed=True)
+
+
+def _check_database(settings: Settings) -> Check:
+    from beholder.jobs.database import Database, describe, parse_url
+    from beholder.jobs.schema import check, head_revision
+
+    url = parse_url(settings.database)
+    where = describe(url)
+    if settings.database_url is None and not Path(where).exists():
+        return Check("database", True, f"{where}, made with the first job", needed=True)
+    database = Database.open(settings.database)
+    try:
+        check(database)
+    finally:
+        database.dispose()
+    return Check("database", True, f"{where}, at revision {head_revision()}", needed=True)
+
+
+def _check_store(settings: Settings) -> Check:
+    from beholder.store import Store
+
+    store = Store.open(settings.store)
+    folder = store.local_path(".")
+    if folder is None:
+        store.exists("pictures")  # raises when the bucket can't be reached
+        return Check("store", True, str(store), needed=True)
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if not os.access(there, os.W_OK | os.X_OK):
+        detail = f"{store} can't be written: change its owner or set BEHOLDER_STORE_URL."
+        return Check("store", False, detail, needed=True)
+    return Check("store", True, str(store), needed=True)
+
+
+def _check_redis(settings: Settings) -> Check:
+    from beholder.private_redis import find_redis_server
+    from beholder.service import redis_answers
+
+    if settings.redis_url is not None:
+        return _remote_redis(settings.redis_url)
+    if redis_answers(settings):
+        return Check("redis", True, f"the private one answers at {settings.redis_socket}")
+    return Check("redis", True, f"{find_redis_server()}, started by `beholder up`")
+
+
+def _remote_redis(url: str) -> Check:
+    from redis import Redis, RedisError
+
+    # redis-py's word for a unix socket differs from Celery's.
+    address = url.replace("redis+socket://", "unix://", 1)
+    try:
+        with Redis.from_url(address, socket_connect_timeout=3, socket_timeout=3) as client:
+            client.ping()
+    except (RedisError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        detail = f"{_shown(url)} does not answer ({reason}): check BEHOLDER_REDIS_URL."
+        return Check("redis", False, detail, needed=True)
+    return Check("redis", True, f"{_shown(url)} answers", needed=True)
+
+
+def _check_service(settings: Settings) -> Check:
+    from beholder.service import service_runs
+
+    if service_runs(settings):
+        return Check("service", True, "`beholder up` runs on this data folder")
+    return Check("service", False, "not running: start `beholder up`, or use --wait.")
+
+
+def _check_networks(settings: Settings) -> Check:
+    from cli.networks import network_rows
+
+    here = [row["name"] for row in network_rows(settings) if row["here"]]
+    detail = f"weights here: {', '.join(here) or 'none'}"
+    if "vgg19" not in here:
+        detail += "; vgg19 is downloaded when first used (548 MB)"
+    return Check("networks", bool(here), detail)
+
+
+CHECKS: tuple[Callable[[Settings], Check], ...] = (
+    _check_python,
+    _check_torch,
+    _check_gpu,
+    _check_data_folder,
+    _check_database,
+    _check_store,
+    _check_redis,
+    _check_service,
+    _check_networks,
+)
+
+
+def _installed(name: str) -> bool:
+    return importlib.util.find_spec(name) is not None
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "of unknown version"
+
+
+def _shown(url: str) -> str:
+    """A URL without its password."""
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}"

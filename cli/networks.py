@@ -1,0 +1,84 @@
+"""`beholder layers` and `beholder networks`: what there is to look into."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from beholder.layers import LAYERS
+from beholder.networks import NETWORKS, check_network, width_divisor
+from beholder.settings import Settings
+from cli.context import Context
+from cli.output import JsonOption, console, print_json, say, table
+
+VGG19_FILE = "vgg19-dcbb9e9d.pth"  # torchvision's name for IMAGENET1K_V1
+
+
+def layers(
+    network: Annotated[
+        str, typer.Option(help="Whose channels to show: vgg19, specimens, random:SEED, a path.")
+    ] = "vgg19",
+    json: JsonOption = False,
+) -> None:
+    """List the 37 layers: index, name, kind, channels, stride and receptive field in pixels."""
+    divisor = width_divisor(check_network(network))
+    if divisor is None:
+        say("Channels as VGG19 has them; a file's own are known once a worker has loaded it.")
+    rows = layer_rows(divisor or 1)
+    if json:
+        print_json(rows)
+    else:
+        console().print(table(list(rows[0]), rows))
+
+
+def layer_rows(divisor: int = 1) -> list[dict[str, Any]]:
+    """A row a layer of a network whose widths are VGG19's divided by `divisor`."""
+    return [
+        {
+            "layer": layer.index,
+            "name": layer.name,
+            "kind": layer.kind,
+            "channels": layer.channels // divisor,
+            "stride": layer.stride,
+            "receptive_field": layer.receptive_field,
+        }
+        for layer in LAYERS
+    ]
+
+
+def networks(json: JsonOption = False) -> None:
+    """List the networks, and whether their weights are on this machine."""
+    rows = network_rows(Context().settings)
+    if json:
+        print_json(rows)
+        return
+    shown = [{**row, "here": _words(row["here"])} for row in rows]
+    console().print(table(["name", "here", "summary"], shown))
+
+
+def _words(here: bool | None) -> str:
+    return {True: "yes", False: "no", None: "as you name it"}[here]
+
+
+def network_rows(settings: Settings) -> list[dict[str, Any]]:
+    """A row a network. here: whether it can be loaded offline; None if that depends on its name."""
+    return [
+        {
+            "name": entry.name,
+            "summary": entry.summary,
+            "here": _here(entry.name, settings),
+            "default": entry.name == settings.network,
+        }
+        for entry in NETWORKS
+    ]
+
+
+def _here(name: str, settings: Settings) -> bool | None:
+    if name == "vgg19":
+        return (settings.networks_dir / VGG19_FILE).is_file()
+    if name == "specimens":
+        import beholder.specimens
+
+        folder = Path(beholder.specimens.__file__).parent
+        return (folder / "specimens.safetensors").is_file()
+    return True if name.startswith("random:") else None
