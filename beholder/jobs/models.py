@@ -192,6 +192,7 @@ class Chunk(Base):
 
     Its items are the open ones from first_position to last_position that its stage wants.
     token: proves that a worker holds the chunk; a new one at each claim.
+    progress: how much of its work its worker has done, from 0 to 1, as of the last renewal.
     lease_until, sent_at: seconds since the epoch. sent_at is None until it was sent to the queue.
     stale_tokens: of earlier claims, whose files may lie around.
     partial: path in the store of a measure chunk's statistics.
@@ -209,6 +210,7 @@ class Chunk(Base):
     stale_tokens: Mapped[list[Any]] = mapped_column(default=list)
     lease_until: Mapped[float | None] = mapped_column(Float(53))
     attempts: Mapped[int] = mapped_column(default=0)
+    progress: Mapped[float] = mapped_column(Float(53), default=0.0)
     worker: Mapped[str | None] = mapped_column(Text)
     sent_at: Mapped[float | None] = mapped_column(Float(53))
     created_at: Mapped[datetime] = mapped_column(default=utc_now)

@@ -152,7 +152,7 @@ def _ordered(spec: Spec, spool: Spool) -> Iterator[tuple[int | None, Entry]]:
             yield from ((None, entry) for entry in spool if entry.role == role)
 
 
-def in_batches(rows: Iterable[dict[str, Any]], write: Callable[[_Rows], None]) -> None:
+def in_batches(rows: Iterable[dict[str, Any]], write: Callable[[_Rows], object]) -> None:
     """Hand `rows` to `write`, a bounded number at a time."""
     batch: _Rows = []
     for row in rows:

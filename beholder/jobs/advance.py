@@ -1,0 +1,79 @@
+"""What follows when a chunk has ended: the study's next stage, or the end of the job."""
+
+from collections.abc import Iterator
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from beholder.jobs.chunking import insert_chunks, ranges_of
+from beholder.jobs.models import OPEN, Item, Job, utc_now
+from beholder.jobs.rows import fail_everything, has_measured_target, has_open_chunk
+
+NO_ITEMS = (0, -1)  # the range of a choose chunk, which works on the whole study
+_PAGE = 1_000
+
+
+def advance(session: Session, job: Job) -> tuple[int, ...]:
+    """Decide what comes next for a locked job; the ids of chunks that are to be sent."""
+    session.flush()
+    if has_open_chunk(session, job.id):
+        return ()
+    if job.stage == "measure":
+        if has_measured_target(session, job.id):
+            return start_stage(session, job, "choose")
+        fail_everything(session, job, _nothing_left(session, job, "no target picture was measured"))
+        return ()
+    if job.stage == "choose" and (chunks := start_stage(session, job, "classify")):
+        return chunks
+    _end(session, job)
+    return ()
+
+
+def start_stage(session: Session, job: Job, stage: str) -> tuple[int, ...]:
+    """Queue the chunks of a stage over the items that are open for it."""
+    job.stage = stage
+    if stage == "choose":
+        return insert_chunks(session, job, [NO_ITEMS])
+    ranges = ranges_of(_open_items(session, job.id, measured=stage == "classify"), job.chunk_size)
+    return insert_chunks(session, job, ranges)
+
+
+def _open_items(
+    session: Session, job_id: str, *, measured: bool
+) -> Iterator[tuple[int, int | None]]:
+    """(position, layer) of the open items, in order, a page at a time."""
+    last = -1
+    while True:
+        statement = (
+            select(Item.position, Item.layer)
+            .where(
+                Item.job_id == job_id,
+                Item.position > last,
+                Item.state.in_(OPEN),
+                Item.measured == measured,
+            )
+            .order_by(Item.position)
+            .limit(_PAGE)
+        )
+        page = [(position, layer) for position, layer in session.execute(statement)]
+        yield from page
+        if len(page) < _PAGE:
+            return
+        last = page[-1][0]
+
+
+def _end(session: Session, job: Job) -> None:
+    job.state = "done" if job.done else "failed"
+    job.error = None if job.done else _nothing_left(session, job, "every item failed")
+    job.stage, job.finished_at = None, utc_now()
+
+
+def _nothing_left(session: Session, job: Job, what: str) -> str:
+    statement = (
+        select(Item.source, Item.error)
+        .where(Item.job_id == job.id, Item.state == "failed")
+        .order_by(Item.position)
+        .limit(1)
+    )
+    first = session.execute(statement).first()
+    return f"{what}; the first was {first.source}: {first.error}" if first else f"{what}."

@@ -1,0 +1,154 @@
+"""What people do to a job: `cancel` it, `retry` what failed, `delete` it."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import delete as delete_from
+from sqlalchemy import or_, update
+from sqlalchemy.orm import Session
+
+from beholder.errors import Conflict, NotFound
+from beholder.jobs.advance import start_stage
+from beholder.jobs.database import Database
+from beholder.jobs.models import (
+    FINISHED,
+    ITEM_STATES,
+    Channel,
+    Chunk,
+    File,
+    Item,
+    Job,
+    Verdict,
+    utc_now,
+)
+from beholder.jobs.rows import SETTLE_LIMIT, lock_job, settle
+
+_QUIET = {"synchronize_session": False}
+
+
+@dataclass(frozen=True)
+class Retried:
+    """items: how many run again. `unsent_chunks` lists the chunks to send."""
+
+    items: int
+    chunks: int
+
+
+def cancel(database: Database, job_id: str) -> None:
+    """End a job now. Workers that are at it hear of it when they renew their lease.
+
+    Costs the same for any number of items: past some, their rows are left to the sweep.
+    Raises NotFound, or Conflict when the job has already finished.
+    """
+    with database.write() as session:
+        job = _job(session, job_id)
+        if job.state in FINISHED:
+            raise Conflict(f"job {job_id} is already {job.state}: there is nothing to cancel.")
+        still_open = job.queued + job.running
+        job.cancelled += still_open
+        job.queued = job.running = 0
+        job.state, job.stage, job.finished_at = "cancelled", None, utc_now()
+        session.flush()
+        if still_open <= SETTLE_LIMIT:
+            settle(session, job_id)
+
+
+def retry(database: Database, job_id: str) -> Retried:
+    """Run again what failed or was cancelled; what is done stays, except a study's verdicts.
+
+    A study measures what it could not measure, then chooses and classifies everything again; if
+    nothing is left to measure, it goes on where it stopped. Raises NotFound, or Conflict when the
+    job is still at work or nothing can be run again.
+    """
+    with database.write() as session:
+        job = _job(session, job_id)
+        if job.state not in FINISHED:
+            raise Conflict(f"job {job_id} is {job.state}: wait until it ends, or cancel it.")
+        if job.state == "cancelled":
+            settle(session, job_id, limit=None)
+        items = _reopen(session, job)
+        if not items:
+            raise Conflict(_nothing_to_retry(job))
+        chunks = start_stage(session, job, _first_stage(session, job))
+        _recount(session, job)
+        job.state, job.error, job.finished_at = "queued", None, None
+        return Retried(items, len(chunks))
+
+
+def delete(database: Database, job_id: str) -> tuple[str, ...]:
+    """Remove a finished job from the database; the paths of its files in the store.
+
+    Its pictures stay, since other jobs may use them. Raises NotFound or Conflict.
+    """
+    with database.write() as session:
+        job = _job(session, job_id)
+        if job.state not in FINISHED:
+            raise Conflict(f"job {job_id} is {job.state}: cancel it before you delete it.")
+        paths = tuple(_paths(session, job_id))
+        session.execute(delete_from(Job).where(Job.id == job_id), execution_options=_QUIET)
+        return paths
+
+
+def _job(session: Session, job_id: str) -> Job:
+    job = lock_job(session, job_id)
+    if job is None:
+        raise NotFound(f"no job {job_id!r}: `beholder jobs` lists them.")
+    return job
+
+
+def _reopen(session: Session, job: Job) -> int:
+    """Queue every item that failed or was cancelled and has something to run on."""
+    runnable = or_(Item.picture_sha256.is_not(None), Item.seed.is_not(None))
+    statement = (
+        update(Item)
+        .where(Item.job_id == job.id, Item.state.in_(("failed", "cancelled")), runnable)
+        .values(state="queued", error=None)
+        .returning(Item.id)
+    )
+    return sum(1 for _ in session.execute(statement, execution_options=_QUIET))
+
+
+def _nothing_to_retry(job: Job) -> str:
+    if job.failed:
+        return (
+            f"job {job.id} has nothing to retry: its {job.failed} failed pictures could not be "
+            "read when they were submitted. Submit them again."
+        )
+    return f"job {job.id} has nothing to retry: no item failed."
+
+
+def _first_stage(session: Session, job: Job) -> str:
+    """Where a retried job begins; a study that has something new to measure starts all over."""
+    if job.kind == "dream":
+        return "dream"
+    unmeasured = exists().where(Item.job_id == job.id, Item.state == "queued", ~Item.measured)
+    if session.scalar(select(unmeasured)):
+        _forget_results(session, job)
+        return "measure"
+    return "choose" if job.target_pictures is None else "classify"
+
+
+def _forget_results(session: Session, job: Job) -> None:
+    """Undo a study's last two stages: other pictures will have a say in what is chosen."""
+    job.target_pictures = job.control_pictures = None
+    of_job = select(Item.id).where(Item.job_id == job.id)
+    for statement in (
+        delete_from(Channel).where(Channel.job_id == job.id),
+        delete_from(Verdict).where(Verdict.kind == "blinded", Verdict.item_id.in_(of_job)),
+        update(Item).where(Item.job_id == job.id, Item.state == "done").values(state="queued"),
+    ):
+        session.execute(statement, execution_options=_QUIET)
+
+
+def _recount(session: Session, job: Job) -> None:
+    """Set the counters from the rows."""
+    statement = select(Item.state, func.count()).where(Item.job_id == job.id)
+    counts = {state: count for state, count in session.execute(statement.group_by(Item.state))}
+    for state in ITEM_STATES:
+        setattr(job, state, counts.get(state, 0))
+
+
+def _paths(session: Session, job_id: str) -> Iterator[str]:
+    files = select(File.path).join(Item, Item.id == File.item_id).where(Item.job_id == job_id)
+    yield from session.scalars(files)
+    partials = select(Chunk.partial).where(Chunk.job_id == job_id, Chunk.partial.is_not(None))
+    yield from (path for path in session.scalars(partials) if path)

@@ -1,0 +1,212 @@
+"""Questions about jobs: `list_jobs`, `get_job`, `progress`, `items`, `verdicts`, `latest_study`.
+
+Lists are read by key, never by offset, so that a late page costs what the first one does.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import select, tuple_
+from sqlalchemy.orm import Session
+
+from beholder.errors import InvalidInput, NotFound
+from beholder.jobs.database import Database
+from beholder.jobs.models import ITEM_STATES, OPEN, File, Item, Job, Picture, Verdict
+from beholder.jobs.outcomes import Judgement, StoredFile
+from beholder.jobs.spool import StoredPicture
+from beholder.jobs.views import ItemView, JobView, Progress, VerdictView, columns_of
+
+_JOB = [getattr(Job, name) for name in columns_of(JobView)]
+_PROGRESS = [getattr(Job, name) for name in columns_of(Progress)]
+_ITEM = [getattr(Item, name) for name in columns_of(ItemView) if name not in ("files", "verdicts")]
+_PAGE = 500
+
+
+def list_jobs(
+    database: Database,
+    *,
+    state: str | None = None,
+    kind: str | None = None,
+    limit: int = 50,
+    before: str | None = None,
+) -> list[JobView]:
+    """Jobs, newest first. before: the `cursor` of the last job of the page before this one."""
+    statement = select(*_JOB).order_by(Job.created_at.desc(), Job.id.desc()).limit(limit)
+    if state:
+        statement = statement.where(Job.state == _checked(state))
+    if kind:
+        statement = statement.where(Job.kind == kind)
+    if before:
+        statement = statement.where(tuple_(Job.created_at, Job.id) < _cursor(before))
+    with database.read() as session:
+        return [JobView(*row) for row in session.execute(statement)]
+
+
+def get_job(database: Database, job_id: str) -> JobView:
+    """The job with this id, or whose id alone begins so. Raises NotFound or InvalidInput."""
+    wanted = job_id.strip().lower()
+    with database.read() as session:
+        return _job(session, wanted)
+
+
+def progress(database: Database, job_id: str) -> Progress:
+    """How far a job is, by its full id. Raises NotFound."""
+    with database.read() as session:
+        row = session.execute(select(*_PROGRESS).where(Job.id == job_id)).first()
+    if row is None:
+        raise _no_job(job_id)
+    return Progress(*row)
+
+
+def latest_study(database: Database) -> JobView:
+    """The study submitted last that has its channels. Raises NotFound when there is none."""
+    statement = (
+        select(*_JOB)
+        .where(Job.kind == "study", Job.target_pictures.is_not(None))
+        .order_by(Job.created_at.desc(), Job.id.desc())
+        .limit(1)
+    )
+    with database.read() as session:
+        row = session.execute(statement).first()
+    if row is None:
+        raise NotFound("no study has chosen its channels yet: `beholder study FOLDER` submits one.")
+    return JobView(*row)
+
+
+def get_picture(database: Database, sha256: str) -> StoredPicture:
+    """What is known of a picture. Raises NotFound."""
+    statement = select(*(getattr(Picture, name) for name in columns_of(StoredPicture)))
+    with database.read() as session:
+        row = session.execute(statement.where(Picture.sha256 == sha256)).first()
+    if row is None:
+        raise NotFound(f"no picture {sha256[:12]}...: `beholder items JOB` lists a job's pictures.")
+    return StoredPicture(*row)
+
+
+def items(
+    database: Database,
+    job_id: str,
+    *,
+    state: str | None = None,
+    after: int = -1,
+    limit: int | None = None,
+) -> Iterator[ItemView]:
+    """A job's items by position, with files and verdicts. after: a position to go on from.
+
+    Reads page by page, so any number can be streamed. Raises NotFound at the first step.
+    """
+    left = limit
+    while left is None or left > 0:
+        size = _PAGE if left is None else min(_PAGE, left)
+        with database.read() as session:
+            page = _item_page(session, _job(session, job_id, exact=True), state, after, size)
+        yield from page
+        if len(page) < size:
+            return
+        after = page[-1].position
+        left = None if left is None else left - len(page)
+
+
+def verdicts(database: Database, job_id: str, *, kind: str | None = None) -> Iterator[VerdictView]:
+    """A study's verdicts by position, a picture's intact one after its blinded one."""
+    for item in items(database, job_id):
+        for name, verdict in sorted(item.verdicts.items(), reverse=True):
+            if kind in (None, name):
+                yield VerdictView(
+                    item.job_id,
+                    item.position,
+                    item.source,
+                    item.role,
+                    item.group,
+                    name,
+                    verdict.label,
+                    verdict.class_index,
+                    verdict.confidence,
+                    verdict.top5,
+                )
+
+
+def _job(session: Session, wanted: str, *, exact: bool = False) -> JobView:
+    same = session.execute(select(*_JOB).where(Job.id == wanted)).first()
+    if same:
+        return JobView(*same)
+    if exact or not wanted:
+        raise _no_job(wanted)
+    begins = Job.id.startswith(wanted, autoescape=True)
+    rows = session.execute(select(*_JOB).where(begins).order_by(Job.id).limit(3)).all()
+    if not rows:
+        raise _no_job(wanted)
+    if len(rows) > 1:
+        some = ", ".join(row.id for row in rows)
+        raise InvalidInput(f"several jobs begin with {wanted!r} ({some}): write more of the id.")
+    return JobView(*rows[0])
+
+
+def _no_job(job_id: str) -> NotFound:
+    return NotFound(f"no job {job_id!r}: `beholder jobs` lists them.")
+
+
+def _item_page(
+    session: Session, job: JobView, state: str | None, after: int, size: int
+) -> list[ItemView]:
+    statement = select(*_ITEM).where(Item.job_id == job.id, Item.position > after)
+    if state:
+        statement = statement.where(Item.state.in_(_stored_states(job, _checked(state))))
+    rows = session.execute(statement.order_by(Item.position).limit(size)).all()
+    ids = [row.id for row in rows]
+    files, judged = _files(session, ids), _judgements(session, ids)
+    return [
+        ItemView(
+            **{**row._mapping, "state": _shown_state(job, row.state)},
+            files=tuple(files[row.id]),
+            verdicts=judged[row.id],
+        )
+        for row in rows
+    ]
+
+
+def _stored_states(job: JobView, state: str) -> Sequence[str]:
+    """In a cancelled job, what is still open in its rows counts as cancelled."""
+    if job.state != "cancelled" or state in ("done", "failed"):
+        return (state,)
+    return (*OPEN, "cancelled") if state == "cancelled" else ()
+
+
+def _shown_state(job: JobView, state: str) -> str:
+    return "cancelled" if job.state == "cancelled" and state in OPEN else state
+
+
+def _files(session: Session, ids: Sequence[int]) -> dict[int, list[StoredFile]]:
+    columns = [getattr(File, name) for name in columns_of(StoredFile)]
+    statement = select(File.item_id, *columns).where(File.item_id.in_(ids))
+    found: defaultdict[int, list[StoredFile]] = defaultdict(list)
+    for number, *values in session.execute(statement.order_by(File.item_id, File.step)):
+        found[number].append(StoredFile(*values))
+    return found
+
+
+def _judgements(session: Session, ids: Sequence[int]) -> dict[int, dict[str, Judgement]]:
+    statement = select(Verdict).where(Verdict.item_id.in_(ids))
+    found: defaultdict[int, dict[str, Judgement]] = defaultdict(dict)
+    for row in session.scalars(statement.order_by(Verdict.item_id, Verdict.kind.desc())):
+        top5 = tuple((str(label), float(confidence)) for label, confidence in row.top5)
+        found[row.item_id][row.kind] = Judgement(row.label, row.class_index, row.confidence, top5)
+    return found
+
+
+def _checked(state: str) -> str:
+    if state not in ITEM_STATES:
+        raise InvalidInput(f"no state {state!r}: states are {', '.join(ITEM_STATES)}.")
+    return state
+
+
+def _cursor(text: str) -> Any:
+    try:
+        when, job_id = text.split("-")
+        return datetime.strptime(when, "%Y%m%dT%H%M%S.%f").replace(tzinfo=UTC), job_id
+    except ValueError:
+        raise InvalidInput(
+            f"{text!r} is no place in the list of jobs: leave it out to start with the newest."
+        ) from None

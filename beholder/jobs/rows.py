@@ -1,0 +1,128 @@
+"""What every change to a job's rows shares: locking the job, its chunk's items, cancelling rows.
+
+Whoever changes a job's rows locks the job first (`lock_job`), so that two workers that finish the
+last two chunks see each other, and the job's counters stay in step with the items.
+"""
+
+from collections.abc import Iterable
+
+from sqlalchemy import ColumnElement, and_, exists, select, update
+from sqlalchemy.orm import Session
+
+from beholder.jobs.models import OPEN, Chunk, Item, Job, utc_now
+
+SETTLE_LIMIT = 2_000  # rows of a cancelled job that are changed at a time
+
+
+def lock_job(session: Session, job_id: str) -> Job | None:
+    """The job, ours alone until the transaction ends (SQLite has locked everything by then)."""
+    statement = select(Job).where(Job.id == job_id).with_for_update()
+    return session.scalar(statement.execution_options(populate_existing=True))
+
+
+def fresh_chunk(session: Session, chunk_id: int) -> Chunk | None:
+    """The chunk as it is now that its job is locked."""
+    return session.get(Chunk, chunk_id, populate_existing=True)
+
+
+def items_of(chunk: Chunk) -> ColumnElement[bool]:
+    """The open items that a chunk stands for. Blinding wants measured ones, the rest unmeasured."""
+    return and_(
+        Item.job_id == chunk.job_id,
+        Item.position.between(chunk.first_position, chunk.last_position),
+        Item.state.in_(OPEN),
+        Item.measured == (chunk.stage == "classify"),
+    )
+
+
+def start_items(session: Session, job: Job, chunk: Chunk) -> None:
+    """The chunk's queued items are running from now on."""
+    moved = _move(session, chunk, "queued", "running")
+    job.queued -= moved
+    job.running += moved
+
+
+def requeue_items(session: Session, job: Job, chunk: Chunk) -> None:
+    """The chunk's running items wait again."""
+    moved = _move(session, chunk, "running", "queued")
+    job.running -= moved
+    job.queued += moved
+
+
+def requeue_chunk(session: Session, job: Job, chunk: Chunk) -> None:
+    """Take a chunk from its worker; its token is remembered for the files it may have left."""
+    requeue_items(session, job, chunk)
+    chunk.stale_tokens = with_stale(chunk)
+    chunk.state, chunk.token, chunk.lease_until = "queued", None, None
+
+
+def with_stale(chunk: Chunk) -> list[str]:
+    """The chunk's stale tokens, and the one it has now."""
+    return [*chunk.stale_tokens, chunk.token] if chunk.token else list(chunk.stale_tokens)
+
+
+def has_open_chunk(session: Session, job_id: str) -> bool:
+    """Whether anything of the job is still queued or running."""
+    open_chunk = exists().where(Chunk.job_id == job_id, Chunk.state.in_(OPEN))
+    return bool(session.scalar(select(open_chunk)))
+
+
+def fail_everything(session: Session, job: Job, reason: str) -> None:
+    """The whole job fails: its open chunks are cancelled, its open items fail with the reason."""
+    _end_chunks(session, job.id)
+    statement = update(Item).where(Item.job_id == job.id, Item.state.in_(OPEN))
+    session.execute(
+        statement.values(state="failed", error=reason),
+        execution_options={"synchronize_session": False},
+    )
+    job.failed += job.queued + job.running
+    job.queued = job.running = 0
+    job.state, job.error, job.stage, job.finished_at = "failed", reason, None, utc_now()
+
+
+def settle(session: Session, job_id: str, *, limit: int | None = SETTLE_LIMIT) -> None:
+    """Bring rows of a cancelled job in line with it: at most `limit` chunks, or all of them."""
+    chunks = _open_chunks(session, job_id, limit)
+    items = update(Item).where(Item.job_id == job_id, Item.state.in_(OPEN))
+    if limit is not None and len(chunks) == limit:
+        first, last = min(first for _, first, _ in chunks), max(last for _, _, last in chunks)
+        items = items.where(Item.position.between(first, last))
+        _end_chunks(session, job_id, [number for number, _, _ in chunks])
+    else:
+        _end_chunks(session, job_id)
+    session.execute(
+        items.values(state="cancelled"), execution_options={"synchronize_session": False}
+    )
+
+
+def _open_chunks(session: Session, job_id: str, limit: int | None) -> list[tuple[int, int, int]]:
+    if limit is None:
+        return []
+    statement = (
+        select(Chunk.id, Chunk.first_position, Chunk.last_position)
+        .where(Chunk.job_id == job_id, Chunk.state.in_(OPEN))
+        .limit(limit)
+    )
+    return [(row.id, row.first_position, row.last_position) for row in session.execute(statement)]
+
+
+def _end_chunks(session: Session, job_id: str, ids: Iterable[int] | None = None) -> None:
+    statement = update(Chunk).where(Chunk.job_id == job_id, Chunk.state.in_(OPEN))
+    if ids is not None:
+        statement = statement.where(Chunk.id.in_(list(ids)))
+    session.execute(
+        statement.values(state="cancelled", token=None, lease_until=None, finished_at=utc_now()),
+        execution_options={"synchronize_session": False},
+    )
+
+
+def _move(session: Session, chunk: Chunk, old: str, new: str) -> int:
+    statement = update(Item).where(items_of(chunk), Item.state == old).values(state=new)
+    moved = session.execute(statement, execution_options={"synchronize_session": False})
+    return int(moved.rowcount)  # type: ignore[attr-defined]
+
+
+def has_measured_target(session: Session, job_id: str) -> bool:
+    """Whether a study has anything to choose channels by."""
+    found = exists().where(Item.job_id == job_id, Item.role == "target", Item.measured)
+    return bool(session.scalar(select(found)))

@@ -1,0 +1,145 @@
+"""What queries give back: plain frozen dataclasses. `.row()` is ready for JSON, CSV or a table."""
+
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime
+from typing import Any
+
+from beholder.jobs.outcomes import Judgement, StoredFile
+from beholder.jobs.spool import StoredPicture
+from beholder.layers import LAYERS
+
+
+class _View:
+    """Row form of a dataclass: times as ISO 8601, the rest as it is."""
+
+    def row(self) -> dict[str, Any]:
+        """Column names and values, in the order of the fields."""
+        values = asdict(self)  # type: ignore[call-overload]
+        return {
+            name: value.isoformat() if isinstance(value, datetime) else value
+            for name, value in values.items()
+        }
+
+
+@dataclass(frozen=True)
+class JobView(_View):
+    """A job and how far it is. stage: what it is at; None when it has finished.
+
+    measured: of a study's items. target_pictures, control_pictures: what its channels cover.
+    """
+
+    id: str
+    kind: str
+    state: str
+    name: str
+    stage: str | None
+    total: int
+    queued: int
+    running: int
+    done: int
+    failed: int
+    cancelled: int
+    measured: int
+    error: str | None
+    network: str
+    network_sha256: str | None
+    target_pictures: int | None
+    control_pictures: int | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    spec: dict[str, Any]
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing more will happen by itself."""
+        return self.state in ("done", "failed", "cancelled")
+
+    @property
+    def cursor(self) -> str:
+        """Give this to `list_jobs(before=...)` for the jobs older than this one."""
+        return f"{self.created_at:%Y%m%dT%H%M%S.%f}-{self.id}"
+
+
+@dataclass(frozen=True)
+class Progress(_View):
+    """A job's counters alone, cheap for any number of items."""
+
+    state: str
+    stage: str | None
+    total: int
+    queued: int
+    running: int
+    done: int
+    failed: int
+    cancelled: int
+    measured: int
+
+
+@dataclass(frozen=True)
+class ItemView(_View):
+    """An item with its results. verdicts: by kind, "intact" and "blinded"."""
+
+    id: int
+    job_id: str
+    position: int
+    state: str
+    source: str
+    role: str | None
+    group: str | None
+    layer: int | None
+    seed: int | None
+    picture_sha256: str | None
+    error: str | None
+    seconds: float | None
+    result: dict[str, Any] | None
+    files: tuple[StoredFile, ...]
+    verdicts: dict[str, Judgement]
+
+
+@dataclass(frozen=True)
+class VerdictView(_View):
+    """One verdict of a study, with the picture that it is about."""
+
+    study: str
+    position: int
+    source: str
+    role: str | None
+    group: str | None
+    kind: str
+    label: str
+    class_index: int
+    confidence: float
+    top5: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True)
+class ChannelView(_View):
+    """A channel's statistics in one study; see `beholder.jobs.models.Channel`."""
+
+    study: str
+    layer: int
+    layer_name: str
+    channel: int
+    count: int
+    controls: int
+    mean: float
+    deviation: float
+    maximum: float
+    control_mean: float | None
+    control_deviation: float | None
+    control_maximum: float | None
+    chosen: bool
+
+
+PictureView = StoredPicture
+
+
+def columns_of(view: type[Any]) -> tuple[str, ...]:
+    """A view's column names, for a header."""
+    return tuple(field.name for field in fields(view))
+
+
+def layer_name(layer: int) -> str:
+    """conv1_1 to pool5."""
+    return LAYERS[layer].name
