@@ -1,0 +1,7 @@
+"""The computation: torch, torchvision, pillow, numpy and safetensors only; usable from a notebook.
+
+Read in this order: `networks` (which network), `inputs` (pictures as tensors), `dream` (gradient
+ascent), `measure` (channel strengths), `statistics` (which channels a group shares), `blind`
+(without them). `weights` and `download` are what `networks` stands on. docs/science.md walks
+through all of it. Nothing is loaded by importing this package itself.
+"""

@@ -1,0 +1,113 @@
+"""Blinding: `blinded` zeroes channels for as long as a `with` lasts; `classify` and `verdicts` tell
+what the network sees, `before_and_after` both at once.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from beholder.errors import InvalidInput
+from beholder.layers import find_layer
+from beholder.science.inputs import input_step
+from beholder.science.measure import check_sides
+from beholder.science.networks import Network, at_rest, channel_index
+
+_TOP = 5
+
+Hook = Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A classification. Confidences are softmax probabilities in [0, 1].
+
+    top5: the five likeliest labels with their confidences, likeliest first; fewer if the network
+    has fewer classes.
+    """
+
+    label: str
+    index: int
+    confidence: float
+    top5: tuple[tuple[str, float], ...]
+
+
+@contextmanager
+def blinded(network: Network, channels: Mapping[int, Sequence[int]]) -> Iterator[Network]:
+    """The same network, with `channels` (by layer index) zero at those layers' outputs.
+
+    The hooks are in place inside the `with` only, for every use of this network, dreams included.
+    Raises InvalidLayer or InvalidChannel before any is.
+    """
+    cuts = [
+        (layer, channel_index(network, find_layer(layer), picked))
+        for layer, picked in channels.items()
+        if picked
+    ]
+    handles: list[RemovableHandle] = []
+    try:
+        for layer, index in cuts:
+            handles.append(network.module.features[layer].register_forward_hook(_zeroing(index)))
+        yield network
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def classify(network: Network, pictures: Tensor, *, normalize: bool = False) -> Tensor:
+    """The logits (B, classes), on the CPU, of `pictures` (B, 3, H, W).
+
+    Raises InvalidInput, and PictureError for a side under 32 pixels.
+    """
+    check_sides(pictures)
+    with torch.no_grad(), at_rest(network.module):
+        ready = input_step(normalize, network.device)(pictures.to(network.device))
+        logits: Tensor = network.module(ready)
+        return logits.cpu()
+
+
+def verdicts(network: Network, logits: Tensor) -> list[Verdict]:
+    """What the network says of each picture, from its logits (B, classes)."""
+    if logits.ndim != 2 or logits.shape[1] != len(network.labels):
+        raise InvalidInput(
+            f"logits of {network.name} are (B, {len(network.labels)}); got {tuple(logits.shape)}."
+        )
+    confidences = logits.detach().cpu().softmax(dim=1)  # (B, classes)
+    values, order = confidences.sort(dim=1, descending=True, stable=True)
+    return [
+        _verdict(network, row, indices)
+        for row, indices in zip(values[:, :_TOP].tolist(), order[:, :_TOP].tolist(), strict=True)
+    ]
+
+
+def before_and_after(
+    network: Network,
+    pictures: Tensor,
+    channels: Mapping[int, Sequence[int]],
+    *,
+    normalize: bool = False,
+) -> list[tuple[Verdict, Verdict]]:
+    """Each picture's verdict of the intact network, and of the one blinded to `channels`."""
+    intact = classify(network, pictures, normalize=normalize)
+    with blinded(network, channels):
+        blind = classify(network, pictures, normalize=normalize)
+    return list(zip(verdicts(network, intact), verdicts(network, blind), strict=True))
+
+
+def _verdict(network: Network, values: list[float], indices: list[int]) -> Verdict:
+    top = tuple((network.labels[i], value) for i, value in zip(indices, values, strict=True))
+    return Verdict(top[0][0], indices[0], top[0][1], top)
+
+
+def _zeroing(index: Tensor) -> Hook:
+    """A forward hook that zeroes the channels `index` (C,) of maps (B, C, h, w)."""
+
+    def zero(module: nn.Module, inputs: tuple[Tensor, ...], maps: Tensor) -> Tensor:
+        if torch.is_grad_enabled():  # a ReLU's stored output must not change before backward
+            return maps.index_fill(1, index, 0.0)
+        return maps.index_fill_(1, index, 0.0)
+
+    return zero

@@ -1,0 +1,121 @@
+"""Fetching one file over HTTP: `fetch` streams it, checks its hash and only then gives it its name.
+
+torch.hub can do the same but waits forever on a silent server; a worker must not.
+"""
+
+import contextlib
+import errno
+import hashlib
+import sys
+import uuid
+from collections.abc import Iterator
+from http.client import HTTPException
+from pathlib import Path
+from typing import IO
+from urllib.request import Request, urlopen
+
+from beholder.errors import NetworkUnavailable, StorageFull
+
+_CHUNK = 1 << 18  # bytes a read
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+class Unreachable(Exception):
+    """The server can't be reached, refuses, or fell silent; str() says which."""
+
+
+def fetch(
+    url: str, target: Path, *, hash_prefix: str, progress: bool = False, timeout_s: float = 15.0
+) -> None:
+    """Download `url` to `target`; its SHA-256 must begin with `hash_prefix`.
+
+    The bytes go to a temporary file beside `target`, renamed when they are whole and right, so that
+    several processes may fetch the same file at once. `timeout_s` bounds connecting and each
+    silence, not the whole. Proxies are taken from the environment. Raises Unreachable;
+    NetworkUnavailable for wrong bytes or a folder that can't be written; StorageFull.
+    """
+    with _temporary(target) as (path, file):
+        digest = hashlib.sha256()
+        bar = _Bar(target.name, sys.stderr if progress else None)
+        for chunk, total in _chunks(url, timeout_s):
+            file.write(chunk)
+            digest.update(chunk)
+            bar.advance(len(chunk), total)
+        bar.close()
+        file.close()
+        if not digest.hexdigest().startswith(hash_prefix):
+            raise NetworkUnavailable(
+                f"what {url} sent is not {target.name}: its SHA-256 begins with "
+                f"{digest.hexdigest()[: len(hash_prefix)]}, not {hash_prefix}. Try again, or copy "
+                f"the file to {target.parent} from another machine."
+            )
+        path.replace(target)
+
+
+def sha256_of(path: Path) -> str:
+    """A file's SHA-256 as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _chunks(url: str, timeout_s: float) -> Iterator[tuple[bytes, int | None]]:
+    """The body in pieces, each with the whole's length in bytes where the server told it."""
+    try:
+        with urlopen(Request(url, headers={"User-Agent": "beholder"}), timeout=timeout_s) as body:
+            length = body.headers.get("Content-Length", "")
+            while chunk := _read(body):
+                yield chunk, int(length) if length.isdecimal() else None
+    except (OSError, HTTPException) as error:  # URLError and timeouts are OSErrors
+        raise Unreachable(" ".join(str(error).split()) or type(error).__name__) from None
+
+
+def _read(body: IO[bytes]) -> bytes:
+    return body.read(_CHUNK)
+
+
+@contextlib.contextmanager
+def _temporary(target: Path) -> Iterator[tuple[Path, IO[bytes]]]:
+    """A new file beside `target`, gone afterwards unless it was renamed."""
+    path = target.with_name(f"{target.name}.{uuid.uuid4().hex}.partial")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("xb") as file:
+            yield path, file
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise StorageFull(
+                f"no room for {target.name} in {target.parent}: free some space there."
+            ) from None
+        raise NetworkUnavailable(
+            f"{target.name} can't be written to {target.parent}: {error.strerror or error}."
+        ) from None
+    finally:
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+class _Bar:
+    """A line on `stream` that says how far a download is; silent without a stream."""
+
+    def __init__(self, name: str, stream: IO[str] | None) -> None:
+        self._name, self._stream = name, stream
+        self._done = 0
+        self._shown = ""
+
+    def advance(self, count: int, total: int | None) -> None:
+        self._done += count
+        text = f"{self._name}: {self._done / 1e6:.0f} MB"
+        if total:
+            share = min(self._done / total, 1.0)
+            filled = int(30 * share)
+            text = f"{self._name} [{'#' * filled}{'.' * (30 - filled)}] {share:4.0%} of "
+            text += f"{total / 1e6:.0f} MB"
+        if self._stream is not None and text != self._shown:
+            self._stream.write(f"\r{text}")
+            self._stream.flush()
+            self._shown = text
+
+    def close(self) -> None:
+        if self._stream is not None:
+            self._stream.write("\n")
+            self._stream.flush()

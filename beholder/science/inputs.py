@@ -1,0 +1,81 @@
+"""What goes into a network and comes out: `to_tensor`, `noise`, and `to_image` for the way back.
+
+Pictures are float32 tensors (3, H, W) with values in [0, 1].
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms import functional as F
+
+from beholder.errors import PictureError
+
+MIN_SIDE = 32  # pixels; five 2x2 pools leave one value of it
+NOISE_DEVIATION = 0.2
+# The published method resizes to 256 and crops 224; other sizes keep that ratio.
+_RESIZED, _CROPPED = 256, 224
+_MAX_RESIZED_PIXELS = 100_000_000
+_MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, by channel
+
+
+def to_tensor(image: Image.Image, *, size: int | Literal["keep"] = 224) -> Tensor:
+    """An RGB image as (3, size, size) in [0, 1], or (3, H, W) with "keep".
+
+    The published preprocessing: the shorter side is resized to size * 256 / 224 pixels (bicubic,
+    antialiased, torchvision's on the PIL image), then the centre is cropped. "keep" does neither.
+    Raises PictureError for another mode than RGB, a side under 32 pixels, or far too long a strip.
+    """
+    if image.mode != "RGB":
+        raise PictureError(f"{image.mode} pixels: beholder.pictures.decode makes them RGB.")
+    if size != "keep":
+        image = F.center_crop(_resized(image, round(size * _RESIZED / _CROPPED)), [size, size])
+    if min(image.size) < MIN_SIDE:
+        raise PictureError(
+            f"{image.width} x {image.height} pixels is too small: "
+            f"each side needs {MIN_SIDE} at least."
+        )
+    pixels: Tensor = F.pil_to_tensor(image)  # (3, H, W) uint8
+    return pixels.float() / 255
+
+
+def _resized(image: Image.Image, shorter: int) -> Image.Image:
+    """`image` with its shorter side at `shorter` pixels."""
+    longer = shorter * max(image.size) // min(image.size)
+    if shorter * longer > _MAX_RESIZED_PIXELS:
+        raise PictureError(
+            f"{image.width} x {image.height} pixels is too long a strip to resize: crop it first."
+        )
+    resized: Image.Image = F.resize(image, [shorter], InterpolationMode.BICUBIC, antialias=True)
+    return resized
+
+
+def noise(seed: int, *, size: int) -> Tensor:
+    """A "void" start: (3, size, size) Gaussian noise of mean 0 and deviation 0.2, not clipped.
+
+    Drawn on the CPU by a generator of its own, so that a seed gives the same start everywhere.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn((3, size, size), generator=generator) * NOISE_DEVIATION
+
+
+def to_image(picture: Tensor) -> Image.Image:
+    """A picture (3, H, W) as an RGB image: clipped to [0, 1] and rounded to 8 bits."""
+    pixels = (picture.detach().cpu().float().clamp(0, 1) * 255).round().to(torch.uint8)
+    return Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy(), "RGB")
+
+
+def input_step(normalize: bool, device: torch.device) -> Callable[[Tensor], Tensor]:
+    """What happens to pictures (B, 3, H, W) in [0, 1] before the first layer; differentiable.
+
+    Nothing in the published method, which shows the network raw pixels; `normalize` subtracts
+    ImageNet's mean and divides by its deviation.
+    """
+    if not normalize:
+        return lambda pictures: pictures
+    mean = torch.tensor(_MEAN, device=device).view(1, 3, 1, 1)
+    deviation = torch.tensor(_DEVIATION, device=device).view(1, 3, 1, 1)
+    return lambda pictures: (pictures - mean) / deviation
