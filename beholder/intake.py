@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from beholder.errors import InvalidInput, NoPictures, PictureError
-from beholder.jobs.submit import Entry, Role, StoredPicture
+from beholder.jobs.spool import Entry, Role, StoredPicture
 from beholder.pictures import PICTURE_SUFFIXES, peek
 from beholder.store import Store
 

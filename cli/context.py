@@ -1,0 +1,61 @@
+"""What a command works with, opened when first asked for: settings, database, store, queue."""
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from beholder.errors import InvalidInput
+from beholder.settings import Settings
+
+if TYPE_CHECKING:
+    from beholder.jobs.database import Database
+    from beholder.store import Store
+    from worker.queue import Queue
+
+
+class Context:
+    """One command's connections."""
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings, from the environment."""
+        from pydantic import ValidationError
+
+        try:
+            return Settings()
+        except ValidationError as error:
+            detail = error.errors()[0]
+            name = f"BEHOLDER_{detail['loc'][0]}".upper()
+            raise InvalidInput(f"{name}: {detail['msg']}; got {detail['input']!r}.") from None
+
+    @cached_property
+    def db(self) -> "Database":
+        """The database, with the schema that this version needs.
+
+        The embedded default's database is made when there is none; any other has to be there.
+        """
+        from beholder.jobs.database import Database
+        from beholder.jobs.schema import check, upgrade
+
+        if self.settings.database_url is None:
+            file = self.settings.home / "beholder.db"
+            if not file.exists():
+                self.settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+                upgrade(self.settings.database)
+        db = Database.open(self.settings.database)
+        check(db)
+        return db
+
+    @cached_property
+    def store(self) -> "Store":
+        """The store of pictures and results."""
+        from beholder.store import Store
+
+        return Store.open(self.settings.store)
+
+    @cached_property
+    def queue(self) -> "Queue":
+        """The queue that workers read."""
+        from worker.app import make_app
+        from worker.queue import Queue
+
+        return Queue(make_app(self.settings.broker))

@@ -1,0 +1,110 @@
+"""`beholder demo`: the main job on pictures that Beholder draws itself, with nothing to configure.
+
+Everything goes to one folder: the drawn pictures, the data of the embedded default, the results.
+"""
+
+import time
+from pathlib import Path
+
+from beholder.service import Service, require_torch
+from beholder.settings import Settings
+from beholder.specs import DreamSpec, Spec, StudySpec
+from cli.context import Context
+from cli.output import console, say
+from cli.progress import duration, follow
+from cli.queueing import Source, queue_job
+
+NETWORK = "specimens"
+TARGET = "spiral"
+TARGETS, CONTROL_CLASSES = 5, 10
+SHOWN_LAYER, SHOWN_CHANNELS = 28, 5
+
+DREAMS = DreamSpec(network=NETWORK, layers=(12, 20, 28, 30), learning_rate=0.02)
+LAYERS = DreamSpec(network=NETWORK, layers=tuple(range(37)), learning_rate=0.02, steps=20)
+DEEPER = DreamSpec(
+    network=NETWORK, layers=(30,), learning_rate=0.02, steps=160, snapshots=(10, 60, 110)
+)
+
+
+def run_demo(folder: Path) -> None:
+    """Draw, queue, wait, show. Raises BeholderError when something it needs is missing."""
+    from beholder.jobs.queries import get_job
+    from cli.export import export_job
+    from cli.jobs import show_job
+    from cli.listings import show_channels
+
+    require_torch()
+    begun = time.monotonic()
+    context = _context(folder)
+    targets, others = _draw(folder)
+    first = next(iter(sorted(targets.iterdir())))
+    with Service(context.settings, on_event=say):
+        jobs = [
+            _queue(context, DREAMS, [Source(folders=(targets,))], "a dream batch"),
+            _queue(context, LAYERS, [Source(files=(first,))], "every layer from one start"),
+            _queue(context, DEEPER, [Source(files=(first,))], "one dream by steps"),
+            _queue(
+                context,
+                StudySpec(network=NETWORK),
+                [
+                    Source(folders=(targets,), role="target"),
+                    Source(folders=(others,), recursive=True, role="control"),
+                ],
+                f"which channels do {TARGET} pictures share?",
+            ),
+        ]
+        for job_id in jobs:
+            follow(context, job_id)
+    study = jobs[-1]
+    show_job(context, get_job(context.db, study))
+    show_channels(context, study=study, layers=(SHOWN_LAYER,), top=SHOWN_CHANNELS)
+    for job_id in jobs:
+        export_job(context, job_id, folder / "results" / job_id)
+    _say_where(folder, jobs, duration(time.monotonic() - begun))
+
+
+def _context(folder: Path) -> Context:
+    """The embedded default in the demo's own folder, whatever the environment says."""
+    context = Context()
+    context.settings = Settings(
+        home=folder.absolute() / "data",
+        database_url=None,
+        redis_url=None,
+        store_url=None,
+        network=NETWORK,
+    )
+    return context
+
+
+def _draw(folder: Path) -> tuple[Path, Path]:
+    """Pictures of the target class, and one of each of some other classes."""
+    from beholder.specimens.draw import CLASSES, write_samples
+
+    pictures = folder / "pictures"
+    others = [label for label in CLASSES if label != TARGET]
+    spread = others[:: max(1, len(others) // CONTROL_CLASSES)][:CONTROL_CLASSES]
+    write_samples(pictures, per_class=TARGETS, labels=[TARGET])
+    write_samples(pictures / "others", per_class=1, labels=spread)
+    say(f"Drew {TARGETS} pictures of {TARGET} and {len(spread)} others in {pictures}")
+    return pictures / TARGET, pictures / "others"
+
+
+def _queue(context: Context, spec: Spec, sources: list[Source], what: str) -> str:
+    created = queue_job(context, spec, sources, name=what)
+    say(f"Queued {created.id}: {what}, {created.total} items")
+    return created.id
+
+
+def _say_where(folder: Path, jobs: list[str], took: str) -> None:
+    results = folder / "results"
+    home = folder.absolute() / "data"
+    say(f"\nDone in {took}.")
+    out = console()
+    for label, where in (
+        ("pictures", folder / "pictures"),
+        ("results", results),
+        *(("contact sheet", sheet) for job in jobs for sheet in (results / job).glob("sheets/*")),
+        ("data", home),
+    ):
+        out.print(f"{label:14}{where}", markup=False, highlight=False, soft_wrap=True)
+    say(f"Look around: BEHOLDER_HOME={home} beholder jobs")

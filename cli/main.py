@@ -1,0 +1,68 @@
+"""The `beholder` command: gathers every command, and turns errors into one line and an exit code.
+
+Exit codes: 0 done, 1 some items failed, 2 wrong use or something is missing, 130 interrupted.
+"""
+
+import errno
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from beholder import __version__
+from beholder.errors import BeholderError
+from cli import jobs, listings, results, service, studies, submit
+from cli.output import say
+
+EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+
+app = typer.Typer(
+    name="beholder",
+    help="Queue deep dreams and ablation studies of an image classifier; look at them later.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for group in (submit, studies, jobs, results, listings, service):
+    group.register(app)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"beholder {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def run() -> None:
+    """The entry point: run a command, and answer every expected error with one line."""
+    try:
+        app()
+    except BeholderError as error:
+        _fail(str(error), EXIT_USAGE)
+    except KeyboardInterrupt:
+        _fail("interrupted; queued jobs stay queued.", EXIT_INTERRUPTED)
+    except BrokenPipeError:  # `beholder jobs | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(EXIT_FAILED) from None
+    except OSError as error:
+        if error.errno is None:
+            raise
+        where = f": {error.filename}" if error.filename else ""
+        hint = " Free some space and try again." if error.errno == errno.ENOSPC else ""
+        _fail(f"{error.strerror}{where}.{hint}", EXIT_USAGE)
+
+
+def _fail(message: str, code: int) -> None:
+    say(f"beholder: {message}")
+    raise SystemExit(code)

@@ -1,0 +1,62 @@
+"""How the command line speaks: results on stdout, remarks and errors on stderr, JSON on demand."""
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+_PIPE_WIDTH = 160  # where there is no terminal to fit, nothing is folded at 80 columns
+
+
+def console() -> Console:
+    """Where results go."""
+    return Console(width=None if sys.stdout.isatty() else _width(), soft_wrap=False)
+
+
+def remarks() -> Console:
+    """Where everything else goes, so that a pipe gets results alone."""
+    return Console(stderr=True, width=None if sys.stderr.isatty() else _width())
+
+
+def say(text: str) -> None:
+    """A remark, as it is: no markup is read in it, no line is folded."""
+    remarks().print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on stdout."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+def table(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], *, title: str = "") -> Table:
+    """A table of these columns; numbers to the right, the rest as text without markup."""
+    listed = list(rows)
+    drawn = Table(title=title or None, title_justify="left", header_style="bold")
+    for column in columns:
+        values = [row.get(column) for row in listed]
+        numeric = any(isinstance(value, int | float) for value in values)
+        drawn.add_column(column.replace("_", " "), justify="right" if numeric else "left")
+    for row in listed:
+        drawn.add_row(*(_cell(row.get(column)) for column in columns))
+    return drawn
+
+
+def _cell(value: Any) -> str:
+    if value is None or value == "":
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else ""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return str(value).replace("[", r"\[")
+
+
+def _width() -> int:
+    return int(os.environ.get("COLUMNS", _PIPE_WIDTH))

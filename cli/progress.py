@@ -1,0 +1,128 @@
+"""Following a job to its end: a bar with rate and time left on a terminal, plain lines elsewhere.
+
+`follow` reads the database, so it shows the same whichever process or machine does the work.
+"""
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from cli.context import Context
+from cli.output import remarks, say
+
+if TYPE_CHECKING:
+    from beholder.jobs.queries import JobView
+
+POLL_S = 0.5
+LINE_EVERY_S = 10.0  # without a terminal
+FINAL = frozenset({"done", "failed", "cancelled"})
+
+
+def follow(
+    context: Context, job_id: str, *, on_poll: Callable[[], object] = lambda: None
+) -> "JobView":
+    """Show a job's progress until it ends; its final state. `on_poll` is called at each look."""
+    show = _Bar() if sys.stderr.isatty() else _Lines()
+    pace = _Pace()
+    with show:
+        while True:
+            on_poll()
+            job = _look(context, job_id)
+            show.update(job, pace.line(job))
+            if job.state in FINAL:
+                return job
+            time.sleep(POLL_S)
+
+
+def _look(context: Context, job_id: str) -> "JobView":
+    from beholder.jobs.queries import get_job
+
+    return get_job(context.db, job_id)
+
+
+@dataclass
+class _Pace:
+    """Rate and time left, from what has been done since the first look."""
+
+    begun: float = field(default_factory=time.monotonic)
+    at_first: float | None = None
+
+    def line(self, job: "JobView") -> str:
+        if self.at_first is None:
+            self.at_first = job.completed
+        elapsed, gained = time.monotonic() - self.begun, job.completed - self.at_first
+        parts = [job.state if job.stage is None or job.state != "running" else job.stage]
+        if gained > 0:
+            rate = gained / elapsed
+            parts.append(f"{rate:.2g}/s" if rate >= 1 else f"{rate * 60:.2g}/min")
+            if job.state not in FINAL:
+                parts.append(f"{duration((job.total - job.completed) / rate)} left")
+        if job.failed:
+            parts.append(f"{job.failed} failed")
+        return ", ".join(parts)
+
+
+class _Bar:
+    """A live bar on a terminal."""
+
+    def __init__(self) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[pace]}"),
+            console=remarks(),
+        )
+        self._task = self._progress.add_task("", total=None, pace="")
+
+    def __enter__(self) -> "_Bar":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def update(self, job: "JobView", pace: str) -> None:
+        self._progress.update(
+            self._task,
+            description=f"{job.kind} {job.id}",
+            total=job.total,
+            completed=int(job.completed),
+            pace=pace,
+        )
+
+
+class _Lines:
+    """A line now and then, for logs and pipes."""
+
+    def __init__(self) -> None:
+        self._last: tuple[str, str | None] | None = None
+        self._at = 0.0
+
+    def __enter__(self) -> "_Lines":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def update(self, job: "JobView", pace: str) -> None:
+        now, state = time.monotonic(), (job.state, job.stage)
+        if state == self._last and now - self._at < LINE_EVERY_S:
+            return
+        self._last, self._at = state, now
+        say(f"{job.kind} {job.id}: {int(job.completed)} of {job.total}, {pace}")
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: 42 s, 3 min, 2 h 10 min, 4 days."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours < 48 else f"{hours / 24:.0f} days"

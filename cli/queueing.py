@@ -1,0 +1,162 @@
+"""From pictures to a queued job, and waiting for it: what `submit`, `study` and `demo` share."""
+
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from beholder.errors import InvalidInput, ServiceUnavailable
+from beholder.service import Service, service_runs
+from beholder.specs import DreamSpec, Spec
+from cli.context import Context
+from cli.output import print_json, remarks, say
+from cli.progress import follow
+
+if TYPE_CHECKING:
+    from beholder.intake import Found
+    from beholder.jobs.queries import JobView
+    from beholder.jobs.spool import Entry, Role
+    from beholder.jobs.submit import CreatedJob
+
+EXIT_FAILED = 1
+SHOWN_REASONS = 5
+_SENT_TOGETHER = 1_000
+
+
+@dataclass(frozen=True)
+class Source:
+    """Pictures of one role, given by name or by folder."""
+
+    files: tuple[Path, ...] = ()
+    folders: tuple[Path, ...] = ()
+    recursive: bool = False
+    role: "Role | None" = None
+
+    def find(self) -> "Iterator[Found]":
+        """Each picture, in order."""
+        from beholder.intake import find_pictures
+
+        return find_pictures(self.files, self.folders, recursive=self.recursive)
+
+
+def queue_job(
+    context: Context, spec: Spec, sources: Sequence[Source], *, name: str
+) -> "CreatedJob":
+    """Take the pictures in, write the job, send its chunks. All of it or nothing is queued."""
+    from beholder.jobs.submit import create_job
+
+    reasons: list[str] = []
+    with closing(_entries(context, spec, sources, reasons.append)) as entries:
+        created = create_job(context.db, spec, entries, name=name)
+    for reason in reasons[:SHOWN_REASONS]:
+        say(reason)
+    if len(reasons) > SHOWN_REASONS:
+        say(f"... and {len(reasons) - SHOWN_REASONS} more pictures that can't be used.")
+    _send(context, created.id)
+    return created
+
+
+def wait_for(context: Context, job_id: str) -> "JobView":
+    """Follow a job to its end; on the embedded default, run the service meanwhile if none does."""
+    service = Service(context.settings, on_event=say)
+
+    def ensure() -> None:
+        # Another command's service may end before this job does; then this one takes over.
+        if not service.started:
+            service.start()
+
+    try:
+        return follow(context, job_id, on_poll=ensure)
+    finally:
+        service.stop()
+
+
+def report(
+    context: Context, created: "CreatedJob", *, wait: bool, output: Path | None, as_json: bool
+) -> None:
+    """Say what was queued; with `wait`, see it through and exit with its outcome."""
+    from beholder.jobs.queries import get_job
+
+    say(f"job {created.id}: {created.total - created.failed} items queued.")
+    if wait:
+        job = wait_for(context, created.id)
+        _say_ended(context, job, output)
+    else:
+        job = get_job(context.db, created.id)
+        if _nothing_runs(context):
+            say("Nothing runs them now: start `beholder up`, or add --wait next time.")
+    if as_json:
+        print_json(job.row())
+    if wait and (job.failed or job.state != "done"):
+        raise typer.Exit(EXIT_FAILED)
+
+
+def check_output(output: Path | None, *, wait: bool) -> None:
+    """Refuse --output without --wait: there would be nothing to write yet."""
+    if output and not wait:
+        raise InvalidInput("--output needs --wait; or fetch later: `beholder fetch JOB -o DIR`.")
+
+
+def _entries(
+    context: Context, spec: Spec, sources: Sequence[Source], on_reason: Callable[[str], None]
+) -> "Generator[Entry]":
+    """The job's entries as they are taken in, with progress; reasons of what can't be used."""
+    from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from beholder.intake import take_in
+    from beholder.jobs.submit import noise_entries
+
+    # A first walk counts, and finds a missing folder before anything is stored.
+    total = sum(1 for source in sources for _ in source.find())
+    columns = (TextColumn("taking pictures in"), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=remarks(), transient=True) as progress:
+        task = progress.add_task("", total=total)
+        for source in sources:
+            for found in source.find():
+                entry = take_in(
+                    context.store, found, max_pixels=context.settings.max_pixels, role=source.role
+                )
+                if entry.error:
+                    on_reason(f"{entry.source}: {entry.error}")
+                yield entry
+                progress.advance(task)
+    if isinstance(spec, DreamSpec):
+        yield from noise_entries(spec)
+
+
+def _send(context: Context, job_id: str) -> None:
+    """Tell the workers. If Redis can't be reached nothing is lost: a worker's sweep finds it."""
+    from beholder.jobs.sweep import mark_sent, unsent_chunks
+
+    if _nothing_runs(context):
+        return
+    try:
+        unsent = unsent_chunks(context.db, job_id)
+        while chunk_ids := list(islice(unsent, _SENT_TOGETHER)):
+            context.queue.send(chunk_ids)
+            mark_sent(context.db, chunk_ids, now=time.time())
+    except ServiceUnavailable as error:
+        say(f"{error} The job is kept, and runs once a worker is there.")
+
+
+def _nothing_runs(context: Context) -> bool:
+    """Whether this is the embedded default with its service stopped."""
+    return context.settings.redis_url is None and not service_runs(context.settings)
+
+
+def _say_ended(context: Context, job: "JobView", output: Path | None) -> None:
+    if job.error:
+        say(job.error)
+    say(f"job {job.id}: {job.state}, {job.done} done, {job.failed} failed.")
+    if output is None:
+        say(f"`beholder show {job.id}` shows it; `beholder fetch {job.id} -o DIR` writes files.")
+        return
+    from cli.export import export_job
+
+    exported = export_job(context, job.id, output)
+    say(f"{exported.files} files in {output}")

@@ -1,0 +1,43 @@
+"""`python -m worker`: one Celery worker with a child process for each GPU (or for the CPU)."""
+
+import argparse
+import logging
+import os
+import socket
+import sys
+
+from beholder.errors import BeholderError
+from beholder.settings import Settings
+from worker.app import make_app
+from worker.tasks import register
+
+
+def main() -> None:
+    """Run until stopped. SIGTERM gives the chunk in hand back and ends."""
+    parser = argparse.ArgumentParser(prog="python -m worker", description=main.__doc__)
+    parser.add_argument("--concurrency", type=int, default=1, help="child processes")
+    arguments = parser.parse_args()
+    logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    settings = Settings()
+    app = make_app(settings.broker)
+    register(app, settings)
+    name = f"{socket.gethostname()}-{os.getpid()}"
+    app.worker_main(
+        [
+            "worker",
+            f"--hostname={name}",
+            "--pool=prefork",
+            f"--concurrency={arguments.concurrency}",
+            "--loglevel=INFO",
+            "--without-gossip",
+            "--without-mingle",
+            "--without-heartbeat",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except BeholderError as error:
+        sys.exit(f"worker: {error}")

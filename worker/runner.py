@@ -1,0 +1,112 @@
+"""A chunk's way through a worker: claim it, run its stage, write files, finish in a transaction.
+
+`Runner.run(chunk_id)` returns the chunks that its end has put in the queue.
+"""
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from beholder.errors import BeholderError, Conflict, InvalidInput, NetworkUnavailable, StorageFull
+from beholder.jobs.claims import Claim, claim, release
+from beholder.jobs.database import Database
+from beholder.jobs.finish import (
+    fail_chunk_job,
+    finish_choose,
+    finish_classify,
+    finish_dream,
+    finish_measure,
+    record_network,
+)
+from beholder.jobs.outcomes import Finished
+from beholder.science.networks import Network, load_network
+from beholder.settings import Settings
+from beholder.specs import DreamSpec
+from beholder.store import Store, result_folder
+from worker.dreams import DreamChunk
+from worker.lease import Flag, Interrupted, Lease, Stopping
+from worker.pictures import Loader
+from worker.studies import StudyChunk
+
+log = logging.getLogger(__name__)
+THREADS = 4  # decoding and encoding release the interpreter's lock
+
+
+@dataclass
+class Runner:
+    """What a worker process keeps between chunks: connections, threads, the loaded network.
+
+    stopping: set when this worker is asked to stop; the chunk in hand is then given back.
+    """
+
+    db: Database
+    store: Store
+    settings: Settings
+    name: str
+    stopping: Flag | None = None
+    _network: Network | None = None
+    _threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(THREADS))
+
+    def run(self, chunk_id: int) -> tuple[int, ...]:
+        """Do a chunk's work, unless somebody else has it; ids of the chunks that follow from it."""
+        lease_s = self.settings.lease_s
+        held = claim(self.db, chunk_id, worker=self.name, lease_s=lease_s)
+        if held is None:
+            return ()
+        for token in held.stale_tokens:
+            self._remove_files(held, token)
+        try:
+            with Lease(self.db, held, lease_s=lease_s, stopping=self.stopping) as lease:
+                finished = self._work(held, lease)
+        except Interrupted as reason:
+            log.info("job %s chunk %s: %s", held.job_id, chunk_id, type(reason).__name__)
+            finished = None
+            if isinstance(reason, Stopping):
+                release(self.db, held)
+        except (Conflict, InvalidInput, NetworkUnavailable, StorageFull) as error:
+            finished = fail_chunk_job(self.db, held, str(error))
+        if finished is None:
+            self._remove_files(held, held.token)
+            return ()
+        return finished.next_chunk_ids
+
+    def _work(self, claim: Claim, lease: Lease) -> Finished | None:
+        """The stage's work and its last transaction; None when the claim was lost meanwhile."""
+        network = self._load(claim.spec.network)
+        record_network(self.db, claim, network.name, network.sha256)
+        loader = Loader(self.store, self._threads, self.settings.max_pixels)
+        if isinstance(claim.spec, DreamSpec):
+            chunk = DreamChunk(claim, claim.spec, network, lease, self.store, loader, self._threads)
+            return finish_dream(self.db, claim, chunk.run())
+        study = StudyChunk(claim, claim.spec, network, lease, self.store, loader)
+        match claim.stage:
+            case "measure":
+                outcomes, partial = study.measure()
+                return finish_measure(self.db, claim, outcomes, partial=partial)
+            case "choose":
+                target, control = study.merged()
+                return finish_choose(
+                    self.db,
+                    claim,
+                    study.choose(target, control),
+                    target_pictures=target.n,
+                    control_pictures=control.n,
+                )
+            case _:
+                return finish_classify(self.db, claim, study.classify())
+
+    def _load(self, name: str) -> Network:
+        """The network of this name; the one in memory when it is that."""
+        if self._network is None or self._network.name != name:
+            self._network = None  # its memory is needed for the next
+            self._network = load_network(
+                name, folder=self.settings.networks_dir, device=self.settings.device
+            )
+        return self._network
+
+    def _remove_files(self, claim: Claim, token: str) -> None:
+        """Remove what was written under a claim that did not finish."""
+        try:
+            self.store.remove_folder(result_folder(claim.job_id, token))
+        except BeholderError as error:
+            log.warning("job %s: leftovers of %s not removed: %s", claim.job_id, token, error)

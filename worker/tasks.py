@@ -1,0 +1,41 @@
+"""The one task, and what a child process sets up before its first: a runner and a sweep.
+
+The parent process opens nothing and imports no torch, so that its children start clean.
+"""
+
+import logging
+import multiprocessing
+from typing import Any
+
+from celery import Celery, signals
+
+from beholder.errors import BeholderError
+from beholder.settings import Settings
+from worker.app import RUN_CHUNK
+
+log = logging.getLogger(__name__)
+
+
+def register(app: Celery, settings: Settings) -> None:
+    """Add the task to `app`, and the set-up of its child processes."""
+    child: dict[str, Any] = {}
+    # Made before the fork, so that the parent can tell every child that the worker stops.
+    stopping = multiprocessing.get_context("fork").Event()
+
+    @signals.worker_process_init.connect(weak=False)
+    def start(**_: object) -> None:
+        from worker.child import Child
+
+        child["it"] = Child(app, settings, stopping)
+
+    @signals.worker_shutting_down.connect(weak=False)
+    def stop(**_: object) -> None:
+        stopping.set()
+
+    @app.task(name=RUN_CHUNK)
+    def run_chunk(chunk_id: int) -> None:
+        try:
+            child["it"].run(int(chunk_id))
+        except BeholderError as error:
+            # The chunk's lease runs out, and a sweep queues it again.
+            log.warning("chunk %s: %s", chunk_id, error)
