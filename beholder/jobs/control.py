@@ -1,9 +1,10 @@
 """What people do to a job: `cancel` it, `retry` what failed, `delete` it."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sqlalchemy import delete as delete_from
-from sqlalchemy import or_, update
+from sqlalchemy import exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from beholder.errors import Conflict, NotFound
@@ -142,7 +143,8 @@ def _forget_results(session: Session, job: Job) -> None:
 def _recount(session: Session, job: Job) -> None:
     """Set the counters from the rows."""
     statement = select(Item.state, func.count()).where(Item.job_id == job.id)
-    counts = {state: count for state, count in session.execute(statement.group_by(Item.state))}
+    rows = session.execute(statement.group_by(Item.state))
+    counts: dict[str, int] = {row[0]: row[1] for row in rows}
     for state in ITEM_STATES:
         setattr(job, state, counts.get(state, 0))
 

@@ -254,7 +254,7 @@ class Channel(Base):
             "job_id",
             "layer",
             "channel",
-            sqlite_where=text("chosen"),
+            sqlite_where=text("chosen = 1"),
             postgresql_where=text("chosen"),
         ),
         {"sqlite_with_rowid": False},  # half the size: the key is most of a row

@@ -76,7 +76,7 @@ def upgrade() -> None:
         "ix_channels_chosen",
         "channels",
         ["job_id", "layer", "channel"],
-        sqlite_where=sa.text("chosen"),
+        sqlite_where=sa.text("chosen = 1"),
         postgresql_where=sa.text("chosen"),
     )
     op.create_index("ix_channels_top", "channels", ["job_id", "layer", "count", "mean"])
@@ -92,6 +92,7 @@ def upgrade() -> None:
         sa.Column("stale_tokens", sa.JSON(), nullable=False),
         sa.Column("lease_until", sa.Float(precision=53), nullable=True),
         sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("progress", sa.Float(53), nullable=False),
         sa.Column("worker", sa.Text(), nullable=True),
         sa.Column("sent_at", sa.Float(precision=53), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),

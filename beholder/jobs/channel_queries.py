@@ -1,0 +1,111 @@
+"""Questions about channels: the top ones of a layer, and one channel across studies."""
+
+from collections.abc import Iterator
+from typing import Any, Literal, get_args
+
+from sqlalchemy import ColumnElement, Select, func, select, tuple_
+
+from beholder.errors import InvalidInput
+from beholder.jobs.database import Database
+from beholder.jobs.models import Channel, Job
+from beholder.jobs.views import ChannelView, layer_name
+
+Sort = Literal["layer", "count", "controls", "mean", "deviation", "maximum"]
+
+_KEY = (Channel.job_id, Channel.layer, Channel.channel)
+_RANK = (Channel.count.desc(), Channel.mean.desc(), Channel.channel)  # within a layer
+_NEWEST = (Job.created_at.desc(), Job.id.desc())
+_PAGE = 1_000
+
+
+def channels(
+    database: Database,
+    *,
+    study: str | None = None,
+    layer: int | None = None,
+    channel: int | None = None,
+    top: int | None = None,
+    chosen: bool | None = None,
+    network_sha256: str | None = None,
+    sort: Sort = "layer",
+    limit: int | None = None,
+) -> Iterator[ChannelView]:
+    """Channels of a study (a full id), or of every study, newest first.
+
+    top: only so many of each layer and study, by count, then mean, then the lower channel.
+    network_sha256: only studies on these weights. sort: "layer" keeps layers together, ranked
+    as for `top`; the others put the largest first. Raises InvalidInput at the call.
+    """
+    if study is None and layer is None:
+        raise InvalidInput("name a study or a layer: `beholder jobs --kind study` lists studies.")
+    if channel is not None and layer is None:
+        raise InvalidInput(f"in which layer is channel {channel}? `beholder layers` lists them.")
+    if sort not in get_args(Sort):
+        raise InvalidInput(f"can't sort by {sort!r}: sort by {', '.join(get_args(Sort))}.")
+    wanted = _conditions(study, layer, channel, chosen, network_sha256)
+    if top is not None:
+        wanted = [_among_top(wanted, top, one_layer=None not in (study, layer))]
+    statement = select(Channel).join(Job, Job.id == Channel.job_id).where(*wanted)
+    return _stream(database, statement.order_by(*_order(sort)).limit(limit))
+
+
+def _conditions(
+    study: str | None,
+    layer: int | None,
+    channel: int | None,
+    chosen: bool | None,
+    network_sha256: str | None,
+) -> list[ColumnElement[bool]]:
+    every: tuple[tuple[object, Any], ...] = (
+        (study, Channel.job_id == study),
+        (layer, Channel.layer == layer),
+        (channel, Channel.channel == channel),
+        (chosen, Channel.chosen if chosen else ~Channel.chosen),
+        (network_sha256, Job.network_sha256 == network_sha256),
+    )
+    return [condition for given, condition in every if given is not None]
+
+
+def _among_top(
+    wanted: list[ColumnElement[bool]], top: int, *, one_layer: bool
+) -> ColumnElement[bool]:
+    """That a channel is one of the first `top` of its study and layer.
+
+    One layer of one study is read off the end of its index; otherwise the database ranks them.
+    """
+    keys = select(*_KEY).join(Job, Job.id == Channel.job_id).where(*wanted)
+    if one_layer:
+        best = keys.order_by(*_RANK).limit(top).subquery()
+    else:
+        layers = (Channel.job_id, Channel.layer)
+        place = func.row_number().over(partition_by=layers, order_by=_RANK).label("place")
+        ranked = keys.add_columns(place).subquery()
+        best = select(ranked).where(ranked.c.place <= top).subquery()
+    return tuple_(*_KEY).in_(select(best.c.job_id, best.c.layer, best.c.channel))
+
+
+def _order(sort: Sort) -> list[Any]:
+    if sort == "layer":
+        return [*_NEWEST, Channel.layer, *_RANK]
+    return [getattr(Channel, sort).desc(), *_NEWEST, Channel.layer, Channel.channel]
+
+
+def _stream(database: Database, statement: Select[Channel]) -> Iterator[ChannelView]:
+    with database.read() as session:
+        rows = session.scalars(statement, execution_options={"yield_per": _PAGE})
+        for row in rows:
+            yield ChannelView(
+                study=row.job_id,
+                layer=row.layer,
+                layer_name=layer_name(row.layer),
+                channel=row.channel,
+                count=row.count,
+                controls=row.controls,
+                mean=row.mean,
+                deviation=row.deviation,
+                maximum=row.maximum,
+                control_mean=row.control_mean,
+                control_deviation=row.control_deviation,
+                control_maximum=row.control_maximum,
+                chosen=row.chosen,
+            )
