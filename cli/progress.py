@@ -13,7 +13,7 @@ from cli.context import Context
 from cli.output import remarks, say
 
 if TYPE_CHECKING:
-    from beholder.jobs.queries import JobView
+    from beholder.jobs.views import JobView
 
 POLL_S = 0.5
 LINE_EVERY_S = 10.0  # without a terminal
@@ -29,17 +29,19 @@ def follow(
     with show:
         while True:
             on_poll()
-            job = _look(context, job_id)
-            show.update(job, pace.line(job))
+            job, through = _look(context, job_id)
+            show.update(job, through, pace.line(job, through))
             if job.state in FINAL:
                 return job
             time.sleep(POLL_S)
 
 
-def _look(context: Context, job_id: str) -> "JobView":
+def _look(context: Context, job_id: str) -> "tuple[JobView, float]":
+    from beholder.jobs.completion import completed
     from beholder.jobs.queries import get_job
 
-    return get_job(context.db, job_id)
+    job = get_job(context.db, job_id)
+    return job, completed(context.db, job)
 
 
 @dataclass
@@ -49,16 +51,17 @@ class _Pace:
     begun: float = field(default_factory=time.monotonic)
     at_first: float | None = None
 
-    def line(self, job: "JobView") -> str:
+    def line(self, job: "JobView", through: float) -> str:
+        """State, rate and time left, once `through` items are done."""
         if self.at_first is None:
-            self.at_first = job.completed
-        elapsed, gained = time.monotonic() - self.begun, job.completed - self.at_first
+            self.at_first = through
+        elapsed, gained = time.monotonic() - self.begun, through - self.at_first
         parts = [job.state if job.stage is None or job.state != "running" else job.stage]
         if gained > 0:
             rate = gained / elapsed
             parts.append(f"{rate:.2g}/s" if rate >= 1 else f"{rate * 60:.2g}/min")
             if job.state not in FINAL:
-                parts.append(f"{duration((job.total - job.completed) / rate)} left")
+                parts.append(f"{duration((job.total - through) / rate)} left")
         if job.failed:
             parts.append(f"{job.failed} failed")
         return ", ".join(parts)
@@ -86,12 +89,12 @@ class _Bar:
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
-    def update(self, job: "JobView", pace: str) -> None:
+    def update(self, job: "JobView", through: float, pace: str) -> None:
         self._progress.update(
             self._task,
             description=f"{job.kind} {job.id}",
             total=job.total,
-            completed=int(job.completed),
+            completed=int(through),
             pace=pace,
         )
 
@@ -109,12 +112,12 @@ class _Lines:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def update(self, job: "JobView", pace: str) -> None:
+    def update(self, job: "JobView", through: float, pace: str) -> None:
         now, state = time.monotonic(), (job.state, job.stage)
         if state == self._last and now - self._at < LINE_EVERY_S:
             return
         self._last, self._at = state, now
-        say(f"{job.kind} {job.id}: {int(job.completed)} of {job.total}, {pace}")
+        say(f"{job.kind} {job.id}: {int(through)} of {job.total}, {pace}")
 
 
 def duration(seconds: float) -> str:

@@ -19,7 +19,7 @@ from cli.progress import follow
 
 if TYPE_CHECKING:
     from beholder.intake import Found
-    from beholder.jobs.queries import JobView
+    from beholder.jobs.views import JobView
     from beholder.jobs.spool import Entry, Role
     from beholder.jobs.submit import CreatedJob
 
@@ -57,7 +57,7 @@ def queue_job(
         say(reason)
     if len(reasons) > SHOWN_REASONS:
         say(f"... and {len(reasons) - SHOWN_REASONS} more pictures that can't be used.")
-    _send(context, created.id)
+    send_chunks(context, created.id)
     return created
 
 
@@ -129,7 +129,7 @@ def _entries(
         yield from noise_entries(spec)
 
 
-def _send(context: Context, job_id: str) -> None:
+def send_chunks(context: Context, job_id: str) -> None:
     """Tell the workers. If Redis can't be reached nothing is lost: a worker's sweep finds it."""
     from beholder.jobs.sweep import mark_sent, unsent_chunks
 

@@ -113,23 +113,36 @@ class StudyChunk:
 def channel_rows(
     target: ChannelStatistics, control: ChannelStatistics, chosen: dict[int, tuple[int, ...]]
 ) -> Iterator[ChannelRow]:
-    """One row a layer and channel, layer by layer."""
-    for layer, count in enumerate(target.counts):
-        columns = (
-            count,
-            control.counts[layer],
-            target.mean(layer),
-            target.deviation(layer),
-            target.maximum(layer),
-            control.mean(layer),
-            control.deviation(layer),
-            control.maximum(layer),
-        )
+    """One row a layer and channel, layer by layer; no figures of controls where there are none."""
+    for layer, width in enumerate(target.widths):
         blind = set(chosen.get(layer, ()))
-        for channel, values in enumerate(
-            zip(*(column.tolist() for column in columns), strict=True)
-        ):
-            yield ChannelRow(layer, channel, *values, chosen=channel in blind)
+        ours, theirs = _columns(target, layer), _columns(control, layer)
+        for channel in range(width):
+            count, mean, deviation, maximum = (column[channel] for column in ours)
+            controls, *others = (column[channel] for column in theirs)
+            yield ChannelRow(
+                layer=layer,
+                channel=channel,
+                count=int(count),
+                controls=int(controls),
+                mean=mean,
+                deviation=deviation,
+                maximum=maximum,
+                control_mean=others[0] if control.n else None,
+                control_deviation=others[1] if control.n else None,
+                control_maximum=others[2] if control.n else None,
+                chosen=channel in blind,
+            )
+
+
+def _columns(statistics: ChannelStatistics, layer: int) -> tuple[list[float], ...]:
+    """Counts, means, deviations and maxima of a layer's channels."""
+    return (
+        statistics.counts[layer].tolist(),
+        statistics.mean(layer).tolist(),
+        statistics.deviation(layer).tolist(),
+        statistics.maximum(layer).tolist(),
+    )
 
 
 def _outcomes(items: tuple[ClaimedItem, ...], found: list[Verdict]) -> list[Outcome]:

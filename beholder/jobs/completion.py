@@ -1,0 +1,27 @@
+"""How much of a job's work is done, in items and parts of items, for progress and time left."""
+
+from sqlalchemy import func, select
+
+from beholder.jobs.database import Database
+from beholder.jobs.models import Chunk
+from beholder.jobs.views import JobView
+
+
+def completed(database: Database, job: JobView) -> float:
+    """Items that are through, plus what running chunks have done of theirs; at most `job.total`.
+
+    A study's picture is half through when it is measured, and through when it is classified.
+    """
+    if job.finished:
+        return float(job.total)
+    size = Chunk.last_position - Chunk.first_position + 1
+    statement = select(func.coalesce(func.sum(Chunk.progress * size), 0.0)).where(
+        Chunk.job_id == job.id, Chunk.state == "running"
+    )
+    with database.read() as session:
+        partly = float(session.scalar(statement) or 0.0)
+    if job.kind == "dream":
+        through = job.done + job.failed + job.cancelled + partly
+    else:
+        through = job.failed + (job.measured + job.done + partly) / 2
+    return min(through, float(job.total))

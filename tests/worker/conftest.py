@@ -1,0 +1,118 @@
+"""A worker's runner on a real database and store, with a tiny VGG19 from a file."""
+
+import io
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from torch import nn
+from torchvision.models.vgg import VGG, make_layers
+
+from beholder.jobs.claims import Claim, claim
+from beholder.jobs.database import Database
+from beholder.jobs.models import Chunk
+from beholder.jobs.queries import get_job, items
+from beholder.jobs.schema import upgrade
+from beholder.jobs.spool import Entry, StoredPicture
+from beholder.jobs.submit import create_job
+from beholder.jobs.sweep import unsent_chunks
+from beholder.jobs.views import ItemView, JobView
+from beholder.settings import Settings
+from beholder.specs import Spec
+from beholder.store import Store
+from worker.runner import Runner
+
+TINY = [4, 4, "M", 6, 6, "M", 8, 8, 8, 8, "M", 8, 8, 8, 8, "M", 8, 8, 8, 8, "M"]
+CLASSES = 6
+
+
+@pytest.fixture(scope="session")
+def network(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The path of an untrained VGG19 with few channels: real, but a step takes a millisecond."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        module = VGG(make_layers(TINY), num_classes=CLASSES)  # type: ignore[arg-type]
+        module.classifier = nn.Sequential(nn.Linear(8, CLASSES))
+    path = tmp_path_factory.mktemp("networks") / "tiny.safetensors"
+    save_file(module.state_dict(), path, metadata={"avgpool": "1"})
+    return str(path)
+
+
+def picture(seed: int, size: tuple[int, int] = (48, 40)) -> bytes:
+    """A PNG of smooth random colours."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        pixels = (torch.rand(6, 6, 3) * 255).to(torch.uint8).numpy()
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@dataclass
+class Bench:
+    """Everything that a worker process has, and a short way to submit."""
+
+    db: Database
+    store: Store
+    settings: Settings
+    stopping: threading.Event
+
+    def runner(self, name: str = "worker-1") -> Runner:
+        return Runner(self.db, self.store, self.settings, name, self.stopping)
+
+    def entry(self, data: bytes, source: str = "picture.png", **fields: object) -> Entry:
+        stored = StoredPicture(self.store.put_picture(data), 48, 40, "PNG", len(data))
+        return Entry(source, stored, **fields)  # type: ignore[arg-type]
+
+    def submit(self, spec: Spec, entries: list[Entry], **options: int) -> str:
+        return create_job(self.db, spec, entries, **options).id
+
+    def unsent(self, job_id: str) -> list[int]:
+        return list(unsent_chunks(self.db, job_id))
+
+    def run(self, job_id: str) -> JobView:
+        """Run a job to its end, in this process."""
+        runner, waiting = self.runner(), self.unsent(job_id)
+        while waiting:
+            waiting += runner.run(waiting.pop(0))
+        return self.job(job_id)
+
+    def take(self, job_id: str) -> Claim:
+        """Claim a job's first chunk as another worker, which then says no more."""
+        taken = claim(self.db, self.unsent(job_id)[0], worker="other", lease_s=60)
+        assert taken is not None
+        return taken
+
+    def job(self, job_id: str) -> JobView:
+        return get_job(self.db, job_id)
+
+    def items(self, job_id: str) -> list[ItemView]:
+        return list(items(self.db, job_id))
+
+    def chunk(self, chunk_id: int) -> Chunk:
+        with self.db.read() as session:
+            return session.get_one(Chunk, chunk_id)
+
+    def results(self) -> list[Path]:
+        root = self.store.local_path("results")
+        assert root is not None
+        return sorted(path for path in root.rglob("*") if path.is_file())
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    settings = Settings(home=tmp_path, lease_s=5, device="cpu")
+    upgrade(settings.database)
+    return Bench(
+        Database.open(settings.database), Store.open(settings.store), settings, threading.Event()
+    )
+
+
+@pytest.fixture
+def draw() -> Callable[..., bytes]:
+    return picture

@@ -1,0 +1,228 @@
+import hashlib
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from beholder.jobs.control import cancel
+from beholder.pictures import decode
+from beholder.science.dream import dream
+from beholder.science.inputs import noise, to_image, to_tensor
+from beholder.science.networks import load_network
+from beholder.specs import DreamSpec
+
+pytestmark = pytest.mark.slow  # imports torch
+
+
+def test_a_dream_is_what_science_dreams(
+    bench: Any, network: str, draw: Callable[..., bytes]
+) -> None:
+    spec = DreamSpec(network=network, size=48, layers=(5, 12), steps=4, snapshots=(2,), noise=1)
+    data = [draw(1), draw(2)]
+    entries = [bench.entry(one, f"{index}.png") for index, one in enumerate(data)]
+    from beholder.jobs.submit import noise_entries
+
+    job = bench.run(bench.submit(spec, [*entries, *noise_entries(spec)]))
+    assert (job.state, job.done, job.failed, job.total) == ("done", 6, 0, 6)
+    loaded = load_network(network)
+    assert job.network_sha256 == loaded.sha256
+    starts = [to_tensor(decode(one), size=48) for one in data] + [noise(0, size=48)]
+    for item in bench.items(job.id):
+        alone = dream(
+            loaded, starts[item.position % 3][None], layer=item.layer, steps=4, snapshots=(2,)
+        )
+        assert [file.step for file in item.files] == [2, 4]
+        for file in item.files:
+            written = bench.store.get(file.path)
+            assert hashlib.sha256(written).hexdigest() == file.sha256
+            expected = to_image(alone.snapshots[file.step][0])
+            assert (file.width, file.height) == expected.size
+            assert _furthest(decode(written), expected) <= 1  # of 255: batching rounds differently
+        assert item.result["objective"] == pytest.approx(alone.objective[:, 0].tolist(), rel=1e-4)
+
+
+def _furthest(one: Image.Image, other: Image.Image) -> int:
+    def pixels(image: Image.Image) -> torch.Tensor:
+        return (to_tensor(image, size="keep") * 255).round()
+
+    return int((pixels(one) - pixels(other)).abs().max())
+
+
+def test_pictures_of_several_shapes_share_a_chunk(
+    bench: Any, network: str, draw: Callable[..., bytes]
+) -> None:
+    spec = DreamSpec(network=network, size="keep", layers=(5,), steps=1)
+    sizes = [(48, 40), (40, 48), (48, 40), (64, 33)]
+    entries = [bench.entry(draw(index, size)) for index, size in enumerate(sizes)]
+    job = bench.run(bench.submit(spec, entries))
+    assert job.done == 4
+    assert [(i.files[0].width, i.files[0].height) for i in bench.items(job.id)] == sizes
+
+
+def test_what_cannot_be_decoded_fails_alone(
+    bench: Any, network: str, draw: Callable[..., bytes]
+) -> None:
+    spec = DreamSpec(network=network, size=48, layers=(5,), steps=1)
+    good = draw(1)
+    entries = [
+        bench.entry(good, "good.png"),
+        bench.entry(good[: len(good) // 2], "cut.png"),
+        bench.entry(b"no picture", "text.png"),
+    ]
+    job = bench.run(bench.submit(spec, entries))
+    assert (job.state, job.done, job.failed) == ("done", 1, 2)
+    good_item, cut, text = bench.items(job.id)
+    assert (good_item.state, good_item.error) == ("done", None)
+    assert "damaged or cut short" in cut.error
+    assert "not a picture" in text.error
+    assert len(bench.results()) == 1
+
+
+def test_too_small_to_keep_its_size(bench: Any, network: str, draw: Callable[..., bytes]) -> None:
+    spec = DreamSpec(network=network, size="keep", layers=(5,), steps=1)
+    job = bench.run(bench.submit(spec, [bench.entry(draw(1, (20, 48)))]))
+    assert job.state == "failed"
+    assert "20 x 48 pixels is too small" in bench.items(job.id)[0].error
+
+
+def test_a_missing_network_fails_the_job_and_retry_runs_it(
+    bench: Any, network: str, draw: Callable[..., bytes], tmp_path: Any
+) -> None:
+    from beholder.jobs.control import retry
+
+    path = tmp_path / "later.safetensors"
+    spec = DreamSpec(network=str(path), size=48, layers=(5,), steps=1)
+    job = bench.run(bench.submit(spec, [bench.entry(draw(1))]))
+    assert job.state == "failed"
+    assert str(path) in job.error
+    path.write_bytes(open(network, "rb").read())  # noqa: SIM115
+    retry(bench.db, job.id)
+    assert bench.run(job.id).state == "done"
+
+
+def test_a_channel_that_only_the_file_knows_to_be_missing(
+    bench: Any, network: str, draw: Callable[..., bytes]
+) -> None:
+    spec = DreamSpec(network=network, size=48, layers=(5,), channels=(300,), steps=1)
+    job = bench.run(bench.submit(spec, [bench.entry(draw(1))]))
+    assert job.state == "failed"
+    assert "conv2_1 has channels 0-5 in" in job.error
+    assert "got 300" in job.error
+
+
+def test_an_overflow_is_said(bench: Any, network: str, draw: Callable[..., bytes]) -> None:
+    spec = DreamSpec(network=network, size=48, layers=(5,), steps=2, noise=0)
+    from beholder.science import networks
+
+    loaded = load_network(network)
+    with torch.no_grad():
+        loaded.module.features[0].weight.fill_(math.inf)
+    runner = bench.runner()
+    runner._network = networks.Network(
+        network, loaded.sha256, loaded.labels, loaded.module, loaded.device
+    )
+    job_id = bench.submit(spec, [bench.entry(draw(1))])
+    runner.run(bench.unsent(job_id)[0])
+    assert "overflowed" in bench.items(job_id)[0].error
+    assert bench.results() == []
+
+
+def test_out_of_memory_halves_the_batch(
+    bench: Any, network: str, draw: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[int] = []
+
+    def scarce(network: Any, pictures: torch.Tensor, **options: Any) -> Any:
+        tried.append(len(pictures))
+        if len(pictures) > 1:
+            raise torch.OutOfMemoryError
+        return dream(network, pictures, **options)
+
+    monkeypatch.setattr("worker.dreams.dream", scarce)
+    spec = DreamSpec(network=network, size=48, layers=(5,), steps=1)
+    job = bench.run(bench.submit(spec, [bench.entry(draw(n)) for n in range(4)]))
+    assert (job.state, job.done) == ("done", 4)
+    assert tried == [4, 2, 1, 1, 2, 1, 1]
+
+
+def test_a_cancelled_job_stops_between_steps(
+    bench: Any, network: str, draw: Callable[..., bytes]
+) -> None:
+    bench.settings = bench.settings.model_copy(update={"lease_s": 0.4})
+    spec = DreamSpec(network=network, size=48, layers=(5,), steps=100_000)
+    job_id = bench.submit(spec, [bench.entry(draw(1))])
+    import threading
+
+    threading.Timer(0.5, cancel, (bench.db, job_id)).start()
+    bench.runner().run(bench.unsent(job_id)[0])
+    assert bench.job(job_id).state == "cancelled"
+    assert bench.results() == []
+
+
+def test_a_stopping_worker_gives_its_chunk_back(
+    bench: Any, network: str, draw: Callable[..., bytes]
+) -> None:
+    spec = DreamSpec(network=network, size=48, layers=(5,), steps=2)
+    job_id = bench.submit(spec, [bench.entry(draw(1))])
+    (chunk_id,) = bench.unsent(job_id)
+    bench.stopping.set()
+    assert bench.runner().run(chunk_id) == ()
+    assert (bench.chunk(chunk_id).state, bench.chunk(chunk_id).attempts) == ("queued", 0)
+    bench.stopping.clear()
+    assert bench.run(job_id).state == "done"
+
+
+def test_a_chunk_that_another_holds_is_left_alone(
+    bench: Any, network: str, draw: Callable[..., bytes]
+) -> None:
+    spec = DreamSpec(network=network, size=48, layers=(5,), steps=1)
+    job_id = bench.submit(spec, [bench.entry(draw(1))])
+    (chunk_id,) = bench.unsent(job_id)
+    bench.take(job_id)
+    assert bench.runner().run(chunk_id) == ()
+    assert bench.results() == []
+
+
+def test_a_stale_writer_leaves_no_file_and_the_next_clears_what_died(
+    bench: Any, network: str, draw: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from beholder.jobs.claims import claim
+
+    spec = DreamSpec(network=network, size=48, layers=(5,), steps=1)
+    job_id = bench.submit(spec, [bench.entry(draw(1))])
+    (chunk_id,) = bench.unsent(job_id)
+
+    def overtaken(network: Any, pictures: torch.Tensor, **options: Any) -> Any:
+        far = 10**12  # long after this worker's lease
+        assert claim(bench.db, chunk_id, worker="other", lease_s=1, now=far) is not None
+        return dream(network, pictures, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("worker.dreams.dream", overtaken)
+        assert bench.runner().run(chunk_id) == ()
+    assert bench.results() == []
+    assert bench.items(job_id)[0].state == "running"
+    assert bench.chunk(chunk_id).worker == "other"
+
+
+def test_a_full_store_fails_the_job_with_the_way_out(
+    bench: Any, network: str, draw: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import errno
+
+    spec = DreamSpec(network=network, size=48, layers=(5,), steps=1)
+    job_id = bench.submit(spec, [bench.entry(draw(1))])
+
+    def no_room(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", no_room)
+        bench.run(job_id)
+    job = bench.job(job_id)
+    assert job.state == "failed"
+    assert "free some space" in job.error
+    assert bench.results() == []
