@@ -1,0 +1,154 @@
+"""The installed command in real processes, on a data folder of its own.
+
+Everything a test starts is stopped by its id, and dies with the test process at the latest.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from beholder.specimens.draw import draw
+
+TIMEOUT_S = 240
+
+
+@dataclass
+class Machine:
+    """A user's machine: `run` a command to its end, or `start` one that stays."""
+
+    home: Path
+    env: dict[str, str]
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    def run(self, *arguments: object, code: int | None = 0) -> subprocess.CompletedProcess[str]:
+        """Run `beholder ARGUMENTS`; `code` is the exit code to expect (None: any)."""
+        finished = subprocess.run(
+            self._command(arguments),
+            env=self.env,
+            cwd=self.home,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+        assert "Traceback" not in finished.stderr, finished.stderr
+        if code is not None:
+            assert finished.returncode == code, finished.stdout + finished.stderr
+        return finished
+
+    def json(self, *arguments: object, code: int | None = 0) -> Any:
+        """What `beholder ARGUMENTS --json` prints."""
+        return json.loads(self.run(*arguments, "--json", code=code).stdout)
+
+    def start(self, *arguments: object) -> subprocess.Popen[str]:
+        """Start `beholder ARGUMENTS`; it is stopped when the test ends."""
+        process = subprocess.Popen(
+            self._command(arguments),
+            env=self.env,
+            cwd=self.home,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.started.append(process)
+        return process
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        """A job's row."""
+        return next(row for row in self.json("jobs", "--limit", 100) if row["id"] == job_id)
+
+    def until(self, condition: Callable[[], Any], *, timeout_s: float = 120) -> Any:
+        """Wait for `condition` to give something true; that."""
+        deadline = time.monotonic() + timeout_s
+        while not (found := condition()):
+            if time.monotonic() > deadline:
+                raise AssertionError(f"did not happen in {timeout_s:g} s\n{self.logs()}")
+            time.sleep(0.2)
+        return found
+
+    def ended(self, job_id: str, *, timeout_s: float = 120) -> dict[str, Any]:
+        """The job's row once it has finished."""
+        final = ("done", "failed", "cancelled")
+        self.until(lambda: self.job(job_id)["state"] in final, timeout_s=timeout_s)
+        return self.job(job_id)
+
+    def pids(self, word: str) -> list[int]:
+        """Processes of this machine whose command line holds `word`, oldest first."""
+        found = []
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdecimal():
+                continue
+            try:
+                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                environment = (entry / "environ").read_bytes()
+            except OSError:
+                continue
+            mine = f"BEHOLDER_HOME={self.env['BEHOLDER_HOME']}\0".encode() in environment
+            if word in command and mine:
+                found.append(int(entry.name))
+        return sorted(found)
+
+    def logs(self) -> str:
+        """What the service's programs wrote."""
+        files = sorted((Path(self.env["BEHOLDER_HOME"]) / "logs").glob("*.log"))
+        return "\n".join(f"== {file.name}\n{file.read_text()[-3000:]}" for file in files)
+
+    def stop(self) -> None:
+        """Stop what is still running."""
+        for process in self.started:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+        for process in self.started:
+            try:
+                process.communicate(timeout=30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.communicate()
+
+    def _command(self, arguments: tuple[object, ...]) -> list[str]:
+        return [sys.executable, "-m", "cli", *map(str, arguments)]
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    env = {name: value for name, value in os.environ.items() if not name.startswith("BEHOLDER_")}
+    env |= {
+        "BEHOLDER_HOME": str(tmp_path / "data"),
+        "BEHOLDER_NETWORK": "specimens",
+        "BEHOLDER_LEASE_S": "4",
+        "BEHOLDER_SWEEP_S": "1",
+    }
+    machine = Machine(tmp_path, env)
+    yield machine
+    machine.stop()
+
+
+@pytest.fixture
+def spirals(tmp_path: Path) -> Path:
+    """A folder with five drawn spirals."""
+    return _folder(tmp_path / "spirals", [("spiral", seed) for seed in range(5)])
+
+
+@pytest.fixture
+def others(tmp_path: Path) -> Path:
+    """A folder with one drawn picture of each of five other classes."""
+    labels = ("stripes", "checks", "star", "honeycomb", "heart")
+    return _folder(tmp_path / "others", [(label, 1) for label in labels])
+
+
+def _folder(folder: Path, pictures: list[tuple[str, int]]) -> Path:
+    folder.mkdir()
+    for label, seed in pictures:
+        image: Image.Image = draw(label, seed=seed, size=160)
+        image.save(folder / f"{label}-{seed}.png")
+    return folder
