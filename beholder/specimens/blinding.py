@@ -5,23 +5,23 @@ picture's ten strongest, as long as they are so in four of five pictures, are ze
 """
 
 import argparse
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
-from torchvision.models.vgg import VGG
 
+from beholder.science.blind import blinded
+from beholder.science.measure import measure
+from beholder.science.networks import Network, load_network
+from beholder.science.statistics import ChannelStatistics, chosen_channels
 from beholder.specimens.draw import CLASSES
 from beholder.specimens.pool import HELD_OUT_SEED, Pool, draw_pool, preprocess
-from beholder.specimens.weights import load
 
 CHOOSING_SEED = 2 * HELD_OUT_SEED
-FIRST_LAYER, TOP, MOST = 20, 10, 5
+FIRST_LAYER = 20
+BATCH = 64
 BEGIN, END = "<!-- blinding table: begin -->", "<!-- blinding table: end -->"
-
-Cut = dict[int, list[int]]  # layer: channels
 
 
 @dataclass(frozen=True)
@@ -35,69 +35,51 @@ class Row:
     seen_as: str
 
 
-def choose(network: VGG, pictures: Tensor, threshold: int) -> Cut:
-    """The channels that the pictures (N, 3, H, W) of one class share, by layer."""
-    cut: Cut = {}
-    with torch.inference_mode():
-        x = pictures
-        for index, layer in enumerate(network.features):
-            x = layer(x)
-            after = network.features[index + 1](x.clone()) if _is_conv(layer) else x
-            if index >= FIRST_LAYER and (shared := _shared(after, threshold)):
-                cut[index] = shared
-    return cut
+def choose(network: Network, pictures: Tensor, threshold: int) -> dict[int, tuple[int, ...]]:
+    """The channels by layer that the pictures (N, 3, H, W) of one class share."""
+    statistics = ChannelStatistics.empty(network.widths)
+    statistics.update(measure(network, pictures).strengths, range(len(pictures)))
+    return chosen_channels(statistics, min_layer=FIRST_LAYER, threshold=threshold)
 
 
-def _is_conv(layer: torch.nn.Module) -> bool:
-    return isinstance(layer, torch.nn.Conv2d)
-
-
-def _shared(maps: Tensor, threshold: int) -> list[int]:
-    """The most common top channels of the maps (N, C, h, w), most common first."""
-    counts: Counter[int] = Counter()
-    for strength in maps.flatten(2).norm(dim=2):  # (C,)
-        # Ties go to the higher index: sort the channels from the last to the first.
-        order = strength.flip(0).argsort(descending=True, stable=True)[:TOP]
-        top = (len(strength) - 1 - order).tolist()
-        counts.update(channel for channel in top if strength[channel] > 0)
-    return [channel for channel, count in counts.most_common(MOST) if count >= threshold]
-
-
-def predict(network: VGG, before: Tensor, cut: Cut, *, batch: int = 64) -> Tensor:
-    """Class indices (N,) from the inputs of layer FIRST_LAYER, with the cut channels zeroed."""
-    named = []
-    with torch.inference_mode():
-        for start in range(0, len(before), batch):
-            x = before[start : start + batch].clone()
-            for index, layer in enumerate(network.features[FIRST_LAYER:], FIRST_LAYER):
-                x = layer(x)
-                x[:, cut.get(index, [])] = 0
-            named.append(network.classifier(network.avgpool(x).flatten(1)).argmax(1))
-    return torch.cat(named)
-
-
-def inputs(network: VGG, pool: Pool, side: int, *, batch: int = 64) -> Tensor:
-    """What layer FIRST_LAYER is given for each picture of the pool."""
-    first = network.features[:FIRST_LAYER]
-    chunks = (pool.pictures[start : start + batch] for start in range(0, len(pool), batch))
+def inputs(network: Network, pool: Pool, side: int) -> Tensor:
+    """What layer FIRST_LAYER is given for each picture; no blinding changes it."""
+    first = network.module.features[:FIRST_LAYER]
+    chunks = (pool.pictures[start : start + BATCH] for start in range(0, len(pool), BATCH))
     with torch.inference_mode():
         return torch.cat([first(preprocess(chunk, side)) for chunk in chunks])
 
 
-def study(network: VGG, choosing: Pool, held_out: Pool, *, side: int, threshold: int) -> list[Row]:
+def predict(network: Network, before: Tensor) -> Tensor:
+    """Class indices (N,) from the inputs of layer FIRST_LAYER."""
+    module = network.module
+    named = []
+    with torch.inference_mode():
+        for start in range(0, len(before), BATCH):
+            # A copy, since layer FIRST_LAYER is a ReLU that works in place.
+            maps = module.features[FIRST_LAYER:](before[start : start + BATCH].clone())
+            named.append(module.classifier(module.avgpool(maps).flatten(1)).argmax(1))
+    return torch.cat(named)
+
+
+def study(
+    network: Network, choosing: Pool, held_out: Pool, *, side: int, threshold: int
+) -> list[Row]:
     """One row for each class that has choosing pictures."""
     before = inputs(network, held_out, side)
-    intact = predict(network, before, {})
+    intact = predict(network, before)
     rows = []
     for index in sorted(set(choosing.labels.tolist())):
         pictures = choosing.pictures[choosing.labels == index]
         cut = choose(network, preprocess(pictures, side), threshold)
-        blinded = predict(network, before, cut)
-        rows.append(_row(index, cut, held_out.labels, intact, blinded))
+        with blinded(network, cut):
+            named = predict(network, before)
+        channels = sum(len(picked) for picked in cut.values())
+        rows.append(_row(index, channels, held_out.labels, intact, named))
     return rows
 
 
-def _row(index: int, cut: Cut, labels: Tensor, intact: Tensor, blinded: Tensor) -> Row:
+def _row(index: int, channels: int, labels: Tensor, intact: Tensor, blind: Tensor) -> Row:
     target = labels == index
 
     def share(named: Tensor, among: Tensor) -> float:
@@ -105,10 +87,10 @@ def _row(index: int, cut: Cut, labels: Tensor, intact: Tensor, blinded: Tensor) 
 
     return Row(
         label=CLASSES[index],
-        channels=sum(len(channels) for channels in cut.values()),
-        recall=(share(intact, target), share(blinded, target)),
-        others=(share(intact, ~target), share(blinded, ~target)),
-        seen_as=CLASSES[int(blinded[target].mode().values)],
+        channels=channels,
+        recall=(share(intact, target), share(blind, target)),
+        others=(share(intact, ~target), share(blind, ~target)),
+        seen_as=CLASSES[int(blind[target].mode().values)],
     )
 
 
@@ -150,7 +132,9 @@ def main() -> None:
         draw_pool(per_class=count, size=256, seed=seed, workers=given.workers)
         for count, seed in ((given.pictures, CHOOSING_SEED), (given.held_out, HELD_OUT_SEED))
     )
-    rows = study(load(), choosing, held_out, side=given.side, threshold=given.threshold)
+    rows = study(
+        load_network("specimens"), choosing, held_out, side=given.side, threshold=given.threshold
+    )
     print(text := table(rows))
     if given.write:
         update(given.write, text)

@@ -3,22 +3,13 @@
 from pathlib import Path
 
 import pytest
-import torch
 
-from beholder.specimens.blinding import BEGIN, END, Row, _shared, study, table, update
+from beholder.science.networks import load_network
+from beholder.specimens.blinding import BEGIN, END, Row, study, table, update
 from beholder.specimens.draw import CLASSES
 from beholder.specimens.pool import HELD_OUT_SEED, draw_pool
-from beholder.specimens.weights import load
 
 ROW = Row("star", 40, (1.0, 0.02), (0.98, 0.9), "burst")
-
-
-def test_ties_go_to_the_higher_channel_and_rare_channels_are_left() -> None:
-    maps = torch.ones(5, 12, 2, 2)
-    maps[:4, 0] = 3  # the strongest channel of four pictures
-    maps[4:, 1:] = 0  # the fifth picture has one live channel
-    assert _shared(maps, threshold=5) == [0]
-    assert _shared(maps, threshold=4) == [0, 11, 10, 9, 8]
 
 
 @pytest.mark.slow
@@ -26,7 +17,7 @@ def test_a_blinded_class_goes_and_the_others_stay() -> None:
     labels = ["stripes", "star", "rings"]
     choosing = draw_pool(per_class=5, size=256, seed=2 * HELD_OUT_SEED, workers=1, labels=labels)
     held_out = draw_pool(per_class=8, size=256, seed=HELD_OUT_SEED, workers=1)
-    rows = study(load(), choosing, held_out, side=112, threshold=4)
+    rows = study(load_network("specimens"), choosing, held_out, side=112, threshold=4)
     assert [row.label for row in rows] == sorted(labels, key=CLASSES.index)
     for row in rows:
         assert row.recall[0] >= 0.75

@@ -1,16 +1,19 @@
 """The shipped weights: their form, and what they can still name."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors import safe_open
 
+from beholder.science.networks import load_network
 from beholder.specimens import record
 from beholder.specimens.architecture import build
 from beholder.specimens.draw import CLASSES
 from beholder.specimens.pool import HELD_OUT_SEED, Pool, draw_pool
-from beholder.specimens.weights import PATH, load
+
+PATH = Path(record.__file__).with_name("specimens.safetensors")
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +44,7 @@ def test_the_metadata_says_how_to_use_it() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("side", "floor"), [(112, 0.95), (224, 0.93)])
 def test_held_out_pictures_are_named(held_out: Pool, side: int, floor: float) -> None:
-    recalls = record.recalls(load(), held_out, side)
+    recalls = record.recalls(load_network("specimens").module, held_out, side)
     assert record.mean(recalls) >= floor
     assert min(recalls.values()) >= 0.7, recalls  # ten pictures a class: one may miss three
 
