@@ -37,15 +37,20 @@ def layers_sheet(
     start: Picture | None,
     dreams: Mapping[int, Picture | None],
     *,
+    notes: Mapping[int, str] | None = None,
     about: str = "",
-    aspect: float = 1.0,
+    aspect: float | None = None,
 ) -> Image.Image:
     """One start dreamed on many layers: the start, then a tile a layer.
 
-    dreams: by layer. aspect: the pictures' width over their height.
+    dreams: by layer. notes: by layer, what to say where there is none. aspect: width over height
+    of cells that show pictures whole; None crops them to squares, as the network does.
     """
     tiles = [_start(start, "start")]
-    tiles += [_dream(picture, layer_title(layer)) for layer, picture in dreams.items()]
+    tiles += [
+        _dream(picture, layer_title(layer), (notes or {}).get(layer, ""))
+        for layer, picture in dreams.items()
+    ]
     return _page(name, about, aspect).draw([Section(tiles)])
 
 
@@ -54,12 +59,13 @@ def steps_sheet(
     start: Picture | None,
     dreams: Mapping[int, Mapping[int, Picture | None]],
     *,
+    notes: Mapping[int, str] | None = None,
     about: str = "",
-    aspect: float = 1.0,
+    aspect: float | None = None,
 ) -> Image.Image:
     """One start dreamed deeper and deeper: a row a layer, a tile a step.
 
-    dreams: by layer, then by step.
+    dreams: by layer, then by step. notes, aspect: as in `layers_sheet`.
     """
     several = len(dreams) > 1
     if not several:
@@ -68,7 +74,10 @@ def steps_sheet(
         Section(
             [
                 _start(start, "start"),
-                *(_dream(picture, f"step {step:,}") for step, picture in steps.items()),
+                *(
+                    _dream(picture, f"step {step:,}", (notes or {}).get(layer, ""))
+                    for step, picture in steps.items()
+                ),
             ],
             layer_title(layer) if several else "",
         )
@@ -84,7 +93,7 @@ def grid_sheet(
     *,
     total: int | None = None,
     about: str = "",
-    aspect: float = 1.0,
+    aspect: float | None = None,
 ) -> Image.Image:
     """Many starts against one or more layers; with few layers several starts share a row.
 
@@ -129,10 +138,12 @@ def _dream(picture: Picture | None, caption: str, note: str = "") -> Tile:
     return Tile(picture, (Line(caption),), blank=note or "not there yet")
 
 
-def _page(title: str, about: str, aspect: float, columns: int = COLUMNS, group: int = 0) -> Page:
-    wide, high = min(1.0, aspect), min(1.0, 1 / aspect)
+def _page(
+    title: str, about: str, aspect: float | None, columns: int = COLUMNS, group: int = 0
+) -> Page:
+    wide, high = min(1.0, aspect or 1), min(1.0, 1 / (aspect or 1))
     cell = (max(64, round(CELL * wide)), max(64, round(CELL * high)))
-    return Page(title, about, columns, cell, crop=aspect == 1.0, group=group)
+    return Page(title, about, columns, cell, crop=aspect is None, group=group)
 
 
 def _bounded(sections: Sequence[Section]) -> list[Section]:

@@ -1,0 +1,253 @@
+"""A job's results as files: `export_job` writes pictures, results.json and contact sheets.
+
+Works on a job that still runs: what is done so far. What is in the folder already stays as it is
+where it is the same. contact.py draws the sheets, names.py makes the names.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from beholder import __version__
+from beholder.errors import NotFound
+from beholder.layers import LAYERS
+from beholder.specs import DreamSpec, Spec, spec_of
+from cli.contact import Shown, draw_sheets
+from cli.context import Context
+from cli.files import holds, make_folder, write_file, writing
+from cli.names import Names, noise_stem, result_name, safe_stem
+from cli.verdicts import chosen_by_layer
+
+if TYPE_CHECKING:
+    from beholder.jobs.outcomes import StoredFile
+    from beholder.jobs.views import ItemView, JobView
+
+FORMAT = 1  # of results.json
+RESULTS = "results.json"
+SHEETS = "sheets"
+THREADS = 4
+_TOGETHER = 64  # items on their way at a time
+KEPT_FAILURES = 10
+
+OnProgress = Callable[[int, int], None]
+
+
+@dataclass
+class Exported:
+    """What was written. files: result pictures in the folder, `new` of them written just now.
+
+    failures: the first reasons; `failed` counts all. missing: files that the store has lost.
+    """
+
+    folder: Path
+    job: "JobView"
+    files: int = 0
+    new: int = 0
+    missing: int = 0
+    failed: int = 0
+    failures: list[tuple[str, str]] = field(default_factory=list)
+    sheets: tuple[Path, ...] = ()
+
+
+def export_job(
+    context: Context,
+    job_id: str,
+    folder: Path,
+    *,
+    on_progress: OnProgress = lambda done, total: None,
+) -> Exported:
+    """Write a job's results to `folder`. on_progress: items done with, of how many.
+
+    Raises NotFound without such a job, InvalidInput or StorageFull when the folder can't be
+    written; what is written by then stays, each file whole.
+    """
+    from beholder.jobs.queries import get_job
+
+    job = get_job(context.db, job_id)
+    make_folder(folder)
+    export = _Export(context, job, folder, on_progress)
+    with writing(folder / RESULTS) as file:
+        for part in export.document():
+            file.write(part.encode())
+    export.result.sheets = _write_sheets(export)
+    return export.result
+
+
+def _write_sheets(export: "_Export") -> tuple[Path, ...]:
+    folder = export.folder / SHEETS
+    written = []
+    for name, data in draw_sheets(export.context, export.job, export.spec, export.shown):
+        make_folder(folder)
+        write_file(folder / name, data)
+        written.append(folder / name)
+    return tuple(written)
+
+
+@dataclass
+class _Written:
+    """An item with the files it has in the folder, by step. lost: how many the store lacks."""
+
+    item: "ItemView"
+    number: int
+    picture: str
+    files: dict[int, Path] = field(default_factory=dict)
+    new: int = 0
+    lost: int = 0
+
+
+class _Export:
+    """One export on its way: walks the items once, writing files and gathering what sheets show."""
+
+    def __init__(
+        self, context: Context, job: "JobView", folder: Path, on_progress: OnProgress
+    ) -> None:
+        self.context, self.job, self.folder = context, job, folder
+        self.spec: Spec = spec_of("dream" if job.kind == "dream" else "study", job.spec)
+        self.result = Exported(folder, job)
+        self.shown = Shown()
+        self._on_progress = on_progress
+        passes = len(self.spec.layers) if isinstance(self.spec, DreamSpec) else 1
+        self._pictures = max(1, job.total // passes)  # a dream's items run layer by layer
+        self._names = Names(self._stems())
+
+    def document(self) -> Iterator[str]:
+        """results.json in pieces, one item a line, so that any number of items can be written."""
+        head = json.dumps(self._head(), indent=2, ensure_ascii=False)
+        yield head.removesuffix("\n}") + ',\n  "items": [\n'
+        comma = ""
+        for row in self._item_rows():
+            yield f"{comma}    {json.dumps(row, ensure_ascii=False)}"
+            comma = ",\n"
+        yield "\n  ]\n}\n"
+
+    def _head(self) -> dict[str, Any]:
+        row = self.job.row()
+        head: dict[str, Any] = {
+            "format": FORMAT,
+            "beholder": __version__,
+            "spec": row.pop("spec"),
+            "network": {"name": row.pop("network"), "sha256": row.pop("network_sha256")},
+            "job": row,
+        }
+        if self.job.kind == "study":
+            from beholder.jobs.queries import items
+            from cli.verdicts import summary_of
+
+            self.shown.summary = summary_of(items(self.context.db, self.job.id))
+            self.shown.chosen = chosen_by_layer(self.context.db, self.job.id)
+            head["summary"] = self.shown.summary.row()
+            head["chosen"] = self.shown.chosen
+        return head
+
+    def _item_rows(self) -> Iterator[dict[str, Any]]:
+        from beholder.jobs.queries import items
+
+        done = 0
+        walk = items(self.context.db, self.job.id)
+        with ThreadPoolExecutor(THREADS) as threads:
+            while together := list(islice(walk, _TOGETHER)):
+                for written in threads.map(self._write, together):
+                    done += 1
+                    yield self._row(written)
+                    self._on_progress(done, self.job.total)
+
+    def _write(self, item: "ItemView") -> _Written:
+        """Put an item's files into the folder. Runs on a thread, and so gathers nothing."""
+        number = item.position % self._pictures
+        picture = self._names.picture(_stem(item), number)
+        written = _Written(item, number, picture)
+        for file in item.files:
+            self._write_file(written, file)
+        return written
+
+    def _write_file(self, written: _Written, file: "StoredFile") -> None:
+        """One file, unless it is there already, or lost in the store."""
+        assert isinstance(self.spec, DreamSpec)
+        name = result_name(
+            written.picture,
+            layer=written.item.layer or 0,
+            channels=self.spec.channels,
+            step=file.step,
+            last_step=self.spec.steps,
+        )
+        path = self.folder / name
+        if not holds(path, file.sha256, file.bytes):
+            try:
+                data = self.context.store.get(file.path)
+            except NotFound:
+                written.lost += 1
+                return
+            written.new += write_file(path, data)
+        written.files[file.step] = path
+
+    def _row(self, written: _Written) -> dict[str, Any]:
+        """Count an item, and note it for the sheets; its entry in results.json."""
+        item, error = written.item, written.item.error
+        if written.lost:
+            error = f"{written.lost} of its files are gone from the store: submit it again."
+        self._count(written, error)
+        self.shown.add(written.number, written.picture, item, written.files, error)
+        row: dict[str, Any] = {
+            "position": item.position,
+            "picture": written.picture,
+            "source": item.source,
+            "picture_sha256": item.picture_sha256,
+            "state": item.state,
+            "error": error,
+        }
+        return {**row, **(self._study_part(item) or self._dream_part(written))}
+
+    def _count(self, written: _Written, error: str | None) -> None:
+        self.result.files += len(written.files)
+        self.result.new += written.new
+        self.result.missing += written.lost
+        if error is None:
+            return
+        self.result.failed += 1
+        if len(self.result.failures) < KEPT_FAILURES:
+            self.result.failures.append((written.item.source, error))
+
+    def _study_part(self, item: "ItemView") -> dict[str, Any]:
+        if self.job.kind != "study":
+            return {}
+        verdicts = {kind: vars(verdict) for kind, verdict in item.verdicts.items()}
+        return {"role": item.role, "group": item.group, "verdicts": verdicts}
+
+    def _dream_part(self, written: _Written) -> dict[str, Any]:
+        item = written.item
+        layer = item.layer or 0
+        return {
+            "seed": item.seed,
+            "layer": layer,
+            "layer_name": LAYERS[layer].name,
+            "files": [
+                _file_row(written.files[file.step].name, file)
+                for file in item.files
+                if file.step in written.files
+            ],
+            "objective": (item.result or {}).get("objective"),
+        }
+
+    def _stems(self) -> Iterator[str]:
+        from beholder.jobs.queries import items
+
+        for item in items(self.context.db, self.job.id, limit=self._pictures):
+            yield _stem(item)
+
+
+def _file_row(name: str, file: "StoredFile") -> dict[str, Any]:
+    return {
+        "file": name,
+        "step": file.step,
+        "sha256": file.sha256,
+        "width": file.width,
+        "height": file.height,
+    }
+
+
+def _stem(item: "ItemView") -> str:
+    return safe_stem(item.source) if item.seed is None else noise_stem(item.seed)

@@ -1,0 +1,227 @@
+"""Looking after jobs: `jobs`, `show`, `watch`, `cancel`, `retry`. An id's beginning will do."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from beholder.errors import InvalidInput
+from beholder.specs import spec_of
+from cli.context import Context
+from cli.output import JsonOption, console, print_json, say, table
+from cli.progress import duration, follow
+from cli.words import layer_words, network_words, spec_words
+
+if TYPE_CHECKING:
+    from beholder.jobs.views import ItemView, JobView
+
+EXIT_FAILED = 1
+SHOWN_FAILURES = 10
+SHOWN_VERDICTS = 40
+KINDS = ("dream", "study")
+
+JobArgument = Annotated[str, typer.Argument(help="A job's id, or its beginning.", metavar="JOB")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    for command in (jobs, show, watch, cancel, retry):
+        app.command()(command)
+
+
+def jobs(
+    state: Annotated[
+        str | None, typer.Option(help="Only queued, running, done, failed or cancelled ones.")
+    ] = None,
+    kind: Annotated[str | None, typer.Option(help="Only dream or study jobs.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most this many, the newest.")] = 50,
+    json: JsonOption = False,
+) -> None:
+    """List jobs, newest first."""
+    from beholder.jobs.queries import list_jobs
+
+    if kind is not None and kind not in KINDS:
+        raise InvalidInput(f"no kind {kind!r}: kinds are dream and study.")
+    found = list_jobs(Context().db, state=state, kind=kind, limit=limit + 1)
+    if not found:
+        wanted = " ".join(word for word in (state, kind) if word)
+        say(f"No {wanted + ' ' if wanted else ''}jobs yet: `beholder submit --dir DIR` queues one.")
+    if len(found) > limit:
+        say(f"The newest {limit}; --limit shows more.")
+    if json:
+        print_json([job.row() for job in found[:limit]])
+    elif found:
+        columns = ["id", "kind", "name", "state", "progress", "failed", "age"]
+        console().print(table(columns, [_listed(job) for job in found[:limit]]))
+
+
+def _listed(job: "JobView") -> dict[str, Any]:
+    age = datetime.now(UTC) - job.created_at
+    return {
+        "id": job.id,
+        "kind": job.kind,
+        "name": job.name,
+        "state": job.state,
+        "progress": f"{job.total - job.queued - job.running:,} of {job.total:,}",
+        "failed": job.failed or "",
+        "age": duration(max(0.0, age.total_seconds())),
+    }
+
+
+def show(job: JobArgument, json: JsonOption = False) -> None:
+    """Show a job: what it asks, how far it is, what failed, and a study's verdicts."""
+    from beholder.jobs.queries import get_job
+
+    context = Context()
+    view = get_job(context.db, job)
+    if json:
+        print_json(job_document(context, view))
+    else:
+        show_job(context, view)
+
+
+def job_document(context: Context, job: "JobView") -> dict[str, Any]:
+    """The job as JSON has it: its row, its failures, and a study's outcome."""
+    from beholder.jobs.queries import items
+
+    failed = items(context.db, job.id, state="failed", limit=SHOWN_FAILURES)
+    document = {**job.row(), "failures": [_failure(item) for item in failed]}
+    if job.kind == "study":
+        from cli.verdicts import chosen_by_layer, summary_of, verdict_row
+
+        judged = [item for item in items(context.db, job.id) if item.verdicts]
+        document["summary"] = summary_of(judged).row()
+        document["chosen"] = chosen_by_layer(context.db, job.id)
+        document["verdicts"] = [verdict_row(item) for item in judged]
+    return document
+
+
+def _failure(item: "ItemView") -> dict[str, Any]:
+    return {
+        "position": item.position,
+        "source": item.source,
+        "layer": item.layer,
+        "error": item.error,
+    }
+
+
+def show_job(context: Context, job: "JobView") -> None:
+    """Print a job for people."""
+    out = console()
+    for label, text in _facts(job):
+        out.print(f"{label:10}{text}", markup=False, highlight=False, soft_wrap=True)
+    if job.failed:
+        _show_failures(context, job)
+    if job.kind == "study":
+        _show_study(context, job)
+
+
+def _facts(job: "JobView") -> Iterator[tuple[str, str]]:
+    spec = spec_of("dream" if job.kind == "dream" else "study", job.spec)
+    yield job.kind, f"{job.id}  {job.name}".rstrip()
+    yield "state", f"{job.state}, {job.stage}" if job.stage else job.state
+    if job.error:
+        yield "error", job.error
+    yield "asks", spec_words(spec)
+    yield "network", network_words(job.network, job.network_sha256)
+    counts = {name: getattr(job, name) for name in ("queued", "running", "failed", "cancelled")}
+    rest = [f"{count:,} {name}" for name, count in counts.items() if count]
+    yield "items", ", ".join([f"{job.done:,} of {job.total:,} done", *rest])
+    yield "times", _times(job)
+
+
+def _times(job: "JobView") -> str:
+    parts = [f"queued {job.created_at:%Y-%m-%d %H:%M:%S} UTC"]
+    if job.started_at:
+        until = job.finished_at or datetime.now(UTC)
+        took = duration((until - job.started_at).total_seconds())
+        parts.append(f"took {took}" if job.finished_at else f"running for {took}")
+    return ", ".join(parts)
+
+
+def _show_failures(context: Context, job: "JobView") -> None:
+    from beholder.jobs.queries import items
+
+    out = console()
+    out.print("\nfailed", style="bold")
+    for item in items(context.db, job.id, state="failed", limit=SHOWN_FAILURES):
+        at = "" if item.layer is None else f" at {layer_words(item.layer)}"
+        line = f"  {item.source}{at}: {item.error}"
+        out.print(line, markup=False, highlight=False, soft_wrap=True)
+    if job.failed > SHOWN_FAILURES:
+        out.print(f"  and {job.failed - SHOWN_FAILURES:,} more: `beholder fetch` writes all.")
+
+
+def _show_study(context: Context, job: "JobView") -> None:
+    from beholder.jobs.queries import items
+    from cli.verdicts import blinded_words, chosen_by_layer, summary_of
+
+    judged = [
+        _verdict_cells(item)
+        for item in islice(items(context.db, job.id), SHOWN_VERDICTS)
+        if item.verdicts
+    ]
+    out = console()
+    chosen = chosen_by_layer(context.db, job.id)
+    if chosen:
+        shown = [
+            {**row, "channels": " ".join(str(channel) for channel in row["channels"])}
+            for row in chosen
+        ]
+        out.print(table(["layer", "layer_name", "channels"], shown, title=blinded_words(chosen)))
+    if judged:
+        title = f"first {len(judged)} of {job.total:,}" if job.total > SHOWN_VERDICTS else ""
+        columns = ["picture", "role", "intact", "blinded", "changed"]
+        out.print(table(columns, judged, title=title))
+        summary = summary_of(items(context.db, job.id))
+        out.print(summary.words(), markup=False, highlight=False)
+
+
+def _verdict_cells(item: "ItemView") -> dict[str, Any]:
+    from cli.verdicts import label_kept
+
+    cells = {
+        kind: f"{verdict.label} {verdict.confidence:.2%}" for kind, verdict in item.verdicts.items()
+    }
+    changed = "yes" if label_kept(item) is False else " "
+    return {"picture": item.source, "role": item.role, **cells, "changed": changed}
+
+
+def watch(job: JobArgument) -> None:
+    """Follow a job until it ends. Exit code 1 when some of it failed."""
+    from beholder.jobs.queries import get_job
+
+    context = Context()
+    final = follow(context, get_job(context.db, job).id)
+    if final.error:
+        say(final.error)
+    say(f"job {final.id}: {final.state}, {final.done:,} done, {final.failed:,} failed.")
+    if final.failed or final.state != "done":
+        raise typer.Exit(EXIT_FAILED)
+
+
+def cancel(job: JobArgument) -> None:
+    """End a job now. What is done stays."""
+    from beholder.jobs import control
+    from beholder.jobs.queries import get_job
+
+    context = Context()
+    view = get_job(context.db, job)
+    control.cancel(context.db, view.id)
+    say(f"job {view.id}: cancelled, {view.done:,} of {view.total:,} were done.")
+
+
+def retry(job: JobArgument) -> None:
+    """Run again what failed or was cancelled of a job that has ended."""
+    from beholder.jobs import control
+    from beholder.jobs.queries import get_job
+    from cli.queueing import send_chunks
+
+    context = Context()
+    view = get_job(context.db, job)
+    retried = control.retry(context.db, view.id)
+    send_chunks(context, view.id)
+    what = f"{retried.items:,} items" if retried.items else "the rest of it"
+    say(f"job {view.id}: {what} queued again.")

@@ -1,0 +1,184 @@
+"""What can be asked without a job in mind: `channels`, `layers`, `networks`, `doctor`."""
+
+import csv
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from beholder.errors import InvalidChannel, InvalidInput, NotFound
+from beholder.layers import LAYERS, check_channels, parse_channels, parse_layers
+from beholder.networks import width_divisor
+from cli.context import Context
+from cli.doctor import doctor
+from cli.networks import layers, networks
+from cli.output import JsonOption, console, print_json, say, table
+
+if TYPE_CHECKING:
+    from beholder.jobs.views import ChannelView, JobView
+
+DEFAULT_TOP = 10
+FORMATS = ("table", "json", "csv")
+COLUMNS = ("layer", "layer_name", "channel", "count", "controls", "mean", "control_mean")
+MORE_COLUMNS = ("deviation", "maximum", "chosen")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    for command in (channels, layers, networks, doctor):
+        app.command()(command)
+
+
+def channels(
+    study: Annotated[
+        str | None, typer.Option(help="A study's id, or its beginning. Default: the newest.")
+    ] = None,
+    layer: Annotated[
+        str | None, typer.Option(help='Only these layers: "conv5_1", "20-36", "kind:relu".')
+    ] = None,
+    channel: Annotated[
+        str | None,
+        typer.Option(help='Only these channels: "17", "3,17"; without --study, in all studies.'),
+    ] = None,
+    top: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="This many of each layer. Default: 10; all with --channel or --chosen.",
+            show_default=False,
+        ),
+    ] = None,
+    chosen: Annotated[bool, typer.Option("--chosen", help="Only those that were blinded.")] = False,
+    as_format: Annotated[str, typer.Option("--format", help="table, json or csv.")] = "table",
+    json: JsonOption = False,
+) -> None:
+    """List a study's channels: in how many pictures each was among its layer's strongest."""
+    if as_format not in FORMATS:
+        raise InvalidInput(f"no format {as_format!r}: formats are table, json and csv.")
+    show_channels(
+        Context(),
+        study=study,
+        layers=None if layer is None else parse_layers(layer),
+        channels=None if channel is None else parse_channels(channel),
+        top=top,
+        chosen=chosen,
+        as_format="json" if json else as_format,
+    )
+
+
+def show_channels(
+    context: Context,
+    *,
+    study: str | None = None,
+    layers: Sequence[int] | None = None,
+    channels: Sequence[int] | None = None,
+    top: int | None = None,
+    chosen: bool = False,
+    as_format: str = "table",
+) -> None:
+    """Print channels in one of FORMATS. Without study and channels, of the newest study."""
+    try:
+        job = _study(context, study, anywhere=channels is not None)
+    except NotFound as error:
+        if study is not None:
+            raise
+        say(str(error))
+        _print((), as_format)
+        return
+    selected = _checked(layers, channels, job)
+    if top is None and channels is None and not chosen:
+        top = DEFAULT_TOP
+    rows = list(_rows(context, job, selected, channels, top, chosen))
+    if as_format == "table" or not rows:
+        _explain(rows, job)
+    _print(rows, as_format)
+
+
+def _study(context: Context, study: str | None, *, anywhere: bool) -> "JobView | None":
+    """The study asked for, else the newest with channels; None for all studies."""
+    from beholder.jobs.queries import get_job, latest_study
+
+    if study is None:
+        if anywhere:
+            return None
+        job = latest_study(context.db)
+        say(f"Study {job.id} ({job.name}), the newest; --study picks another.")
+        return job
+    job = get_job(context.db, study)
+    if job.kind != "study":
+        raise InvalidInput(f"job {job.id} is a dream: `beholder jobs --kind study` lists studies.")
+    return job
+
+
+def _checked(
+    layers: Sequence[int] | None, channels: Sequence[int] | None, job: "JobView | None"
+) -> Sequence[int] | None:
+    """The layers to ask for: with channels, those that have them. None stands for all."""
+    if channels is None:
+        return layers
+    divisor = (width_divisor(job.network) if job else 1) or 1
+    if layers is not None:
+        for layer in layers:
+            check_channels(LAYERS[layer], channels, width_divisor=divisor)
+        return layers
+    widest = max(layer.channels for layer in LAYERS) // divisor
+    if max(channels) >= widest:
+        raise InvalidChannel(
+            f"the widest layers have channels 0-{widest - 1}; got {max(channels)}. "
+            "`beholder layers` lists them."
+        )
+    return [layer.index for layer in LAYERS if layer.channels // divisor > min(channels)]
+
+
+def _rows(
+    context: Context,
+    job: "JobView | None",
+    layers: Sequence[int] | None,
+    channels: Sequence[int] | None,
+    top: int | None,
+    chosen: bool,
+) -> "Iterator[ChannelView]":
+    from beholder.jobs import channel_queries
+
+    for layer in layers if layers is not None else (None,):
+        for channel in channels if channels is not None else (None,):
+            yield from channel_queries.channels(
+                context.db,
+                study=job.id if job else None,
+                layer=layer,
+                channel=channel,
+                top=top,
+                chosen=True if chosen else None,
+            )
+
+
+def _explain(rows: "Sequence[ChannelView]", job: "JobView | None") -> None:
+    """Say what counts are out of, or why there is nothing."""
+    if job and job.target_pictures is None:
+        say(f"Study {job.id} has no channels yet ({job.state}): `beholder watch {job.id}`.")
+    elif not rows:
+        say("No such channels. A study stores them when it has measured: `beholder study --help`.")
+    elif job:
+        say(f"count: of {job.target_pictures:,} targets; controls: of {job.control_pictures:,}.")
+
+
+def _print(rows: "Iterable[ChannelView]", as_format: str) -> None:
+    if as_format == "csv":
+        _print_csv(rows)
+    elif as_format == "json":
+        print_json([row.row() for row in rows])
+    else:
+        listed: list[dict[str, Any]] = [row.row() for row in rows]
+        studies = {row["study"] for row in listed}
+        columns = (*(("study",) if len(studies) > 1 else ()), *COLUMNS, *MORE_COLUMNS)
+        if listed:
+            console().print(table(columns, listed))
+
+
+def _print_csv(rows: "Iterable[ChannelView]") -> None:
+    from beholder.jobs.views import ChannelView, columns_of
+
+    writer = csv.DictWriter(sys.stdout, columns_of(ChannelView), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(row.row() for row in rows)

@@ -1,0 +1,74 @@
+"""`beholder fetch`: a job's pictures, results.json and contact sheets in a folder."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.context import Context
+from cli.jobs import JobArgument
+from cli.output import remarks, say
+
+if TYPE_CHECKING:
+    from cli.export import Exported, OnProgress
+
+EXIT_FAILED = 1
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("fetch")(fetch)
+
+
+def fetch(
+    job: JobArgument,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="The folder; made if need be. Default: beholder-JOB."),
+    ] = None,
+) -> None:
+    """Write a job's pictures, results.json and contact sheets; of a running job, what is done."""
+    from beholder.jobs.queries import get_job
+    from cli.export import export_job
+
+    context = Context()
+    job_id = get_job(context.db, job).id
+    folder = output or Path(f"beholder-{job_id}")
+    with _progress() as on_progress:
+        exported = export_job(context, job_id, folder, on_progress=on_progress)
+    _report(exported)
+    if exported.missing:
+        raise typer.Exit(EXIT_FAILED)
+
+
+@contextmanager
+def _progress() -> "Iterator[OnProgress]":
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=remarks(), transient=True) as progress:
+        task = progress.add_task("writing", total=None)
+
+        def update(done: int, total: int) -> None:
+            sheets = "drawing sheets" if done == total else "writing"
+            progress.update(task, completed=done, total=total, description=sheets)
+
+        yield update
+
+
+def _report(exported: "Exported") -> None:
+    job = exported.job
+    for source, reason in exported.failures:
+        say(f"{source}: {reason}")
+    if exported.failed > len(exported.failures):
+        say(f"and {exported.failed - len(exported.failures):,} more, listed in results.json.")
+    if not job.finished:
+        say(f"The job is {job.state}: {job.done:,} of {job.total:,} so far. Fetch again later.")
+    kept = exported.files - exported.new
+    there = f" ({kept:,} were there already)" if kept else ""
+    say(
+        f"{exported.files:,} pictures{there}, results.json and {len(exported.sheets)} contact "
+        f"sheets in {exported.folder}"
+    )

@@ -1,0 +1,64 @@
+"""Specs, layers and numbers in words, for tables, remarks and titles."""
+
+from collections.abc import Iterator, Sequence
+
+from beholder.layers import LAYERS
+from beholder.specs import DEFAULT_SIZE, DreamSpec, Spec
+from cli.names import channels_text
+
+SHOWN_LAYERS = 6
+
+
+def spec_words(spec: Spec) -> str:
+    """What a job asks for, on one line; settings at their defaults are left out where they may."""
+    return ", ".join(_words(spec))
+
+
+def _words(spec: Spec) -> Iterator[str]:
+    if isinstance(spec, DreamSpec):
+        yield from _dream_words(spec)
+    else:
+        yield f"each layer's top {spec.top} channels a picture"
+        yield (
+            f"blinding from {layer_words(spec.min_layer)} on up to {spec.most_common} channels "
+            f"a layer that at least {spec.threshold} pictures share"
+        )
+        if spec.norm_threshold:
+            yield f"strengths above {spec.norm_threshold:g}"
+    if spec.size != DEFAULT_SIZE:
+        yield "own size" if spec.size == "keep" else f"size {spec.size}"
+    if spec.normalize:
+        yield "normalized"
+    if spec.pre_relu:
+        yield "read before the ReLU"
+
+
+def _dream_words(spec: DreamSpec) -> Iterator[str]:
+    yield f"{spec.steps:,} {'step' if spec.steps == 1 else 'steps'}"
+    yield f"learning rate {spec.learning_rate:g}"
+    yield layers_words(spec.layers)
+    if spec.channels:
+        noun = "channel" if len(spec.channels) == 1 else "channels"
+        yield f"{noun} {channels_text(spec.channels)}"
+    if spec.snapshots:
+        yield f"kept at steps {', '.join(str(step) for step in spec.steps_kept)}"
+    if spec.noise:
+        yield f"{spec.noise:,} from noise (seed {spec.seed})"
+
+
+def layers_words(layers: Sequence[int]) -> str:
+    """ "35 relu5_4", a few by name, or "37 layers, 0 conv1_1 to 36 pool5"."""
+    if len(layers) <= SHOWN_LAYERS:
+        return " + ".join(layer_words(layer) for layer in layers)
+    ends = layer_words(min(layers)), layer_words(max(layers))
+    return f"{len(layers)} layers, {ends[0]} to {ends[1]}"
+
+
+def layer_words(layer: int) -> str:
+    """ "35 relu5_4"."""
+    return f"{layer} {LAYERS[layer].name}"
+
+
+def network_words(name: str, sha256: str | None) -> str:
+    """A network with the beginning of its weights' hash, once a worker has loaded it."""
+    return f"{name} ({sha256[:8]})" if sha256 else name
