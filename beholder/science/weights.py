@@ -36,6 +36,7 @@ def load(path: Path) -> tuple[VGG, tuple[str, ...]]:
     state, metadata = read(path)
     try:
         module = build(state)
+        _check_pooling(metadata, module)
         return module, _labels(metadata, _classes(module))
     except _Misfit as misfit:
         raise NetworkUnavailable(
@@ -76,7 +77,7 @@ def build(state: Mapping[str, Tensor]) -> VGG:
     linears, side = _classifier(state, channels=[v for v in table if isinstance(v, int)][-1])
     with torch.device("meta"):  # no memory, and no random numbers, for weights about to be replaced
         module = VGG(make_layers(table), init_weights=False)
-        module.avgpool = nn.AdaptiveAvgPool2d(side)
+        module.avgpool = nn.AdaptiveAvgPool2d((side, side))
         module.classifier = _head(linears)
     extra = sorted(set(state) - set(module.state_dict()))
     if extra:
@@ -168,6 +169,15 @@ def _head(shapes: list[tuple[int, int]]) -> nn.Sequential:
 
 def _classes(module: VGG) -> int:
     return int(module.classifier[-1].out_features)
+
+
+def _check_pooling(metadata: Mapping[str, str], module: VGG) -> None:
+    """What the file says of the pooling has to agree with what its classifier takes."""
+    side = str(module.avgpool.output_size[0])
+    if metadata.get("avgpool", side) != side:
+        raise _Misfit(
+            f"its avgpool is {metadata['avgpool']}, but its classifier takes {side} x {side}"
+        )
 
 
 def _labels(metadata: Mapping[str, str], classes: int) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Strengths: as the reference has them, shared by a convolution and its ReLU, ranked as published."""
+"""Strengths: as the reference has them, one for a convolution and its ReLU, ranked as published."""
 
 import pytest
 import torch
