@@ -3,13 +3,24 @@
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from beholder.errors import InvalidInput
+from beholder.errors import InvalidInput, ServiceUnavailable
 from beholder.settings import Settings
 
 if TYPE_CHECKING:
     from beholder.jobs.database import Database
     from beholder.store import Store
     from worker.queue import Queue
+
+
+def make_home(settings: Settings) -> None:
+    """Make the data folder, for its owner alone. Raises ServiceUnavailable where it can't be."""
+    try:
+        settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ServiceUnavailable(
+            f"the data folder {settings.home} can't be made ({error.strerror}): set BEHOLDER_HOME "
+            "to one that can."
+        ) from None
 
 
 class Context:
@@ -34,13 +45,11 @@ class Context:
         The embedded default's database is made when there is none; any other has to be there.
         """
         from beholder.jobs.database import Database
-        from beholder.jobs.schema import check, upgrade
+        from beholder.jobs.schema import check, create_if_empty
 
         if self.settings.database_url is None:
-            file = self.settings.home / "beholder.db"
-            if not file.exists():
-                self.settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-                upgrade(self.settings.database)
+            make_home(self.settings)
+            create_if_empty(self.settings.database)
         db = Database.open(self.settings.database)
         check(db)
         return db

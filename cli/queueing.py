@@ -19,9 +19,9 @@ from cli.progress import follow
 
 if TYPE_CHECKING:
     from beholder.intake import Found
-    from beholder.jobs.views import JobView
     from beholder.jobs.spool import Entry, Role
     from beholder.jobs.submit import CreatedJob
+    from beholder.jobs.views import JobView
 
 EXIT_FAILED = 1
 SHOWN_REASONS = 5

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from beholder.errors import Conflict
-from cli.context import Context
+from cli.context import Context, make_home
 from cli.output import say
 
 
@@ -63,7 +63,7 @@ def db_upgrade() -> None:
 
     settings = Context().settings
     if settings.database_url is None:
-        settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_home(settings)
     upgrade(settings.database)
     say("The database fits this version.")
 

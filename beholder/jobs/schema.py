@@ -37,6 +37,22 @@ def upgrade(url: str) -> None:
         database.dispose()
 
 
+def create_if_empty(url: str) -> None:
+    """Create the tables where there are none yet; leave any other database as it is.
+
+    Two processes may do so at the same time: the second finds the first one's tables.
+    """
+    _make_folder(url)
+    database = Database.open(url)
+    try:
+        with database.read() as session:
+            empty = _current(session.connection()) is None
+    finally:
+        database.dispose()
+    if empty:
+        upgrade(url)
+
+
 def check(database: Database) -> None:
     """Raise DatabaseOutdated, naming the way out, unless the schema is exactly this version's."""
     with database.read() as session:

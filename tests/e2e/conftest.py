@@ -93,7 +93,9 @@ class Machine:
                 environment = (entry / "environ").read_bytes()
             except OSError:
                 continue
-            mine = f"BEHOLDER_HOME={self.env['BEHOLDER_HOME']}\0".encode() in environment
+            # Redis writes its title over its environment; the title names its socket.
+            home = self.env["BEHOLDER_HOME"]
+            mine = f"BEHOLDER_HOME={home}\0".encode() in environment or home in command
             if word in command and mine:
                 found.append(int(entry.name))
         return sorted(found)

@@ -112,3 +112,8 @@ def test_dreams_of_the_photographs(machine: Any) -> None:
         "--layer", "conv1_2,10", "--steps", 2, "--size", 64, "--wait",
     )  # fmt: skip
     assert (row["state"], row["done"]) == ("done", 10)
+
+
+def test_many_first_commands_at_once_make_one_database(machine: Any) -> None:
+    commands = [machine.start("jobs", "--json") for _ in range(6)]
+    assert [command.wait(60) for command in commands] == [0] * 6
