@@ -48,7 +48,9 @@ def _progress() -> "Iterator[OnProgress]":
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=remarks(), transient=True) as progress:
+    console = remarks()
+    hidden = not console.is_terminal  # in a pipe it would leave an empty line
+    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
         task = progress.add_task("writing", total=None)
 
         def update(done: int, total: int) -> None:

@@ -1,0 +1,213 @@
+"""Commands run in this process on a real SQLite database and store in `tmp_path`.
+
+`beholder("jobs")` runs a command; `dream_job` and `study_job` fill the database through the same
+functions that workers use.
+"""
+
+import hashlib
+import io
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from beholder.intake import find_pictures, take_in
+from beholder.jobs import claims, finish
+from beholder.jobs.outcomes import (
+    ChannelRow,
+    DreamOutcome,
+    ItemFailure,
+    Judgement,
+    StoredFile,
+    VerdictOutcome,
+)
+from beholder.jobs.schema import upgrade
+from beholder.jobs.submit import create_job, noise_entries
+from beholder.jobs.sweep import unsent_chunks
+from beholder.layers import LAYERS
+from beholder.specs import DreamSpec, StudySpec
+from beholder.store import result_folder
+from cli.context import Context
+from cli.main import run
+
+DIVISOR = 4  # specimens'
+SHA256 = "f" * 64
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command did."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Made once: migrating takes longer than most tests here."""
+    path = tmp_path_factory.mktemp("template") / "beholder.db"
+    upgrade(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_database: Path) -> Path:
+    folder = tmp_path / "home"
+    folder.mkdir(mode=0o700)
+    shutil.copy(empty_database, folder / "beholder.db")
+    monkeypatch.setenv("BEHOLDER_HOME", str(folder))
+    for name in ("DATABASE_URL", "REDIS_URL", "STORE_URL", "NETWORK", "MAX_PIXELS"):
+        monkeypatch.delenv(f"BEHOLDER_{name}", raising=False)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+@pytest.fixture
+def context(home: Path) -> Context:
+    return Context()
+
+
+@pytest.fixture
+def beholder(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Answer]:
+    def call(*arguments: str) -> Answer:
+        capsys.readouterr()
+        monkeypatch.setattr(sys, "argv", ["beholder", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            run()
+        out, err = capsys.readouterr()
+        code = ended.value.code
+        return Answer(code if isinstance(code, int) else 0, out, err)
+
+    return call
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Three pictures; two have one stem."""
+    folder = tmp_path / "kelpies"
+    (folder / "more").mkdir(parents=True)
+    for number, name in enumerate(("kelpie1.png", "kelpie2.png", "more/kelpie1.png")):
+        Image.new("RGB", (60, 40), (80 * number, 20, 20)).save(folder / name)
+    return folder
+
+
+def _entries(context: Context, folder: Path, role: Any = None) -> list[Any]:
+    found = find_pictures((), (folder,), recursive=True)
+    return [take_in(context.store, each, max_pixels=10**8, role=role) for each in found]
+
+
+def _claims(context: Context, job_id: str) -> Any:
+    while ids := list(unsent_chunks(context.db, job_id)):
+        for chunk_id in ids:
+            yield claims.claim(context.db, chunk_id, worker="test", lease_s=60)
+
+
+def _png(shade: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (32, 32), (0, shade, 0)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def dream_job(context: Context, pictures: Path) -> Callable[..., str]:
+    """Make a dream job over `pictures` and run it: `chunks` of them, `failing` positions apart."""
+
+    def make(*, failing: tuple[int, ...] = (), chunks: int | None = None, **fields: Any) -> str:
+        spec = DreamSpec.build(**{"network": "specimens", "layers": (20, 35), "steps": 3, **fields})
+        entries = [*_entries(context, pictures), *noise_entries(spec)]
+        created = create_job(context.db, spec, entries, name="kelpies", chunk_size=1)
+        for number, claim in enumerate(_claims(context, created.id)):
+            if number == chunks:
+                claims.release(context.db, claim)
+                break
+            finish.record_network(context.db, claim, spec.network, SHA256)
+            outcomes = [_dreamt(context, spec, claim, item, failing) for item in claim.items]
+            finish.finish_dream(context.db, claim, outcomes)
+        return created.id
+
+    return make
+
+
+def _dreamt(
+    context: Context, spec: DreamSpec, claim: Any, item: Any, failing: tuple[int, ...]
+) -> DreamOutcome | ItemFailure:
+    if item.position in failing:
+        return ItemFailure(item.position, "the gradient overflowed: use a lower --learning-rate.")
+    files = []
+    for step in spec.steps_kept:
+        data = _png(40 * item.position + step)
+        path = f"{result_folder(claim.job_id, claim.token)}/{item.position}-{step}.png"
+        context.store.put(path, data)
+        sha256 = hashlib.sha256(data).hexdigest()
+        files.append(StoredFile(step, path, sha256, len(data), 32, 32))
+    return DreamOutcome(item.position, tuple(files), {"objective": [1.0, 2.0, 3.0]}, 0.5)
+
+
+@pytest.fixture
+def study_job(context: Context, pictures: Path) -> Callable[..., str]:
+    """Make a study of `pictures` against themselves and run it, up to choosing if `measured`."""
+
+    def make(*, name: str = "kelpies", measured: bool = False) -> str:
+        entries = [
+            *_entries(context, pictures, "target"),
+            *_entries(context, pictures, "control"),
+        ]
+        spec = StudySpec.build(network="specimens", threshold=2)
+        created = create_job(context.db, spec, entries, name=name)
+        for claim in _claims(context, created.id):
+            finish.record_network(context.db, claim, spec.network, SHA256)
+            if measured and claim.stage != "measure":
+                claims.release(context.db, claim)
+                break
+            _study_stage(context, claim)
+        return created.id
+
+    return make
+
+
+def _study_stage(context: Context, claim: Any) -> None:
+    if claim.stage == "choose":
+        finish.finish_choose(
+            context.db, claim, _channel_rows(), target_pictures=3, control_pictures=3
+        )
+        return
+    outcomes = []
+    for item in claim.items:
+        changed = claim.stage == "classify" and item.role == "target" and item.position > 0
+        label = "toy terrier" if changed else "kelpie"
+        verdict = Judgement(label, 7, 0.9, ((label, 0.9), ("skunk", 0.05)))
+        outcomes.append(VerdictOutcome(item.position, verdict))
+    if claim.stage == "measure":
+        finish.finish_measure(context.db, claim, outcomes, partial="partial")
+    else:
+        finish.finish_classify(context.db, claim, outcomes)
+
+
+def _channel_rows() -> list[ChannelRow]:
+    """Channel c of every layer was a top one in 3 - c pictures."""
+    return [
+        ChannelRow(
+            layer.index,
+            channel,
+            count=max(0, 3 - channel),
+            controls=channel % 2,
+            mean=10.0 - channel / 100,
+            deviation=1.0,
+            maximum=12.0,
+            control_mean=3.0,
+            control_deviation=0.5,
+            control_maximum=4.0,
+            chosen=layer.index >= 20 and channel < 2,
+        )
+        for layer in LAYERS
+        for channel in range(layer.channels // DIVISOR)
+    ]

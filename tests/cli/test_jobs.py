@@ -1,0 +1,140 @@
+"""`jobs`, `show`, `watch`, `cancel`, `retry` on a real database."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+Beholder = Callable[..., Any]
+Make = Callable[..., str]
+
+
+def test_no_jobs_says_what_to_do(beholder: Beholder) -> None:
+    answer = beholder("jobs")
+    assert (answer.code, answer.out) == (0, "")
+    assert "beholder submit" in answer.err
+    assert json.loads(beholder("jobs", "--json").out) == []
+
+
+def test_jobs_are_listed_newest_first(beholder: Beholder, dream_job: Make, study_job: Make) -> None:
+    first, second = dream_job(failing=(0,)), study_job()
+    rows = json.loads(beholder("jobs", "--json").out)
+    assert [row["id"] for row in rows] == [second, first]
+    wanted = {"id": first, "kind": "dream", "state": "failed", "total": 6, "done": 5, "failed": 1}
+    assert {**rows[1], "state": "failed"}.items() >= wanted.items()
+    table = beholder("jobs").out
+    assert table.index(second) < table.index(first)
+    assert "6 of 6" in table
+
+
+def test_jobs_are_filtered(beholder: Beholder, dream_job: Make, study_job: Make) -> None:
+    dream, study = dream_job(chunks=1), study_job()
+    assert [row["id"] for row in json.loads(beholder("jobs", "--kind", "study", "--json").out)] == [
+        study
+    ]
+    running = json.loads(beholder("jobs", "--state", "running", "--json").out)
+    assert [row["id"] for row in running] == [dream]
+    limited = beholder("jobs", "--limit", "1")
+    assert dream not in limited.out
+    assert "--limit shows more" in limited.err
+
+
+def test_wrong_filters_are_one_line(beholder: Beholder) -> None:
+    for arguments in (("--kind", "nap"), ("--state", "asleep")):
+        answer = beholder("jobs", *arguments)
+        assert answer.code == 2
+        assert answer.err.startswith("beholder: no ")
+        assert answer.err.count("\n") == 1
+
+
+def test_show_a_dream(beholder: Beholder, dream_job: Make) -> None:
+    job = dream_job(failing=(0,), channels=(3,), snapshots=(1,))
+    answer = beholder("show", job[:6])
+    assert answer.code == 0
+    for words in (
+        "3 steps, learning rate 0.01, 20 relu4_1 + 35 relu5_4, channel 3, kept at steps 1, 3",
+        "specimens (ffffffff)",
+        "5 of 6 done, 1 failed",
+        "kelpies/kelpie1.png at 20 relu4_1: the gradient overflowed",
+    ):
+        assert words in answer.out
+    document = json.loads(beholder("show", job, "--json").out)
+    assert document["spec"]["channels"] == [3]
+    assert [row["position"] for row in document["failures"]] == [0]
+
+
+def test_show_a_study(beholder: Beholder, study_job: Make) -> None:
+    job = study_job()
+    answer = beholder("show", job)
+    for words in (
+        "kelpie 90.00%",
+        "toy terrier 90.00%",
+        "34 channels blinded in 17 layers",
+        "target class kept: 1 of 3; controls kept: 3 of 3",
+    ):
+        assert words in answer.out
+    document = json.loads(beholder("show", job, "--json").out)
+    assert document["summary"] == {
+        "targets": 3,
+        "targets_kept": 1,
+        "controls": 3,
+        "controls_kept": 3,
+    }
+    assert document["chosen"][0] == {"layer": 20, "layer_name": "relu4_1", "channels": [0, 1]}
+    assert document["verdicts"][1]["intact"] == "kelpie"
+    assert document["verdicts"][1]["blinded"] == "toy terrier"
+    assert document["verdicts"][1]["kept"] is False
+
+
+def test_show_a_study_that_is_half_way(beholder: Beholder, study_job: Make) -> None:
+    job = study_job(measured=True)
+    assert "kelpie 90.00%" in beholder("show", job).out
+    assert json.loads(beholder("show", job, "--json").out)["verdicts"][0]["kept"] is None
+
+
+def test_unknown_and_ambiguous_jobs_are_one_line(beholder: Beholder, dream_job: Make) -> None:
+    ids = [dream_job(chunks=0) for _ in range(40)]
+    begins = next(job[0] for job in ids if sum(each[0] == job[0] for each in ids) > 1)
+    for command in ("show", "watch", "cancel", "retry", "fetch"):
+        unknown = beholder(command, "nosuchjob")
+        assert (unknown.code, unknown.out) == (2, "")
+        assert unknown.err == "beholder: no job 'nosuchjob': `beholder jobs` lists them.\n"
+        several = beholder(command, begins)
+        assert several.code == 2
+        assert "write more of the id" in several.err
+
+
+def test_watch_exits_with_the_outcome(beholder: Beholder, dream_job: Make) -> None:
+    assert beholder("watch", dream_job()).code == 0
+    failed = beholder("watch", dream_job(failing=(1,)))
+    assert failed.code == 1
+    assert "5 done, 1 failed" in failed.err
+
+
+def test_cancel_then_retry(beholder: Beholder, dream_job: Make) -> None:
+    job = dream_job(chunks=1)
+    assert "cancelled, 1 of 6 were done" in beholder("cancel", job[:8]).err
+    again = beholder("cancel", job)
+    assert again.code == 2
+    assert "already cancelled" in again.err
+    assert "5 items queued again" in beholder("retry", job).err
+    assert json.loads(beholder("show", job, "--json").out)["state"] in ("queued", "running")
+
+
+def test_retry_without_anything_to_do_is_one_line(beholder: Beholder, dream_job: Make) -> None:
+    answer = beholder("retry", dream_job())
+    assert answer.code == 2
+    assert answer.err.count("\n") == 1
+
+
+def test_an_old_database_is_one_line(beholder: Beholder, dream_job: Make, home: Path) -> None:
+    import sqlite3
+
+    dream_job()
+    with sqlite3.connect(home / "beholder.db") as database:
+        database.execute("UPDATE alembic_version SET version_num = 'f00'")
+    database.close()
+    answer = beholder("jobs")
+    assert answer.code == 2
+    assert answer.err.startswith("beholder: the database")
+    assert answer.err.count("\n") == 1
