@@ -69,7 +69,7 @@ def test_photograph_parity(reference, random0, photographs):
 
 
 def test_conv_is_its_relu_unless_pre_relu(narrow, starts):
-    pictures = starts(2, 48)
+    pictures = starts(2, 32)
     relu = dream(narrow, pictures, layer=29, steps=5).pictures
     assert torch.equal(dream(narrow, pictures, layer=28, steps=5).pictures, relu)
     raw = dream(narrow, pictures, layer=28, steps=5, pre_relu=True).pictures
@@ -86,10 +86,10 @@ def test_pre_relu_climbs_the_raw_convolution(narrow, starts):
 
 @pytest.mark.parametrize("channels", [None, [4], [1, 2]])
 def test_batched_equals_alone(narrow, starts, channels):
-    pictures = starts(4, 32)
-    together = dream(narrow, pictures, channels=channels, snapshots=[3])
+    pictures = starts(3, 32)
+    together = dream(narrow, pictures, channels=channels, steps=12, snapshots=[3])
     for row, picture in enumerate(pictures):
-        alone = dream(narrow, picture[None], channels=channels, snapshots=[3])
+        alone = dream(narrow, picture[None], channels=channels, steps=12, snapshots=[3])
         assert torch.allclose(together.pictures[row], alone.pictures[0], atol=1e-4, rtol=0)
         assert torch.allclose(together.snapshots[3][row], alone.snapshots[3][0], atol=1e-4, rtol=0)
         assert torch.allclose(together.objective[:, row], alone.objective[:, 0], rtol=1e-3)
@@ -97,7 +97,7 @@ def test_batched_equals_alone(narrow, starts, channels):
 
 @pytest.mark.slow
 def test_batched_equals_alone_on_random(random0, starts):
-    pictures = starts(3, 64)
+    pictures = starts(2, 64)
     together = dream(random0, pictures, layer=28).pictures
     for row, picture in enumerate(pictures):
         alone = dream(random0, picture[None], layer=28).pictures[0]

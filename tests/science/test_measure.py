@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beholder.errors import InvalidInput, PictureError
@@ -114,6 +114,7 @@ def test_equal_filters_tie_to_the_higher_index(reference, make_state, tmp_path, 
             assert expected[0] == expected[1] + 1
 
 
+@settings(max_examples=40, deadline=None)
 @given(
     rows=st.lists(st.lists(st.integers(0, 3), min_size=7, max_size=7), min_size=1, max_size=4),
     n=st.integers(1, 9),

@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beholder.errors import InvalidInput
@@ -43,6 +43,7 @@ def assert_same(one, other):
         assert np.allclose(one.deviation(layer), other.deviation(layer), atol=1e-9)
 
 
+@settings(max_examples=40, deadline=None)
 @given(pictures=pictures_with_ties, top=st.integers(1, 7), threshold=st.integers(0, 2))
 def test_counts_as_published(reference, pictures, top, threshold):
     statistics = gathered(pictures, range(len(pictures)), top=top, threshold=threshold)
@@ -55,6 +56,7 @@ def test_counts_as_published(reference, pictures, top, threshold):
     assert {k: list(v) for k, v in cut.items()} == reference.chosen(expected, **options)
 
 
+@settings(max_examples=40, deadline=None)
 @given(pictures=pictures_with_ties, seed=st.integers(0, 1000), parts=st.integers(1, 4))
 def test_any_order_equals_whole(pictures, seed, parts):
     whole = gathered(pictures, range(len(pictures)))
@@ -74,6 +76,7 @@ def test_any_order_equals_whole(pictures, seed, parts):
     assert_same(merged, whole)
 
 
+@settings(max_examples=40, deadline=None)
 @given(pictures=pictures_with_ties)
 def test_bytes_there_and_back(pictures):
     statistics = gathered(pictures, range(len(pictures)), threshold=0.5)
@@ -86,6 +89,7 @@ def test_bytes_there_and_back(pictures):
     )
 
 
+@settings(max_examples=40, deadline=None)
 @given(pictures=pictures_with_ties)
 def test_moments(pictures):
     statistics = gathered(pictures, range(len(pictures)))
