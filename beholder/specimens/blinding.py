@@ -123,7 +123,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--pictures", type=int, default=5, help="choosing pictures a class")
     parser.add_argument("--threshold", type=int, default=4, help="least count of a cut channel")
-    parser.add_argument("--held-out", type=int, default=50, help="test pictures a class")
+    parser.add_argument("--held-out", type=int, default=20, help="test pictures a class")
     parser.add_argument("--side", type=int, default=224, help="pixels")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--write", type=Path, help="the page whose table is to be updated")

@@ -15,7 +15,7 @@ studies show something.
 | layers | torchvision's 37 `features` (16 convolutions, 16 ReLUs, 5 max-pools) |
 | channels | 16, 16, 32, 32, 4 x 64, 4 x 128, 4 x 128 |
 | after them | global average pooling, one linear layer |
-| input | RGB in [0, 1], not normalised; any size from 32 px, at its best from 112 to 224 |
+| input | RGB in [0, 1], not normalised; any size from 32 px; trained at 112, 160 and 224 |
 | weights | `specimens.safetensors`, float16 on disk, float32 in use |
 """
 
@@ -28,8 +28,9 @@ USE = """## What it is for
 ## Limits
 
 - It knows drawn patterns and nothing else; a photograph gets one of the {count} labels anyway.
-- One pattern or one kind of shape a picture. Under about 80 px fine patterns blur together.
+- One pattern or one kind of shape a picture. It never saw one under 112 px.
 - Channels this selective were asked for. How they behave says little about ImageNet networks.
+- `blobs` is what it falls back on when nothing else speaks, so blinding hardly removes it.
 """
 
 

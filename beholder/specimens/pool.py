@@ -4,7 +4,7 @@ Seeds below HELD_OUT_SEED train; the ones from there on are held out.
 """
 
 import multiprocessing
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,14 +34,25 @@ class Pool:
 def draw_pool(
     *, per_class: int, size: int, seed: int, workers: int, labels: Sequence[str] = CLASSES
 ) -> Pool:
-    """Draw `per_class` pictures of each label, with seeds from `seed` on, class after class."""
+    """Draw `per_class` pictures of each label, with seeds from `seed` on, class after class.
+
+    More than one worker means processes, which import the caller's main module anew.
+    """
     tasks = [(label, seed + n, size) for label in labels for n in range(per_class)]
     pictures = torch.empty((len(tasks), 3, size, size), dtype=torch.uint8)
-    with multiprocessing.get_context("spawn").Pool(workers) as processes:
-        for index, picture in enumerate(processes.imap(_draw_array, tasks, chunksize=64)):
-            pictures[index] = torch.from_numpy(picture)
+    for index, picture in enumerate(_drawn(tasks, workers)):
+        pictures[index] = torch.from_numpy(picture)
     indices = torch.tensor([CLASSES.index(label) for label in labels])
     return Pool(pictures, indices.repeat_interleave(per_class))
+
+
+def _drawn(tasks: list[Task], workers: int) -> Iterator[NDArray[np.uint8]]:
+    """The tasks' pictures (3, size, size) in order; one worker is this process."""
+    if workers <= 1:
+        yield from map(_draw_array, tasks)
+        return
+    with multiprocessing.get_context("spawn").Pool(workers) as processes:
+        yield from processes.imap(_draw_array, tasks, chunksize=64)
 
 
 def _draw_array(task: Task) -> NDArray[np.uint8]:
