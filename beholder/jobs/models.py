@@ -19,7 +19,6 @@ from sqlalchemy import (
     String,
     Text,
     TypeDecorator,
-    text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -249,13 +248,5 @@ class Channel(Base):
     __table_args__ = (
         Index("ix_channels_top", "job_id", "layer", "count", "mean"),  # read backwards
         Index("ix_channels_across", "layer", "channel", "job_id"),
-        Index(
-            "ix_channels_chosen",
-            "job_id",
-            "layer",
-            "channel",
-            sqlite_where=text("chosen = 1"),
-            postgresql_where=text("chosen"),
-        ),
         {"sqlite_with_rowid": False},  # half the size: the key is most of a row
     )

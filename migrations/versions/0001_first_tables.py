@@ -72,13 +72,6 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("ix_channels_across", "channels", ["layer", "channel", "job_id"])
-    op.create_index(
-        "ix_channels_chosen",
-        "channels",
-        ["job_id", "layer", "channel"],
-        sqlite_where=sa.text("chosen = 1"),
-        postgresql_where=sa.text("chosen"),
-    )
     op.create_index("ix_channels_top", "channels", ["job_id", "layer", "count", "mean"])
     op.create_table(
         "chunks",

@@ -9,17 +9,18 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, make_url, select, text
+from sqlalchemy import create_engine, delete, make_url, select, text
 
 from beholder.jobs.claims import Claim, claim
 from beholder.jobs.database import Database
 from beholder.jobs.finish import finish_choose, finish_classify, finish_dream, finish_measure
-from beholder.jobs.models import FINISHED, ITEM_STATES, OPEN, Chunk, Item, Job
+from beholder.jobs.models import FINISHED, ITEM_STATES, OPEN, Base, Chunk, Item, Job
 from beholder.jobs.outcomes import (
     ChannelRow,
     DreamOutcome,
@@ -34,6 +35,9 @@ from beholder.jobs.schema import upgrade
 from beholder.jobs.submit import CreatedJob, Entry, StoredPicture, create_job
 from beholder.jobs.sweep import unsent_chunks
 from beholder.specs import DreamSpec, StudySpec
+
+_NUMBERS = itertools.count()
+SERVERS = ["sqlite", pytest.param("postgres", marks=pytest.mark.slow)]
 
 
 @pytest.fixture(scope="session")
@@ -61,9 +65,42 @@ def postgres() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
+@pytest.fixture(scope="session")
+def shared_sqlite(empty_sqlite: Path) -> Iterator[Database]:
+    """One SQLite database for all tests, since an engine compiles every statement anew."""
+    opened = Database.open(f"sqlite:///{empty_sqlite.with_name('shared.db')}")
+    shutil.copy(empty_sqlite, str(opened))
+    yield opened
+    opened.dispose()
+
+
+@pytest.fixture(scope="session")
+def shared_postgres(postgres: str) -> Iterator[Database]:
+    """One Postgres database for all tests."""
+    _in_postgres(postgres, "CREATE DATABASE shared TEMPLATE empty")
+    opened = Database.open(_named(postgres, "shared"))
+    yield opened
+    opened.dispose()
+
+
+@pytest.fixture
+def sqlite_database(shared_sqlite: Database) -> Iterator[Database]:
+    """An empty, migrated database, for what only SQLite does."""
+    yield shared_sqlite
+    _empty(shared_sqlite)
+
+
+@pytest.fixture(params=SERVERS)
+def database(request: pytest.FixtureRequest) -> Iterator[Database]:
+    """An empty, migrated database."""
+    opened = request.getfixturevalue(f"shared_{request.param}")
+    yield opened
+    _empty(opened)
+
+
+@pytest.fixture(params=SERVERS)
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The URL of a fresh, migrated database."""
+    """The URL of a migrated database of the test's own."""
     if request.param == "sqlite":
         shutil.copy(request.getfixturevalue("empty_sqlite"), tmp_path / "test.db")
         yield f"sqlite:///{tmp_path / 'test.db'}"
@@ -72,7 +109,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
             yield fresh
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
+@pytest.fixture(params=SERVERS)
 def bare_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The URL of a database without tables."""
     if request.param == "sqlite":
@@ -83,40 +120,29 @@ def bare_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def database(url: str) -> Iterator[Database]:
-    """A fresh, migrated database."""
-    opened = Database.open(url)
-    yield opened
-    opened.dispose()
-
-
-@pytest.fixture
-def sqlite_database(empty_sqlite: Path, tmp_path: Path) -> Iterator[Database]:
-    """A fresh, migrated database, for what only SQLite does."""
-    shutil.copy(empty_sqlite, tmp_path / "only.db")
-    opened = Database.open(f"sqlite:///{tmp_path / 'only.db'}")
-    yield opened
-    opened.dispose()
-
-
-@pytest.fixture
 def desk(database: Database) -> "Desk":
     """A worker's and a submitter's hands on a fresh database."""
     return Desk(database)
 
 
-class _fresh_postgres:  # noqa: N801 - a context manager, used like a function
-    numbers = itertools.count()
+@pytest.fixture
+def desk_on_sqlite(sqlite_database: Database) -> "Desk":
+    """The same, on SQLite alone."""
+    return Desk(sqlite_database)
 
-    def __init__(self, server: str, how: str) -> None:
-        self.server, self.how, self.name = server, how, f"test_{next(self.numbers)}"
 
-    def __enter__(self) -> str:
-        _in_postgres(self.server, f"CREATE DATABASE {self.name} {self.how}")
-        return _named(self.server, self.name)
+@contextmanager
+def _fresh_postgres(server: str, how: str) -> Iterator[str]:
+    name = f"test_{next(_NUMBERS)}"
+    _in_postgres(server, f"CREATE DATABASE {name} {how}")
+    yield _named(server, name)
+    _in_postgres(server, f"DROP DATABASE {name} WITH (FORCE)")
 
-    def __exit__(self, *_: object) -> None:
-        _in_postgres(self.server, f"DROP DATABASE {self.name} WITH (FORCE)")
+
+def _empty(database: Database) -> None:
+    with database.write() as session:
+        for table in reversed(Base.metadata.sorted_tables):
+            session.execute(delete(table))
 
 
 def _in_postgres(url: str, statement: str) -> None:
@@ -205,7 +231,7 @@ class Desk:
 
     def run(self, job_id: str, *, failing: Callable[[int], bool] = lambda _: False) -> Job:
         """Work until nothing of the job is queued."""
-        while queued := self.chunks(job_id):
+        while self.job(job_id).state in OPEN and (queued := self.chunks(job_id)):
             held = self.claim(queued[0])
             assert held is not None
             assert self.finish(held, failing=failing) is not None

@@ -1,5 +1,6 @@
 """Connecting: pragmas, transactions, and what errors people see."""
 
+import shutil
 import sqlite3
 import threading
 
@@ -99,9 +100,12 @@ def test_a_locked_database_says_so(tmp_path):
     other.close()
 
 
-def test_a_full_disk_says_so(sqlite_database):
+def test_a_full_disk_says_so(empty_sqlite, tmp_path):
+    shutil.copy(empty_sqlite, tmp_path / "x.db")
+    database = Database.open(f"sqlite:///{tmp_path / 'x.db'}")
+
     def fill():
-        with sqlite_database.write() as session:
+        with database.write() as session:
             session.execute(text("PRAGMA max_page_count = 1"))
             session.add_all(_picture(f"{number:064}") for number in range(2_000))
 

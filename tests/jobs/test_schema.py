@@ -53,12 +53,14 @@ def test_a_database_that_is_behind_names_both_revisions(database, monkeypatch):
         schema.check(database)
 
 
-def test_a_database_from_a_newer_version_is_left_alone(database, url):
+def test_a_database_from_a_newer_version_is_left_alone(url):
+    database = Database.open(url)
     with database.write() as session:
         session.execute(text("UPDATE alembic_version SET version_num = 'fedcba'"))
     for refuse in (lambda: schema.check(database), lambda: schema.upgrade(url)):
         with pytest.raises(DatabaseOutdated, match=r"newer Beholder.*install that version"):
             refuse()
+    database.dispose()
 
 
 def test_revisions_count_up():

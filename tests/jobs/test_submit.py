@@ -132,9 +132,11 @@ def _peak_bytes(desk, count):
 
 
 @pytest.mark.parametrize(
-    ("few", "many"), [(1_100, 2_500), pytest.param(2_000, 10_000, marks=pytest.mark.slow)]
+    ("few", "many", "batch"),
+    [(300, 900, 100), pytest.param(2_000, 10_000, 1_000, marks=pytest.mark.slow)],
 )
-def test_more_pictures_take_no_more_memory(desk, few, many):
+def test_more_pictures_take_no_more_memory(desk, monkeypatch, few, many, batch):
+    monkeypatch.setattr("beholder.jobs.submit._BATCH", batch)
     desk.dream(1)  # what is loaded once
     peak_of_few = _peak_bytes(desk, few)
     assert _peak_bytes(desk, many) < 1.2 * peak_of_few

@@ -1,0 +1,107 @@
+"""Random histories: whatever happens to a job, its counters are its rows, and it can be ended."""
+
+import random
+from contextlib import suppress
+
+import pytest
+
+from beholder.errors import Conflict
+from beholder.jobs.claims import release
+from beholder.jobs.control import cancel, retry
+from beholder.jobs.finish import fail_chunk_job
+from beholder.jobs.queries import items
+from beholder.jobs.sweep import sweep
+
+STEPS = 30
+ACTIONS = {
+    "claim": 8, "finish": 8, "fail": 3, "release": 1, "die": 2, "sweep": 4, "give up": 1,
+    "cancel": 1, "retry": 3,
+}  # fmt: skip
+
+
+class History:
+    """One job, several workers, and chance."""
+
+    def __init__(self, desk, seed, kind):
+        self.desk, self.dice, self.held = desk, random.Random(seed), []
+        size = self.dice.choice([1, 2, 3])
+        self.job_id = (
+            desk.dream(4, layers=(28, 5), chunk_size=size)
+            if kind == "dream"
+            else desk.study(3, 2, chunk_size=size)
+        ).id
+
+    def step(self):
+        (action,) = self.dice.choices(list(ACTIONS), list(ACTIONS.values()))
+        getattr(self, "_" + action.replace(" ", "_"))()
+        self.desk.check(self.job_id)
+
+    def _claim(self):
+        if chunks := self.desk.chunks(self.job_id) + self.desk.chunks(self.job_id, "running"):
+            held = self.desk.claim(self.dice.choice(chunks))
+            self.held += [held] if held else []
+
+    def _drawn(self):
+        """A claim, stale or not; finished ones are tried again too."""
+        return self.dice.choice(self.held) if self.held else None
+
+    def _finish(self):
+        if held := self._drawn():
+            self.desk.finish(held)
+
+    def _fail(self):
+        if held := self._drawn():
+            failing = {item.position for item in held.items if self.dice.random() < 0.5}
+            self.desk.finish(held, failing=failing.__contains__)
+
+    def _release(self):
+        if held := self._drawn():
+            release(self.desk.database, held)
+
+    def _give_up(self):
+        if held := self._drawn():
+            fail_chunk_job(self.desk.database, held, "no weights here")
+
+    def _die(self):
+        self.desk.now += self.desk.lease_s + 1
+
+    def _sweep(self):
+        sweep(self.desk.database, now=self.desk.now, resend_after_s=60)
+
+    def _cancel(self):
+        self._unless_refused(cancel)
+
+    def _retry(self):
+        self._unless_refused(retry)
+
+    def _unless_refused(self, change):
+        with suppress(Conflict):
+            change(self.desk.database, self.job_id)
+
+    def to_the_end(self):
+        """Everybody dies, then all goes well, with one last retry for what went wrong before."""
+        self._die()
+        self._sweep()
+        self.desk.run(self.job_id)
+        self._retry()
+        self.desk.run(self.job_id)
+        self.desk.check(self.job_id)
+
+
+@pytest.mark.parametrize("kind", ["dream", "study"])
+@pytest.mark.parametrize("lazily", [False, True])
+@pytest.mark.parametrize(
+    "seed", [1, 2, *(pytest.param(n, marks=pytest.mark.slow) for n in range(3, 20))]
+)
+def test_a_job_survives_whatever_happens(desk, monkeypatch, seed, lazily, kind):
+    if lazily:
+        monkeypatch.setattr("beholder.jobs.control.SETTLE_LIMIT", 0)
+    history = History(desk, seed, kind)
+    for _ in range(STEPS):
+        history.step()
+    history.to_the_end()
+    job = desk.job(history.job_id)
+    assert (job.state, job.done) == ("done", job.total)
+    for item in items(desk.database, history.job_id):
+        assert len(item.files) == (1 if kind == "dream" else 0)
+        assert len(item.verdicts) == (0 if kind == "dream" else 2)

@@ -1,0 +1,96 @@
+"""The questions that are asked often are answered from an index, not by reading a table."""
+
+import re
+
+import pytest
+from sqlalchemy import event
+
+from beholder.jobs.channel_queries import channels
+from beholder.jobs.claims import claim, renew
+from beholder.jobs.models import Base
+from beholder.jobs.queries import items, latest_study, list_jobs, progress
+from beholder.jobs.sweep import sweep, unsent_chunks
+
+TABLES = "|".join(Base.metadata.tables)
+
+
+@pytest.fixture
+def plans(sqlite_database):
+    """A function: the plan of every statement that a piece of work runs."""
+
+    def plans_of(work):
+        statements = []
+
+        def note(connection, cursor, statement, parameters, context, many):
+            if not statement.startswith(("BEGIN", "INSERT")):
+                statements.append((statement, parameters))
+
+        event.listen(sqlite_database.engine, "before_cursor_execute", note)
+        try:
+            work()
+        finally:
+            event.remove(sqlite_database.engine, "before_cursor_execute", note)
+        with sqlite_database.read() as session:
+            connection = session.connection()
+            return [
+                row.detail
+                for statement, parameters in statements
+                for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            ]
+
+    return plans_of
+
+
+QUESTIONS = {
+    "newest jobs": lambda db, job: list_jobs(db),
+    "jobs by state": lambda db, job: list_jobs(db, state="running"),
+    "jobs by kind": lambda db, job: list_jobs(db, kind="study"),
+    "latest study": lambda db, job: latest_study(db),
+    "progress": lambda db, job: progress(db, job),
+    "items": lambda db, job: list(items(db, job)),
+    "failed items": lambda db, job: list(items(db, job, state="failed")),
+    "unsent chunks": lambda db, job: list(unsent_chunks(db, job)),
+    "top of a layer": lambda db, job: list(channels(db, study=job, layer=35, top=3)),
+    "chosen": lambda db, job: list(channels(db, study=job, chosen=True)),
+    "across studies": lambda db, job: list(channels(db, layer=35, channel=7)),
+    "sweep": lambda db, job: sweep(db, now=2e9, resend_after_s=60),
+    "claim": lambda db, job: claim(db, 1, worker="w", lease_s=15),
+}
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_no_table_is_read_through(desk_on_sqlite, plans, question):
+    desk = desk_on_sqlite
+    job = desk.study(2, 1, chunk_size=1).id
+    desk.run(job)
+    desk.dream(2, chunk_size=1)
+    found = plans(lambda: QUESTIONS[question](desk.database, job))
+    assert found
+    assert not [plan for plan in found if re.match(rf"SCAN ({TABLES})\b(?!.* USING)", plan)]
+
+
+@pytest.mark.parametrize(
+    ("question", "index"),
+    [
+        ("newest jobs", "ix_jobs_created_at_id"),
+        ("jobs by state", "ix_jobs_state_created_at_id"),
+        ("latest study", "ix_jobs_kind_created_at_id"),
+        ("failed items", "ix_items_job_id_state_position"),
+        ("top of a layer", "ix_channels_top"),
+        ("across studies", "ix_channels_across"),
+        ("sweep", "ix_chunks_state_lease_until"),
+        ("sweep", "ix_chunks_state_sent_at"),
+    ],
+)
+def test_an_index_is_made_for_it(desk_on_sqlite, plans, question, index):
+    desk = desk_on_sqlite
+    job = desk.study(2, 1).id
+    desk.run(job)
+    assert any(index in plan for plan in plans(lambda: QUESTIONS[question](desk.database, job)))
+
+
+def test_renewing_reads_two_rows(desk_on_sqlite, plans):
+    held = desk_on_sqlite.claim_next(desk_on_sqlite.dream(1).id)
+    found = plans(lambda: renew(desk_on_sqlite.database, held, lease_s=15))
+    assert len(found) == 2
+    assert all(plan.startswith("SEARCH") for plan in found)

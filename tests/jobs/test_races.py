@@ -1,0 +1,109 @@
+"""Two at the same time: one wins, and both see the other's work."""
+
+import threading
+from collections import Counter
+
+import pytest
+
+from beholder.errors import Conflict
+from beholder.jobs.control import cancel, retry
+from beholder.jobs.queries import items
+from beholder.jobs.submit import create_job
+from beholder.jobs.sweep import sweep
+from beholder.specs import DreamSpec
+
+
+def _at_once(*works):
+    """What each of these returns (or raises), all begun at the same moment."""
+    barrier = threading.Barrier(len(works))
+    results = [None] * len(works)
+
+    def run(place, work):
+        barrier.wait()
+        try:
+            results[place] = work()
+        except Exception as error:
+            results[place] = error
+
+    threads = [threading.Thread(target=run, args=pair) for pair in enumerate(works)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results
+
+
+def test_one_of_many_gets_a_chunk(desk):
+    job = desk.dream(3, chunk_size=1)
+    for chunk in desk.chunks(job.id):
+        claims = _at_once(*[lambda chunk=chunk: desk.claim(chunk)] * 6)
+        assert sorted(held is None for held in claims) == [False] + [True] * 5
+    desk.check(job.id)
+
+
+@pytest.mark.parametrize("attempt", range(4))
+@pytest.mark.parametrize("kind", ["dream", "study"])
+def test_the_last_two_chunks_end_at_the_same_time(desk, kind, attempt):
+    job = desk.dream(2, chunk_size=1) if kind == "dream" else desk.study(2, 0, chunk_size=1)
+    held = [desk.claim(chunk) for chunk in desk.chunks(job.id)]
+    ends = _at_once(*[lambda one=one: desk.finish(one) for one in held])
+    desk.check(job.id)
+    if kind == "dream":
+        assert sorted(end.job_state for end in ends) == ["done", "running"]
+    else:
+        assert sorted(len(end.next_chunk_ids) for end in ends) == [0, 1]
+        assert desk.run(job.id).state == "done"
+
+
+@pytest.mark.parametrize("attempt", range(4))
+def test_finishing_and_cancelling_at_the_same_time(desk, attempt):
+    job = desk.dream(2, chunk_size=1)
+    desk.finish(desk.claim_next(job.id))
+    held = desk.claim_next(job.id)
+    end, cancelled = _at_once(lambda: desk.finish(held), lambda: cancel(desk.database, job.id))
+    desk.check(job.id)
+    if isinstance(cancelled, Conflict):
+        assert end.job_state == desk.job(job.id).state == "done"
+    else:
+        assert end is None
+        assert desk.job(job.id).state == "cancelled"
+
+
+def test_two_sweeps_send_a_chunk_once(desk):
+    job = desk.dream(20, chunk_size=1)
+    sent = _at_once(*[lambda: sweep(desk.database, now=desk.now, resend_after_s=60)] * 4)
+    assert sorted(sum(sent, ())) == desk.chunks(job.id)
+
+
+def test_two_retries_run_it_once(desk):
+    job = desk.dream(3)
+    desk.run(job.id, failing=lambda _: True)
+    outcomes = _at_once(*[lambda: retry(desk.database, job.id)] * 3)
+    assert Counter(type(outcome).__name__ for outcome in outcomes) == {"Retried": 1, "Conflict": 2}
+    desk.check(job.id)
+
+
+def test_submissions_that_share_pictures_do_not_deadlock(desk):
+    def submit(order):
+        spec = DreamSpec(network="random:0")
+        return create_job(desk.database, spec, map(desk.entry, range(300)[::order]))
+
+    jobs = _at_once(*[lambda order=order: submit(order) for order in (1, -1, 1, -1)])
+    assert [job.total for job in jobs] == [300] * 4
+
+
+def test_workers_that_share_a_job_lose_and_double_nothing(desk):
+    job = desk.dream(24, chunk_size=2)
+    ends = []
+
+    def work():
+        for chunk in desk.chunks(job.id):
+            held = desk.claim(chunk)
+            if held is not None:
+                ends.append(desk.finish(held))
+
+    _at_once(*[work] * 4)
+    assert len(ends) == 12
+    assert Counter(end.job_state for end in ends) == {"running": 11, "done": 1}
+    assert all(len(item.files) == 1 for item in items(desk.database, job.id))
+    desk.check(job.id)
