@@ -91,7 +91,8 @@ def _dream_sheets(
 
     pictures = list(shown.pictures.values())
     look = _Look(_about(job, spec), _aspect(pictures) if spec.size == "keep" else None)
-    for picture in pictures[:MAX_PICTURE_SHEETS]:
+    dreamt = [each for each in pictures if any(one.files for one in each.layers.values())]
+    for picture in dreamt[:MAX_PICTURE_SHEETS]:
         yield from _picture_sheets(picture, spec, starts, look)
     total = job.total // len(spec.layers)
     if total > 1 or (len(spec.layers) == 1 and len(spec.steps_kept) == 1):
@@ -152,7 +153,8 @@ def _grid_row(picture: ShownPicture, spec: DreamSpec, starts: "_Starts") -> "Gri
 
     dreams = [_opener(picture, layer, spec.steps) for layer in spec.layers]
     notes = list(_notes(picture, spec).values())
-    return GridRow(picture.name, starts.opener(picture.item), dreams, notes)
+    blank = "no picture" if picture.item.seed is None else "noise"
+    return GridRow(picture.name, starts.opener(picture.item), dreams, notes, blank)
 
 
 def _notes(picture: ShownPicture, spec: DreamSpec) -> dict[int, str]:

@@ -18,8 +18,7 @@ _KEPT = frozenset("._-+=@,()")
 
 def safe_stem(source: str) -> str:
     """The file name in `source` without its folder and suffix, fit for any file system."""
-    name = PurePosixPath(source.replace("\\", "/")).name
-    stem = PurePosixPath(name).stem
+    stem = PurePosixPath(PurePosixPath(source).name).stem
     plain = unicodedata.normalize("NFC", stem)
     kept = "".join(letter if letter.isalnum() or letter in _KEPT else "_" for letter in plain)
     # No leading dot (hidden) or dash (read as an option); no more bytes than a name may have.

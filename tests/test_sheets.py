@@ -153,8 +153,16 @@ def test_grid_puts_pairs_side_by_side_and_says_what_it_leaves_out() -> None:
 def test_grid_of_all_layers_is_bounded_in_tiles() -> None:
     layers = range(37)
     rows = [GridRow(f"p{number}", None, [None] * 37, ["failed: no"] * 37) for number in range(60)]
+    rows += [GridRow(f"p{number}", None, [flat(1)] * 37) for number in range(60)]
     sheet = grid_sheet("many", layers, rows)
     assert sheet.width * sheet.height < 60_000_000
+
+
+def test_a_picture_without_any_dream_takes_one_row_of_a_long_grid() -> None:
+    lost = [GridRow("p", None, [None] * 37, ["failed"] * 37, "no picture")]
+    there = [GridRow("p", flat(1), [flat(2)] * 37)]
+    one, both = grid_sheet("g", range(37), lost), grid_sheet("g", range(37), there)
+    assert both.height - one.height == 4 * (224 + 30 + 14)  # five rows against one
 
 
 def test_pictures_are_opened_one_at_a_time_and_only_those_shown() -> None:

@@ -14,17 +14,22 @@ from beholder.sheets.page import Line, Page, Picture, Section, Tile
 MAX_ROWS = 60  # pictures a grid
 MAX_TILES = 400  # pages stay below some 50 megapixels
 COLUMNS = 8
+NOT_THERE = "not there yet"
 CELL = 224  # dreams of the default size are shown pixel for pixel
 
 
 @dataclass(frozen=True)
 class GridRow:
-    """One start and its dreams, in the order of the grid's layers."""
+    """One start and its dreams, in the order of the grid's layers.
+
+    notes: what to say where there is no dream. blank: what to say where there is no start.
+    """
 
     name: str
     start: Picture | None
     dreams: Sequence[Picture | None]
     notes: Sequence[str] = ()
+    blank: str = "noise"
 
 
 def layer_title(layer: int) -> str:
@@ -120,8 +125,11 @@ def first_of(shown: int, total: int) -> str:
 
 def _grid_tiles(row: GridRow, layers: Sequence[int]) -> list[Tile]:
     notes = [*row.notes, *("" for _ in layers)]
+    if len(layers) >= COLUMNS and not any(row.dreams):
+        # Rows upon rows of one reason would only be in the way.
+        return [_start(row.start, row.name, row.blank), Tile(None, blank=notes[0] or NOT_THERE)]
     return [
-        _start(row.start, row.name),
+        _start(row.start, row.name, row.blank),
         *(
             _dream(picture, layer_title(layer), note)
             for layer, picture, note in zip(layers, row.dreams, notes, strict=False)
@@ -129,13 +137,13 @@ def _grid_tiles(row: GridRow, layers: Sequence[int]) -> list[Tile]:
     ]
 
 
-def _start(picture: Picture | None, name: str) -> Tile:
+def _start(picture: Picture | None, name: str, blank: str = "noise") -> Tile:
     # A name's end tells its numbers apart, so the middle gives way first.
-    return Tile(picture, (Line(name[:-6], name[-6:], "quiet"),), blank="noise")
+    return Tile(picture, (Line(name[:-6], name[-6:], "quiet"),), blank=blank)
 
 
 def _dream(picture: Picture | None, caption: str, note: str = "") -> Tile:
-    return Tile(picture, (Line(caption),), blank=note or "not there yet")
+    return Tile(picture, (Line(caption),), blank=note or NOT_THERE)
 
 
 def _page(

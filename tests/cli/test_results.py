@@ -184,3 +184,17 @@ def test_progress_reaches_the_total(context: Context, dream_job: Make, tmp_path:
     assert seen == [(number, 6) for number in range(1, 7)]
     assert (exported.files, exported.new, exported.failed) == (6, 6, 0)
     assert all(sheet.is_file() for sheet in exported.sheets)
+
+
+def test_a_picture_that_failed_everywhere_gets_no_sheet_of_its_own(
+    beholder: Beholder, dream_job: Make, pictures: Path, tmp_path: Path
+) -> None:
+    (pictures / "broken.jpg").write_bytes(b"no picture")
+    answer = beholder("fetch", dream_job(), "-o", str(tmp_path / "out"))
+    assert answer.code == 0
+    assert "kelpies/broken.jpg: not a picture that can be read" in answer.err
+    sheets = {path.name for path in (tmp_path / "out" / "sheets").iterdir()}
+    assert sheets == {
+        "pictures.png",
+        *(f"layers--{stem}.png" for stem in ("kelpie1~0002", "kelpie2", "kelpie1~0004")),
+    }
