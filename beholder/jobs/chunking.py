@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from beholder.jobs.models import Chunk, Job
 
 # Items in a chunk unless the submitter says otherwise: a few seconds of work on a GPU.
-CHUNK_SIZES = {"dream": 8, "measure": 32, "classify": 32}
+CHUNK_SIZES = {"dream": 8, "study": 32}
 _BATCH = 1_000
 
 
@@ -64,18 +64,13 @@ def ranges_of(items: Iterable[tuple[int, int | None]], size: int) -> Iterator[tu
 
 
 def insert_chunks(
-    session: Session,
-    job: Job,
-    ranges: Iterable[tuple[int, int]],
-    *,
-    stage: str | None = None,
-    **values: Any,
+    session: Session, job: Job, ranges: Iterable[tuple[int, int]], **values: Any
 ) -> tuple[int, ...]:
-    """Queue a chunk for each range, in the job's stage unless another is named; their ids."""
+    """Queue a chunk for each range, in the job's stage; their ids. `values`: for other columns."""
     rows = [
         {
             "job_id": job.id,
-            "stage": stage or job.stage,
+            "stage": job.stage,
             "first_position": first,
             "last_position": last,
             **values,

@@ -81,7 +81,7 @@ def get_picture(database: Database, sha256: str) -> StoredPicture:
     with database.read() as session:
         row = session.execute(statement.where(Picture.sha256 == sha256)).first()
     if row is None:
-        raise NotFound(f"no picture {sha256[:12]}...: `beholder items JOB` lists a job's pictures.")
+        raise NotFound(f"no picture {sha256[:12]}...: the items of a job name theirs.")
     return StoredPicture(*row)
 
 

@@ -8,7 +8,7 @@ import json
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -75,7 +75,8 @@ class Spool:
         if entry.error:
             self._failed[part] += 1
             self._reason.setdefault(part, f"{entry.source}: {entry.error}")
-        fields = {**asdict(entry), "role": role}
+        picture = entry.picture and vars(entry.picture)  # asdict() would take most of the time
+        fields = {**vars(entry), "picture": picture, "role": role}
         try:
             self._file.write(json.dumps(fields) + "\n")
         except OSError as failure:

@@ -73,7 +73,7 @@ def create_job(
             spec=spec.model_dump(mode="json"),
             network=spec.network,
             stage="dream" if kind == "dream" else "measure",
-            chunk_size=chunk_size or CHUNK_SIZES["dream" if kind == "dream" else "measure"],
+            chunk_size=chunk_size or CHUNK_SIZES[kind],
             total=spool.total * passes,
             queued=(spool.total - spool.failed) * passes,
             failed=spool.failed * passes,

@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Any
 
 from beholder.jobs.outcomes import Judgement, StoredFile
-from beholder.jobs.spool import StoredPicture
 from beholder.layers import LAYERS
 
 
@@ -130,9 +129,6 @@ class ChannelView(_View):
     control_deviation: float | None
     control_maximum: float | None
     chosen: bool
-
-
-PictureView = StoredPicture
 
 
 def columns_of(view: type[Any]) -> tuple[str, ...]:
