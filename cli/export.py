@@ -5,6 +5,7 @@ where it is the same. contact.py draws the sheets, names.py makes the names.
 """
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -13,12 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from beholder import __version__
-from beholder.errors import NotFound
+from beholder.errors import InvalidInput, NotFound
 from beholder.layers import LAYERS
 from beholder.specs import DreamSpec, Spec, spec_of
 from cli.contact import Shown, draw_sheets
 from cli.context import Context
-from cli.files import holds, make_folder, write_file, writing
+from cli.files import holds, make_folder, reported, write_file, writing
 from cli.names import Names, noise_stem, result_name, safe_stem
 from cli.verdicts import chosen_by_layer
 
@@ -32,6 +33,7 @@ SHEETS = "sheets"
 THREADS = 4
 _TOGETHER = 64  # items on their way at a time
 KEPT_FAILURES = 10
+_HEAD = 4096  # characters of results.json that surely hold the job's id
 
 OnProgress = Callable[[int, int], None]
 
@@ -40,7 +42,8 @@ OnProgress = Callable[[int, int], None]
 class Exported:
     """What was written. files: result pictures in the folder, `new` of them written just now.
 
-    failures: the first reasons; `failed` counts all. missing: files that the store has lost.
+    failures: the first (source, reason) pairs, each once; `failed` counts all items that have one.
+    missing: files that the store has lost.
     """
 
     folder: Path
@@ -68,6 +71,7 @@ def export_job(
     from beholder.jobs.queries import get_job
 
     job = get_job(context.db, job_id)
+    _refuse_other(folder, job.id)
     make_folder(folder)
     export = _Export(context, job, folder, on_progress)
     with writing(folder / RESULTS) as file:
@@ -75,6 +79,20 @@ def export_job(
             file.write(part.encode())
     export.result.sheets = _write_sheets(export)
     return export.result
+
+
+def _refuse_other(folder: Path, job_id: str) -> None:
+    """Two jobs in one folder would overwrite each other's pictures."""
+    path = folder / RESULTS
+    with reported(folder):
+        if not path.is_file():
+            return
+        with path.open(encoding="utf-8", errors="replace") as file:
+            found = re.search(r'"job": \{\s*"id": "(\w+)"', file.read(_HEAD))
+    if found and found[1] != job_id:
+        raise InvalidInput(
+            f"{folder} holds the results of job {found[1]}: choose another folder with -o DIR."
+        )
 
 
 def _write_sheets(export: "_Export") -> tuple[Path, ...]:
@@ -126,12 +144,13 @@ class _Export:
 
     def _head(self) -> dict[str, Any]:
         row = self.job.row()
+        spec, network, sha256 = (row.pop(name) for name in ("spec", "network", "network_sha256"))
         head: dict[str, Any] = {
             "format": FORMAT,
             "beholder": __version__,
-            "spec": row.pop("spec"),
-            "network": {"name": row.pop("network"), "sha256": row.pop("network_sha256")},
-            "job": row,
+            "job": row,  # near the beginning, where _refuse_other looks for the id
+            "spec": spec,
+            "network": {"name": network, "sha256": sha256},
         }
         if self.job.kind == "study":
             from beholder.jobs.queries import items
@@ -208,8 +227,10 @@ class _Export:
         if error is None:
             return
         self.result.failed += 1
-        if len(self.result.failures) < KEPT_FAILURES:
-            self.result.failures.append((written.item.source, error))
+        failure = written.item.source, error
+        failures = self.result.failures
+        if len(failures) < KEPT_FAILURES and failure not in failures:
+            failures.append(failure)
 
     def _study_part(self, item: "ItemView") -> dict[str, Any]:
         if self.job.kind != "study":

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from beholder.jobs.views import ItemView, JobView
 
 EXIT_FAILED = 1
-SHOWN_FAILURES = 10
+SHOWN_FAILURES, READ_FAILURES = 10, 1_000
 SHOWN_VERDICTS = 40
 KINDS = ("dream", "study")
 
@@ -146,12 +146,23 @@ def _show_failures(context: Context, job: "JobView") -> None:
 
     out = console()
     out.print("\nfailed", style="bold")
-    for item in items(context.db, job.id, state="failed", limit=SHOWN_FAILURES):
-        at = "" if item.layer is None else f" at {layer_words(item.layer)}"
-        line = f"  {item.source}{at}: {item.error}"
+    failed = items(context.db, job.id, state="failed", limit=READ_FAILURES)
+    # A picture that can't be read fails at every layer; once is enough.
+    layers: dict[tuple[str, str | None], list[int | None]] = {}
+    for item in failed:
+        layers.setdefault((item.source, item.error), []).append(item.layer)
+    for (source, error), at in list(layers.items())[:SHOWN_FAILURES]:
+        line = f"  {source}{_at(at)}: {error}"
         out.print(line, markup=False, highlight=False, soft_wrap=True)
-    if job.failed > SHOWN_FAILURES:
-        out.print(f"  and {job.failed - SHOWN_FAILURES:,} more: `beholder fetch` writes all.")
+    if len(layers) > SHOWN_FAILURES or job.failed > READ_FAILURES:
+        out.print("  and more: results.json of `beholder fetch` lists all.", highlight=False)
+
+
+def _at(layers: "list[int | None]") -> str:
+    known = [layer for layer in layers if layer is not None]
+    if len(known) > 1:
+        return f" ({len(known)} layers)"
+    return f" at {layer_words(known[0])}" if known else ""
 
 
 def _show_study(context: Context, job: "JobView") -> None:

@@ -64,8 +64,8 @@ def _report(exported: "Exported") -> None:
     job = exported.job
     for source, reason in exported.failures:
         say(f"{source}: {reason}")
-    if exported.failed > len(exported.failures):
-        say(f"and {exported.failed - len(exported.failures):,} more, listed in results.json.")
+    if exported.failed:
+        say(f"{exported.failed:,} items have no result for such reasons; results.json lists all.")
     if not job.finished:
         say(f"The job is {job.state}: {job.done:,} of {job.total:,} so far. Fetch again later.")
     kept = exported.files - exported.new

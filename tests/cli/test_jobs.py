@@ -65,6 +65,14 @@ def test_show_a_dream(beholder: Beholder, dream_job: Make) -> None:
     assert [row["position"] for row in document["failures"]] == [0]
 
 
+def test_show_names_a_broken_picture_once(
+    beholder: Beholder, dream_job: Make, pictures: Path
+) -> None:
+    (pictures / "broken.jpg").write_bytes(b"no picture")
+    answer = beholder("show", dream_job())
+    assert answer.out.count("kelpies/broken.jpg (2 layers): not a picture") == 1
+
+
 def test_show_a_study(beholder: Beholder, study_job: Make) -> None:
     job = study_job()
     answer = beholder("show", job)

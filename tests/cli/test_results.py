@@ -65,7 +65,7 @@ def test_results_json_of_a_dream(beholder: Beholder, dream_job: Make, tmp_path: 
     answer = beholder("fetch", job, "-o", str(tmp_path))
     assert "kelpies/kelpie2.png: the gradient overflowed" in answer.err
     results = json.loads((tmp_path / "results.json").read_text())
-    assert list(results) == ["format", "beholder", "spec", "network", "job", "items"]
+    assert list(results) == ["format", "beholder", "job", "spec", "network", "items"]
     assert results["network"] == {"name": "specimens", "sha256": "f" * 64}
     assert (results["job"]["id"], results["job"]["failed"]) == (job, 1)
     first, failed = results["items"][0], results["items"][4]
@@ -119,6 +119,18 @@ def test_fetching_again_writes_only_what_is_missing(
     assert {path: path.stat().st_mtime_ns for path in rest} == before
     with Image.open(gone) as one, Image.open(broken) as other:
         assert one.size == other.size == (32, 32)
+
+
+def test_another_job_s_folder_is_left_alone(
+    beholder: Beholder, dream_job: Make, tmp_path: Path
+) -> None:
+    first, second, out = dream_job(), dream_job(), tmp_path / "out"
+    assert beholder("fetch", first, "-o", str(out)).code == 0
+    before = (out / "results.json").read_bytes()
+    answer = beholder("fetch", second, "-o", str(out))
+    assert answer.code == 2
+    assert f"holds the results of job {first}" in answer.err
+    assert (out / "results.json").read_bytes() == before
 
 
 def test_a_result_lost_in_the_store_is_said(
@@ -192,7 +204,8 @@ def test_a_picture_that_failed_everywhere_gets_no_sheet_of_its_own(
     (pictures / "broken.jpg").write_bytes(b"no picture")
     answer = beholder("fetch", dream_job(), "-o", str(tmp_path / "out"))
     assert answer.code == 0
-    assert "kelpies/broken.jpg: not a picture that can be read" in answer.err
+    assert answer.err.count("kelpies/broken.jpg: not a picture that can be read") == 1
+    assert "2 items have no result" in answer.err
     sheets = {path.name for path in (tmp_path / "out" / "sheets").iterdir()}
     assert sheets == {
         "pictures.png",
