@@ -15,7 +15,7 @@ from beholder.specs import DreamSpec, Spec
 from cli.context import Context
 from cli.names import channels_text
 from cli.verdicts import Summary, blinded_words
-from cli.words import layers_words, network_words
+from cli.words import network_words
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -178,8 +178,6 @@ def _read(path: Path) -> "Image.Image":
 
 def _about(job: "JobView", spec: DreamSpec) -> str:
     parts = [f"{spec.steps:,} steps", f"learning rate {spec.learning_rate:g}"]
-    if len(spec.layers) == 1:
-        parts.append(layers_words(spec.layers))
     if spec.channels:
         parts.append(f"channels {channels_text(spec.channels)}")
     return " · ".join([*parts, network_words(job.network, job.network_sha256), *_state(job)])
