@@ -14,7 +14,7 @@ test: lint
 	$(BIN)/pytest
 
 test-fast: $(TEST_STAMP)
-	$(BIN)/pytest -m "not slow" -q
+	$(BIN)/pytest -m "not slow" -q -n 2
 
 lint: $(TEST_STAMP)
 	$(BIN)/ruff check .
