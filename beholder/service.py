@@ -1,7 +1,7 @@
-"""The embedded service: a private Redis and a worker on this machine, run by one supervisor.
+"""The embedded service: a private Redis, a worker and the API on this machine, supervised.
 
-`Service` is what `beholder up` keeps running, and what `--wait` runs for as long as it waits. One
-runs per data folder, held by a lock that the kernel drops when its holder dies.
+`Service` is what `beholder up` keeps running, and what `--wait` runs, without the API, for as long
+as it waits. One runs per data folder, held by a lock that the kernel drops when its holder dies.
 """
 
 import fcntl
@@ -19,10 +19,20 @@ from beholder.settings import Settings
 
 
 class Service:
-    """Starts with `start()`, which says whether it did: False when one runs here already."""
+    """Starts with `start()`, which says whether it did: False when one runs here already.
 
-    def __init__(self, settings: Settings, *, on_event: Callable[[str], None] | None = None):
+    api: serve the API and the page too.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        api: bool = False,
+        on_event: Callable[[str], None] | None = None,
+    ) -> None:
         self._settings = settings
+        self._api = api
         self._on_event = on_event
         self._lock: IO[bytes] | None = None
         self._supervisors: list[Supervisor] = []
@@ -38,12 +48,14 @@ class Service:
         return self._lock is not None
 
     def start(self) -> bool:
-        """Start Redis (unless BEHOLDER_REDIS_URL names one), then the worker."""
+        """Start the API, Redis (unless BEHOLDER_REDIS_URL names one), then the worker."""
         require_torch()
         self._lock = _lock(self._settings.home)
         if self._lock is None:
             return False
         try:
+            if self._api:  # first, since it answers without the others
+                self._supervise(_api_program(self._settings, self.logs / "api.log"))
             if self._settings.redis_url is None:
                 socket = self._settings.redis_socket
                 self._supervise(
@@ -62,7 +74,7 @@ class Service:
         return True
 
     def stop(self) -> None:
-        """Stop the worker, then Redis; returns when both have ended. Harmless when not started."""
+        """Stop all, the last started first; returns when all have ended. May come at any time."""
         for supervisor in reversed(self._supervisors):
             supervisor.stop()
         self._supervisors.clear()
@@ -93,6 +105,11 @@ def require_torch() -> None:
         raise ServiceUnavailable(
             "running jobs needs torch and torchvision here: pip install 'beholder[worker]'"
         )
+
+
+def has_api() -> bool:
+    """Whether what the API needs is installed."""
+    return all(importlib.util.find_spec(name) for name in ("fastapi", "uvicorn", "jinja2"))
 
 
 def service_runs(settings: Settings) -> bool:
@@ -129,5 +146,14 @@ def _lock(home: Path) -> IO[bytes] | None:
 
 
 def _worker_program(settings: Settings, log: Path) -> Program:
-    env = {**os.environ, "BEHOLDER_HOME": str(settings.home.absolute())}
-    return Program("worker", (sys.executable, "-m", "worker"), log, env, grace_s=15.0)
+    return Program("worker", (sys.executable, "-m", "worker"), log, _env(settings), grace_s=15.0)
+
+
+def _api_program(settings: Settings, log: Path) -> Program:
+    where = {"BEHOLDER_API_HOST": settings.api_host, "BEHOLDER_API_PORT": str(settings.api_port)}
+    command = (sys.executable, "-m", "api")
+    return Program("api", command, log, {**_env(settings), **where}, grace_s=6.0)
+
+
+def _env(settings: Settings) -> dict[str, str]:
+    return {**os.environ, "BEHOLDER_HOME": str(settings.home.absolute())}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 from platformdirs import user_data_path
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from beholder.pictures import DEFAULT_MAX_PIXELS, PILLOW_MAX_PIXELS
@@ -27,6 +27,11 @@ class Settings(BaseSettings):
     lease_s: how long a worker may be silent before its chunk goes to another.
     sweep_s: how often a worker looks for chunks that nobody works on.
     max_pixels: pictures with more are refused, before they are decoded.
+    api_host, api_port: where the API and the page listen.
+    api_hosts: further names, comma-separated, by which browsers may reach them.
+    api_tokens: NAME:SCOPE:HASH entries, comma-separated, as `beholder token` prints them.
+    upload_...: the most bytes of one file, files of one request, and bytes of one request.
+    webhook_private: whether webhooks may go to addresses that are not public.
     """
 
     model_config = SettingsConfigDict(env_prefix="BEHOLDER_", frozen=True)
@@ -40,6 +45,14 @@ class Settings(BaseSettings):
     lease_s: Annotated[float, Field(gt=0)] = 15.0
     sweep_s: Annotated[float, Field(gt=0)] = 3.0
     max_pixels: Annotated[int, Field(gt=0, le=PILLOW_MAX_PIXELS)] = DEFAULT_MAX_PIXELS
+    api_host: str = "127.0.0.1"
+    api_port: Annotated[int, Field(ge=0, le=65535)] = 8321
+    api_hosts: str = ""
+    api_tokens: SecretStr = SecretStr("")
+    upload_file_bytes: Annotated[int, Field(gt=0, le=512 * 2**20)] = 64 * 2**20
+    upload_files: Annotated[int, Field(gt=0)] = 10_000
+    upload_total_bytes: Annotated[int, Field(gt=0)] = 4 * 2**30
+    webhook_private: bool = False
 
     @property
     def database(self) -> str:
@@ -55,6 +68,15 @@ class Settings(BaseSettings):
     def store(self) -> str:
         """The fsspec URL of the store of pictures and results."""
         return self.store_url or str(self.home.absolute() / "store")
+
+    @property
+    def api_address(self) -> str:
+        """Where a browser on this machine finds the page."""
+        host = self.api_host
+        shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(
+            host, f"[{host}]" if ":" in host else host
+        )
+        return f"http://{shown}:{self.api_port}/"
 
     @property
     def networks_dir(self) -> Path:

@@ -1,4 +1,4 @@
-"""What runs the jobs: `up` (everything, on this machine), `worker` (one worker), `db`, `demo`."""
+"""What runs the jobs: `up` (everything, on this machine), `worker`, `api`, `db`, `demo`."""
 
 import os
 import signal
@@ -9,39 +9,74 @@ from typing import Annotated
 
 import typer
 
-from beholder.errors import Conflict
+from beholder.errors import Conflict, ServiceUnavailable
+from beholder.settings import Settings
 from cli.context import Context, make_home
 from cli.output import say
+
+INSTALL_API = "pip install 'beholder[api]'"
+
+HostOption = Annotated[
+    str | None,
+    typer.Option(help="Where the page listens. Default: 127.0.0.1, or BEHOLDER_API_HOST."),
+]
+PortOption = Annotated[
+    int | None,
+    typer.Option(min=1, max=65535, help="Its port. Default: 8321, or BEHOLDER_API_PORT."),
+]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command("up")(up)
     app.command("worker")(worker)
+    app.command("api")(api)
     app.command("demo")(demo)
     db = typer.Typer(help="The database.", no_args_is_help=True)
     db.command("upgrade")(db_upgrade)
     app.add_typer(db, name="db")
 
 
-def up() -> None:
-    """Run everything on this machine: a private Redis and a worker. Ctrl-C stops it."""
-    from beholder.service import Service
+def up(host: HostOption = None, port: PortOption = None) -> None:
+    """Run everything on this machine: a private Redis, a worker, the page. Ctrl-C stops it."""
+    from beholder.service import Service, has_api
 
     context = Context()
+    settings = _listening(context.settings, host, port)
     _ = context.db  # made, or found fit, before anything starts
     stop = threading.Event()
     for signal_number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signal_number, lambda *_: stop.set())
-    service = Service(context.settings, on_event=say)
+    service = Service(settings, api=has_api(), on_event=say)
     if not service.start():
-        raise Conflict(f"`beholder up` already runs on {context.settings.home}.")
-    say(f"Running. Data: {context.settings.home}   Logs: {service.logs}   Ctrl-C stops it.")
+        raise Conflict(f"`beholder up` already runs on {settings.home}.")
+    say(f"Running. Data: {settings.home}   Logs: {service.logs}   Ctrl-C stops it.")
+    say(f"The page: {settings.api_address}" if has_api() else f"No page here: {INSTALL_API}")
     try:
         stop.wait()
         say("Stopping: a chunk in hand goes back to the queue.")
     finally:
         service.stop()
+
+
+def api(host: HostOption = None, port: PortOption = None) -> None:
+    """Serve the API and the page alone; workers run elsewhere."""
+    from beholder.service import has_api
+
+    if not has_api():
+        raise ServiceUnavailable(f"serving the API needs more packages here: {INSTALL_API}")
+    context = Context()
+    settings = _listening(context.settings, host, port)
+    _ = context.db
+    say(f"The page: {settings.api_address}")
+    os.environ["BEHOLDER_API_HOST"] = settings.api_host
+    os.environ["BEHOLDER_API_PORT"] = str(settings.api_port)
+    os.execv(sys.executable, [sys.executable, "-m", "api"])
+
+
+def _listening(settings: Settings, host: str | None, port: int | None) -> Settings:
+    given = {"api_host": host, "api_port": port}
+    return settings.model_copy(update={key: value for key, value in given.items() if value})
 
 
 def worker(

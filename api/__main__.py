@@ -1,0 +1,32 @@
+"""`python -m api`: serve the API and the page on BEHOLDER_API_HOST and BEHOLDER_API_PORT."""
+
+import logging
+import sys
+
+import uvicorn
+
+from api.app import create_app
+from beholder.errors import BeholderError
+from beholder.settings import Settings
+
+
+def main() -> None:
+    """Serve until stopped; SIGTERM ends it after the requests in hand."""
+    logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    settings = Settings()
+    uvicorn.run(
+        create_app(settings),
+        host=settings.api_host,
+        port=settings.api_port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=3,
+    )
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except BeholderError as error:
+        sys.exit(f"api: {error}")

@@ -1,0 +1,1 @@
+"""One router a noun; `api.app` includes them all."""
