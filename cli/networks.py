@@ -11,8 +11,6 @@ from beholder.settings import Settings
 from cli.context import Context
 from cli.output import JsonOption, console, print_json, say, table
 
-VGG19_FILE = "vgg19-dcbb9e9d.pth"  # torchvision's name for IMAGENET1K_V1
-
 
 def layers(
     network: Annotated[
@@ -46,14 +44,28 @@ def layer_rows(divisor: int = 1) -> list[dict[str, Any]]:
     ]
 
 
-def networks(json: JsonOption = False) -> None:
+def networks(
+    download: Annotated[
+        bool, typer.Option("--download", help="Download vgg19's weights now, if they are not here.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
     """List the networks, and whether their weights are on this machine."""
+    if download:
+        download_weights(Context().settings)
     rows = network_rows(Context().settings)
     if json:
         print_json(rows)
         return
     shown = [{**row, "here": _words(row["here"])} for row in rows]
     console().print(table(["name", "here", "summary"], shown))
+
+
+def download_weights(settings: Settings) -> None:
+    """Fetch vgg19's weights with a progress bar; nothing happens if they are here and right."""
+    from beholder.science.imagenet import imagenet_file
+
+    imagenet_file(settings.networks_dir, progress=True)
 
 
 def _words(here: bool | None) -> str:
@@ -75,7 +87,9 @@ def network_rows(settings: Settings) -> list[dict[str, Any]]:
 
 def _here(name: str, settings: Settings) -> bool | None:
     if name == "vgg19":
-        return (settings.networks_dir / VGG19_FILE).is_file()
+        from beholder.science.imagenet import FILE
+
+        return (settings.networks_dir / FILE).is_file()
     if name == "specimens":
         import beholder.specimens
 

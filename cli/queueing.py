@@ -67,7 +67,7 @@ def wait_for(context: Context, job_id: str) -> "JobView":
 
     def ensure() -> None:
         # Another command's service may end before this job does; then this one takes over.
-        if not service.started:
+        if context.settings.redis_url is None and not service.started:
             service.start()
 
     try:
@@ -96,10 +96,18 @@ def report(
         raise typer.Exit(EXIT_FAILED)
 
 
-def check_output(output: Path | None, *, wait: bool) -> None:
-    """Refuse --output without --wait: there would be nothing to write yet."""
+def prepare(context: Context, spec: Spec, *, wait: bool, output: Path | None) -> None:
+    """What comes before anything is queued: refuse what can't work, fetch weights to wait with.
+
+    A worker would download vgg19's weights too, but where nobody sees how far it is.
+    """
     if output and not wait:
         raise InvalidInput("--output needs --wait; or fetch later: `beholder fetch JOB -o DIR`.")
+    if wait and spec.network == "vgg19" and context.settings.redis_url is None:
+        from beholder.science.imagenet import FILE, imagenet_file
+
+        if not (context.settings.networks_dir / FILE).is_file():
+            imagenet_file(context.settings.networks_dir, progress=True)
 
 
 def _entries(

@@ -9,7 +9,7 @@ from beholder.layers import find_layer
 from beholder.specs import DEFAULT_SIZE, StudySpec
 from cli.context import Context
 from cli.output import JsonOption
-from cli.queueing import Source, check_output, queue_job, report
+from cli.queueing import Source, prepare, queue_job, report
 from cli.submit import (
     NameOption,
     NetworkOption,
@@ -60,7 +60,6 @@ def study(
 ) -> None:
     """Queue an ablation study: find the channels a class shares, zero them, classify again."""
     context = Context()
-    check_output(output, wait=wait)
     spec = StudySpec.build(
         network=network_name(context, network),
         size=parse_size(size),
@@ -71,6 +70,7 @@ def study(
         most_common=most_common,
         threshold=threshold,
     )
+    prepare(context, spec, wait=wait, output=output)
     sources = [
         Source(folders=tuple(folders), recursive=recursive, role="target"),
         Source(folders=tuple(control or ()), recursive=recursive, role="control"),

@@ -10,7 +10,7 @@ from beholder.layers import parse_channels, parse_layers
 from beholder.specs import DEFAULT_LAYER, DEFAULT_SIZE, DreamSpec
 from cli.context import Context
 from cli.output import JsonOption
-from cli.queueing import Source, check_output, queue_job, report
+from cli.queueing import Source, prepare, queue_job, report
 
 NetworkOption = Annotated[
     str | None,
@@ -86,7 +86,6 @@ def submit(
 ) -> None:
     """Queue dreams: one for each picture and layer."""
     context = Context()
-    check_output(output, wait=wait)
     spec = DreamSpec.build(
         network=network_name(context, network),
         size=parse_size(size),
@@ -103,6 +102,7 @@ def submit(
     source = Source(tuple(pictures or ()), tuple(folders or ()), recursive)
     if not (source.files or source.folders or noise):
         raise NoPictures("name pictures, a folder (--dir DIR), or --noise N.")
+    prepare(context, spec, wait=wait, output=output)
     created = queue_job(context, spec, [source], name=name or _name(source))
     report(context, created, wait=wait, output=output, as_json=json)
 

@@ -11,18 +11,14 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import VGG19_Weights, vgg19
+from torchvision.models import vgg19
 from torchvision.models.vgg import VGG
 
 from beholder.errors import InvalidChannel, InvalidInput, InvalidSpec, NetworkUnavailable
 from beholder.layers import LAYERS, Layer
 from beholder.networks import check_network
 from beholder.science import weights
-from beholder.science.download import Unreachable, fetch, sha256_of
-
-_VGG19_URL = VGG19_Weights.IMAGENET1K_V1.url
-_VGG19_HASH = "dcbb9e9d"  # how the file's SHA-256 begins; torchvision writes it into the name
-_DOWNLOAD_TIMEOUT_S = 15.0
+from beholder.science.imagenet import imagenet_file
 
 
 @dataclass(frozen=True)
@@ -73,7 +69,7 @@ def _load(name: str, folder: Path | None, progress: bool) -> tuple[VGG, tuple[st
         return _random(int(name.removeprefix("random:"))), weights.imagenet_labels()
     if name == "vgg19":
         return weights.load(
-            _downloaded(folder or Path(torch.hub.get_dir(), "checkpoints"), progress)
+            imagenet_file(folder or Path(torch.hub.get_dir(), "checkpoints"), progress=progress)
         )
     if name == "specimens":
         return _specimens()
@@ -95,37 +91,6 @@ def _specimens() -> tuple[VGG, tuple[str, ...]]:
                 "install beholder again."
             )
         return weights.load(path)
-
-
-def _downloaded(folder: Path, progress: bool) -> Path:
-    """Where the ImageNet weights are, fetched first if they are not there; their hash is right."""
-    path = folder / Path(_VGG19_URL).name
-    if not path.is_file():
-        try:
-            fetch(
-                _VGG19_URL,
-                path,
-                hash_prefix=_VGG19_HASH,
-                progress=progress,
-                timeout_s=_DOWNLOAD_TIMEOUT_S,
-            )
-        except Unreachable as error:
-            raise NetworkUnavailable(_offline(path, error)) from None
-    elif not sha256_of(path).startswith(_VGG19_HASH):
-        raise NetworkUnavailable(
-            f"{path} is damaged (its SHA-256 does not begin with {_VGG19_HASH}): delete it, and it "
-            "will be downloaded again."
-        )
-    return path
-
-
-def _offline(path: Path, error: Unreachable) -> str:
-    return (
-        f"vgg19's weights are not here and can't be downloaded ({error}). Three ways out: "
-        f"(1) connect this machine once, and beholder downloads 548 MB; (2) put {path.name} from "
-        f"another machine into {path.parent}, or pass its path as --network; (3) use "
-        "--network specimens, which is built in."
-    )
 
 
 def _device(name: str | torch.device) -> torch.device:

@@ -8,9 +8,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import torch
+from torchvision.models import VGG19_Weights
 
 from beholder.errors import NetworkUnavailable
-from beholder.science import networks
+from beholder.science import imagenet
 from beholder.science.download import Unreachable, fetch, sha256_of
 from beholder.science.networks import load_network
 
@@ -56,14 +57,14 @@ def published(server, monkeypatch, make_state, tmp_path):
     """The server holds a small network's file, and that file's hash is the one expected."""
     torch.save(make_state(), tmp_path / "small.pth")
     server.body = (tmp_path / "small.pth").read_bytes()
-    monkeypatch.setattr(networks, "_VGG19_URL", f"{server.address}/{FILE}")
-    monkeypatch.setattr(networks, "_VGG19_HASH", hashlib.sha256(server.body).hexdigest()[:8])
+    monkeypatch.setattr(imagenet, "URL", f"{server.address}/{FILE}")
+    monkeypatch.setattr(imagenet, "HASH_PREFIX", hashlib.sha256(server.body).hexdigest()[:8])
     return server
 
 
 def test_the_real_address_and_hash():
-    assert networks._VGG19_URL.endswith(FILE)
-    assert networks._VGG19_HASH in FILE
+    assert VGG19_Weights.IMAGENET1K_V1.url == imagenet.URL
+    assert imagenet.HASH_PREFIX in FILE
 
 
 def test_downloads_once(published, narrow, tmp_path, capsys):
@@ -90,7 +91,7 @@ def test_progress_bar(published, tmp_path, capsys):
 
 
 def test_wrong_bytes_are_not_kept(published, tmp_path, monkeypatch):
-    monkeypatch.setattr(networks, "_VGG19_HASH", "dcbb9e9d")
+    monkeypatch.setattr(imagenet, "HASH_PREFIX", "dcbb9e9d")
     with pytest.raises(NetworkUnavailable, match=r"not dcbb9e9d\. Try again, or copy"):
         load_network("vgg19", folder=tmp_path / "kept")
     assert list((tmp_path / "kept").iterdir()) == []
@@ -135,7 +136,7 @@ def refused_address():
 
 def test_offline_names_three_ways_out(tmp_path, monkeypatch):
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.setattr(networks, "_VGG19_URL", f"{refused_address()}/{FILE}")
+    monkeypatch.setattr(imagenet, "URL", f"{refused_address()}/{FILE}")
     started = time.monotonic()
     with pytest.raises(NetworkUnavailable) as caught:
         load_network("vgg19", folder=tmp_path)
