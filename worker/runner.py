@@ -85,10 +85,12 @@ class Runner:
                 return finish_measure(self.db, claim, outcomes, partial=partial)
             case "choose":
                 target, control = study.merged()
+                exemplars = list(study.exemplars())  # renews the lease: not in the transaction
                 return finish_choose(
                     self.db,
                     claim,
                     study.choose(target, control),
+                    exemplars=exemplars,
                     target_pictures=target.n,
                     control_pictures=control.n,
                 )

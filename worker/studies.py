@@ -1,24 +1,26 @@
 """Running a study's three stages: measure each picture, choose the channels, classify without them.
 
-A measured chunk's statistics are kept as one file; choosing merges them all. The intact verdict
-comes from the measuring pass, so each picture goes through the network twice, not three times.
+A measured chunk's statistics and strongest pictures are kept as files; choosing merges them. The
+intact verdict comes from the measuring pass, so each picture goes through the network twice.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from beholder.jobs.claims import Claim, ClaimedItem
-from beholder.jobs.outcomes import ChannelRow, ItemFailure, Judgement, VerdictOutcome
+from beholder.jobs.outcomes import ChannelRow, ExemplarRow, ItemFailure, Judgement, VerdictOutcome
 from beholder.science.blind import Verdict, blinded, classify, verdicts
 from beholder.science.measure import measure
 from beholder.science.networks import Network
 from beholder.science.statistics import ChannelStatistics, chosen_channels
+from beholder.science.strongest import Strongest
 from beholder.specs import StudySpec
 from beholder.store import Store, result_folder
 from worker.lease import Lease
 from worker.pictures import Batch, Loader
 
 Outcome = VerdictOutcome | ItemFailure
+STRONGEST = "strongest.npz"
 BATCH = 8  # pictures a pass; bounds the memory of the early layers' maps
 
 
@@ -36,6 +38,7 @@ class StudyChunk:
     def measure(self) -> tuple[list[Outcome], str]:
         """Intact verdicts, and the path of the statistics of the chunk's two groups."""
         groups = {"target": self._no_statistics(), "control": self._no_statistics()}
+        strongest = Strongest(self.network.widths)
         outcomes: list[Outcome] = []
         for batch in self._batches(outcomes):
             result = measure(
@@ -51,8 +54,9 @@ class StudyChunk:
                         tuple(strengths[rows] for strengths in result.strengths),
                         positions=[batch.items[row].position for row in rows],
                     )
+            strongest.update(result.strengths, [item.position for item in batch.items])
             outcomes += _outcomes(batch.items, verdicts(self.network, result.logits))
-        return outcomes, self._keep(groups)
+        return outcomes, self._keep(groups, strongest)
 
     def merged(self) -> tuple[ChannelStatistics, ChannelStatistics]:
         """The statistics of all targets and of all controls."""
@@ -67,6 +71,16 @@ class StudyChunk:
             threshold=self.spec.threshold,
         )
         return channel_rows(target, control, chosen)
+
+    def exemplars(self) -> Iterator[ExemplarRow]:
+        """The strongest pictures of each channel, over targets and controls."""
+        merged = Strongest(self.network.widths)
+        for folder in self.claim.partials:
+            self.lease.check()
+            data = self.store.get(f"{folder}/{STRONGEST}")
+            merged = merged.merge(Strongest.from_bytes(data))
+        for layer, channel, rank, position, strength in merged.rows():
+            yield ExemplarRow(layer, channel, rank, position, strength)
 
     def classify(self) -> list[Outcome]:
         """Blinded verdicts."""
@@ -95,10 +109,11 @@ class StudyChunk:
             self.network.widths, top=self.spec.top, threshold=self.spec.norm_threshold
         )
 
-    def _keep(self, groups: dict[str, ChannelStatistics]) -> str:
+    def _keep(self, groups: dict[str, ChannelStatistics], strongest: Strongest) -> str:
         folder = result_folder(self.claim.job_id, self.claim.token)
         for role, statistics in groups.items():
             self.store.put(f"{folder}/{role}.npz", statistics.to_bytes())
+        self.store.put(f"{folder}/{STRONGEST}", strongest.to_bytes())
         return folder
 
     def _merged(self, role: str) -> ChannelStatistics:

@@ -15,6 +15,7 @@ from beholder.jobs.models import (
     ITEM_STATES,
     Channel,
     Chunk,
+    Exemplar,
     File,
     Item,
     Job,
@@ -134,6 +135,7 @@ def _forget_results(session: Session, job: Job) -> None:
     of_job = select(Item.id).where(Item.job_id == job.id)
     for statement in (
         delete_from(Channel).where(Channel.job_id == job.id),
+        delete_from(Exemplar).where(Exemplar.job_id == job.id),
         delete_from(Verdict).where(Verdict.kind == "blinded", Verdict.item_id.in_(of_job)),
         update(Item).where(Item.job_id == job.id, Item.state == "done").values(state="queued"),
     ):

@@ -16,10 +16,11 @@ from beholder.errors import Conflict
 from beholder.jobs.advance import advance
 from beholder.jobs.claims import Claim, held_chunk
 from beholder.jobs.database import Database
-from beholder.jobs.models import OPEN, Channel, Chunk, File, Item, Job, Verdict, utc_now
+from beholder.jobs.models import OPEN, Channel, Chunk, Exemplar, File, Item, Job, Verdict, utc_now
 from beholder.jobs.outcomes import (
     ChannelRow,
     DreamOutcome,
+    ExemplarRow,
     Finished,
     ItemFailure,
     VerdictKind,
@@ -80,22 +81,33 @@ def finish_choose(
     claim: Claim,
     rows: Iterable[ChannelRow],
     *,
+    exemplars: Iterable[ExemplarRow] = (),
     target_pictures: int,
     control_pictures: int,
 ) -> Finished | None:
-    """Store a study's channels, in place of earlier ones, and queue the classify stage."""
+    """Store a study's channels and their strongest pictures, in place of earlier ones.
+
+    Queues the classify stage.
+    """
     with database.write() as session:
         held = _held(session, claim)
         if held is None:
             return None
         job, chunk = held
-        session.execute(delete(Channel).where(Channel.job_id == job.id))
-        in_batches(
-            ({"job_id": job.id, **vars(row)} for row in rows),
-            lambda batch: session.execute(insert(table_of(Channel)), batch),
-        )
+        for model, found in ((Channel, rows), (Exemplar, exemplars)):
+            _replace_rows(session, job, model, found)
         job.target_pictures, job.control_pictures = target_pictures, control_pictures
         return _end_chunk(session, job, chunk)
+
+
+def _replace_rows(
+    session: Session, job: Job, model: type[Any], rows: Iterable[ChannelRow | ExemplarRow]
+) -> None:
+    session.execute(delete(model).where(model.job_id == job.id))
+    in_batches(
+        ({"job_id": job.id, **vars(row)} for row in rows),
+        lambda batch: session.execute(insert(table_of(model)), batch),
+    )
 
 
 def finish_classify(

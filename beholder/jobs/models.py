@@ -1,6 +1,6 @@
 """The tables. A job has items (what was asked) and chunks (what one worker runs at a time).
 
-Read `Job`, `Item`, `Chunk`, then what comes out: `File`, `Verdict`, `Channel`.
+Read `Job`, `Item`, `Chunk`, then what comes out: `File`, `Verdict`, `Channel`, `Exemplar`.
 """
 
 from datetime import UTC, datetime
@@ -250,3 +250,22 @@ class Channel(Base):
         Index("ix_channels_across", "layer", "channel", "job_id"),
         {"sqlite_with_rowid": False},  # half the size: the key is most of a row
     )
+
+
+class Exemplar(Base):
+    """One of the few pictures of a study that drive a channel most; rank 0 is the strongest.
+
+    Only ReLU and pool layers have rows: a convolution is read after its ReLU.
+    position: of the study's item.
+    """
+
+    __tablename__ = "exemplars"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    layer: Mapped[int] = mapped_column(primary_key=True)
+    channel: Mapped[int] = mapped_column(primary_key=True)
+    rank: Mapped[int] = mapped_column(primary_key=True)
+    position: Mapped[int]
+    strength: Mapped[float] = mapped_column(Float(53))
+
+    __table_args__ = ({"sqlite_with_rowid": False},)

@@ -1,7 +1,7 @@
 """What workers hand over, and what the database answers.
 
 `DreamOutcome`, `VerdictOutcome` or `ItemFailure` for each item of a chunk, `ChannelRow` for each
-channel of a study; `Finished` comes back.
+channel of a study, `ExemplarRow` for each of its strongest pictures; `Finished` comes back.
 """
 
 from collections.abc import Mapping
@@ -75,6 +75,17 @@ class ChannelRow:
     control_deviation: float | None = None
     control_maximum: float | None = None
     chosen: bool = False
+
+
+@dataclass(frozen=True)
+class ExemplarRow:
+    """That the item at `position` drives a channel most (rank 0), or nearly so."""
+
+    layer: int
+    channel: int
+    rank: int
+    position: int
+    strength: float
 
 
 @dataclass(frozen=True)

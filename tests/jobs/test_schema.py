@@ -45,10 +45,11 @@ def test_an_empty_database_names_the_command(bare_url, tmp_path):
 
 
 def test_a_database_that_is_behind_names_both_revisions(database, monkeypatch):
+    here = schema.head_revision()
     monkeypatch.setattr(schema, "head_revision", lambda: "9999")
     with pytest.raises(
         DatabaseOutdated,
-        match="at revision 0001, this version needs 9999: run `beholder db upgrade`",
+        match=f"at revision {here}, this version needs 9999: run `beholder db upgrade`",
     ):
         schema.check(database)
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from beholder.jobs.channel_queries import channels
+from beholder.jobs.exemplar_queries import exemplars
 from beholder.pictures import decode
 from beholder.science.blind import before_and_after
 from beholder.science.inputs import to_tensor
@@ -55,7 +56,29 @@ def test_a_study_is_what_science_finds(
             assert found.confidence == pytest.approx(expected.confidence, rel=1e-4)
             assert len(found.top5) == 5
     # The measured statistics stay: a retry merges what it measures with them.
-    assert {path.name for path in bench.results()} == {"control.npz", "target.npz"}
+    assert {path.name for path in bench.results()} == {
+        "control.npz",
+        "strongest.npz",
+        "target.npz",
+    }
+
+
+def test_a_channels_strongest_pictures_are_kept(
+    bench: Any, spec: StudySpec, draw: Callable[..., bytes]
+) -> None:
+    data = [draw(seed) for seed in range(6)]
+    entries = [bench.entry(one, role="target") for one in data]
+    job = bench.run(bench.submit(spec, entries, chunk_size=2))
+    pictures = torch.stack([to_tensor(decode(one), size=48) for one in data])
+    strengths = measure(load_network(spec.network), pictures).strengths[20]
+    driven = int(strengths.sum(dim=0).argmax())
+    expected = strengths[:, driven].sort(descending=True)
+    for layer in (19, 20):  # a convolution's are its ReLU's
+        found = exemplars(bench.db, layer=layer, channel=driven, studies=[job.id])
+        assert [row.position for row in found] == expected.indices[: len(found)].tolist()
+        assert [row.strength for row in found] == pytest.approx(
+            expected.values[: len(found)].tolist(), rel=1e-4
+        )
 
 
 def test_without_controls(bench: Any, spec: StudySpec, draw: Callable[..., bytes]) -> None:
