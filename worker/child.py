@@ -16,6 +16,7 @@ from beholder.jobs.database import Database
 from beholder.jobs.sweep import mark_sent, sweep
 from beholder.settings import Settings
 from beholder.store import Store
+from worker.heartbeat import Heartbeat
 from worker.lease import Flag
 from worker.queue import Queue
 from worker.runner import Runner
@@ -32,19 +33,17 @@ class Child:
         self._stopping = stopping
         self._queue = Queue(app)
         self._db = Database.open(settings.database)
-        self._runner = Runner(
-            self._db,
-            Store.open(settings.store),
-            settings,
-            f"{socket.gethostname()}-{os.getpid()}",
-            stopping,
-        )
+        name = f"{socket.gethostname()}-{os.getpid()}"
+        self._runner = Runner(self._db, Store.open(settings.store), settings, name, stopping)
+        self._heartbeat = Heartbeat(self._db, name, settings.device)
         threading.Thread(target=self._sweep_forever, name="sweep", daemon=True).start()
 
     def run(self, chunk_id: int) -> None:
         """Do a chunk; a worker that is about to end leaves it to others."""
         if not self._stopping.is_set():
-            self._send(self._runner.run(chunk_id))
+            with self._heartbeat.working(chunk_id):
+                following = self._runner.run(chunk_id)
+            self._send(following)
 
     def sweep(self) -> None:
         """Send again what is queued in the database but not on its way to anyone."""
@@ -64,6 +63,7 @@ class Child:
     def _sweep_forever(self) -> None:
         while not self._stopping.is_set():
             try:
+                self._heartbeat.beat()
                 self.sweep()
             except BeholderError as error:
                 log.warning("sweep: %s", error)

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from beholder.errors import Conflict, NotFound
 from beholder.jobs.advance import start_stage
 from beholder.jobs.database import Database
+from beholder.jobs.hooks import rearm
 from beholder.jobs.models import (
     FINISHED,
     ITEM_STATES,
@@ -73,6 +74,7 @@ def retry(database: Database, job_id: str) -> Retried:
         chunks = start_stage(session, job, _first_stage(session, job))
         _recount(session, job)
         job.state, job.error, job.finished_at = "queued", None, None
+        rearm(session, job_id)
         return Retried(items, len(chunks))
 
 

@@ -29,15 +29,22 @@ def list_jobs(
     *,
     state: str | None = None,
     kind: str | None = None,
+    words: str | None = None,
     limit: int = 50,
     before: str | None = None,
 ) -> list[JobView]:
-    """Jobs, newest first. before: the `cursor` of the last job of the page before this one."""
+    """Jobs, newest first. before: the `cursor` of the last job of the page before this one.
+
+    words: a part of the name in any case, or the beginning of the id.
+    """
     statement = select(*_JOB).order_by(Job.created_at.desc(), Job.id.desc()).limit(limit)
     if state:
         statement = statement.where(Job.state == _checked(state))
     if kind:
         statement = statement.where(Job.kind == kind)
+    if words:
+        named = Job.name.icontains(words, autoescape=True)
+        statement = statement.where(named | Job.id.startswith(words.lower(), autoescape=True))
     if before:
         statement = statement.where(tuple_(Job.created_at, Job.id) < _cursor(before))
     with database.read() as session:

@@ -9,16 +9,18 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Table, insert, text
+from sqlalchemy import Table, func, insert, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from beholder.errors import NoPictures
 from beholder.jobs.chunking import CHUNK_SIZES, Ranges, insert_chunks
 from beholder.jobs.database import Database
-from beholder.jobs.models import Item, Job, Picture
+from beholder.jobs.hooks import Hook, add_hook
+from beholder.jobs.models import Chunk, Item, Job, Picture
+from beholder.jobs.repeats import Repeatable, earlier_job, fingerprint, remember
 from beholder.jobs.spool import Entry, Spool, StoredPicture
-from beholder.specs import DreamSpec, Spec
+from beholder.specs import DreamSpec, JobKind, Spec
 
 __all__ = ["CreatedJob", "Entry", "StoredPicture", "create_job", "noise_entries"]
 
@@ -32,12 +34,16 @@ _Rows = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class CreatedJob:
-    """failed: items whose picture could not be read. `unsent_chunks` lists the chunks' ids."""
+    """failed: items whose picture could not be read. `unsent_chunks` lists the chunks' ids.
+
+    repeated: the job was made before, by the same request.
+    """
 
     id: str
     total: int
     failed: int
     chunks: int
+    repeated: bool = False
 
 
 def noise_entries(spec: DreamSpec) -> Iterator[Entry]:
@@ -54,33 +60,55 @@ def create_job(
     *,
     name: str = "",
     chunk_size: int | None = None,
+    request: Repeatable | None = None,
+    hook: Hook | None = None,
 ) -> CreatedJob:
     """Write a job with its items and chunks: all of it, or nothing if `entries` raises.
 
-    A study's entries without a role are targets. Raises NoPictures if there is nothing to run.
+    A study's entries without a role are targets. request: if it made a job before, that job is
+    the answer, and nothing is written. hook: told when the job ends. Raises NoPictures if there
+    is nothing to run, and InvalidInput if the request's key was used for something else.
     """
-    kind = "dream" if isinstance(spec, DreamSpec) else "study"
+    kind: JobKind = "dream" if isinstance(spec, DreamSpec) else "study"
     with Spool() as spool:
         for entry in entries:
             spool.add(entry, role=None if kind == "dream" else entry.role or "target")
         _insist_on_work(spool, kind)
-        passes = len(spec.layers) if isinstance(spec, DreamSpec) else 1
-        job = Job(
-            id="".join(secrets.choice(_ID_ALPHABET) for _ in range(_ID_LENGTH)),
-            kind=kind,
-            state="queued",
-            name=name,
-            spec=spec.model_dump(mode="json"),
-            network=spec.network,
-            stage="dream" if kind == "dream" else "measure",
-            chunk_size=chunk_size or CHUNK_SIZES[kind],
-            total=spool.total * passes,
-            queued=(spool.total - spool.failed) * passes,
-            failed=spool.failed * passes,
-        )
+        job = _new_job(kind, spec, spool, name, chunk_size)
+        asked = {"kind": kind, "spec": job.spec, "name": name, "hook": hook and vars(hook)}
+        content = fingerprint(asked, spool) if request else ""
         with database.write() as session:
+            _lock_submissions(session)
+            if request and (earlier := earlier_job(session, request, content)):
+                return _again(session, earlier)
             chunks = _write(session, job, spec, spool)
+            if request:
+                remember(session, request, content, job.id)
+            if hook:
+                add_hook(session, job.id, hook)
         return CreatedJob(job.id, job.total, job.failed, chunks)
+
+
+def _new_job(kind: JobKind, spec: Spec, spool: Spool, name: str, chunk_size: int | None) -> Job:
+    passes = len(spec.layers) if isinstance(spec, DreamSpec) else 1
+    return Job(
+        id="".join(secrets.choice(_ID_ALPHABET) for _ in range(_ID_LENGTH)),
+        kind=kind,
+        state="queued",
+        name=name,
+        spec=spec.model_dump(mode="json"),
+        network=spec.network,
+        stage="dream" if kind == "dream" else "measure",
+        chunk_size=chunk_size or CHUNK_SIZES[kind],
+        total=spool.total * passes,
+        queued=(spool.total - spool.failed) * passes,
+        failed=spool.failed * passes,
+    )
+
+
+def _again(session: Session, job: Job) -> CreatedJob:
+    chunks = session.scalar(select(func.count()).where(Chunk.job_id == job.id)) or 0
+    return CreatedJob(job.id, job.total, job.failed, chunks, repeated=True)
 
 
 def _insist_on_work(spool: Spool, kind: str) -> None:
@@ -94,12 +122,9 @@ def _insist_on_work(spool: Spool, kind: str) -> None:
 
 def _write(session: Session, job: Job, spec: Spec, spool: Spool) -> int:
     """Everything of a job, in the transaction of `session`. How many chunks it has."""
-    if session.get_bind().dialect.name == "postgresql":
-        # Two submissions that insert the same new pictures in different orders would deadlock.
-        session.execute(text(f"SELECT pg_advisory_xact_lock({_SUBMIT_LOCK})"))
     session.add(job)
     session.flush()
-    in_batches(_picture_rows(spool), lambda rows: _insert_pictures(session, rows))
+    in_batches(_picture_rows(spool), lambda rows: insert_pictures(session, rows))
     ranges = Ranges(job.chunk_size)
 
     def write_items(rows: _Rows) -> None:
@@ -111,13 +136,24 @@ def _write(session: Session, job: Job, spec: Spec, spool: Spool) -> int:
     return ranges.count
 
 
+def _lock_submissions(session: Session) -> None:
+    """One submission writes at a time, on every database (SQLite has one writer anyway).
+
+    Two that insert the same new pictures in different orders would deadlock, and two with the
+    same key would each find it unused.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text(f"SELECT pg_advisory_xact_lock({_SUBMIT_LOCK})"))
+
+
 def _picture_rows(spool: Spool) -> Iterator[dict[str, Any]]:
     for entry in spool:
         if entry.picture:
             yield vars(entry.picture)
 
 
-def _insert_pictures(session: Session, rows: _Rows) -> None:
+def insert_pictures(session: Session, rows: _Rows) -> None:
+    """Note pictures, leaving those that are known as they are."""
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
     statement = dialect.insert(table_of(Picture)).on_conflict_do_nothing()
     session.execute(statement, rows)

@@ -8,7 +8,7 @@ from beholder.jobs.outcomes import Judgement, StoredFile
 from beholder.layers import LAYERS
 
 
-class _View:
+class View:
     """Row form of a dataclass: times as ISO 8601, the rest as it is."""
 
     def row(self) -> dict[str, Any]:
@@ -21,7 +21,7 @@ class _View:
 
 
 @dataclass(frozen=True)
-class JobView(_View):
+class JobView(View):
     """A job and how far it is. stage: what it is at; None when it has finished.
 
     measured: of a study's items. target_pictures, control_pictures: what its channels cover.
@@ -61,7 +61,7 @@ class JobView(_View):
 
 
 @dataclass(frozen=True)
-class Progress(_View):
+class Progress(View):
     """A job's counters alone, cheap for any number of items."""
 
     state: str
@@ -76,7 +76,7 @@ class Progress(_View):
 
 
 @dataclass(frozen=True)
-class ItemView(_View):
+class ItemView(View):
     """An item with its results. verdicts: by kind, "intact" and "blinded"."""
 
     id: int
@@ -97,7 +97,7 @@ class ItemView(_View):
 
 
 @dataclass(frozen=True)
-class VerdictView(_View):
+class VerdictView(View):
     """One verdict of a study, with the picture that it is about."""
 
     study: str
@@ -113,7 +113,7 @@ class VerdictView(_View):
 
 
 @dataclass(frozen=True)
-class ChannelView(_View):
+class ChannelView(View):
     """A channel's statistics in one study; see `beholder.jobs.models.Channel`."""
 
     study: str

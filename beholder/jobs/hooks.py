@@ -1,0 +1,88 @@
+"""Webhooks: who is to be told that a job has ended. `due_hooks`, then `delivered` or `postponed`.
+
+A hook is written with its job. Whoever sends takes it by moving its next attempt into the future,
+so that two senders rarely send the same; receivers tell doubles by the delivery's id.
+"""
+
+from dataclasses import dataclass
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from beholder.jobs.database import Database
+from beholder.jobs.models import FINISHED, Job, utc_now
+from beholder.jobs.service_models import Webhook
+
+DELAYS_S = (5.0, 30.0, 120.0, 600.0, 3600.0, 6 * 3600.0)  # before each further attempt
+
+
+@dataclass(frozen=True)
+class Hook:
+    """Where to send it, and the secret that signs it ("" for none)."""
+
+    url: str
+    secret: str = ""
+
+
+@dataclass(frozen=True)
+class DueHook:
+    """One delivery to try. attempt: counted from 1."""
+
+    job_id: str
+    url: str
+    secret: str
+    attempt: int
+
+
+def add_hook(session: Session, job_id: str, hook: Hook) -> None:
+    """Write it in the job's own transaction."""
+    session.add(Webhook(job_id=job_id, url=hook.url, secret=hook.secret))
+
+
+def due_hooks(
+    database: Database, *, now: float, take_s: float, limit: int = 20
+) -> tuple[DueHook, ...]:
+    """Hooks of jobs that have ended, taken for `take_s`. now: seconds since the epoch."""
+    waiting = (
+        select(Webhook.job_id)
+        .join(Job, Job.id == Webhook.job_id)
+        .where(Webhook.state == "waiting", Webhook.next_at <= now, Job.state.in_(FINISHED))
+        .limit(limit)
+    )
+    with database.read() as session:
+        ids = list(session.scalars(waiting))
+    if not ids:
+        return ()
+    take = (
+        update(Webhook)
+        .where(Webhook.job_id.in_(ids), Webhook.state == "waiting", Webhook.next_at <= now)
+        .values(next_at=now + take_s, attempts=Webhook.attempts + 1)
+        .returning(Webhook.job_id, Webhook.url, Webhook.secret, Webhook.attempts)
+    )
+    with database.write() as session:
+        return tuple(DueHook(*row) for row in session.execute(take))
+
+
+def delivered(database: Database, hook: DueHook) -> None:
+    """The receiver has it."""
+    values = {"state": "delivered", "delivered_at": utc_now(), "error": None}
+    _set(database, hook.job_id, **values)
+
+
+def postponed(database: Database, hook: DueHook, error: str, *, now: float) -> None:
+    """It did not arrive: try later, or give up after the last of DELAYS_S."""
+    if hook.attempt > len(DELAYS_S):
+        _set(database, hook.job_id, state="failed", error=error)
+    else:
+        _set(database, hook.job_id, next_at=now + DELAYS_S[hook.attempt - 1], error=error)
+
+
+def rearm(session: Session, job_id: str) -> None:
+    """The job runs again, so its end will be told again."""
+    again = update(Webhook).where(Webhook.job_id == job_id)
+    session.execute(again.values(state="waiting", attempts=0, next_at=0.0, error=None))
+
+
+def _set(database: Database, job_id: str, **values: object) -> None:
+    with database.write() as session:
+        session.execute(update(Webhook).where(Webhook.job_id == job_id).values(**values))

@@ -1,0 +1,55 @@
+"""The workers that are alive: each writes a heartbeat, `live_workers` reads them."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.orm import Session
+
+from beholder.jobs.database import Database
+from beholder.jobs.models import utc_now
+from beholder.jobs.service_models import Worker
+from beholder.jobs.views import View, columns_of
+
+FORGOTTEN_AFTER = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class WorkerView(View):
+    """A worker as of its last heartbeat; see `beholder.jobs.service_models.Worker`."""
+
+    name: str
+    host: str
+    pid: int
+    device: str
+    started_at: datetime
+    seen_at: datetime
+    chunk_id: int | None
+    chunks: int
+    chunk_seconds: float
+    gpu_bytes: int | None
+
+
+_COLUMNS = [getattr(Worker, name) for name in columns_of(WorkerView)]
+
+
+def beat(database: Database, worker: WorkerView) -> None:
+    """Write a worker's heartbeat, and forget workers that have long been silent."""
+    values = vars(worker)
+    with database.write() as session:
+        same = update(Worker).where(Worker.name == worker.name).values(values)
+        if not session.execute(same.returning(Worker.name)).first():
+            session.add(Worker(**values))
+        session.execute(delete(Worker).where(Worker.seen_at < utc_now() - FORGOTTEN_AFTER))
+
+
+def live_workers(database: Database, *, within_s: float) -> list[WorkerView]:
+    """Workers heard of in the last `within_s` seconds, by name."""
+    with database.read() as session:
+        return workers_since(session, utc_now() - timedelta(seconds=within_s))
+
+
+def workers_since(session: Session, when: datetime) -> list[WorkerView]:
+    """Workers heard of since then, by name."""
+    statement = select(*_COLUMNS).where(Worker.seen_at >= when).order_by(Worker.name)
+    return [WorkerView(*row) for row in session.execute(statement)]

@@ -1,0 +1,21 @@
+"""Heartbeats: written over, read while they are fresh, forgotten when they are old."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from beholder.jobs.models import utc_now
+from beholder.jobs.workers import FORGOTTEN_AFTER, WorkerView, beat, live_workers
+
+
+def test_a_worker_lives_as_long_as_it_is_heard_of(database):
+    now = utc_now()
+    worker = WorkerView("host-1", "host", 1, "cpu", now, now, None, 0, 0.0, None)
+    beat(database, worker)
+    beat(database, replace(worker, chunk_id=7, chunks=3, chunk_seconds=1.5, gpu_bytes=2**33))
+    beat(database, replace(worker, name="host-2", seen_at=now - timedelta(seconds=30)))
+    assert [one.name for one in live_workers(database, within_s=60)] == ["host-1", "host-2"]
+    (live,) = live_workers(database, within_s=10)
+    assert (live.name, live.chunk_id, live.chunks, live.gpu_bytes) == ("host-1", 7, 3, 2**33)
+    beat(database, replace(worker, name="host-2", seen_at=now - 2 * FORGOTTEN_AFTER))
+    beat(database, worker)
+    assert [one.name for one in live_workers(database, within_s=86_400)] == ["host-1"]

@@ -1,0 +1,61 @@
+"""A worker process's sign of life, for `/readyz` and `/metrics`: what it is, what it has done."""
+
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import torch
+
+from beholder.jobs.database import Database
+from beholder.jobs.models import utc_now
+from beholder.jobs.workers import WorkerView, beat
+
+
+@dataclass
+class Heartbeat:
+    """Counts the chunks of one process; `beat()` writes them down. Used by two threads."""
+
+    db: Database
+    name: str
+    device: str
+    started_at: datetime = field(default_factory=utc_now)
+    chunk_id: int | None = None
+    chunks: int = 0
+    chunk_seconds: float = 0.0
+
+    @contextmanager
+    def working(self, chunk_id: int) -> Iterator[None]:
+        """Around the work on a chunk."""
+        begun, self.chunk_id = time.monotonic(), chunk_id
+        try:
+            yield
+        finally:
+            self.chunk_id = None
+            self.chunks += 1
+            self.chunk_seconds += time.monotonic() - begun
+
+    def beat(self) -> None:
+        """Write the sign of life. Raises ServiceUnavailable where the database is away."""
+        view = WorkerView(
+            name=self.name,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            device=self.device,
+            started_at=self.started_at,
+            seen_at=utc_now(),
+            chunk_id=self.chunk_id,
+            chunks=self.chunks,
+            chunk_seconds=self.chunk_seconds,
+            gpu_bytes=_gpu_bytes(),
+        )
+        beat(self.db, view)
+
+
+def _gpu_bytes() -> int | None:
+    """GPU memory held by this process. Asks only once CUDA is in use: asking would start it."""
+    started = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    return torch.cuda.memory_reserved() if started else None
