@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from beholder.errors import InvalidSpec
 
 WEIGHT_SUFFIXES = (".pth", ".pt", ".safetensors")
+VGG19_FILE = "vgg19-dcbb9e9d.pth"  # torchvision's name for IMAGENET1K_V1
 
 
 @dataclass(frozen=True)

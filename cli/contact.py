@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from beholder.jobs.verdicts import Summary, blinded_words
+from beholder.names import channels_text
 from beholder.specs import DreamSpec, Spec
 from cli.context import Context
-from cli.names import channels_text
-from cli.verdicts import Summary, blinded_words
 from cli.words import network_words
 
 if TYPE_CHECKING:

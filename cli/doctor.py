@@ -162,7 +162,7 @@ def _check_service(settings: Settings) -> Check:
 
 
 def _check_networks(settings: Settings) -> Check:
-    from cli.networks import network_rows
+    from beholder.catalogue import network_rows
 
     here = [row["name"] for row in network_rows(settings) if row["here"]]
     detail = f"weights here: {', '.join(here) or 'none'}"

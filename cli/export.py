@@ -1,7 +1,7 @@
 """A job's results as files: `export_job` writes pictures, results.json and contact sheets.
 
 Works on a job that still runs: what is done so far. What is in the folder already stays as it is
-where it is the same. contact.py draws the sheets, names.py makes the names.
+where it is the same. contact.py draws the sheets, beholder/names.py makes the names.
 """
 
 import json
@@ -13,22 +13,19 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from beholder import __version__
 from beholder.errors import InvalidInput, NotFound
-from beholder.layers import LAYERS
+from beholder.jobs.documents import RESULTS, picture_stem, result_row, results_head
+from beholder.jobs.verdicts import chosen_by_layer, summary_of
+from beholder.names import Names, result_name
 from beholder.specs import DreamSpec, Spec, spec_of
 from cli.contact import Shown, draw_sheets
 from cli.context import Context
 from cli.files import holds, make_folder, reported, write_file, writing
-from cli.names import Names, noise_stem, result_name, safe_stem
-from cli.verdicts import chosen_by_layer
 
 if TYPE_CHECKING:
     from beholder.jobs.outcomes import StoredFile
     from beholder.jobs.views import ItemView, JobView
 
-FORMAT = 1  # of results.json
-RESULTS = "results.json"
 SHEETS = "sheets"
 THREADS = 4
 _TOGETHER = 64  # items on their way at a time
@@ -143,24 +140,13 @@ class _Export:
         yield "\n  ]\n}\n"
 
     def _head(self) -> dict[str, Any]:
-        row = self.job.row()
-        spec, network, sha256 = (row.pop(name) for name in ("spec", "network", "network_sha256"))
-        head: dict[str, Any] = {
-            "format": FORMAT,
-            "beholder": __version__,
-            "job": row,  # near the beginning, where _refuse_other looks for the id
-            "spec": spec,
-            "network": {"name": network, "sha256": sha256},
-        }
-        if self.job.kind == "study":
-            from beholder.jobs.queries import items
-            from cli.verdicts import summary_of
+        if self.job.kind != "study":
+            return results_head(self.job)
+        from beholder.jobs.queries import items
 
-            self.shown.summary = summary_of(items(self.context.db, self.job.id))
-            self.shown.chosen = chosen_by_layer(self.context.db, self.job.id)
-            head["summary"] = self.shown.summary.row()
-            head["chosen"] = self.shown.chosen
-        return head
+        self.shown.summary = summary_of(items(self.context.db, self.job.id))
+        self.shown.chosen = chosen_by_layer(self.context.db, self.job.id)
+        return results_head(self.job, summary=self.shown.summary, chosen=self.shown.chosen)
 
     def _item_rows(self) -> Iterator[dict[str, Any]]:
         from beholder.jobs.queries import items
@@ -177,7 +163,7 @@ class _Export:
     def _write(self, item: "ItemView") -> _Written:
         """Put an item's files into the folder. Runs on a thread, and so gathers nothing."""
         number = item.position % self._pictures
-        picture = self._names.picture(_stem(item), number)
+        picture = self._names.picture(picture_stem(item), number)
         written = _Written(item, number, picture)
         for file in item.files:
             self._write_file(written, file)
@@ -210,15 +196,8 @@ class _Export:
             error = f"{written.lost} of its files are gone from the store: submit it again."
         self._count(written, error)
         self.shown.add(written.number, written.picture, item, written.files, error)
-        row: dict[str, Any] = {
-            "position": item.position,
-            "picture": written.picture,
-            "source": item.source,
-            "picture_sha256": item.picture_sha256,
-            "state": item.state,
-            "error": error,
-        }
-        return {**row, **(self._study_part(item) or self._dream_part(written))}
+        names = {step: path.name for step, path in written.files.items()}
+        return result_row(item, written.picture, error, names)
 
     def _count(self, written: _Written, error: str | None) -> None:
         self.result.files += len(written.files)
@@ -232,43 +211,8 @@ class _Export:
         if len(failures) < KEPT_FAILURES and failure not in failures:
             failures.append(failure)
 
-    def _study_part(self, item: "ItemView") -> dict[str, Any]:
-        if self.job.kind != "study":
-            return {}
-        verdicts = {kind: vars(verdict) for kind, verdict in item.verdicts.items()}
-        return {"role": item.role, "group": item.group, "verdicts": verdicts}
-
-    def _dream_part(self, written: _Written) -> dict[str, Any]:
-        item = written.item
-        layer = item.layer or 0
-        return {
-            "seed": item.seed,
-            "layer": layer,
-            "layer_name": LAYERS[layer].name,
-            "files": [
-                _file_row(written.files[file.step].name, file)
-                for file in item.files
-                if file.step in written.files
-            ],
-            "objective": (item.result or {}).get("objective"),
-        }
-
     def _stems(self) -> Iterator[str]:
         from beholder.jobs.queries import items
 
         for item in items(self.context.db, self.job.id, limit=self._pictures):
-            yield _stem(item)
-
-
-def _file_row(name: str, file: "StoredFile") -> dict[str, Any]:
-    return {
-        "file": name,
-        "step": file.step,
-        "sha256": file.sha256,
-        "width": file.width,
-        "height": file.height,
-    }
-
-
-def _stem(item: "ItemView") -> str:
-    return safe_stem(item.source) if item.seed is None else noise_stem(item.seed)
+            yield picture_stem(item)

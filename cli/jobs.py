@@ -89,7 +89,7 @@ def job_document(context: Context, job: "JobView") -> dict[str, Any]:
     failed = items(context.db, job.id, state="failed", limit=SHOWN_FAILURES)
     document = {**job.row(), "failures": [_failure(item) for item in failed]}
     if job.kind == "study":
-        from cli.verdicts import chosen_by_layer, summary_of, verdict_row
+        from beholder.jobs.verdicts import chosen_by_layer, summary_of, verdict_row
 
         judged = [item for item in items(context.db, job.id) if item.verdicts]
         document["summary"] = summary_of(judged).row()
@@ -167,7 +167,7 @@ def _at(layers: "list[int | None]") -> str:
 
 def _show_study(context: Context, job: "JobView") -> None:
     from beholder.jobs.queries import items
-    from cli.verdicts import blinded_words, chosen_by_layer, summary_of
+    from beholder.jobs.verdicts import blinded_words, chosen_by_layer, summary_of
 
     judged = [
         _verdict_cells(item)
@@ -191,7 +191,7 @@ def _show_study(context: Context, job: "JobView") -> None:
 
 
 def _verdict_cells(item: "ItemView") -> dict[str, Any]:
-    from cli.verdicts import label_kept
+    from beholder.jobs.verdicts import label_kept
 
     cells = {
         kind: f"{verdict.label} {verdict.confidence:.2%}" for kind, verdict in item.verdicts.items()

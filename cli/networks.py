@@ -1,12 +1,11 @@
 """`beholder layers` and `beholder networks`: what there is to look into."""
 
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from beholder.layers import LAYERS
-from beholder.networks import NETWORKS, check_network, width_divisor
+from beholder.catalogue import layer_rows, network_rows
+from beholder.networks import check_network, width_divisor
 from beholder.settings import Settings
 from cli.context import Context
 from cli.output import JsonOption, console, print_json, say, table
@@ -27,21 +26,6 @@ def layers(
         print_json(rows)
     else:
         console().print(table(list(rows[0]), rows))
-
-
-def layer_rows(divisor: int = 1) -> list[dict[str, Any]]:
-    """A row a layer of a network whose widths are VGG19's divided by `divisor`."""
-    return [
-        {
-            "layer": layer.index,
-            "name": layer.name,
-            "kind": layer.kind,
-            "channels": layer.channels // divisor,
-            "stride": layer.stride,
-            "receptive_field": layer.receptive_field,
-        }
-        for layer in LAYERS
-    ]
 
 
 def networks(
@@ -70,29 +54,3 @@ def download_weights(settings: Settings) -> None:
 
 def _words(here: bool | None) -> str:
     return {True: "yes", False: "no", None: "as you name it"}[here]
-
-
-def network_rows(settings: Settings) -> list[dict[str, Any]]:
-    """A row a network. here: whether it can be loaded offline; None if that depends on its name."""
-    return [
-        {
-            "name": entry.name,
-            "summary": entry.summary,
-            "here": _here(entry.name, settings),
-            "default": entry.name == settings.network,
-        }
-        for entry in NETWORKS
-    ]
-
-
-def _here(name: str, settings: Settings) -> bool | None:
-    if name == "vgg19":
-        from beholder.science.imagenet import FILE
-
-        return (settings.networks_dir / FILE).is_file()
-    if name == "specimens":
-        import beholder.specimens
-
-        folder = Path(beholder.specimens.__file__).parent
-        return (folder / "specimens.safetensors").is_file()
-    return True if name.startswith("random:") else None

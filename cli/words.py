@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from beholder.layers import LAYERS
+from beholder.names import channels_text
 from beholder.specs import DEFAULT_SIZE, DreamSpec, Spec
-from cli.names import channels_text
 
 SHOWN_LAYERS = 6
 

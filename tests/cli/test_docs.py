@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import typer
 
+from beholder.catalogue import layer_rows, network_rows
+from beholder.jobs.verdicts import Summary
 from beholder.jobs.views import ChannelView, JobView, columns_of
 from beholder.settings import Settings
 from cli.doctor import Check
 from cli.main import app
-from cli.networks import layer_rows, network_rows
-from cli.verdicts import Summary
 
 DOCS = Path(__file__).parents[2] / "docs" / "cli.md"
 _HEADING = re.compile(r"^## `(beholder [a-z ]+)`$", re.MULTILINE)

@@ -4,9 +4,10 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from beholder.jobs.views import ItemView
+
 if TYPE_CHECKING:
     from beholder.jobs.database import Database
-    from beholder.jobs.views import ItemView
 
 
 @dataclass
@@ -18,7 +19,7 @@ class Summary:
     controls: int = 0
     controls_kept: int = 0
 
-    def add(self, item: "ItemView") -> None:
+    def add(self, item: ItemView) -> None:
         """Count a picture, if it has been classified both ways."""
         kept = label_kept(item)
         if kept is None:
@@ -42,7 +43,7 @@ class Summary:
         return asdict(self)
 
 
-def summary_of(items: "Iterable[ItemView]") -> Summary:
+def summary_of(items: Iterable[ItemView]) -> Summary:
     """The summary of all of a study's items."""
     summary = Summary()
     for item in items:
@@ -50,13 +51,13 @@ def summary_of(items: "Iterable[ItemView]") -> Summary:
     return summary
 
 
-def label_kept(item: "ItemView") -> bool | None:
+def label_kept(item: ItemView) -> bool | None:
     """Whether blinding left the label as it was; None while a verdict is missing."""
     intact, blinded = item.verdicts.get("intact"), item.verdicts.get("blinded")
     return None if intact is None or blinded is None else intact.label == blinded.label
 
 
-def verdict_row(item: "ItemView") -> dict[str, Any]:
+def verdict_row(item: ItemView) -> dict[str, Any]:
     """A picture's row in JSON. Confidences are in 0..1."""
     row: dict[str, Any] = {"source": item.source, "role": item.role, "group": item.group}
     for kind in ("intact", "blinded"):

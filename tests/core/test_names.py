@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.names import MAX_STEM_BYTES, Names, channels_text, noise_stem, result_name, safe_stem
+from beholder.names import MAX_STEM_BYTES, Names, channels_text, noise_stem, result_name, safe_stem
 
 
 def test_a_name_says_picture_layer_channels_and_step() -> None:

@@ -1,0 +1,47 @@
+"""What there is to look into, a row each: `layer_rows` and `network_rows`."""
+
+from pathlib import Path
+from typing import Any
+
+from beholder.layers import LAYERS
+from beholder.networks import NETWORKS, VGG19_FILE
+from beholder.settings import Settings
+
+
+def layer_rows(divisor: int = 1) -> list[dict[str, Any]]:
+    """A row a layer of a network whose widths are VGG19's divided by `divisor`."""
+    return [
+        {
+            "layer": layer.index,
+            "name": layer.name,
+            "kind": layer.kind,
+            "channels": layer.channels // divisor,
+            "stride": layer.stride,
+            "receptive_field": layer.receptive_field,
+        }
+        for layer in LAYERS
+    ]
+
+
+def network_rows(settings: Settings) -> list[dict[str, Any]]:
+    """A row a network. here: whether it can be loaded offline; None if that depends on its name."""
+    return [
+        {
+            "name": entry.name,
+            "summary": entry.summary,
+            "here": _here(entry.name, settings),
+            "default": entry.name == settings.network,
+        }
+        for entry in NETWORKS
+    ]
+
+
+def _here(name: str, settings: Settings) -> bool | None:
+    if name == "vgg19":
+        return (settings.networks_dir / VGG19_FILE).is_file()
+    if name == "specimens":
+        import beholder.specimens
+
+        folder = Path(beholder.specimens.__file__).parent
+        return (folder / "specimens.safetensors").is_file()
+    return True if name.startswith("random:") else None
