@@ -8,6 +8,7 @@ import fcntl
 import importlib.util
 import os
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
@@ -16,6 +17,8 @@ from beholder.errors import ServiceUnavailable
 from beholder.private_redis import answers, redis_program, wait_until_ready
 from beholder.processes import Program, Supervisor
 from beholder.settings import Settings
+
+_TRIES, _TRY_EVERY_S = 5, 0.05  # to take the lock
 
 
 class Service:
@@ -50,7 +53,7 @@ class Service:
     def start(self) -> bool:
         """Start the API, Redis (unless BEHOLDER_REDIS_URL names one), then the worker."""
         require_torch()
-        self._lock = _lock(self._settings.home)
+        self._lock = _lock(self._settings.home, tries=_TRIES)
         if self._lock is None:
             return False
         try:
@@ -128,7 +131,11 @@ def redis_answers(settings: Settings) -> bool:
     return answers(settings.redis_socket)
 
 
-def _lock(home: Path) -> IO[bytes] | None:
+def _lock(home: Path, *, tries: int = 1) -> IO[bytes] | None:
+    """The data folder's lock, or None if another process has it.
+
+    tries: a command that asks `service_runs` has it for a moment, so once is not enough to start.
+    """
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         file = (home / "service.lock").open("ab")
@@ -137,12 +144,16 @@ def _lock(home: Path) -> IO[bytes] | None:
             f"the data folder {home} can't be used ({error.strerror}): set BEHOLDER_HOME to one "
             "that can."
         ) from None
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        return None
-    return file
+    for left in reversed(range(tries)):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if left:
+                time.sleep(_TRY_EVERY_S)
+        else:
+            return file
+    file.close()
+    return None
 
 
 def _worker_program(settings: Settings, log: Path) -> Program:

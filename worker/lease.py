@@ -17,7 +17,7 @@ LONGEST_BEAT_S = 1.5  # also how soon a cancelled job is noticed
 
 
 class Flag(Protocol):
-    """An event of threading or multiprocessing; only asked whether it is set."""
+    """A SharedFlag, or an event of threading; only asked whether it is set."""
 
     def is_set(self) -> bool:
         """Whether the worker was asked to stop."""

@@ -4,7 +4,6 @@ The parent process opens nothing and imports no torch, so that its children star
 """
 
 import logging
-import multiprocessing
 from typing import Any
 
 from celery import Celery, signals
@@ -12,6 +11,7 @@ from celery import Celery, signals
 from beholder.errors import BeholderError
 from beholder.settings import Settings
 from worker.app import RUN_CHUNK
+from worker.flag import SharedFlag
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ def register(app: Celery, settings: Settings) -> None:
     """Add the task to `app`, and the set-up of its child processes."""
     child: dict[str, Any] = {}
     # Made before the fork, so that the parent can tell every child that the worker stops.
-    stopping = multiprocessing.get_context("fork").Event()
+    stopping = SharedFlag()
 
     @signals.worker_process_init.connect(weak=False)
     def start(**_: object) -> None:
