@@ -13,7 +13,9 @@ from beholder.jobs.views import ChannelView, layer_name
 Sort = Literal["layer", "count", "controls", "mean", "deviation", "maximum"]
 
 _KEY = (Channel.job_id, Channel.layer, Channel.channel)
-_RANK = (Channel.count.desc(), Channel.mean.desc(), Channel.channel)  # within a layer
+# Within a layer. Among equal counts the blinded ones first: the published rule chose those whose
+# picture came first, which rows of figures do not show.
+_RANK = (Channel.count.desc(), Channel.chosen.desc(), Channel.mean.desc(), Channel.channel)
 _NEWEST = (Job.created_at.desc(), Job.id.desc())
 _PAGE = 1_000
 
@@ -32,7 +34,7 @@ def channels(
 ) -> Iterator[ChannelView]:
     """Channels of a study (a full id), or of every study, newest first.
 
-    top: only so many of each layer and study, by count, then mean, then the lower channel.
+    top: only so many of each layer and study, by count, then what was chosen, then mean.
     network_sha256: only studies on these weights. sort: "layer" keeps layers together, ranked
     as for `top`; the others put the largest first. Raises InvalidInput at the call.
     """

@@ -246,7 +246,7 @@ class Channel(Base):
     chosen: Mapped[bool] = mapped_column(default=False)
 
     __table_args__ = (
-        Index("ix_channels_top", "job_id", "layer", "count", "mean"),  # read backwards
+        Index("ix_channels_top", "job_id", "layer", "count", "chosen", "mean"),  # read backwards
         Index("ix_channels_across", "layer", "channel", "job_id"),
         {"sqlite_with_rowid": False},  # half the size: the key is most of a row
     )

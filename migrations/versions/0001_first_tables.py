@@ -72,7 +72,7 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("ix_channels_across", "channels", ["layer", "channel", "job_id"])
-    op.create_index("ix_channels_top", "channels", ["job_id", "layer", "count", "mean"])
+    op.create_index("ix_channels_top", "channels", ["job_id", "layer", "count", "chosen", "mean"])
     op.create_table(
         "chunks",
         sa.Column("id", _BIG, nullable=False),
