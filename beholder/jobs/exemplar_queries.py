@@ -1,6 +1,6 @@
-"""A channel's strongest pictures: `exemplars`; and its `companions`, which they drive as well."""
+"""Which pictures drive a channel most: `exemplars`, `strongest_of` many channels, `companions`."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import func, select
@@ -91,3 +91,24 @@ def companions(
     )
     with database.read() as session:
         return [(row.channel, row.shared) for row in session.execute(statement)]
+
+
+def strongest_of(
+    database: Database, study: str, wanted: Collection[tuple[int, int]]
+) -> dict[tuple[int, int], str]:
+    """For channels (layer, channel) of a study, the hash of the picture that drives each most."""
+    kept = {(kept_layer(layer), channel) for layer, channel in wanted}
+    statement = (
+        select(Exemplar.layer, Exemplar.channel, Item.picture_sha256)
+        .join(Item, (Item.job_id == Exemplar.job_id) & (Item.position == Exemplar.position))
+        .where(
+            Exemplar.job_id == study,
+            Exemplar.rank == 0,
+            Exemplar.layer.in_({layer for layer, _ in kept}),
+            Exemplar.channel.in_({channel for _, channel in kept}),
+        )
+    )
+    with database.read() as session:
+        found = {(layer, channel): sha for layer, channel, sha in session.execute(statement)}
+    named = {(layer, channel): found.get((kept_layer(layer), channel)) for layer, channel in wanted}
+    return {channel: sha for channel, sha in named.items() if sha}

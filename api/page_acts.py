@@ -1,0 +1,61 @@
+"""What the page's buttons do to a job. Each goes back to where it was pressed."""
+
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import HTMLResponse, RedirectResponse
+from starlette.background import BackgroundTask
+
+from api.access import Caller
+from api.page_render import PageRoute, render, see_other
+from api.problems import Forbidden
+from api.queueing import send_chunks
+from api.services import Services, services
+from beholder.jobs import control
+from beholder.store import job_folder
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+Opened = Annotated[Services, Depends(services)]
+
+
+@router.post("/jobs/{job_id}/cancel", response_model=None)
+def cancel(request: Request, opened: Opened, job_id: str) -> RedirectResponse:
+    """End a job now; what is done stays."""
+    control.cancel(opened.db, job_id)
+    return see_other(_back(request, job_id))
+
+
+@router.post("/jobs/{job_id}/retry", response_model=None)
+def retry(request: Request, opened: Opened, job_id: str) -> RedirectResponse:
+    """Run again what failed or was cancelled."""
+    control.retry(opened.db, job_id)
+    answer = see_other(_back(request, job_id))
+    answer.background = BackgroundTask(send_chunks, opened, job_id)
+    return answer
+
+
+@router.post("/jobs/{job_id}/delete", response_model=None)
+def delete(request: Request, opened: Opened, job_id: str) -> RedirectResponse:
+    """Delete a job that has ended, with its files."""
+    caller: Caller = request.state.caller
+    if not caller.may("admin"):
+        raise Forbidden(f"the token {caller.name!r} may {caller.scope}; deleting needs admin.")
+    control.delete(opened.db, job_id)
+    opened.store.remove_folder(job_folder(job_id))
+    return see_other("/")
+
+
+@router.get("/sign-in")
+def sign_in(request: Request) -> HTMLResponse:
+    """Where a browser without a token is sent."""
+    wanted = request.query_params.get("next", "/")
+    return render(request, "sign_in.html", wanted=wanted)
+
+
+def _back(request: Request, job_id: str) -> str:
+    """The list when the button was pressed there, else the job's own page."""
+    came_from = urlsplit(request.headers.get("referer", ""))
+    if came_from.path == "/":
+        return f"/?{came_from.query}" if came_from.query else "/"
+    return f"/jobs/{job_id}"

@@ -1,0 +1,235 @@
+"""Channels at stable addresses: /channels/{network}/{layer}/{channel}, and the way there."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import HTMLResponse, RedirectResponse
+
+from api import page_links as links
+from api.page_charts import strip
+from api.page_render import PageRoute, render, see_other
+from api.queueing import send_chunks
+from api.services import Services, services
+from beholder.errors import InvalidSpec, NotFound
+from beholder.jobs.cell_queries import cells
+from beholder.jobs.channel_queries import channels
+from beholder.jobs.exemplar_queries import ExemplarView, companions, exemplars
+from beholder.jobs.network_queries import channel_dream, measured_studies
+from beholder.jobs.queries import get_picture
+from beholder.jobs.spool import Entry
+from beholder.jobs.submit import create_job, noise_entries
+from beholder.jobs.views import ChannelView, JobView
+from beholder.layers import LAST_LAYER, LAYERS, Layer, check_channels, find_layer
+from beholder.networks import WEIGHT_SUFFIXES, check_network, width_divisor
+from beholder.specs import DreamSpec
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+Opened = Annotated[Services, Depends(services)]
+
+SHOWN_TOP, SHOWN_STUDIES, SHOWN_CHOSEN = 10, 100, 60
+DREAM_STEPS = 60
+# The built-in network is narrow, and its gradients are small.
+RATES = {"specimens": 0.5}
+RATE = 0.1
+
+
+@dataclass(frozen=True)
+class NetworkRow:
+    """A network with what its studies found."""
+
+    name: str
+    path: str
+    studies: int
+    newest: JobView
+    chosen: list[ChannelView]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A layer of a network that an address names, with its studies, newest first."""
+
+    word: str  # what the address calls the network
+    network: str  # what a spec calls it
+    layer: Layer
+    width: int
+    studies: list[JobView]
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """For the template."""
+        path = links.quoted(self.word)
+        return {
+            "network": self.word, "path_name": path, "layer": self.layer, "width": self.width
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class StudyRow:
+    """A channel's statistics with the study that they are of."""
+
+    study: JobView
+    view: ChannelView
+
+
+@dataclass(frozen=True)
+class Strong:
+    """A picture that drives the channel."""
+
+    view: ExemplarView
+    url: str
+
+
+@router.get("/channels")
+def networks(request: Request, opened: Opened) -> HTMLResponse:
+    """Each network that a study has measured."""
+    by_word: dict[str, list[JobView]] = {}
+    for study in measured_studies(opened.db):
+        by_word.setdefault(links.network_word(study), []).append(study)
+    rows = [
+        NetworkRow(word, links.network_path(found[0]), len(found), found[0], _chosen(opened, found))
+        for word, found in by_word.items()
+    ]
+    return render(request, "channels.html", networks=rows)
+
+
+@router.get("/channels/{network}/{layer}", response_model=None)
+def layer(
+    request: Request, opened: Opened, network: str, layer: str
+) -> HTMLResponse | RedirectResponse:
+    """A layer's channels in the newest study."""
+    place = _place(opened, network, layer)
+    if layer != place.layer.name:
+        return see_other(f"/channels/{links.quoted(network)}/{place.layer.name}")
+    index = place.layer.index
+    study = place.studies[0] if place.studies else None
+    return render(
+        request,
+        "layer.html",
+        **place.values,
+        study=study,
+        rows=list(channels(opened.db, study=study.id, layer=index)) if study else [],
+        below=LAYERS[index - 1] if index else None,
+        above=LAYERS[index + 1] if index < LAST_LAYER else None,
+    )
+
+
+@router.get("/channels/{network}/{layer}/{channel}", response_model=None)
+def channel(
+    request: Request, opened: Opened, network: str, layer: str, channel: int
+) -> HTMLResponse | RedirectResponse:
+    """All that is known of one channel."""
+    place = _place(opened, network, layer)
+    check_channels(place.layer, [channel], width_divisor=place.layer.channels // place.width)
+    if layer != place.layer.name:
+        return see_other(f"/channels/{links.quoted(network)}/{place.layer.name}/{channel}")
+    index, by_id = place.layer.index, {study.id: study for study in place.studies}
+    found = channels(opened.db, layer=index, channel=channel) if by_id else ()
+    rows = [StudyRow(by_id[view.study], view) for view in found if view.study in by_id]
+    studies = list(by_id)
+    strongest = exemplars(opened.db, layer=index, channel=channel, studies=studies)
+    dream = channel_dream(opened.db, network=network, layer=index, channel=channel, finished=True)
+    waiting = channel_dream(
+        opened.db, network=network, layer=index, channel=channel, finished=False
+    )
+    return render(
+        request,
+        "channel.html",
+        **place.values,
+        channel=channel,
+        rows=rows[:SHOWN_STUDIES],
+        exemplars=[
+            Strong(one, links.picture(one.picture_sha256, thumb=links.FACE)) for one in strongest
+        ],
+        dream_job=dream,
+        dreams=_dreams(opened, dream) if dream else [],
+        open_job=None if dream else waiting,
+        companions=companions(opened.db, layer=index, channel=channel, studies=studies),
+        **_neighbours(opened, place, channel),
+    )
+
+
+@router.post("/channels/{network}/{layer}/{channel}/dream", response_model=None)
+def queue_dream(opened: Opened, network: str, layer: str, channel: int) -> RedirectResponse:
+    """Dream a channel from noise, and from the picture that drives it most."""
+    place = _place(opened, network, layer)
+    check_channels(place.layer, [channel], width_divisor=place.layer.channels // place.width)
+    index = place.layer.index
+    address = f"/channels/{links.quoted(network)}/{place.layer.name}/{channel}"
+    if channel_dream(opened.db, network=network, layer=index, channel=channel, finished=False):
+        return see_other(address)
+    size = next((study.spec["size"] for study in place.studies), None)
+    spec = DreamSpec.build(
+        network=place.network,
+        layers=(index,),
+        channels=(channel,),
+        steps=DREAM_STEPS,
+        snapshots=tuple(range(10, DREAM_STEPS, 10)),
+        learning_rate=RATES.get(place.network, RATE),
+        noise=1,
+        **({"size": size} if isinstance(size, int) else {}),
+    )
+    strongest = exemplars(
+        opened.db,
+        layer=index,
+        channel=channel,
+        studies=[study.id for study in place.studies],
+        limit=1,
+    )
+    entries = [
+        Entry(one.source, get_picture(opened.db, one.picture_sha256), group=one.group)
+        for one in strongest
+    ]
+    name = f"{place.layer.name} channel {channel}"
+    created = create_job(opened.db, spec, [*entries, *noise_entries(spec)], name=name)
+    send_chunks(opened, created.id)
+    return see_other(address)
+
+
+def _place(opened: Services, network: str, layer: str) -> Place:
+    found = find_layer(layer)
+    studies = measured_studies(opened.db, network=network)
+    if studies:
+        name = studies[0].network
+    else:
+        # Without a study only a name will do: an address never leads to a file of the server.
+        try:
+            name = check_network(network)
+        except InvalidSpec:
+            name = ""
+        if not name or name.lower().endswith(WEIGHT_SUFFIXES):
+            raise NotFound(f"no study is on a network {network!r}: /channels lists them.")
+    divisor = width_divisor(name)
+    if divisor is None:
+        newest = channels(opened.db, study=studies[0].id, layer=found.index)
+        return Place(network, name, found, sum(1 for _ in newest), studies)
+    return Place(network, name, found, found.channels // divisor, studies)
+
+
+def _chosen(opened: Services, studies: list[JobView]) -> list[ChannelView]:
+    return list(channels(opened.db, study=studies[0].id, chosen=True))[:SHOWN_CHOSEN]
+
+
+def _dreams(opened: Services, job: JobView) -> list[dict[str, Any]]:
+    steps = int(job.spec["steps"])
+    return [
+        {
+            "position": cell.position,
+            "source": cell.source,
+            "url": links.result(job.id, cell.position, steps),
+            "width": cell.width,
+            "height": cell.height,
+        }
+        for cell in cells(opened.db, job, range(min(job.total, 4)), step=steps)
+        if cell.file_sha256
+    ]
+
+
+def _neighbours(opened: Services, place: Place, channel: int) -> dict[str, Any]:
+    if not place.studies:
+        return {"marks": [], "top": [], "newest": None}
+    newest = place.studies[0]
+    rows = list(channels(opened.db, study=newest.id, layer=place.layer.index))
+    means = {row.channel: row.mean for row in rows}
+    strengths = [means.get(number, 0.0) for number in range(place.width)]
+    return {"marks": strip(strengths, channel), "top": rows[:SHOWN_TOP], "newest": newest}

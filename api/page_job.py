@@ -1,0 +1,83 @@
+"""One job's page, and what can be done to it: cancel, retry, delete."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import HTMLResponse, RedirectResponse
+
+from api import page_links as links
+from api.page_dream import dream_values
+from api.page_jobs import job_spec
+from api.page_render import PageRoute, render, see_other
+from api.page_study import study_values
+from api.page_words import ask_words, command, layers_words, numbers_text
+from api.services import Services, services
+from beholder.jobs.completion import completed
+from beholder.jobs.queries import get_job, items
+from beholder.specs import DreamSpec, Spec
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+
+SHOWN_FAILURES = 20
+Opened = Annotated[Services, Depends(services)]
+
+
+@router.get("/jobs/{job_id}", response_model=None)
+def job(
+    request: Request,
+    opened: Opened,
+    job_id: str,
+    item: int | None = None,
+    step: int | None = None,
+    start: int = 0,
+) -> HTMLResponse | RedirectResponse:
+    """A dream's or a study's page. item, step: what is looked at; start: the first column."""
+    view = get_job(opened.db, job_id)
+    if view.id != job_id:
+        return see_other(f"/jobs/{view.id}")
+    spec = job_spec(view)
+    failed = items(opened.db, view.id, state="failed", limit=SHOWN_FAILURES) if view.failed else ()
+    values = (
+        dream_values(opened, view, spec, item=item, step=step, start=max(0, start))
+        if isinstance(spec, DreamSpec)
+        else study_values(opened, view)
+    )
+    return render(
+        request,
+        f"{view.kind}.html",
+        job=view,
+        asks=ask_words(spec),
+        through=completed(opened.db, view),
+        zip=links.zip_file(view.id),
+        network_path=links.network_path(view),
+        facts=_facts(spec),
+        command=command(spec, view.name),
+        failures=list(failed),
+        **values,
+    )
+
+
+def _facts(spec: Spec) -> list[tuple[str, str]]:
+    """Every setting with a name for people, in the order of the spec."""
+    facts = []
+    for name, value in spec.model_dump().items():
+        text = _fact(name, value)
+        if text is not None:
+            facts.append((name.replace("_", " ").capitalize(), text))
+    return facts
+
+
+def _fact(name: str, value: object) -> str | None:
+    if name == "network":
+        return None  # stands among what ran, with its hash
+    if name == "layers" and isinstance(value, tuple):
+        return f"{numbers_text(value)} ({layers_words(value)})"
+    if name == "min_layer" and isinstance(value, int):
+        return f"{value} ({layers_words([value])})"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple):
+        return numbers_text(value) or "the last"
+    if value is None:
+        return "the whole layer"
+    return f"{value:g}" if isinstance(value, float) else str(value)

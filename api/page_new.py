@@ -1,0 +1,212 @@
+"""The forms of new jobs, with fields as people write them: layers by tick, "3, 17, 40"."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import HTMLResponse, RedirectResponse
+from starlette.background import BackgroundTask
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from api.intake import ROLES, Submission, take_in
+from api.multipart import parts
+from api.page_render import PageRoute, render, see_other, sentence, status_of
+from api.page_words import command, layers_words
+from api.queueing import send_chunks
+from api.schemas import NewDream, NewStudy
+from api.services import Services, services
+from beholder.errors import BeholderError, InvalidInput
+from beholder.jobs.submit import create_job, noise_entries
+from beholder.layers import LAYERS, Layer, parse_channels
+from beholder.networks import NETWORKS, WEIGHT_SUFFIXES
+from beholder.specs import DreamSpec, JobKind, Spec, StudySpec
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+Opened = Annotated[Services, Depends(services)]
+
+# What the built-in, narrow network likes; the others start from the article's settings.
+BUILT_IN_RATE = 0.5
+STEPS_KEPT = "5, 10, 20"
+_MANY = ("layers",)  # fields that come once for each tick
+_TEXT = ("name", "network", "size", "normalize", "pre_relu")
+FIELDS: dict[JobKind, tuple[str, ...]] = {
+    "dream": (*_TEXT, "steps", "learning_rate", "snapshots", "channels", "noise", "seed"),
+    "study": (*_TEXT, "top", "min_layer", "most_common", "threshold", "norm_threshold"),
+}
+
+
+@dataclass(frozen=True)
+class Block:
+    """Layers between two pools, for the drawing."""
+
+    index: int
+    channels: int
+    layers: tuple[Layer, ...]
+
+
+@dataclass
+class _Form:
+    """What was sent: text fields, ticked layers, and pictures on their way into the store."""
+
+    submission: Submission
+    text: dict[str, str] = field(default_factory=dict)
+    layers: list[str] = field(default_factory=list)
+
+
+@router.get("/new")
+def new_dream(request: Request, opened: Opened) -> HTMLResponse:
+    """The form of a dream."""
+    return _form(request, opened, "dream")
+
+
+@router.get("/new/study")
+def new_study(request: Request, opened: Opened) -> HTMLResponse:
+    """The form of a study."""
+    return _form(request, opened, "study")
+
+
+@router.post("/new", response_model=None)
+async def make_dream(request: Request, opened: Opened) -> Response:
+    """Queue the dream that was asked for, or say what is wrong over the same form."""
+    return await _make(request, opened, "dream")
+
+
+@router.post("/new/study", response_model=None)
+async def make_study(request: Request, opened: Opened) -> Response:
+    """Queue the study that was asked for, or say what is wrong over the same form."""
+    return await _make(request, opened, "study")
+
+
+async def _make(request: Request, opened: Services, kind: JobKind) -> Response:
+    submission = Submission(kind, NewDream() if kind == "dream" else NewStudy())
+    form = _Form(submission)
+    with submission.entries:
+        try:
+            await _read(request, opened, form)
+            job_id = await run_in_threadpool(_queue, opened, form)
+        except BeholderError as error:
+            status, _ = status_of(error)
+            return _form(request, opened, kind, form=form, problem=sentence(error), status=status)
+    answer: RedirectResponse = see_other(f"/jobs/{job_id}")
+    answer.background = BackgroundTask(send_chunks, opened, job_id)
+    return answer
+
+
+async def _read(request: Request, opened: Services, form: _Form) -> None:
+    kind = form.submission.kind
+    async for part in parts(request, opened.settings):
+        if part.name in ROLES[kind]:
+            if part.filename:
+                role = ROLES[kind][part.name]
+                form.submission.add(await run_in_threadpool(take_in, opened, part, role))
+        elif part.name in _MANY:
+            form.layers.append(part.text)
+        elif part.name in FIELDS[kind]:
+            form.text[part.name] = part.text.strip()
+
+
+def _queue(opened: Services, form: _Form) -> str:
+    spec = spec_of_form(form.submission.kind, form.text, form.layers)
+    if spec.network.lower().endswith(WEIGHT_SUFFIXES):
+        raise InvalidInput("a file of weights is named from the command line, not from here.")
+    noise = noise_entries(spec) if isinstance(spec, DreamSpec) else ()
+    name = form.text.get("name") or form.submission.name
+    return create_job(opened.db, spec, (*form.submission.entries, *noise), name=name).id
+
+
+def spec_of_form(kind: JobKind, text: Mapping[str, str], layers: list[str]) -> Spec:
+    """The spec of a form's fields; empty ones keep their defaults. Raises InvalidInput."""
+    fields: dict[str, Any] = {
+        name: value
+        for name, value in text.items()
+        if value and name in FIELDS[kind] and name != "name"
+    }
+    for name in ("normalize", "pre_relu"):
+        fields[name] = bool(text.get(name))
+    if fields.get("size", "keep") != "keep":
+        fields["size"] = _whole("size", fields["size"])
+    if kind == "study":
+        return StudySpec.build(**fields)
+    if not layers:
+        raise InvalidInput("layers: choose at least one on the drawing.")
+    fields["layers"] = tuple(_whole("layers", layer) for layer in layers)
+    if "channels" in fields:
+        fields["channels"] = parse_channels(fields["channels"])
+    if "snapshots" in fields:
+        words = fields["snapshots"].replace(",", " ").split()
+        fields["snapshots"] = tuple(sorted({_whole("steps to keep", word) for word in words}))
+    return DreamSpec.build(**fields)
+
+
+def _whole(name: str, text: str) -> int:
+    if not text.isdecimal():
+        raise InvalidInput(f"{name}: a whole number; got {text[:40]!r}.")
+    return int(text)
+
+
+def _form(
+    request: Request,
+    opened: Services,
+    kind: JobKind,
+    *,
+    form: _Form | None = None,
+    problem: str = "",
+    status: int = 200,
+) -> HTMLResponse:
+    """The form: empty, or as it was sent but for its files, which a browser does not give back."""
+    network = opened.settings.network
+    if network.lower().endswith(WEIGHT_SUFFIXES):
+        network = "vgg19"
+    values = _defaults(kind, network)
+    if form is not None:
+        ticks = {name: form.text.get(name, "") for name in ("normalize", "pre_relu")}
+        chosen = [int(layer) for layer in form.layers if layer.isdecimal()]
+        values |= {**form.text, **ticks, "layers": [layer for layer in chosen if layer < 37]}
+        if kind == "study":
+            values["min_layer"] = (
+                int(values["min_layer"]) if str(values["min_layer"]).isdecimal() else 20
+            )
+    return render(
+        request,
+        "new.html",
+        status,
+        kind=kind,
+        problem=problem,
+        values=values,
+        blocks=_blocks(),
+        networks=[entry for entry in NETWORKS if entry.name != "PATH"],
+        chosen_words=layers_words(values["layers"]) if values.get("layers") else "",
+        command=command(_standard(kind, network)),
+    )
+
+
+def _standard(kind: JobKind, network: str) -> Spec:
+    """The spec of a form that nobody has changed."""
+    if kind == "study":
+        return StudySpec(network=network)
+    rate = BUILT_IN_RATE if network == "specimens" else DreamSpec().learning_rate
+    kept = tuple(int(word) for word in STEPS_KEPT.split(","))
+    return DreamSpec(network=network, layers=(28,), learning_rate=rate, snapshots=kept)
+
+
+def _defaults(kind: JobKind, network: str) -> dict[str, Any]:
+    spec = _standard(kind, network)
+    values: dict[str, Any] = {"name": "", **spec.model_dump()}
+    if isinstance(spec, DreamSpec):
+        values |= {"snapshots": STEPS_KEPT, "channels": "", "layers": list(spec.layers)}
+        values["learning_rate"] = f"{spec.learning_rate:g}"
+    else:
+        values["norm_threshold"] = f"{spec.norm_threshold:g}"
+    return values
+
+
+def _blocks() -> list[Block]:
+    blocks: list[Block] = []
+    start = 0
+    for end, layer in enumerate(LAYERS, start=1):
+        if layer.kind == "pool":
+            blocks.append(Block(len(blocks), layer.channels, LAYERS[start:end]))
+            start = end
+    return blocks

@@ -1,0 +1,113 @@
+"""Turning templates into answers: `render`, and `PageRoute`, which shows core errors as pages."""
+
+import hashlib
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.routing import APIRoute
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.responses import Response
+
+from api.page_words import bytes_words, duration, short
+from api.problems import PROBLEMS
+from beholder import __version__
+from beholder.errors import BeholderError
+from beholder.layers import LAYERS
+
+WEB = Path(__file__).parent / "web"
+SEE_OTHER = 303  # after a POST: load that address with GET
+
+
+def render(request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
+    """A template as a page. Everything in `values` is escaped where it is shown."""
+    text = (
+        _environment()
+        .get_template(template)
+        .render(request=request, path=request.url.path, **values)
+    )
+    return HTMLResponse(text, status, headers={"Cache-Control": "no-store"})
+
+
+def see_other(address: str) -> RedirectResponse:
+    """Where to go after a POST."""
+    return RedirectResponse(address, SEE_OTHER)
+
+
+class PageRoute(APIRoute):
+    """A route whose core errors become pages that say what to change."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The route's handler, with the errors caught."""
+        handler = super().get_route_handler()
+
+        async def handle(request: Request) -> Response:
+            try:
+                return await handler(request)
+            except BeholderError as error:
+                status, heading = status_of(error)
+                return render(
+                    request, "error.html", status, heading=heading, message=sentence(error)
+                )
+
+        return handle
+
+
+def status_of(error: BeholderError) -> tuple[int, str]:
+    """The HTTP status of an error, and a heading for it."""
+    found = ((code, words) for kind, code, words in PROBLEMS if isinstance(error, kind))
+    return next(found, (500, "An error inside Beholder"))
+
+
+def sentence(error: BeholderError) -> str:
+    """An error's message with a capital."""
+    text = str(error)
+    return text[:1].upper() + text[1:]
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(WEB / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals |= {
+        "layers": LAYERS,
+        "now": lambda: datetime.now(UTC),
+        "static": _static,
+        "version": __version__,
+    }
+    environment.filters |= {
+        "ago": _ago,
+        "bytes": bytes_words,
+        "duration": duration,
+        "number": "{:,}".format,
+        "percent": "{:.1%}".format,
+        "short": short,
+        "stamp": _stamp,
+        "strength": "{:.3g}".format,
+    }
+    return environment
+
+
+@cache
+def _static(name: str) -> str:
+    """A static file's address, with what changes when the file does."""
+    digest = hashlib.sha256((WEB / "static" / name).read_bytes()).hexdigest()[:8]
+    return f"/static/{name}?v={digest}"
+
+
+def _stamp(when: datetime) -> str:
+    return f"{when.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _ago(when: datetime) -> str:
+    seconds = (datetime.now(UTC) - when).total_seconds()
+    return "just now" if seconds < 5 else f"{duration(seconds)} ago"

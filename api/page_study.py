@@ -1,0 +1,123 @@
+"""What a study's page shows: two rows of verdicts, charts of shared channels, what was chosen."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from api import page_links as links
+from api.page_charts import layer_charts
+from api.services import Services
+from beholder.jobs.channel_queries import channels
+from beholder.jobs.exemplar_queries import strongest_of
+from beholder.jobs.outcomes import Judgement
+from beholder.jobs.queries import items
+from beholder.jobs.views import ChannelView, ItemView, JobView
+from beholder.layers import LAYERS
+
+SHOWN = 60  # pictures of each role
+BARS = 10  # channels of each layer's chart
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A picture with its verdicts. kept: whether blinding left its label; None if not known."""
+
+    source: str
+    url: str
+    error: str | None
+    intact: Judgement | None
+    blinded: Judgement | None
+    kept: bool | None
+
+
+@dataclass
+class Summary:
+    """How many pictures kept their label, of those with both verdicts."""
+
+    targets: int = 0
+    targets_kept: int = 0
+    controls: int = 0
+    controls_kept: int = 0
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A blinded channel, and the picture of the study that drives it most."""
+
+    view: ChannelView
+    url: str
+
+
+def study_values(opened: Services, job: JobView) -> dict[str, Any]:
+    """The template's values."""
+    rows, summary = _verdicts(items(opened.db, job.id))
+    chosen = _chosen(opened, job)
+    groups = sorted({item.group or "" for item, _ in rows["target"]} - {""})
+    return {
+        "targets": [subject for _, subject in rows["target"]],
+        "controls": [subject for _, subject in rows["control"]],
+        "target_heading": f"Targets: {', '.join(groups)}" if groups else "Targets",
+        "summary": summary,
+        "shown_pictures": SHOWN,
+        "more_pictures": job.total > sum(map(len, rows.values())),
+        "charts": _charts(opened, job),
+        "chosen": chosen,
+        "chosen_layers": len({row.view.layer for row in chosen}),
+    }
+
+
+def _verdicts(
+    found: Iterable[ItemView],
+) -> tuple[dict[str, list[tuple[ItemView, Subject]]], Summary]:
+    """The first pictures of each role, and the summary of all."""
+    rows: dict[str, list[tuple[ItemView, Subject]]] = {"target": [], "control": []}
+    summary = Summary()
+    for item in found:
+        subject = _subject(item)
+        role = "control" if item.role == "control" else "target"
+        if len(rows[role]) < SHOWN:
+            rows[role].append((item, subject))
+        if subject.kept is not None and role == "control":
+            summary.controls += 1
+            summary.controls_kept += subject.kept
+        elif subject.kept is not None:
+            summary.targets += 1
+            summary.targets_kept += subject.kept
+    return rows, summary
+
+
+def _subject(item: ItemView) -> Subject:
+    intact, blinded = item.verdicts.get("intact"), item.verdicts.get("blinded")
+    return Subject(
+        source=item.source,
+        url=links.picture(item.picture_sha256, thumb=links.FACE),
+        error=item.error,
+        intact=intact,
+        blinded=blinded,
+        kept=None if intact is None or blinded is None else intact.label == blinded.label,
+    )
+
+
+def _charts(opened: Services, job: JobView) -> list[Any]:
+    """A chart a layer; convolutions that are read after their ReLU are left to it."""
+    if not job.target_pictures:
+        return []
+    found = channels(opened.db, study=job.id, top=BARS)
+    both = bool(job.spec.get("pre_relu"))
+    shown = [row for row in found if both or LAYERS[row.layer].kind != "conv"]
+    return layer_charts(
+        shown,
+        targets=job.target_pictures,
+        controls=job.control_pictures or 0,
+        threshold=int(job.spec["threshold"]),
+    )
+
+
+def _chosen(opened: Services, job: JobView) -> list[Chosen]:
+    found = list(channels(opened.db, study=job.id, chosen=True))
+    best = strongest_of(opened.db, job.id, {(row.layer, row.channel) for row in found})
+    return [
+        Chosen(row, links.picture(best.get((row.layer, row.channel)), thumb=links.THUMB))
+        for row in islice(found, 500)
+    ]

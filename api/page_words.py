@@ -1,0 +1,118 @@
+"""Specs and numbers in words for the page, and the command line that would ask for the same."""
+
+import shlex
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+from beholder.layers import LAYERS
+from beholder.specs import DreamSpec, Spec, StudySpec
+
+SHOWN_LAYERS = 4
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: 42 s, 3 min, 2 h 10 min, 4 days."""
+    if seconds < 90:
+        return f"{max(0.0, seconds):.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours < 48 else f"{hours / 24:.0f} days"
+
+
+def bytes_words(count: int) -> str:
+    """ "12.3 kB"."""
+    size = float(count)
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"
+
+
+def short(text: str, length: int = 28) -> str:
+    """The text, its middle left out when it is long."""
+    if len(text) <= length:
+        return text
+    half = (length - 1) // 2
+    return f"{text[: length - 1 - half]}…{text[-half:]}"
+
+
+def layers_words(chosen: Sequence[int]) -> str:
+    """ "relu5_4", a few by name, or "37 layers, conv1_1 to pool5"."""
+    names = [LAYERS[layer].name for layer in chosen]
+    if len(names) <= SHOWN_LAYERS:
+        return ", ".join(names)
+    ends = LAYERS[min(chosen)].name, LAYERS[max(chosen)].name
+    return f"{len(names)} layers, {ends[0]} to {ends[1]}"
+
+
+def numbers_text(numbers: Sequence[int]) -> str:
+    """Numbers as the command line takes them: "3", "25,27,30", "0-36"."""
+    runs: list[list[int]] = []
+    for number in sorted(set(numbers)):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
+
+
+def ask_words(spec: Spec) -> str:
+    """What a job asks for, on one line."""
+    if isinstance(spec, StudySpec):
+        return (
+            f"top {spec.top} channels a picture, blinding from {LAYERS[spec.min_layer].name} on "
+            f"what {spec.threshold} share"
+        )
+    words = [layers_words(spec.layers), f"{spec.steps:,} step{'s' * (spec.steps != 1)}"]
+    if spec.channels:
+        noun = "channel" if len(spec.channels) == 1 else "channels"
+        words.insert(1, f"{noun} {short(numbers_text(spec.channels), 40)}")
+    return " · ".join(words)
+
+
+def command(spec: Spec, name: str = "") -> str:
+    """The command that asks for the same. DIR stands for the folder of pictures."""
+    words = ["beholder", *(_dream(spec) if isinstance(spec, DreamSpec) else _study(spec))]
+    words += ["--network", spec.network]
+    if spec.size != 224:
+        words += ["--size", str(spec.size)]
+    words += ["--normalize"] * spec.normalize + ["--pre-relu"] * spec.pre_relu
+    words += ["--name", name] if name else []
+    return shlex.join(words)
+
+
+def _dream(spec: DreamSpec) -> Iterator[str]:
+    yield "submit"
+    # Noise alone needs no folder, but nothing here says whether there were pictures as well.
+    yield from (
+        ("--noise", str(spec.noise), "--seed", str(spec.seed))
+        if spec.noise
+        else (
+            "--dir",
+            "DIR",
+        )
+    )
+    yield from ("--layer", _layers_text(spec.layers))
+    if spec.channels:
+        yield from ("--channel", numbers_text(spec.channels))
+    yield from ("--steps", str(spec.steps), "--learning-rate", f"{spec.learning_rate:g}")
+    if spec.snapshots:
+        yield from ("--snapshots", ",".join(map(str, sorted(spec.snapshots))))
+
+
+def _layers_text(chosen: Sequence[int]) -> str:
+    if len(chosen) == len(LAYERS):
+        return "all"
+    ascending = all(left < right for left, right in pairwise(chosen))
+    return numbers_text(chosen) if ascending else ",".join(map(str, chosen))
+
+
+def _study(spec: StudySpec) -> Iterator[str]:
+    yield from ("study", "--dir", "TARGETS", "--control", "CONTROLS")
+    standard = StudySpec()
+    for field in ("top", "min_layer", "most_common", "threshold"):
+        if getattr(spec, field) != getattr(standard, field):
+            yield from (f"--{field.replace('_', '-')}", str(getattr(spec, field)))

@@ -1,0 +1,84 @@
+// @ts-check
+// The command line that a form stands for. `api/page_words.py` says the same on the server.
+
+/**
+ * @param {string} kind
+ * @param {FormData} form
+ * @param {boolean} pictures whether any were chosen
+ */
+export function commandOf(kind, form, pictures) {
+  const words = ["beholder", ...(kind === "study" ? study(form) : dream(form, pictures))];
+  words.push("--network", text(form, "network") || "vgg19");
+  const size = text(form, "size");
+  if (size && size !== "224") words.push("--size", size);
+  if (form.get("normalize")) words.push("--normalize");
+  if (form.get("pre_relu")) words.push("--pre-relu");
+  if (text(form, "name")) words.push("--name", text(form, "name"));
+  return words.map(quoted).join(" ");
+}
+
+/**
+ * @param {FormData} form
+ * @param {boolean} pictures
+ */
+function dream(form, pictures) {
+  const words = ["submit"];
+  const noise = Number(text(form, "noise"));
+  if (pictures || !noise) words.push("--dir", "DIR");
+  if (noise) words.push("--noise", String(noise), "--seed", text(form, "seed") || "0");
+  const layers = form.getAll("layers").map(Number);
+  words.push("--layer", layers.length === 37 ? "all" : runs(layers) || "LAYERS");
+  const channels = text(form, "channels").replace(/\s+/g, "");
+  if (channels) words.push("--channel", channels);
+  words.push("--steps", text(form, "steps") || "30", "--learning-rate", text(form, "learning_rate") || "0.01");
+  const kept = text(form, "snapshots").split(/[\s,]+/).filter(Boolean);
+  if (kept.length) words.push("--snapshots", kept.join(","));
+  return words;
+}
+
+/** @param {FormData} form */
+function study(form) {
+  const words = ["study", "--dir", "TARGETS", "--control", "CONTROLS"];
+  const standard = { top: "10", min_layer: "20", most_common: "5", threshold: "4" };
+  for (const [name, usual] of Object.entries(standard)) {
+    const value = text(form, name);
+    if (value && value !== usual) words.push(`--${name.replace("_", "-")}`, value);
+  }
+  return words;
+}
+
+/**
+ * "0-4,7" of ascending numbers.
+ * @param {number[]} numbers
+ */
+function runs(numbers) {
+  /** @type {number[][]} */
+  const found = [];
+  for (const number of numbers) {
+    const last = found.at(-1);
+    if (last && number === last[1] + 1) last[1] = number;
+    else found.push([number, number]);
+  }
+  return found.map(([first, last]) => (first === last ? `${first}` : `${first}-${last}`)).join(",");
+}
+
+/** @param {HTMLInputElement[]} chosen */
+export function layersWords(chosen) {
+  const names = chosen.map((box) => `${box.value} ${box.dataset.name}`);
+  if (!names.length) return "No layer chosen yet.";
+  if (names.length <= 8) return names.join(", ");
+  return `${names.length} layers, from ${names[0]} to ${names.at(-1)}`;
+}
+
+/**
+ * @param {FormData} form
+ * @param {string} name
+ */
+function text(form, name) {
+  return String(form.get(name) ?? "").trim();
+}
+
+/** @param {string} word */
+function quoted(word) {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'"'"'`)}'`;
+}

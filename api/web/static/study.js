@@ -1,0 +1,6 @@
+// @ts-check
+// A study's page, live.
+
+import { followJob } from "./job.js";
+
+followJob();

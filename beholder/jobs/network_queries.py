@@ -1,0 +1,52 @@
+"""Questions by network: which ones studies have measured, their studies, a channel's dream.
+
+A network goes by its name, or by the beginning of its weights' hash.
+"""
+
+import re
+
+from sqlalchemy import ColumnElement, or_, select
+
+from beholder.jobs.database import Database
+from beholder.jobs.models import FINISHED, Job
+from beholder.jobs.views import JobView, columns_of
+
+_JOB = [getattr(Job, name) for name in columns_of(JobView)]
+_NEWEST = (Job.created_at.desc(), Job.id.desc())
+_HASH = re.compile(r"[0-9a-f]{12,64}")
+
+
+def _on(network: str) -> ColumnElement[bool]:
+    named = Job.network == network
+    if not _HASH.fullmatch(network):
+        return named
+    return or_(named, Job.network_sha256.startswith(network))
+
+
+def measured_studies(
+    database: Database, *, network: str | None = None, limit: int = 1000
+) -> list[JobView]:
+    """Studies that have their channels, newest first, of one network or of all."""
+    statement = select(*_JOB).where(Job.kind == "study", Job.target_pictures.is_not(None))
+    if network is not None:
+        statement = statement.where(_on(network))
+    with database.read() as session:
+        rows = session.execute(statement.order_by(*_NEWEST).limit(limit))
+        return [JobView(*row) for row in rows]
+
+
+def channel_dream(
+    database: Database, *, network: str, layer: int, channel: int, finished: bool
+) -> JobView | None:
+    """The newest dream of this channel alone in this layer: a done one, or one that is open."""
+    only = (Job.spec["channels"][0].as_integer() == channel) & (
+        Job.spec["channels"][1].as_integer().is_(None)
+    )
+    here = (Job.spec["layers"][0].as_integer() == layer) & (
+        Job.spec["layers"][1].as_integer().is_(None)
+    )
+    state = (Job.state == "done") if finished else Job.state.not_in(FINISHED)
+    statement = select(*_JOB).where(Job.kind == "dream", _on(network), state, only, here)
+    with database.read() as session:
+        row = session.execute(statement.order_by(*_NEWEST).limit(1)).first()
+    return None if row is None else JobView(*row)
