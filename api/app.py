@@ -7,28 +7,65 @@ from pathlib import Path
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
-from api import pages
+from api import pages, problems
+from api.access import check_bind
+from api.guard import Guard
+from api.routes import (
+    channels,
+    events,
+    health,
+    jobs,
+    networks,
+    pictures,
+    results,
+    session,
+    submit,
+    uploads,
+)
 from api.services import Services
 from beholder import __version__
 from beholder.settings import Settings
 
+# In the order of the documentation; uploads and results have paths that jobs would not take.
+ROUTES = (submit, jobs, events, results, channels, pictures, uploads, networks, session, health)
+TAGS = [
+    {"name": "jobs", "description": "Queue, list, follow, cancel, retry, delete."},
+    {"name": "results", "description": "Result pictures, and all of a job as a zip."},
+    {"name": "studies", "description": "Channels and verdicts."},
+    {"name": "pictures", "description": "Input pictures: sent ahead, asked for, shown."},
+    {"name": "networks", "description": "Layers and networks."},
+    {"name": "access", "description": "Signing a browser in and out."},
+    {"name": "health", "description": "For those who look after the server."},
+]
 STATIC = Path(__file__).parent / "web" / "static"
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The API and the page on these settings."""
+    """The API and the page on these settings. Raises InvalidInput where others could get in."""
+    check_bind(settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.services = Services.open(settings)
+        app.state.services.sender.start()
         try:
             yield
         finally:
             await app.state.services.close()
 
     app = FastAPI(
-        title="Beholder", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None
+        title="Beholder",
+        summary="Deep dreams and ablation studies of an image classifier, as batch jobs.",
+        version=__version__,
+        lifespan=lifespan,
+        docs_url=None,  # both would load scripts from elsewhere
+        redoc_url=None,
+        openapi_tags=TAGS,
     )
+    app.add_middleware(Guard, settings=settings)
+    problems.install(app)
+    for routes in ROUTES:
+        app.include_router(routes.router)
     app.include_router(pages.router)
     if STATIC.is_dir():
         app.mount("/static", StaticFiles(directory=STATIC), name="static")

@@ -8,6 +8,10 @@ from dataclasses import dataclass
 from starlette.requests import HTTPConnection
 
 from api.live import Live
+from api.pace import Pace
+from api.thumbnails import Thumbnails
+from api.uploads import Uploads
+from api.webhooks import Sender
 from beholder.jobs.database import Database
 from beholder.jobs.schema import check, create_if_empty
 from beholder.settings import Settings
@@ -25,6 +29,10 @@ class Services:
     store: Store
     queue: Queue
     live: Live
+    sender: Sender
+    thumbnails: Thumbnails
+    uploads: Uploads
+    pace: Pace
 
     @classmethod
     def open(cls, settings: Settings) -> "Services":
@@ -42,11 +50,16 @@ class Services:
             store=Store.open(settings.store),
             queue=Queue(make_app(settings.broker)),
             live=Live(db),
+            sender=Sender(db, settings),
+            thumbnails=Thumbnails(settings.max_pixels),
+            uploads=Uploads(settings.home / "uploads", total_bytes=settings.upload_total_bytes),
+            pace=Pace(),
         )
 
     async def close(self) -> None:
         """Stop what runs in the background, and disconnect."""
         await self.live.close()
+        await self.sender.close()
         self.db.dispose()
 
 

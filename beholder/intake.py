@@ -87,19 +87,23 @@ def _natural(name: str) -> tuple[tuple[bool, int, str], ...]:
 def take_in(store: Store, found: Found, *, max_pixels: int, role: Role | None = None) -> Entry:
     """Keep the picture's bytes in the store; an entry with its hash, or with what is wrong."""
     try:
-        stored = _keep(store, found.path, max_pixels=max_pixels)
+        stored = keep(store, _read(found.path), max_pixels=max_pixels)
     except PictureError as error:
         return Entry(found.source, None, role=role, group=found.group, error=str(error))
     return Entry(found.source, stored, role=role, group=found.group)
 
 
-def _keep(store: Store, path: Path, *, max_pixels: int) -> StoredPicture:
-    try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise PictureError(f"the file is larger than {MAX_FILE_BYTES >> 20} MiB.")
-        data = path.read_bytes()
-    except OSError as error:
-        raise PictureError(f"the file can't be read: {error.strerror}.") from None
+def keep(store: Store, data: bytes, *, max_pixels: int) -> StoredPicture:
+    """Keep a picture's bytes in the store. Raises PictureError for what is none."""
     info = peek(data, max_pixels=max_pixels)
     sha256 = store.put_picture(data)
     return StoredPicture(sha256, info.width, info.height, info.format, len(data))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise PictureError(f"the file is larger than {MAX_FILE_BYTES >> 20} MiB.")
+        return path.read_bytes()
+    except OSError as error:
+        raise PictureError(f"the file can't be read: {error.strerror}.") from None

@@ -27,9 +27,14 @@ def picture_path(sha256: str) -> str:
     return f"pictures/{sha256[:2]}/{sha256}"
 
 
+def job_folder(job_id: str) -> str:
+    """The folder with all of a job's results."""
+    return f"results/{job_id}"
+
+
 def result_folder(job_id: str, token: str) -> str:
     """The folder that a claim's results go to."""
-    return f"results/{job_id}/{token}"
+    return f"{job_folder(job_id)}/{token}"
 
 
 class Store:

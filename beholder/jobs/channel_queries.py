@@ -10,13 +10,17 @@ from beholder.jobs.database import Database
 from beholder.jobs.models import Channel, Job
 from beholder.jobs.views import ChannelView, layer_name
 
-Sort = Literal["layer", "count", "controls", "mean", "deviation", "maximum"]
+Sort = Literal["layer", "count", "controls", "mean", "deviation", "maximum", "contrast"]
 
 _KEY = (Channel.job_id, Channel.layer, Channel.channel)
 # Within a layer. Among equal counts the blinded ones first: the published rule chose those whose
 # picture came first, which rows of figures do not show.
 _RANK = (Channel.count.desc(), Channel.chosen.desc(), Channel.mean.desc(), Channel.channel)
 _NEWEST = (Job.created_at.desc(), Job.id.desc())
+# How far apart targets and controls are, in deviations; the sum keeps it to plain arithmetic.
+_CONTRAST = (Channel.mean - Channel.control_mean) / (
+    Channel.deviation + Channel.control_deviation + 1e-12
+)
 _PAGE = 1_000
 
 
@@ -89,7 +93,8 @@ def _among_top(
 def _order(sort: Sort) -> list[Any]:
     if sort == "layer":
         return [*_NEWEST, Channel.layer, *_RANK]
-    return [getattr(Channel, sort).desc(), *_NEWEST, Channel.layer, Channel.channel]
+    by = _CONTRAST if sort == "contrast" else getattr(Channel, sort)
+    return [by.desc().nulls_last(), *_NEWEST, Channel.layer, Channel.channel]
 
 
 def _stream(database: Database, statement: Select[Channel]) -> Iterator[ChannelView]:

@@ -3,15 +3,12 @@
 from sqlalchemy import func, select
 
 from beholder.jobs.database import Database
-from beholder.jobs.models import Chunk
-from beholder.jobs.views import JobView
+from beholder.jobs.models import FINISHED, Chunk
+from beholder.jobs.views import JobView, Progress
 
 
 def completed(database: Database, job: JobView) -> float:
-    """Items that are through, plus what running chunks have done of theirs; at most `job.total`.
-
-    A study's picture is half through when it is measured, and through when it is classified.
-    """
+    """Items that are through, plus what running chunks have done of theirs; at most `job.total`."""
     if job.finished:
         return float(job.total)
     size = Chunk.last_position - Chunk.first_position + 1
@@ -20,8 +17,18 @@ def completed(database: Database, job: JobView) -> float:
     )
     with database.read() as session:
         partly = float(session.scalar(statement) or 0.0)
-    if job.kind == "dream":
-        through = job.done + job.failed + job.cancelled + partly
+    return through(job.kind, job, partly)
+
+
+def through(kind: str, counts: JobView | Progress, partly: float) -> float:
+    """Items that are through, given what running chunks have done; at most the total.
+
+    A study's picture is half through when it is measured, and through when it is classified.
+    """
+    if counts.state in FINISHED:
+        return float(counts.total)
+    if kind == "dream":
+        items = counts.done + counts.failed + counts.cancelled + partly
     else:
-        through = job.failed + (job.measured + job.done + partly) / 2
-    return min(through, float(job.total))
+        items = counts.failed + (counts.measured + counts.done + partly) / 2
+    return min(items, float(counts.total))

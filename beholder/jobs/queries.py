@@ -16,7 +16,14 @@ from beholder.jobs.database import Database
 from beholder.jobs.models import ITEM_STATES, OPEN, File, Item, Job, Picture, Verdict
 from beholder.jobs.outcomes import Judgement, StoredFile
 from beholder.jobs.spool import StoredPicture
-from beholder.jobs.views import ItemView, JobView, Progress, VerdictView, columns_of
+from beholder.jobs.views import (
+    ItemView,
+    JobView,
+    Progress,
+    VerdictView,
+    columns_of,
+    verdict_rows,
+)
 
 _JOB = [getattr(Job, name) for name in columns_of(JobView)]
 _PROGRESS = [getattr(Job, name) for name in columns_of(Progress)]
@@ -92,6 +99,24 @@ def get_picture(database: Database, sha256: str) -> StoredPicture:
     return StoredPicture(*row)
 
 
+def result_file(database: Database, job_id: str, position: int, step: int) -> StoredFile:
+    """One result picture of a job, by its full id. Raises NotFound."""
+    statement = (
+        select(*(getattr(File, name) for name in columns_of(StoredFile)))
+        .join(Item, Item.id == File.item_id)
+        .where(Item.job_id == job_id, Item.position == position, File.step == step)
+    )
+    with database.read() as session:
+        row = session.execute(statement).first()
+        if row is None:
+            _job(session, job_id, exact=True)
+            raise NotFound(
+                f"job {job_id} has no picture of item {position} after step {step}: its items "
+                "list their files."
+            )
+    return StoredFile(*row)
+
+
 def items(
     database: Database,
     job_id: str,
@@ -117,22 +142,9 @@ def items(
 
 
 def verdicts(database: Database, job_id: str, *, kind: str | None = None) -> Iterator[VerdictView]:
-    """A study's verdicts by position, a picture's intact one after its blinded one."""
+    """A study's verdicts by position, a picture's intact one first."""
     for item in items(database, job_id):
-        for name, verdict in sorted(item.verdicts.items(), reverse=True):
-            if kind in (None, name):
-                yield VerdictView(
-                    item.job_id,
-                    item.position,
-                    item.source,
-                    item.role,
-                    item.group,
-                    name,
-                    verdict.label,
-                    verdict.class_index,
-                    verdict.confidence,
-                    verdict.top5,
-                )
+        yield from verdict_rows(item, kind)
 
 
 def _job(session: Session, wanted: str, *, exact: bool = False) -> JobView:

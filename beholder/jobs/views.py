@@ -1,5 +1,6 @@
 """What queries give back: plain frozen dataclasses. `.row()` is ready for JSON, CSV or a table."""
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any
@@ -110,6 +111,24 @@ class VerdictView(View):
     class_index: int
     confidence: float
     top5: tuple[tuple[str, float], ...]
+
+
+def verdict_rows(item: ItemView, kind: str | None = None) -> Iterator[VerdictView]:
+    """An item's verdicts, all or of one kind, the intact one first."""
+    for name, verdict in sorted(item.verdicts.items(), reverse=True):
+        if kind in (None, name):
+            yield VerdictView(
+                item.job_id,
+                item.position,
+                item.source,
+                item.role,
+                item.group,
+                name,
+                verdict.label,
+                verdict.class_index,
+                verdict.confidence,
+                verdict.top5,
+            )
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,154 @@
+"""What answers look like, for OpenAPI. A test holds their keys to those of the real rows."""
+
+from typing import Any
+
+SHA256 = "5ef9a1c9b0d3e0b7a2a1c3de7a0d2b1f8e6c4f9d7b3a1e5c2d8f6a4b9c7e1d3f"
+_TIMES = {
+    "created_at": "2026-11-23T20:53:16.120000+00:00",
+    "started_at": "2026-11-23T20:53:17.004000+00:00",
+    "finished_at": None,
+}
+
+JOB: dict[str, Any] = {
+    "id": "k3v8m2q0zt",
+    "kind": "dream",
+    "state": "running",
+    "name": "kelpies",
+    "stage": "dream",
+    "total": 10,
+    "queued": 4,
+    "running": 2,
+    "done": 4,
+    "failed": 0,
+    "cancelled": 0,
+    "measured": 0,
+    "error": None,
+    "network": "vgg19",
+    "network_sha256": SHA256,
+    "target_pictures": None,
+    "control_pictures": None,
+    **_TIMES,
+    "spec": {"network": "vgg19", "size": 224, "layers": [30, 35], "steps": 30},
+}
+
+ITEM: dict[str, Any] = {
+    "id": 17,
+    "job_id": "k3v8m2q0zt",
+    "position": 0,
+    "state": "done",
+    "source": "kelpies/kelpie1.jpg",
+    "role": None,
+    "group": "kelpies",
+    "layer": 30,
+    "seed": None,
+    "picture_sha256": SHA256,
+    "error": None,
+    "seconds": 1.25,
+    "result": {"objective": [12.5, 14.25, 17.0]},
+    "files": [
+        {
+            "step": 30,
+            "path": "results/k3v8m2q0zt/5c0f/0.png",
+            "sha256": SHA256,
+            "bytes": 81234,
+            "width": 224,
+            "height": 224,
+        }
+    ],
+    "verdicts": {},
+}
+
+PICTURE_ROW: dict[str, Any] = {
+    "sha256": SHA256,
+    "width": 640,
+    "height": 480,
+    "format": "JPEG",
+    "bytes": 81234,
+}
+
+UPLOAD: dict[str, Any] = {
+    "id": "8f14e45fceea167a",
+    "bytes": 5_000_000,
+    "sha256": SHA256,
+    "offset": 1_048_576,
+    "picture": None,
+}
+
+VERDICT: dict[str, Any] = {
+    "study": "b7c2d9e4fa",
+    "position": 0,
+    "source": "kelpies/kelpie1.jpg",
+    "role": "target",
+    "group": "kelpies",
+    "kind": "intact",
+    "label": "kelpie",
+    "class_index": 227,
+    "confidence": 0.9288,
+    "top5": [["kelpie", 0.9288], ["dingo", 0.0211]],
+}
+
+CHANNEL: dict[str, Any] = {
+    "study": "b7c2d9e4fa",
+    "layer": 35,
+    "layer_name": "relu5_4",
+    "channel": 137,
+    "count": 5,
+    "controls": 1,
+    "mean": 61.5,
+    "deviation": 4.2,
+    "maximum": 70.1,
+    "control_mean": 12.9,
+    "control_deviation": 2.2,
+    "control_maximum": 19.0,
+    "chosen": True,
+}
+
+LAYER: dict[str, Any] = {
+    "layer": 35,
+    "name": "relu5_4",
+    "kind": "relu",
+    "channels": 512,
+    "stride": 16,
+    "receptive_field": 252,
+}
+
+NETWORK: dict[str, Any] = {
+    "name": "specimens",
+    "summary": "built in: a quarter-width VGG19 trained on drawn patterns",
+    "here": True,
+    "default": False,
+}
+
+PROGRESS: dict[str, Any] = {
+    "job_id": "k3v8m2q0zt",
+    "kind": "dream",
+    "state": "running",
+    "stage": "dream",
+    "total": 10,
+    "queued": 4,
+    "running": 2,
+    "done": 4,
+    "failed": 0,
+    "cancelled": 0,
+    "measured": 0,
+    "error": None,
+    "completed": 4.75,
+    "rate": 0.8,
+    "seconds_left": 6.6,
+    "latest": [
+        {
+            "position": 3,
+            "source": "kelpies/kelpie4.jpg",
+            "layer": 30,
+            "step": 30,
+            "sha256": SHA256,
+            "url": "/v1/jobs/k3v8m2q0zt/items/3/pictures/30",
+            "thumbnail": "/v1/jobs/k3v8m2q0zt/items/3/pictures/30?thumb=256",
+        }
+    ],
+}
+
+
+def example(value: Any) -> dict[str, Any]:
+    """A route's `responses` entry for 200 with this example."""
+    return {"description": "OK", "content": {"application/json": {"example": value}}}

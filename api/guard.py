@@ -1,0 +1,146 @@
+"""What stands before every route: where a request comes from, whose it is, and the headers that
+every answer carries. A plain ASGI middleware, so that streams pass through untouched.
+"""
+
+import logging
+from collections.abc import Iterator
+from http.cookies import CookieError, SimpleCookie
+from urllib.parse import quote, urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.access import COOKIE, OWNER, Caller, Tokens, required_scope
+from api.problems import Forbidden, Unauthorized, bug, problem, problem_of
+from beholder.errors import BeholderError
+from beholder.settings import Settings
+
+log = logging.getLogger(__name__)
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+SECURITY_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
+        "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+class Guard:
+    """Refuses strangers, foreign sites and unknown host names; the caller goes into the scope."""
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self._app = app
+        self._tokens = Tokens(settings.api_tokens.get_secret_value())
+        names = {name.strip().lower() for name in settings.api_hosts.split(",")} - {""}
+        self._hosts = _LOCAL_NAMES | {_bracketed(settings.api_host)} | names
+        self._any_host = bool(self._tokens) and not names
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = False
+
+        async def with_headers(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                headers = MutableHeaders(scope=message)
+                for name, value in SECURITY_HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        try:
+            refusal = self._refusal(scope)
+            await (refusal or self._app)(scope, receive, with_headers)
+        except Exception:
+            log.exception("%s %s", scope["method"], scope["path"])
+            if started:  # too late to say anything but that the answer breaks off
+                raise
+            await bug()(scope, receive, with_headers)
+
+    def _refusal(self, scope: Scope) -> Response | None:
+        headers = Headers(scope=scope)
+        host = headers.get("host", "")
+        if not self._known(host):
+            return problem(
+                421, f"no host {host!r} here: add it to BEHOLDER_API_HOSTS.", title="Wrong host"
+            )
+        try:
+            if scope["method"] not in SAFE:
+                _refuse_foreign(headers, host)
+            scope.setdefault("state", {})["caller"] = self._caller(scope, headers)
+        except Unauthorized as error:
+            return _sign_in(scope, headers) or problem_of(error)
+        except BeholderError as error:
+            return problem_of(error)
+        return None
+
+    def _known(self, host: str) -> bool:
+        """Whether a Host header names this server: another name that leads here may be a trap.
+
+        A page of a stranger's site can point its own name at 127.0.0.1 (DNS rebinding). Where
+        tokens are asked for, that page has none, so any name will do unless some are set.
+        """
+        return self._any_host or _without_port(host).lower() in self._hosts
+
+    def _caller(self, scope: Scope, headers: Headers) -> Caller:
+        if not self._tokens:
+            return OWNER
+        needed = required_scope(scope["method"], scope["path"])
+        token = next(_given(headers), None)
+        caller = self._tokens.caller(token) if token else None
+        if needed is None:
+            return caller or Caller("", "read")
+        if caller is None:
+            what = "this token is unknown" if token else "a token is needed"
+            raise Unauthorized(f"{what}: send `Authorization: Bearer TOKEN`, or sign in.")
+        if not caller.may(needed):
+            raise Forbidden(
+                f"the token {caller.name!r} may {caller.scope}; this needs the scope {needed}."
+            )
+        return caller
+
+
+def _given(headers: Headers) -> Iterator[str]:
+    """The token in the header, else in the cookie of a browser that signed in."""
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and token.strip():
+        yield token.strip()
+    try:
+        cookies = SimpleCookie(headers.get("cookie", ""))
+    except CookieError:
+        return
+    if COOKIE in cookies:
+        yield cookies[COOKIE].value
+
+
+def _refuse_foreign(headers: Headers, host: str) -> None:
+    """A browser says where a request comes from; other programs say nothing, and may."""
+    origin, site = headers.get("origin"), headers.get("sec-fetch-site", "none")
+    same = origin is None or urlsplit(origin).netloc.lower() == host.lower()
+    if not same or site not in ("same-origin", "none"):
+        raise Forbidden("another site's page may not do this: use this server's own page.")
+
+
+def _sign_in(scope: Scope, headers: Headers) -> Response | None:
+    """For a browser that opens a page without a token: the form to enter it."""
+    page = scope["method"] == "GET" and not scope["path"].startswith("/v1/")
+    if page and "text/html" in headers.get("accept", ""):
+        return RedirectResponse(f"/sign-in?next={quote(scope['path'])}", 303)
+    return None
+
+
+def _without_port(host: str) -> str:
+    name, colon, port = host.rpartition(":")
+    return name if colon and port.isdecimal() else host
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host.lower()

@@ -1,0 +1,169 @@
+"""From a request to a job: its fields, and its pictures on their way into the store.
+
+`read_submission` gives a `Submission`; `submit` makes the job of it.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+
+from api.multipart import Part, parts
+from api.problems import TooLarge
+from api.schemas import (
+    NewDream,
+    NewStudy,
+    PictureRef,
+    build_spec,
+    make_job,
+    plain,
+    read_job,
+    read_json,
+    source_of,
+)
+from api.services import Services
+from api.webhooks import check_url
+from beholder.errors import InvalidInput, PictureError
+from beholder.intake import keep
+from beholder.jobs.hooks import Hook
+from beholder.jobs.repeats import Repeatable
+from beholder.jobs.spool import Entry, Role, Spool
+from beholder.jobs.stock import known_pictures
+from beholder.jobs.submit import CreatedJob, create_job, noise_entries
+from beholder.specs import DreamSpec, JobKind
+
+MAX_JSON_BYTES = 32 << 20
+MAX_NAMES = 3  # in a job's name
+# Which field holds pictures of which role.
+ROLES: dict[JobKind, dict[str, Role | None]] = {
+    "dream": {"pictures": None},
+    "study": {"targets": "target", "controls": "control"},
+}
+_Refs = Sequence[str | PictureRef]
+
+
+@dataclass
+class Submission:
+    """A request as far as it has been read. Its entries are in a temporary file."""
+
+    kind: JobKind
+    asked: NewDream | NewStudy
+    entries: Spool = field(default_factory=Spool)
+    names: list[str] = field(default_factory=list)
+
+    def add(self, entry: Entry) -> None:
+        """Take an entry in, and note what the job may be called after."""
+        self.entries.add(entry, role=entry.role)
+        name = entry.group or entry.source
+        if entry.role != "control" and name not in self.names[:MAX_NAMES]:
+            self.names.append(name)
+
+    @property
+    def name(self) -> str:
+        """What to call the job where the request does not say: its folders, or its pictures."""
+        if len(self.names) <= MAX_NAMES:
+            return ", ".join(self.names) or "noise"
+        return f"{self.entries.total} pictures"
+
+
+async def read_submission(request: Request, services: Services, kind: JobKind) -> Submission:
+    """Read a request in either form; its pictures are in the store by the end of it.
+
+    Raises InvalidInput, TooLarge or StorageFull. A picture that can't be read becomes an entry
+    with its reason. The caller closes `entries`.
+    """
+    model = NewDream if kind == "dream" else NewStudy
+    content = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    submission = Submission(kind, model())
+    try:
+        if content == "multipart/form-data":
+            await _read_multipart(request, services, submission)
+        elif content == "application/json":
+            submission.asked = read_job(model, await _body(request))
+        else:
+            raise InvalidInput("send multipart/form-data, or application/json with hashes.")
+        for name, role in ROLES[kind].items():
+            refs: _Refs = getattr(submission.asked, name)
+            await run_in_threadpool(_add_refs, services, submission, refs, role)
+    except BaseException:
+        submission.entries.__exit__(None, None, None)
+        raise
+    return submission
+
+
+def submit(services: Services, submission: Submission, request: Repeatable | None) -> CreatedJob:
+    """Make the job. Raises InvalidInput, NoPictures, ServiceUnavailable or StorageFull."""
+    asked, settings = submission.asked, services.settings
+    spec = build_spec(submission.kind, asked.spec, network=settings.network)
+    hook = Hook(asked.webhook.url, asked.webhook.secret) if asked.webhook else None
+    if hook:
+        check_url(hook.url, private=settings.webhook_private)
+
+    def entries() -> Iterator[Entry]:
+        yield from submission.entries
+        if isinstance(spec, DreamSpec):
+            yield from noise_entries(spec)
+
+    name = asked.name or submission.name
+    return create_job(services.db, spec, entries(), name=name, request=request, hook=hook)
+
+
+async def _read_multipart(request: Request, services: Services, submission: Submission) -> None:
+    fields: dict[str, object] = {}
+    hashes: dict[str, list[object]] = {}
+    roles, model = ROLES[submission.kind], type(submission.asked)
+    async for part in parts(request, services.settings):
+        if part.name in roles and part.filename is not None:
+            if part.filename or part.data:  # a browser's empty file field sends neither
+                entry = await run_in_threadpool(take_in, services, part, roles[part.name])
+                submission.add(entry)
+        elif part.name in roles:
+            hashes.setdefault(part.name, []).append(part.text.strip())
+        elif part.name in ("spec", "webhook"):
+            fields[part.name] = read_json(part.text or "{}", part.name)
+            make_job(model, fields)  # says what is wrong before the pictures have arrived
+        elif part.name == "name":
+            fields["name"] = part.text
+        else:
+            raise InvalidInput(
+                f"no field {part.name!r}: fields are spec, name, webhook, {', '.join(roles)}."
+            )
+    submission.asked = make_job(model, {**fields, **hashes})
+
+
+def take_in(services: Services, part: Part, role: Role | None = None) -> Entry:
+    """Keep an uploaded file; an entry with its hash, or with what is wrong."""
+    source = source_of(part.filename or "")
+    group = source.rpartition("/")[0].rpartition("/")[2] or None
+    settings = services.settings
+    try:
+        if part.too_large:
+            raise PictureError(f"the file is larger than {settings.upload_file_bytes:,} bytes.")
+        stored = keep(services.store, part.data, max_pixels=settings.max_pixels)
+    except PictureError as error:
+        return Entry(source, None, role=role, group=group, error=str(error))
+    return Entry(source, stored, role=role, group=group)
+
+
+def _add_refs(services: Services, submission: Submission, refs: _Refs, role: Role | None) -> None:
+    """Pictures that are here already, by hash. Raises InvalidInput for one that is not."""
+    given = [PictureRef(sha256=ref) if isinstance(ref, str) else ref for ref in refs]
+    known = known_pictures(services.db, [ref.sha256 for ref in given])
+    for ref in given:
+        if ref.sha256 not in known:
+            raise InvalidInput(
+                f"no picture {ref.sha256[:12]}... here: send it with POST /v1/pictures first."
+            )
+        source = source_of(ref.source) if ref.source else f"{ref.sha256[:12]}"
+        group = plain(ref.group) if ref.group else None
+        submission.add(Entry(source, known[ref.sha256], role=role, group=group))
+
+
+async def _body(request: Request) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_JSON_BYTES:
+            raise TooLarge(f"a JSON request may have {MAX_JSON_BYTES:,} bytes.")
+    return bytes(body)

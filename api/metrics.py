@@ -1,0 +1,64 @@
+"""`/metrics`: the numbers of `beholder.jobs.measures` in Prometheus' text form."""
+
+import time
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from api.services import Services
+from beholder.jobs.measures import Measures, measures
+
+WORKERS_WITHIN_S = 60.0
+
+
+def exposition(opened: Services) -> bytes:
+    """The metrics as of now."""
+    found = measures(opened.db, workers_within_s=WORKERS_WITHIN_S)
+    ended = sum(found.items[state] for state in ("done", "failed"))
+    rate = opened.pace.rate(ended, time.monotonic())
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Collected(found, rate))
+    return generate_latest(registry)
+
+
+class _Collected(Collector):
+    def __init__(self, found: Measures, rate: float) -> None:
+        self._found, self._rate = found, rate
+
+    def collect(self) -> Iterator[Metric]:
+        found = self._found
+        yield _by_state("beholder_jobs", "Jobs by state", found.jobs)
+        yield _by_state("beholder_items", "Items by state", found.items)
+        for name, text, value in (
+            ("beholder_queued_chunks", "Chunks that wait", found.queued_chunks),
+            ("beholder_queue_age_seconds", "Age of the oldest queued chunk", found.queue_age_s),
+            ("beholder_items_per_second", "Items ended a second, since last asked", self._rate),
+            ("beholder_workers", "Workers heard of lately", len(found.workers)),
+        ):
+            yield GaugeMetricFamily(name, text, value=value)
+        yield from _of_workers(found)
+
+
+def _by_state(name: str, text: str, counts: dict[str, int]) -> Metric:
+    family = GaugeMetricFamily(name, text, labels=["state"])
+    for state, count in counts.items():
+        family.add_metric([state], count)
+    return family
+
+
+def _of_workers(found: Measures) -> Iterator[Metric]:
+    chunks = CounterMetricFamily("beholder_chunks", "Chunks run by a worker", labels=["worker"])
+    seconds = CounterMetricFamily(
+        "beholder_chunk_seconds", "Seconds that a worker spent on its chunks", labels=["worker"]
+    )
+    memory = GaugeMetricFamily(
+        "beholder_gpu_memory_bytes", "GPU memory that a worker holds", labels=["worker"]
+    )
+    for worker in found.workers:
+        chunks.add_metric([worker.name], worker.chunks)
+        seconds.add_metric([worker.name], worker.chunk_seconds)
+        if worker.gpu_bytes is not None:
+            memory.add_metric([worker.name], worker.gpu_bytes)
+    yield from (chunks, seconds, memory)

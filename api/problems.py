@@ -1,0 +1,143 @@
+"""Errors as application/problem+json (RFC 9457): core errors, FastAPI's own, and what is a bug.
+
+`PROBLEMS` is the one place where a core error gets its HTTP status; its sentence stays as it is.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from beholder import errors
+
+log = logging.getLogger(__name__)
+
+
+class TooLarge(errors.InvalidInput):
+    """The request is larger than this server takes."""
+
+
+class Unauthorized(errors.BeholderError):
+    """A token is needed, or the one given is unknown."""
+
+
+class Forbidden(errors.BeholderError):
+    """The token, or the place that the request comes from, does not allow it."""
+
+
+class NotReady(errors.BeholderError):
+    """Something that jobs need does not answer."""
+
+
+# The first that fits counts, so children stand before their parents.
+PROBLEMS: tuple[tuple[type[errors.BeholderError], int, str], ...] = (
+    (TooLarge, 413, "Too large"),
+    (errors.InvalidInput, 422, "Invalid input"),
+    (errors.PictureError, 422, "Picture that can't be used"),
+    (Unauthorized, 401, "Token needed"),
+    (Forbidden, 403, "Not allowed"),
+    (errors.NotFound, 404, "Not found"),
+    (errors.Conflict, 409, "Conflict"),
+    (errors.StorageFull, 507, "No room left"),
+    (errors.DatabaseOutdated, 503, "Database outdated"),
+    (errors.NetworkUnavailable, 503, "Network unavailable"),
+    (errors.ServiceUnavailable, 503, "Service unavailable"),
+    (NotReady, 503, "Not ready"),
+)
+_TITLES = {400: "Bad request", 404: "Not found", 405: "Method not allowed"}
+_BUG = "an error inside Beholder; the server's log has more."
+
+
+class Problem(BaseModel):
+    """What went wrong. `detail` is the sentence that the command line would print."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+
+
+_EXAMPLE = {
+    "type": "about:blank",
+    "title": "Not found",
+    "status": 404,
+    "detail": "no job 'k3v8': `beholder jobs` lists them.",
+}
+
+
+def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """For a route's OpenAPI: that it may answer these with a problem."""
+    content = {"application/problem+json": {"schema": _schema(), "example": _EXAMPLE}}
+    return {status: {"description": _title(status), "content": content} for status in statuses}
+
+
+def problem(
+    status: int, detail: str, *, title: str = "", headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    """The answer that says so."""
+    body = Problem(title=title or _title(status), status=status, detail=detail)
+    return JSONResponse(
+        body.model_dump(), status, dict(headers or {}), media_type="application/problem+json"
+    )
+
+
+def problem_of(error: errors.BeholderError) -> JSONResponse:
+    """The answer to a core error."""
+    for kind, status, title in PROBLEMS:
+        if isinstance(error, kind):
+            headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
+            return problem(status, str(error), title=title, headers=headers)
+    return problem(500, str(error), title="Error")
+
+
+def bug() -> JSONResponse:
+    """The answer where the code is wrong: never a traceback."""
+    return problem(500, _BUG, title="Error")
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of `app` with a problem."""
+
+    @app.exception_handler(errors.BeholderError)
+    async def core_error(request: Request, error: errors.BeholderError) -> JSONResponse:
+        return problem_of(error)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        return problem(422, sentence(error.errors()), title="Invalid input")
+
+    @app.exception_handler(HTTPException)
+    async def refused(request: Request, error: HTTPException) -> JSONResponse:
+        detail = str(error.detail)
+        if error.status_code == 404 and detail == "Not Found":
+            detail = f"nothing at {request.url.path}: /openapi.json lists the addresses."
+        elif error.status_code == 405:
+            detail = f"{request.method} is not for {request.url.path}: see /openapi.json."
+        return problem(error.status_code, detail, headers=error.headers)
+
+
+def sentence(details: Sequence[Any]) -> str:
+    """Validation errors on one line: "limit: input should be ...; got '0'"."""
+    return "; ".join(dict.fromkeys(_clause(detail) for detail in details))
+
+
+def _clause(detail: Any) -> str:
+    where = ".".join(str(part) for part in detail["loc"][1:]) or "body"
+    message = detail["msg"][:1].lower() + detail["msg"][1:]
+    given = detail.get("input")
+    shown = f"; got {given!r}" if isinstance(given, str | int | float | bool) else ""
+    return f"{where}: {message}{shown[:100]}"
+
+
+def _title(status: int) -> str:
+    known = {status: title for _, status, title in reversed(PROBLEMS)}
+    return known.get(status) or _TITLES.get(status, "Error")
+
+
+def _schema() -> dict[str, Any]:
+    return Problem.model_json_schema()

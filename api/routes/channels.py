@@ -1,0 +1,109 @@
+"""`/v1/channels` and `/v1/studies/{id}/verdicts`: what studies found."""
+
+from itertools import islice
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query
+from fastapi.responses import JSONResponse
+
+from api.examples import CHANNEL, VERDICT, example
+from api.problems import responses
+from api.routes.jobs import Job, Opened
+from beholder.errors import InvalidInput
+from beholder.jobs.channel_queries import Sort, channels
+from beholder.jobs.database import Database
+from beholder.jobs.queries import get_job, items
+from beholder.jobs.verdicts import Summary, chosen_by_layer, summary_of
+from beholder.jobs.views import JobView, verdict_rows
+from beholder.layers import LAYERS, check_channels, find_layer
+
+router = APIRouter(prefix="/v1", tags=["studies"])
+SORTS: dict[str, Sort] = {"count": "count", "contrast": "contrast", "strength": "mean"}
+MAX_CHANNELS = 5_000
+Sorted = Literal["layer", "count", "contrast", "strength"]
+
+
+@router.get(
+    "/channels",
+    summary="Channels of a study, or one channel in every study",
+    responses={200: example({"channels": [CHANNEL]}), **responses(401, 404, 422)},
+)
+def list_channels(
+    opened: Opened,
+    study: Annotated[str | None, Query(max_length=16, pattern="^[0-9a-z]*$")] = None,
+    layer: Annotated[
+        str | None, Query(max_length=20, description="Index or name.", examples=["relu5_4"])
+    ] = None,
+    channel: Annotated[int | None, Query(ge=0, le=511)] = None,
+    chosen: Annotated[bool | None, Query(description="Only those that were blinded.")] = None,
+    top: Annotated[int | None, Query(ge=1, le=512, description="Of each layer and study.")] = None,
+    sort: Annotated[
+        Sorted, Query(description="contrast: how much stronger for targets than for controls.")
+    ] = "layer",
+    limit: Annotated[int, Query(ge=1, le=MAX_CHANNELS)] = 500,
+) -> JSONResponse:
+    """Name a study or a layer. `sort=layer` keeps layers together, ranked by count.
+
+    strength sorts by the mean L2 norm of the channel's map over the targets.
+    """
+    index = None if layer is None else find_layer(layer).index
+    if index is not None and channel is not None:
+        check_channels(LAYERS[index], [channel])
+    found = channels(
+        opened.db,
+        study=_study(opened.db, study) if study else None,
+        layer=index,
+        channel=channel,
+        top=top,
+        chosen=chosen,
+        sort=SORTS.get(sort, "layer"),
+        limit=limit,
+    )
+    return JSONResponse({"channels": [row.row() for row in found]})
+
+
+def _study(db: Database, study: str) -> str:
+    return _insist(get_job(db, study)).id
+
+
+def _insist(job: JobView) -> JobView:
+    if job.kind != "study":
+        raise InvalidInput(f"job {job.id} is a dream: GET /v1/jobs?kind=study lists studies.")
+    return job
+
+
+@router.get(
+    "/studies/{job_id}/verdicts",
+    summary="A study's verdicts, intact and blinded",
+    responses={
+        200: example(
+            {
+                "summary": Summary(5, 0, 5, 5).row(),
+                "chosen": [{"layer": 35, "layer_name": "relu5_4", "channels": [137, 4]}],
+                "verdicts": [VERDICT],
+                "next": None,
+            }
+        ),
+        **responses(401, 404, 422),
+    },
+)
+def study_verdicts(
+    found: Job,
+    opened: Opened,
+    kind: Literal["intact", "blinded"] | None = None,
+    after: Annotated[
+        int, Query(ge=-1, le=2**31 - 1, description="`next` of the page before.")
+    ] = -1,
+    limit: Annotated[int, Query(ge=1, le=500, description="Pictures on a page.")] = 100,
+) -> JSONResponse:
+    """By picture, the targets first. The first page has the summary and the blinded channels."""
+    study = _insist(found)
+    page = list(islice(items(opened.db, study.id, after=after, limit=limit + 1), limit + 1))
+    shown = page[:limit]
+    document: dict[str, Any] = {}
+    if after < 0:
+        document["summary"] = summary_of(items(opened.db, study.id)).row()
+        document["chosen"] = chosen_by_layer(opened.db, study.id)
+    rows = [view.row() for item in shown for view in verdict_rows(item, kind)]
+    more = shown[-1].position if len(page) > limit else None
+    return JSONResponse({**document, "verdicts": rows, "next": more})

@@ -1,0 +1,89 @@
+"""`/healthz`, `/readyz` and `/metrics`, for those who look after the server."""
+
+from collections.abc import Callable, Iterator
+
+from fastapi import APIRouter, Response
+from fastapi.responses import JSONResponse, PlainTextResponse
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from api.examples import example
+from api.metrics import exposition
+from api.problems import NotReady, responses
+from api.routes.jobs import Opened
+from api.services import Services
+from beholder.errors import BeholderError, NotFound
+from beholder.jobs.schema import check
+from beholder.jobs.workers import live_workers
+
+router = APIRouter(tags=["health"])
+_SILENT_S = 15.0
+
+
+@router.get(
+    "/healthz", summary="Does this process answer?", responses={200: example({"status": "ok"})}
+)
+def healthz() -> JSONResponse:
+    """Asks nothing else."""
+    return JSONResponse({"status": "ok"})
+
+
+@router.get(
+    "/readyz",
+    summary="Can jobs be queued and run?",
+    responses={
+        200: example(
+            {"status": "ok", "database": "ok", "queue": "ok", "store": "ok", "workers": 1}
+        ),
+        **responses(503),
+    },
+)
+def readyz(opened: Opened) -> JSONResponse:
+    """503 with what fails: the database, the queue, the store, or that no worker is alive."""
+    failures = list(_failures(opened))
+    if failures:
+        raise NotReady(" ".join(failures))
+    alive = len(live_workers(opened.db, within_s=_patience(opened)))
+    parts = dict.fromkeys(("status", "database", "queue", "store"), "ok")
+    return JSONResponse({**parts, "workers": alive})
+
+
+@router.get(
+    "/metrics",
+    response_class=PlainTextResponse,
+    summary="Prometheus metrics",
+    responses={200: {"content": {"text/plain": {}}, "description": "OK"}, **responses(401, 503)},
+)
+def metrics(opened: Opened) -> Response:
+    """Jobs and items by state, queue age, items a second, chunk seconds, GPU memory."""
+    return Response(exposition(opened), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def _failures(opened: Services) -> Iterator[str]:
+    checks: tuple[Callable[[Services], object], ...] = (_database, _queue, _store, _workers)
+    for ask in checks:
+        try:
+            ask(opened)
+        except BeholderError as error:
+            yield str(error)
+
+
+def _database(opened: Services) -> None:
+    check(opened.db)
+
+
+def _queue(opened: Services) -> None:
+    opened.queue.length()
+
+
+def _store(opened: Services) -> None:
+    opened.store.exists("pictures")
+
+
+def _workers(opened: Services) -> None:
+    within_s = _patience(opened)
+    if not live_workers(opened.db, within_s=within_s):
+        raise NotFound(f"no worker was heard of in {within_s:g} s: start `beholder worker`.")
+
+
+def _patience(opened: Services) -> float:
+    return max(_SILENT_S, 4 * opened.settings.sweep_s)

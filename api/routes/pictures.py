@@ -1,0 +1,102 @@
+"""`/v1/pictures`: input pictures, sent ahead, asked for by hash, and shown."""
+
+import hashlib
+from dataclasses import asdict
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Path, Query, Request, Response
+from fastapi.responses import JSONResponse
+from starlette.concurrency import run_in_threadpool
+
+from api.cached import PICTURE, cached
+from api.examples import PICTURE_ROW, SHA256, example
+from api.problems import TooLarge, responses
+from api.routes.jobs import Opened
+from api.schemas import Hashes
+from api.services import Services
+from beholder.intake import keep
+from beholder.jobs.queries import get_picture
+from beholder.jobs.stock import known_pictures, record_pictures
+
+router = APIRouter(prefix="/v1/pictures", tags=["pictures"])
+Hash = Annotated[str, Path(pattern="^[0-9a-f]{64}$", examples=[SHA256])]
+Size = Annotated[int, Query(ge=16, le=2048, description="Longest side in pixels.")]
+_IMAGE = {"image/*": {"schema": {"type": "string", "format": "binary"}}}
+
+
+@router.post(
+    "",
+    status_code=201,
+    summary="Send a picture ahead",
+    responses={
+        200: example(PICTURE_ROW),
+        201: example(PICTURE_ROW),
+        **responses(401, 403, 413, 422, 507),
+    },
+    openapi_extra={"requestBody": {"required": True, "content": _IMAGE}},
+)
+async def send(request: Request, opened: Opened) -> JSONResponse:
+    """The body is the file itself. Jobs then name it by its `sha256`. 200 if it was here."""
+    limit, data = opened.settings.upload_file_bytes, bytearray()
+    async for chunk in request.stream():
+        data += chunk
+        if len(data) > limit:
+            raise TooLarge(f"a picture may have {limit:,} bytes.")
+    return await run_in_threadpool(_keep, opened, bytes(data))
+
+
+def _keep(opened: Services, data: bytes) -> JSONResponse:
+    known = known_pictures(opened.db, [hashlib.sha256(data).hexdigest()])
+    stored = keep(opened.store, data, max_pixels=opened.settings.max_pixels)
+    record_pictures(opened.db, [stored])
+    return JSONResponse(asdict(stored), 200 if known else 201)
+
+
+@router.post(
+    "/missing",
+    summary="Which of these pictures are not here?",
+    responses={200: example({"missing": [SHA256]}), **responses(401, 403, 422)},
+)
+def missing(hashes: Hashes, opened: Opened) -> JSONResponse:
+    """So that a client sends only what is lacking. In the order asked, each once."""
+    asked = list(dict.fromkeys(hashes.sha256))
+    known = known_pictures(opened.db, asked)
+    return JSONResponse({"missing": [sha256 for sha256 in asked if sha256 not in known]})
+
+
+@router.api_route(
+    "/{sha256}",
+    methods=["HEAD"],
+    summary="Is a picture here?",
+    responses=responses(401, 404),
+    operation_id="has_picture",
+)
+@router.get(
+    "/{sha256}",
+    summary="What is known of a picture",
+    responses={200: example(PICTURE_ROW), **responses(401, 404)},
+)
+def show(sha256: Hash, opened: Opened) -> JSONResponse:
+    """Its size in pixels and bytes, and the format it came in."""
+    return JSONResponse(asdict(get_picture(opened.db, sha256)))
+
+
+@router.get(
+    "/{sha256}/image",
+    response_class=Response,
+    summary="A picture, re-encoded",
+    responses={200: PICTURE, 304: {"description": "Not modified"}, **responses(401, 404, 422)},
+)
+def image(
+    sha256: Hash,
+    opened: Opened,
+    size: Size = 512,
+    if_none_match: Annotated[str | None, Header(max_length=1000)] = None,
+) -> Response:
+    """As WebP with no side over `size`; never the bytes that were uploaded."""
+    get_picture(opened.db, sha256)
+
+    def make() -> bytes:
+        return opened.thumbnails.get(sha256, size, lambda: opened.store.picture(sha256))
+
+    return cached(f"{sha256[:32]}-{size}", "image/webp", if_none_match, make)

@@ -1,0 +1,50 @@
+"""Signing in from a browser: `POST /session` puts the token into a cookie, DELETE forgets it."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Form, Request, Response
+from fastapi.responses import RedirectResponse
+
+from api.access import COOKIE, Tokens
+from api.problems import Unauthorized, responses
+from api.services import services
+
+router = APIRouter(tags=["access"])
+_YEAR_S = 365 * 24 * 3600
+
+
+@router.post(
+    "/session",
+    status_code=303,
+    response_class=RedirectResponse,
+    summary="Sign a browser in",
+    responses=responses(401, 422),
+)
+def sign_in(
+    request: Request,
+    token: Annotated[str, Form(max_length=200, examples=["bhd_..."])],
+    next: Annotated[str, Form(max_length=2000)] = "/",  # noqa: A002 - the field's name
+) -> RedirectResponse:
+    """Keep the token in a cookie that scripts can't read, and go on to `next`."""
+    settings = services(request).settings
+    if Tokens(settings.api_tokens.get_secret_value()).caller(token) is None:
+        raise Unauthorized("this token is unknown: `beholder token NAME` makes one.")
+    local = next.startswith("/") and not next.startswith(("//", "/\\"))
+    answer = RedirectResponse(next if local else "/", 303)
+    answer.set_cookie(
+        COOKIE,
+        token,
+        max_age=_YEAR_S,
+        httponly=True,
+        samesite="strict",
+        secure=request.url.scheme == "https",
+    )
+    return answer
+
+
+@router.delete("/session", status_code=204, summary="Sign a browser out")
+def sign_out() -> Response:
+    """Forget the cookie."""
+    answer = Response(status_code=204)
+    answer.delete_cookie(COOKIE, httponly=True, samesite="strict")
+    return answer

@@ -1,0 +1,131 @@
+"""What requests say: `NewDream` and `NewStudy`, the same in JSON and in multipart fields."""
+
+import json
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from api.problems import sentence
+from beholder.errors import InvalidInput, InvalidSpec
+from beholder.networks import WEIGHT_SUFFIXES
+from beholder.specs import DreamSpec, StudySpec
+
+EXAMPLE_SHA256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+MAX_NAME = 500
+MAX_HASHES = 100_000
+
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$", description="A picture's SHA-256, in hex.")]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class PictureRef(_Body):
+    """A picture that is stored already, and what to call it."""
+
+    sha256: Sha256
+    source: Annotated[str, Field(max_length=MAX_NAME)] = ""
+    group: Annotated[str | None, Field(max_length=MAX_NAME)] = None
+
+
+Pictures = Annotated[list[Sha256 | PictureRef], Field(max_length=MAX_HASHES)]
+
+
+class NewHook(_Body):
+    """Whom to tell when the job has ended; with a secret, deliveries are signed."""
+
+    url: Annotated[str, Field(max_length=2000, pattern="^https?://")]
+    secret: Annotated[str, Field(max_length=200)] = ""
+
+
+class _NewJob(_Body):
+    name: Annotated[str, Field(max_length=MAX_NAME)] = ""
+    webhook: NewHook | None = None
+
+    @field_validator("name")
+    @classmethod
+    def _plain(cls, name: str) -> str:
+        return plain(name)
+
+
+class NewDream(_NewJob):
+    """A dream job. spec: as `DreamSpec`; what is left out has the command line's default."""
+
+    spec: dict[str, Any] = {}
+    pictures: Pictures = []
+
+
+class NewStudy(_NewJob):
+    """A study of targets, with controls beside them. spec: as `StudySpec`."""
+
+    spec: dict[str, Any] = {}
+    targets: Pictures = []
+    controls: Pictures = []
+
+
+class Hashes(_Body):
+    """Pictures by their SHA-256."""
+
+    sha256: Annotated[list[Sha256], Field(max_length=MAX_HASHES)]
+
+
+def read_job(model: type[NewDream] | type[NewStudy], text: bytes | str) -> NewDream | NewStudy:
+    """The request in this JSON. Raises InvalidInput with every mistake on one line."""
+    try:
+        return model.model_validate_json(text)
+    except ValidationError as error:
+        raise InvalidInput(body_sentence(error)) from None
+
+
+def make_job(model: type[NewDream] | type[NewStudy], fields: dict[str, Any]) -> NewDream | NewStudy:
+    """The same of fields that were sent one by one."""
+    try:
+        return model.model_validate(fields)
+    except ValidationError as error:
+        raise InvalidInput(body_sentence(error)) from None
+
+
+def body_sentence(error: ValidationError) -> str:
+    """A model's mistakes on one line."""
+    return sentence([{**detail, "loc": ("body", *detail["loc"])} for detail in error.errors()])
+
+
+def read_json(text: str, field: str) -> Any:
+    """A multipart field that holds JSON. Raises InvalidInput."""
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise InvalidInput(f"{field}: not JSON ({error}); write it as -F '{field}={{}}'") from None
+
+
+def build_spec(kind: str, fields: dict[str, Any], *, network: str) -> DreamSpec | StudySpec:
+    """The spec, on the server's own network unless another is named. Raises InvalidInput.
+
+    A path is refused: what lies on the server is no business of its clients.
+    """
+    named = fields.get("network", network)
+    if "network" in fields and str(named).lower().endswith(WEIGHT_SUFFIXES):
+        raise InvalidSpec(
+            "network: over HTTP write vgg19, specimens or random:SEED; a file's path is for the "
+            "command line on the server."
+        )
+    model = DreamSpec if kind == "dream" else StudySpec
+    return model.build(**{**fields, "network": named})
+
+
+def plain(text: str) -> str:
+    """Text without control characters, which neither databases nor terminals want."""
+    return "".join(letter for letter in text if letter.isprintable()).strip()
+
+
+def source_of(filename: str) -> str:
+    """What to call an uploaded file: its path without "..", as "kelpies/kelpie1.jpg"."""
+    return "/".join(_parts(plain(filename)))[-MAX_NAME:] or "picture"
+
+
+def _parts(filename: str) -> Iterator[str]:
+    for part in filename.replace("\\", "/").split("/"):
+        if part.strip() not in ("", ".", ".."):
+            yield part.strip()

@@ -1,0 +1,54 @@
+"""Smaller copies of pictures, re-encoded as WebP, the latest of them kept in memory."""
+
+import io
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+
+from PIL import Image
+
+from beholder.pictures import decode
+
+KEPT_BYTES = 64 << 20
+DECODED_AT_ONCE = 2  # a large picture takes hundreds of megabytes while it is decoded
+QUALITY = 82
+
+
+class Thumbnails:
+    """Copies by (what, size); safe to share between threads."""
+
+    def __init__(self, max_pixels: int, *, kept_bytes: int = KEPT_BYTES) -> None:
+        self._max_pixels = max_pixels
+        self._room = kept_bytes
+        self._kept: OrderedDict[tuple[str, int], bytes] = OrderedDict()
+        self._lock = threading.Lock()
+        self._decoding = threading.BoundedSemaphore(DECODED_AT_ONCE)
+
+    def get(self, sha256: str, size: int, read: Callable[[], bytes]) -> bytes:
+        """The picture as WebP, neither side over `size` pixels. Raises PictureError."""
+        key = sha256, size
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        data = read()
+        with self._decoding:
+            made = _smaller(decode(data, max_pixels=self._max_pixels), size)
+        self._keep(key, made)
+        return made
+
+    def _keep(self, key: tuple[str, int], made: bytes) -> None:
+        with self._lock:
+            if key not in self._kept:
+                self._kept[key] = made
+                self._room -= len(made)
+            while self._room < 0:
+                _, dropped = self._kept.popitem(last=False)
+                self._room += len(dropped)
+
+
+def _smaller(image: Image.Image, size: int) -> bytes:
+    image.thumbnail((size, size), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    image.save(buffer, "WEBP", quality=QUALITY)
+    return buffer.getvalue()

@@ -1,0 +1,133 @@
+"""Pictures sent ahead in pieces: `Uploads`, a folder of files that grow until they are whole.
+
+What has arrived is on the disk, so an upload goes on after a broken line or a restart.
+"""
+
+import fcntl
+import hashlib
+import json
+import secrets
+import shutil
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO
+
+from starlette.concurrency import run_in_threadpool
+
+from api.problems import TooLarge
+from beholder.errors import Conflict, InvalidInput, NotFound, StorageFull
+
+EXPIRES_AFTER_S = 24 * 3600.0
+_INFO, _DATA = "info.json", "data"
+
+
+@dataclass(frozen=True)
+class Upload:
+    """One upload. bytes, sha256: of the whole; offset: how many bytes are here."""
+
+    id: str
+    bytes: int
+    sha256: str
+    offset: int
+
+
+class Uploads:
+    """The uploads of one server. total_bytes: how much room all of them may take."""
+
+    def __init__(self, folder: Path, *, total_bytes: int) -> None:
+        self._folder = folder
+        self._total_bytes = total_bytes
+
+    def create(self, size: int, sha256: str) -> Upload:
+        """Begin one; those left alone for a day are dropped. Raises TooLarge."""
+        taken = sum(upload.bytes for upload in self._fresh())
+        if taken + size > self._total_bytes:
+            raise TooLarge(
+                f"unfinished uploads take {taken:,} bytes of {self._total_bytes:,}: finish or "
+                "delete some first."
+            )
+        upload = Upload(secrets.token_hex(8), size, sha256, 0)
+        folder = self._folder / upload.id
+        folder.mkdir(mode=0o700, parents=True)
+        (folder / _DATA).touch()
+        (folder / _INFO).write_text(json.dumps(asdict(upload)), encoding="utf-8")
+        return upload
+
+    def get(self, upload_id: str) -> Upload:
+        """How far an upload is. Raises NotFound."""
+        folder = self._folder / upload_id
+        try:
+            info = json.loads((folder / _INFO).read_text(encoding="utf-8"))
+            return Upload(**{**info, "offset": (folder / _DATA).stat().st_size})
+        except (FileNotFoundError, ValueError):
+            raise NotFound(
+                f"no upload {upload_id!r}: it has ended, or nothing came for a day. Begin again."
+            ) from None
+
+    def drop(self, upload_id: str) -> None:
+        """Forget an upload and what has arrived of it. Raises NotFound."""
+        self.get(upload_id)
+        shutil.rmtree(self._folder / upload_id, ignore_errors=True)
+
+    async def append(self, upload_id: str, offset: int, body: AsyncIterator[bytes]) -> Upload:
+        """Add what comes, from `offset` on. Raises Conflict where that is not the next byte."""
+        upload = self.get(upload_id)
+        with self._locked(upload_id) as file:
+            here = file.seek(0, 2)
+            if offset != here:
+                raise Conflict(
+                    f"upload {upload_id} goes on at byte {here:,}, not at {offset:,}: ask "
+                    "with HEAD."
+                )
+            async for piece in body:
+                here += len(piece)
+                if here > upload.bytes:
+                    raise InvalidInput(
+                        f"upload {upload_id} was announced with {upload.bytes:,} bytes."
+                    )
+                await run_in_threadpool(_write, file, piece)
+        return self.get(upload_id)
+
+    def whole(self, upload: Upload) -> bytes:
+        """A complete upload's bytes. Raises InvalidInput if they are not as announced."""
+        data = (self._folder / upload.id / _DATA).read_bytes()
+        if hashlib.sha256(data).hexdigest() != upload.sha256:
+            self.drop(upload.id)
+            raise InvalidInput(
+                f"the bytes of upload {upload.id} are not those of {upload.sha256[:12]}...: "
+                "begin again."
+            )
+        return data
+
+    @contextmanager
+    def _locked(self, upload_id: str) -> Iterator[IO[bytes]]:
+        with (self._folder / upload_id / _DATA).open("ab") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise Conflict(
+                    f"upload {upload_id} is being written: wait for that request to end."
+                ) from None
+            yield file
+
+    def _fresh(self) -> Iterator[Upload]:
+        oldest = time.time() - EXPIRES_AFTER_S
+        for folder in self._folder.glob("*/"):
+            try:
+                if (folder / _DATA).stat().st_mtime < oldest:
+                    shutil.rmtree(folder, ignore_errors=True)
+                else:
+                    yield self.get(folder.name)
+            except (FileNotFoundError, NotFound):
+                continue  # ended meanwhile
+
+
+def _write(file: IO[bytes], piece: bytes) -> None:
+    try:
+        file.write(piece)
+        file.flush()
+    except OSError as error:
+        raise StorageFull(f"no room for uploads ({error.strerror}): try again later.") from None

@@ -1,0 +1,80 @@
+"""What live progress shows, of many jobs in few queries: `looks` and `latest_pictures`."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import func, select
+
+from beholder.jobs.completion import through
+from beholder.jobs.database import Database
+from beholder.jobs.models import Chunk, File, Item, Job
+from beholder.jobs.views import Progress, columns_of
+
+_COUNTS = [getattr(Job, name) for name in columns_of(Progress)]
+
+
+@dataclass(frozen=True)
+class Look:
+    """A job at one moment. through: items done, and parts of items, as `completed` has them."""
+
+    job_id: str
+    kind: str
+    progress: Progress
+    through: float
+    error: str | None
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True)
+class LatestPicture:
+    """A dream that was done lately. step: the last that was kept."""
+
+    position: int
+    source: str
+    layer: int | None
+    step: int
+    sha256: str
+
+
+def looks(database: Database, job_ids: Collection[str]) -> dict[str, Look]:
+    """These jobs as they are now, in two queries; those that are gone are left out."""
+    size = Chunk.last_position - Chunk.first_position + 1
+    parts = (
+        select(Chunk.job_id, func.sum(Chunk.progress * size))
+        .where(Chunk.job_id.in_(job_ids), Chunk.state == "running")
+        .group_by(Chunk.job_id)
+    )
+    times = (Job.id, Job.kind, Job.error, Job.started_at, Job.finished_at)
+    with database.read() as session:
+        partly = {job_id: float(done or 0.0) for job_id, done in session.execute(parts)}
+        rows = session.execute(select(*times, *_COUNTS).where(Job.id.in_(job_ids))).all()
+    return {row.id: _look(row.tuple(), partly.get(row.id, 0.0)) for row in rows}
+
+
+def _look(row: tuple[object, ...], partly: float) -> Look:
+    job_id, kind, error, started_at, finished_at, *counts = row
+    progress = Progress(*counts)  # type: ignore[arg-type]
+    done = through(str(kind), progress, partly)
+    return Look(str(job_id), str(kind), progress, done, error, started_at, finished_at)  # type: ignore[arg-type]
+
+
+def latest_pictures(database: Database, job_id: str, *, limit: int = 8) -> list[LatestPicture]:
+    """The dreams furthest along in a job, the last first; read off the end of an index."""
+    items = (
+        select(Item.id, Item.position, Item.source, Item.layer)
+        .where(Item.job_id == job_id, Item.state == "done")
+        .order_by(Item.position.desc())
+        .limit(limit)
+        .subquery()
+    )
+    statement = (
+        select(items.c.position, items.c.source, items.c.layer, File.step, File.sha256)
+        .join(File, File.item_id == items.c.id)
+        .order_by(items.c.position.desc(), File.step)
+    )
+    with database.read() as session:
+        # The last step of each: a later row of the same position takes its place.
+        found = {row.position: LatestPicture(*row) for row in session.execute(statement)}
+    return list(found.values())

@@ -1,0 +1,194 @@
+"""A real server on loopback, on a real SQLite database and store; tests speak HTTP to it.
+
+`server` is one for each test; `desk` plays the worker on its database.
+"""
+
+import contextlib
+import hashlib
+import io
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+from fastapi import FastAPI
+from PIL import Image
+
+from api.app import create_app
+from api.services import Services
+from beholder.jobs import claims, finish
+from beholder.jobs.outcomes import (
+    ChannelRow,
+    DreamOutcome,
+    ItemFailure,
+    Judgement,
+    StoredFile,
+    VerdictOutcome,
+)
+from beholder.jobs.schema import upgrade
+from beholder.jobs.sweep import unsent_chunks
+from beholder.settings import Settings
+from beholder.store import result_folder
+
+SHA256 = "f" * 64  # of the weights
+
+
+def png(shade: int, size: tuple[int, int] = (40, 32), kind: str = "PNG") -> bytes:
+    """A picture of one colour."""
+    buffer = io.BytesIO()
+    Image.new("RGB", size, (shade % 256, 90, 160)).save(buffer, kind)
+    return buffer.getvalue()
+
+
+@dataclass
+class Server:
+    """A server that listens, with a client for it."""
+
+    app: FastAPI
+    url: str
+    http: httpx.Client
+
+    @property
+    def services(self) -> Services:
+        opened: Services = self.app.state.services
+        return opened
+
+    def dream(self, count: int = 2, **fields: Any) -> dict[str, Any]:
+        """Submit a dream of `count` pictures; the job's row."""
+        files = [("pictures", (f"kelpies/k{n}.png", png(n), "image/png")) for n in range(count)]
+        spec = '{"network": "specimens", "layers": [20, 35], "steps": 3, "snapshots": [1]}'
+        answer = self.http.post("/v1/dreams", data={"spec": spec, **fields}, files=files)
+        assert answer.status_code == 201, answer.text
+        row: dict[str, Any] = answer.json()
+        return row
+
+    def study(self, count: int = 2) -> dict[str, Any]:
+        """Submit a study of `count` targets and as many controls; the job's row."""
+        files = [("targets", (f"kelpies/k{n}.png", png(n), "image/png")) for n in range(count)]
+        files += [("controls", (f"cats/c{n}.png", png(90 + n), "image/png")) for n in range(count)]
+        spec = '{"network": "specimens", "threshold": 2}'
+        answer = self.http.post("/v1/studies", data={"spec": spec}, files=files)
+        assert answer.status_code == 201, answer.text
+        row: dict[str, Any] = answer.json()
+        return row
+
+    def work(self, job_id: str, *, chunks: int = 1_000, failing: tuple[int, ...] = ()) -> None:
+        """Run a job's chunks as a worker would, at most so many of them."""
+        services, waiting = self.services, list(unsent_chunks(self.services.db, job_id))
+        while waiting and chunks:
+            claim = claims.claim(services.db, waiting.pop(0), worker="test", lease_s=60)
+            assert claim is not None
+            finish.record_network(services.db, claim, claim.spec.network, SHA256)
+            ended = _finish(services, claim, failing)
+            assert ended is not None
+            waiting += ended.next_chunk_ids
+            chunks -= 1
+
+
+def _finish(services: Services, claim: Any, failing: tuple[int, ...]) -> Any:
+    if claim.stage == "choose":
+        return finish.finish_choose(
+            services.db, claim, channel_rows(), target_pictures=2, control_pictures=2, exemplars=()
+        )
+    outcomes = [_outcome(services, claim, item, failing) for item in claim.items]
+    if claim.stage == "dream":
+        return finish.finish_dream(services.db, claim, outcomes)
+    if claim.stage == "measure":
+        return finish.finish_measure(services.db, claim, outcomes, partial="partial")
+    return finish.finish_classify(services.db, claim, outcomes)
+
+
+def _outcome(services: Services, claim: Any, item: Any, failing: tuple[int, ...]) -> Any:
+    if item.position in failing:
+        return ItemFailure(item.position, "the gradient overflowed: use a lower --learning-rate.")
+    if claim.stage != "dream":
+        label = "terrier" if claim.stage == "classify" and item.role == "target" else "kelpie"
+        verdict = Judgement(label, 7, 0.9, ((label, 0.9), ("skunk", 0.05)))
+        return VerdictOutcome(item.position, verdict)
+    files = []
+    for step in claim.spec.steps_kept:
+        data = png(40 * item.position + step)
+        path = f"{result_folder(claim.job_id, claim.token)}/{item.position}-{step}.png"
+        services.store.put(path, data)
+        sha256 = hashlib.sha256(data).hexdigest()
+        files.append(StoredFile(step, path, sha256, len(data), 40, 32))
+    return DreamOutcome(item.position, tuple(files), {"objective": [1.0, 2.5]}, 0.5)
+
+
+def channel_rows() -> list[ChannelRow]:
+    """By count 7, 3, 9; by mean 9, 7, 3; by contrast 3, 7, 9."""
+    return [
+        ChannelRow(35, 7, 3, 1, 9.0, 0.5, 11.0, 2.0, 0.1, 3.0, chosen=True),
+        ChannelRow(35, 3, 2, 0, 8.0, 0.1, 8.5, 0.0, 0.1, 0.5, chosen=True),
+        ChannelRow(35, 9, 1, 2, 30.0, 9.5, 40.0, 29.0, 3.1, 33.0),
+        ChannelRow(20, 1, 2, 0, 5.0, 0.5, 7.0, None, None, None),
+    ]
+
+
+@contextlib.contextmanager
+def serving(settings: Settings) -> Iterator[Server]:
+    """A server on a free port of loopback, stopped at the end."""
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app, host="127.0.0.1", port=0, log_level="warning", timeout_graceful_shutdown=1
+    )
+    running = uvicorn.Server(config)
+    thread = threading.Thread(target=running.run, daemon=True)
+    thread.start()
+    while not running.started:
+        assert thread.is_alive(), "the server did not start"
+        time.sleep(0.005)
+    port = running.servers[0].sockets[0].getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    try:
+        with httpx.Client(base_url=url, timeout=20) as client:
+            yield Server(app, url, client)
+    finally:
+        running.should_exit = True
+        thread.join(10)
+
+
+@pytest.fixture
+def draw() -> Callable[..., bytes]:
+    return png
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Made once: migrating takes longer than most tests here."""
+    path = tmp_path_factory.mktemp("template") / "beholder.db"
+    upgrade(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def make_settings(tmp_path: Path, empty_database: Path) -> Callable[..., Settings]:
+    """Settings on a data folder of the test's own."""
+
+    def make(**fields: Any) -> Settings:
+        home = tmp_path / "home"
+        home.mkdir(mode=0o700, exist_ok=True)
+        if not (home / "beholder.db").exists():
+            shutil.copy(empty_database, home / "beholder.db")
+        return Settings(**{"home": home, "network": "specimens", **fields})
+
+    return make
+
+
+@pytest.fixture
+def server(make_settings: Callable[..., Settings]) -> Iterator[Server]:
+    with serving(make_settings()) as started:
+        yield started
+
+
+@pytest.fixture
+def start(make_settings: Callable[..., Settings]) -> Iterator[Callable[..., Server]]:
+    """Start a server with other settings."""
+    with contextlib.ExitStack() as stack:
+        yield lambda **fields: stack.enter_context(serving(make_settings(**fields)))

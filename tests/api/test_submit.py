@@ -1,0 +1,189 @@
+"""New jobs over HTTP: both forms, what is refused, and repeated requests."""
+
+import hashlib
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+SPEC = '{"network": "specimens", "layers": [20, 35], "steps": 3}'
+
+
+def post(server, path="/v1/dreams", *, files=(), headers=None, **data):
+    return server.http.post(path, data=data, files=list(files), headers=headers)
+
+
+def part(name, filename, data):
+    return (name, (filename, data, "application/octet-stream"))
+
+
+def test_multipart_pictures_become_items(server, draw):
+    files = [
+        part("pictures", "kelpies/k1.png", draw(1)),
+        part("pictures", "k2.jpg", draw(2, kind="JPEG")),
+    ]
+    answer = post(server, files=files, spec=SPEC, name="two")
+    job = answer.json()
+    assert answer.status_code == 201
+    assert answer.headers["location"] == f"/v1/jobs/{job['id']}"
+    assert (job["name"], job["total"], job["queued"], job["network"]) == ("two", 4, 4, "specimens")
+    items = server.http.get(f"/v1/jobs/{job['id']}/items").json()["items"]
+    assert [(one["layer"], one["source"], one["group"]) for one in items] == [
+        (20, "kelpies/k1.png", "kelpies"),
+        (20, "k2.jpg", None),
+        (35, "kelpies/k1.png", "kelpies"),
+        (35, "k2.jpg", None),
+    ]
+    assert items[0]["picture_sha256"] == hashlib.sha256(draw(1)).hexdigest()
+
+
+def test_json_names_stored_pictures_by_hash(server, draw):
+    sent = server.http.post("/v1/pictures", content=draw(1)).json()
+    body = {
+        "spec": json.loads(SPEC),
+        "pictures": [sent["sha256"], {"sha256": sent["sha256"], "source": "a/b.png"}],
+    }
+    job = server.http.post("/v1/dreams", json=body)
+    assert job.status_code == 201
+    items = server.http.get(f"/v1/jobs/{job.json()['id']}/items").json()["items"]
+    assert [one["source"] for one in items[:2]] == [sent["sha256"][:12], "a/b.png"]
+
+
+def test_multipart_takes_hashes_beside_files(server, draw):
+    sent = server.http.post("/v1/pictures", content=draw(1)).json()
+    files = [part("targets", "t.png", draw(2)), part("controls", "c.png", draw(3))]
+    answer = post(
+        server, "/v1/studies", files=files, targets=sent["sha256"], spec='{"threshold": 2}'
+    )
+    assert answer.status_code == 201, answer.text
+    items = server.http.get(f"/v1/jobs/{answer.json()['id']}/items").json()["items"]
+    assert [one["role"] for one in items] == ["target", "target", "control"]
+
+
+def test_noise_needs_no_pictures(server):
+    answer = server.http.post("/v1/dreams", json={"spec": {"noise": 2, "steps": 1}})
+    assert answer.status_code == 201
+    assert (answer.json()["total"], answer.json()["name"]) == (2, "noise")
+
+
+def test_a_bad_picture_fails_alone_with_its_reason(server, draw):
+    files = [part("pictures", "good.png", draw(1)), part("pictures", "bad.png", b"not a picture")]
+    job = post(server, files=files, spec=SPEC).json()
+    assert (job["total"], job["failed"], job["queued"]) == (4, 2, 2)
+    failed = server.http.get(f"/v1/jobs/{job['id']}/items?state=failed").json()["items"]
+    assert {one["source"] for one in failed} == {"bad.png"}
+    assert "use JPEG, PNG" in failed[0]["error"]
+
+
+def test_nothing_but_bad_pictures_is_refused(server):
+    answer = post(server, files=[part("pictures", "bad.png", b"")], spec=SPEC)
+    assert answer.status_code == 422
+    assert (
+        "none of the 1 pictures can be used: bad.png: the file is empty." in answer.json()["detail"]
+    )
+    assert server.http.get("/v1/jobs").json()["jobs"] == []
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ('{"network": "/etc/passwd.pth"}', "a file's path is for the command line"),
+        ('{"network": "../weights.safetensors"}', "a file's path is for the command line"),
+        ('{"network": "resnet"}', "no network 'resnet'"),
+        ('{"steps": 0}', "steps: input should be greater than or equal to 1; got 0"),
+        ('{"layers": [90]}', "layers: input should be less than or equal to 36; got 90"),
+        ('{"layers": [35], "channels": [200]}', "relu5_4 has channels 0-127; got 200"),
+        ('{"pictures": "/srv/pictures"}', "pictures: extra inputs are not permitted"),
+        ("[1]", "spec: input should be a valid dictionary"),
+        ("{", "spec: not JSON"),
+    ],
+)
+def test_a_wrong_spec_is_refused_with_the_reason(server, draw, spec, words):
+    answer = post(server, files=[part("pictures", "k.png", draw(1))], spec=spec)
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert words in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"pictures": ["0" * 64]}, "no picture 000000000000... here: send it with POST"),
+        ({"pictures": ["/srv/k.png"]}, "pictures.0"),
+        ({"dir": "/srv"}, "dir: extra inputs are not permitted"),
+        ({}, "no pictures"),
+        ({"pictures": [], "webhook": {"url": "file:///etc/passwd"}}, "webhook.url"),
+    ],
+)
+def test_wrong_json_is_refused_with_the_reason(server, body, words):
+    answer = server.http.post("/v1/dreams", json=body)
+    assert answer.status_code == 422
+    assert words in answer.json()["detail"]
+
+
+def test_other_fields_and_other_types_are_refused(server, draw):
+    files = [part("files", "k.png", draw(1))]
+    assert "no field 'files': fields are spec" in post(server, files=files).json()["detail"]
+    answer = server.http.post("/v1/dreams", content=b"x", headers={"Content-Type": "text/csv"})
+    assert answer.status_code == 422
+    broken = {"Content-Type": "multipart/form-data; boundary=b"}
+    for body in (b"--b\r\n", b"nothing", b"--b\r\nX: y\r\n\r\nz\r\n--b--\r\n"):
+        answer = server.http.post("/v1/dreams", content=body, headers=broken)
+        assert answer.status_code == 422, body
+
+
+def test_names_of_files_lead_nowhere(server, draw):
+    files = [part("pictures", "../../etc/./k\u202e.png", draw(1))]
+    job = post(server, files=files, spec=SPEC).json()
+    items = server.http.get(f"/v1/jobs/{job['id']}/items").json()["items"]
+    assert items[0]["source"] == "etc/k.png"
+
+
+def test_limits_hold_while_reading(start, draw):
+    server = start(
+        upload_file_bytes=2_000, upload_files=3, upload_total_bytes=9_000, max_pixels=5_000
+    )
+    large = part("pictures", "large.png", b"\x89PNG" + bytes(3_000))
+    wide = part("pictures", "wide.png", draw(1, size=(100, 60)))
+    fits = part("pictures", "fits.png", draw(1))
+    job = post(server, files=[large, wide, fits], spec=SPEC).json()
+    failed = server.http.get(f"/v1/jobs/{job['id']}/items?state=failed").json()["items"]
+    assert [one["error"] for one in failed[:2]] == [
+        "the file is larger than 2,000 bytes.",
+        "100 x 60 pixels is more than the limit of 5,000: scale it down, or raise "
+        "BEHOLDER_MAX_PIXELS.",
+    ]
+    assert post(server, files=4 * [fits], spec=SPEC).status_code == 413
+    answer = post(server, files=3 * [large], spec=SPEC)
+    assert answer.status_code == 413
+    assert "a request may have 9,000 bytes" in answer.json()["detail"]
+    assert server.http.post("/v1/pictures", content=bytes(3_000)).status_code == 413
+
+
+def test_fifty_parallel_posts_make_one_job(server, draw):
+    files = [part("pictures", "k.png", draw(1))]
+
+    def send(_):
+        return post(server, files=files, spec=SPEC, headers={"Idempotency-Key": "one"})
+
+    with ThreadPoolExecutor(16) as threads:
+        answers = list(threads.map(send, range(50)))
+    assert sorted(answer.status_code for answer in answers) == 49 * [200] + [201]
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    assert len(server.http.get("/v1/jobs").json()["jobs"]) == 1
+
+
+def test_a_key_means_one_content(server, draw):
+    key = {"Idempotency-Key": "one"}
+    files = [part("pictures", "k.png", draw(1))]
+    first = post(server, files=files, spec=SPEC, headers=key).json()
+    assert post(server, files=files, spec=SPEC, headers=key).json() == first
+    # The same content in the other form is the same request.
+    body = {
+        "spec": json.loads(SPEC),
+        "pictures": [{"sha256": hashlib.sha256(draw(1)).hexdigest(), "source": "k.png"}],
+    }
+    assert server.http.post("/v1/dreams", json=body, headers=key).json()["id"] == first["id"]
+    other = post(server, files=files, spec='{"steps": 4}', headers=key)
+    assert other.status_code == 422
+    assert f"made job {first['id']}: choose a new key" in other.json()["detail"]
