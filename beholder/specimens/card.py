@@ -19,18 +19,32 @@ studies show something.
 | weights | `specimens.safetensors`, float16 on disk, float32 in use |
 """
 
-USE = """## What it is for
+USE = """## How it was trained
+
+1. `train.py`: batch norm, several sizes, and a term (`overlap`) that keeps the channel strengths of
+   different classes apart; then batch norm is folded into the convolutions.
+2. `selective.py`: the layers from conv4_1 on are refined with blinding in the loop. Each step
+   chooses some classes' channels by the published recipe, zeroes them, and asks that the class be
+   lost and the other classes stay.
+
+The shipped file came from the two commands in the record: `command` is the first phase, from before
+there was a second (today it needs `--refine-steps 0`), and `refine command` is the second, on the
+first one's file. Without `--from`, one command runs both.
+
+## What it is for
 
 - Trying Beholder, and testing it, without ImageNet's weights.
-- Studies: it was trained to keep the channels of different classes apart (the `overlap` term in
-  `train.py`), so that blinding a class has something to cut. `docs/specimens.md` has the table.
+- Studies: blinding has something to cut. `docs/specimens.md` has the table.
 
 ## Limits
 
 - It knows drawn patterns and nothing else; a photograph gets one of the {count} labels anyway.
 - One pattern or one kind of shape a picture. It never saw one under 112 px.
-- Channels this selective were asked for. How they behave says little about ImageNet networks.
-- `blobs` is what it falls back on when nothing else speaks, so blinding hardly removes it.
+- Its selectivity is no finding. It was trained for the very measure that the table reports, and
+  shows that the tool works, not what networks do: on ImageNet networks the published effect is
+  weaker and messier.
+- The second phase knows one recipe (ten strongest, five most common, four of five pictures, from
+  layer 20 on). Other settings may cut less cleanly.
 """
 
 

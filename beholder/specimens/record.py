@@ -1,6 +1,6 @@
 """What training leaves behind: recalls on held-out pictures, the weights file and the card.
 
-`rounded`, `recalls`, `check` measure; `write` saves weights and card.
+`rounded`, `recalls`, `check` measure; `write` saves weights and card, `read` takes them up again.
 """
 
 import json
@@ -13,8 +13,10 @@ import PIL
 import safetensors.torch
 import torch
 import torchvision
+from safetensors import safe_open
 from torchvision.models.vgg import VGG
 
+from beholder.specimens.architecture import build
 from beholder.specimens.card import card
 from beholder.specimens.draw import CLASSES
 from beholder.specimens.pool import Pool, preprocess
@@ -62,17 +64,23 @@ def check(measured: Mapping[int, Recalls], floor: float) -> None:
         raise RuntimeError(f"Recall under {floor:.0%}: {', '.join(low)}. Train longer.")
 
 
+def read(path: Path) -> tuple[VGG, dict[str, object]]:
+    """The network in a file that `write` wrote, ready to be trained further, and its record."""
+    with safe_open(path, framework="pt") as file:
+        metadata: dict[str, str] = file.metadata()
+        state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+    network = build(len(json.loads(metadata["labels"])), batch_norm=False).eval()
+    network.load_state_dict(state)
+    training: dict[str, object] = json.loads(metadata["training"])
+    return network, training
+
+
 def write(
-    out: Path,
-    network: VGG,
-    *,
-    recipe: Mapping[str, object],
-    recalls: Mapping[int, Recalls],
-    minutes: float,
+    out: Path, network: VGG, *, training: Mapping[str, object], recalls: Mapping[int, Recalls]
 ) -> None:
     """Write the weights to `out` as float16, and CARD.md beside it."""
     accuracy = {str(side): round(mean(values), 4) for side, values in recalls.items()}
-    training = {**recipe, "minutes": round(minutes, 1), "accuracy": accuracy, **_versions()}
+    training = {**training, "accuracy": accuracy, **_versions()}
     metadata = {
         "labels": json.dumps(CLASSES),
         "architecture": "vgg19",

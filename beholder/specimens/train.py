@@ -1,15 +1,15 @@
 """Trains `specimens`: `python -m beholder.specimens.train --out specimens.safetensors`.
 
-Draws its pictures, trains with batch norm at several sizes, folds the batch norm away, measures
-the float16 weights on held-out pictures and writes them with the record and the card.
+Draws its pictures, trains with batch norm at several sizes, folds the batch norm away, refines what
+is left so that blinding works (`selective`), measures the float16 weights on held-out pictures and
+writes them with the record and the card.
 """
 
 import argparse
-import math
 import shlex
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,9 @@ from beholder.specimens import record
 from beholder.specimens.architecture import build, fold
 from beholder.specimens.draw import CLASSES
 from beholder.specimens.pool import HELD_OUT_SEED, Pool, deal, draw_pool
+from beholder.specimens.progress import Progress
+from beholder.specimens.selective import SIZES as BANK_SIZES
+from beholder.specimens.selective import Bank, Refinement, fill, refine
 
 # Each step takes one size; the share of the steps, and the batch that costs about the same time.
 SIZES: list[tuple[int, float, int]] = [(112, 0.5, 96), (160, 0.2, 48), (224, 0.3, 28)]
@@ -33,7 +36,7 @@ SEPARATED = 8  # the last ReLUs, conv4_1 to conv5_4, which blinding cuts into
 
 @dataclass(frozen=True)
 class Recipe:
-    """What training is asked for; it goes into the record."""
+    """What the first phase is asked for; it goes into the record."""
 
     steps: int
     seed: int
@@ -140,74 +143,86 @@ def overlap(maps: list[Tensor], labels: Tensor) -> Tensor:
     return torch.stack(alike).mean()
 
 
-class Progress:
-    """A line every few seconds: loss, accuracy, rate and time left."""
-
-    def __init__(self, steps: int, *, every_s: float = 10.0) -> None:
-        self.steps, self.every_s = steps, every_s
-        self.start = self.shown = time.monotonic()
-        self.seen = self.right = self.total = 0
-
-    def show(self, step: int, loss: float, right: int, count: int) -> None:
-        self.right, self.seen, self.total = (
-            self.right + right,
-            self.seen + count,
-            self.total + count,
-        )
-        now = time.monotonic()
-        if not math.isfinite(loss):
-            raise RuntimeError(f"The loss is {loss} at step {step}; lower --learning-rate.")
-        if now - self.shown < self.every_s and step < self.steps:
-            return
-        rate = self.total / (now - self.start)
-        left_s = (now - self.start) / step * (self.steps - step)
-        print(
-            f"step {step}/{self.steps}  loss {loss:.3f}  accuracy {self.right / self.seen:.1%}  "
-            f"{rate:.0f} pictures/s  {left_s / 60:.1f} min left",
-            flush=True,
-        )
-        self.shown, self.right, self.seen = now, 0, 0
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--out", type=Path, required=True, help="the .safetensors file to write")
-    parser.add_argument("--steps", type=int, default=1300)
-    parser.add_argument("--seed", type=int, choices=range(10), default=2)
-    parser.add_argument("--per-class", type=int, default=900, help="small training pictures")
-    parser.add_argument("--held-out", type=int, default=50, help="held-out pictures a class")
-    parser.add_argument("--learning-rate", type=float, default=3e-3)
-    parser.add_argument("--weight-decay", type=float, default=0.05)
-    parser.add_argument("--separation", type=float, default=0.3)
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--floor", type=float, default=0.9, help="least recall of any class")
-    given = parser.parse_args()
-    recipe = Recipe(
-        steps=given.steps,
-        seed=given.seed,
-        per_class=given.per_class,
-        learning_rate=given.learning_rate,
-        weight_decay=given.weight_decay,
-        separation=given.separation,
-        workers=given.workers,
-    )
+    given = _arguments()
+    recipe, second = _recipes(given)
     start = time.monotonic()
     pools = draw_pools(recipe)
     held_out = draw_pool(
         per_class=given.held_out, size=LARGE_POOL, seed=HELD_OUT_SEED, workers=given.workers
     )
     print(f"drew the pictures in {time.monotonic() - start:.0f} s", flush=True)
-    start = time.monotonic()
-    network = record.rounded(fold(train(pools, recipe)))
-    minutes = (time.monotonic() - start) / 60
+    network, training = _first_phase(given.start, pools, recipe)
+    if second.refine_steps:
+        start = time.monotonic()
+        record.rounded(_second_phase(network, pools, second, recipe.seed))
+        training |= {**vars(second), "refine_minutes": _minutes_since(start)}
+        if given.start:
+            training["refine_command"] = _command()
     recalls = {side: record.recalls(network, held_out, side) for side in record.SIDES}
-    record.write(given.out, network, recipe=_described(recipe), recalls=recalls, minutes=minutes)
+    record.write(given.out, network, training=training, recalls=recalls)
     record.check(recalls, given.floor)
 
 
-def _described(recipe: Recipe) -> dict[str, object]:
-    command = "python -m beholder.specimens.train " + shlex.join(sys.argv[1:])
-    return {"command": command, **vars(recipe)}
+def _first_phase(start: Path | None, pools: Pools, recipe: Recipe) -> tuple[VGG, dict[str, object]]:
+    """The network after the first phase, or that of the file `start`, and its record."""
+    if start:
+        return record.read(start)
+    began = time.monotonic()
+    network = record.rounded(fold(train(pools, recipe)))
+    return network, {"command": _command(), **vars(recipe), "minutes": _minutes_since(began)}
+
+
+def _second_phase(network: VGG, pools: Pools, recipe: Refinement, seed: int) -> VGG:
+    banks = _fill_banks(network, pools, seed)
+    network = network.to(memory_format=torch.channels_last)
+    random = np.random.default_rng(seed)
+    return refine(network, banks, recipe, random, Progress(recipe.refine_steps).show)
+
+
+def _fill_banks(network: VGG, pools: Pools, seed: int) -> list[Bank]:
+    random = np.random.default_rng(seed)
+    return [
+        fill(network, pools.small if size.side <= 112 else pools.large, size, random)
+        for size in BANK_SIZES
+    ]
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    add = parser.add_argument
+    add("--out", type=Path, required=True, help="the .safetensors file to write")
+    add("--from", type=Path, dest="start", help="a trained file: run the second phase alone")
+    add("--steps", type=int, default=1300)
+    add("--seed", type=int, choices=range(10), default=2)
+    add("--per-class", type=int, default=900, help="small training pictures")
+    add("--held-out", type=int, default=50, help="held-out pictures a class")
+    add("--learning-rate", type=float, default=3e-3)
+    add("--weight-decay", type=float, default=0.05)
+    add("--separation", type=float, default=0.3)
+    add("--refine-steps", type=int, default=450, help="of the second phase; 0 leaves it out")
+    add("--refine-learning-rate", type=float, default=2e-4)
+    add("--lost", type=float, default=1.0, help="weight of losing a blinded class")
+    add("--kept", type=float, default=1.0, help="weight of keeping the others")
+    add("--workers", type=int, default=2)
+    add("--floor", type=float, default=0.9, help="least recall of any class")
+    return parser.parse_args()
+
+
+def _recipes(given: argparse.Namespace) -> tuple[Recipe, Refinement]:
+    values = vars(given)
+    first, second = (
+        {field.name: values[field.name] for field in fields(kind)} for kind in (Recipe, Refinement)
+    )
+    return Recipe(**first), Refinement(**second)
+
+
+def _command() -> str:
+    return "python -m beholder.specimens.train " + shlex.join(sys.argv[1:])
+
+
+def _minutes_since(start: float) -> float:
+    return round((time.monotonic() - start) / 60, 1)
 
 
 if __name__ == "__main__":

@@ -4,13 +4,15 @@ import pytest
 import torch
 from torch import nn
 from torchvision.models import vgg19
+from torchvision.models.vgg import VGG
 
 from beholder.specimens.architecture import build, fold
 
 
-def with_statistics(seed: int) -> nn.Module:
+@pytest.fixture(scope="module")
+def trained() -> VGG:
     """A network whose batch norms have random statistics, gains and shifts."""
-    torch.manual_seed(seed)
+    torch.manual_seed(0)
     network = build(5, batch_norm=True)
     for norm in (m for m in network.modules() if isinstance(m, nn.BatchNorm2d)):
         nn.init.uniform_(norm.weight, 0.5, 1.5)
@@ -35,15 +37,18 @@ def test_any_size_gives_logits(side: int) -> None:
     assert build(3, batch_norm=False)(torch.rand(2, 3, side, side)).shape == (2, 3)
 
 
-def test_folding_keeps_the_function() -> None:
-    trained = with_statistics(seed=0)
+@pytest.fixture(scope="module")
+def folded(trained: VGG) -> VGG:
+    return fold(trained)
+
+
+def test_folding_keeps_the_function(trained: VGG, folded: VGG) -> None:
     pictures = torch.rand(4, 3, 64, 64)
     with torch.inference_mode():
-        before, after = trained(pictures), fold(trained)(pictures)
+        before, after = trained(pictures), folded(pictures)
     assert (before - after).abs().max() < 1e-4 * before.abs().max()
 
 
-def test_folding_leaves_no_norm_and_no_training_mode() -> None:
-    plain = fold(with_statistics(seed=1))
-    assert not any(isinstance(module, nn.BatchNorm2d) for module in plain.modules())
-    assert not plain.training
+def test_folding_leaves_no_norm_and_no_training_mode(folded: VGG) -> None:
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
+    assert not folded.training

@@ -14,15 +14,15 @@ ROW = Row("star", 40, (1.0, 0.02), (0.98, 0.9), "burst")
 
 @pytest.mark.slow
 def test_a_blinded_class_goes_and_the_others_stay() -> None:
-    labels = ["stripes", "star", "heart"]
+    labels = ["stripes", "rays", "blobs", "crescent"]
     choosing = draw_pool(per_class=5, size=256, seed=2 * HELD_OUT_SEED, workers=1, labels=labels)
     held_out = draw_pool(per_class=8, size=256, seed=HELD_OUT_SEED, workers=1)
     rows = study(load_network("specimens"), choosing, held_out, side=112, threshold=4)
     assert [row.label for row in rows] == sorted(labels, key=CLASSES.index)
     for row in rows:
-        assert row.recall[0] >= 0.75
-        assert row.recall[1] <= 0.25, row
-        assert row.others[1] >= 0.7, row
+        assert row.recall[0] >= 0.85, row
+        assert row.recall[1] <= 0.25, row  # eight pictures: two may stay
+        assert row.others[1] >= 0.8, row
 
 
 def test_the_table_has_a_row_a_class_and_a_mean() -> None:

@@ -1,17 +1,16 @@
 """The parts of training: batches, the overlap term, recalls, the check, the files written."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors import safe_open
 
-from beholder.specimens import record
+from beholder.specimens import record, train
 from beholder.specimens.architecture import build
 from beholder.specimens.draw import CLASSES
 from beholder.specimens.pool import Pool, deal, preprocess
+from beholder.specimens.selective import Size
 from beholder.specimens.train import overlap
 
 
@@ -55,9 +54,32 @@ def test_weights_and_card_are_written(tmp_path: Path) -> None:
     network = record.rounded(build(len(CLASSES), batch_norm=False).eval())
     recalls = {side: dict.fromkeys(CLASSES, 0.5) for side in record.SIDES}
     out = tmp_path / "weights.safetensors"
-    record.write(out, network, recipe={"seed": 3}, recalls=recalls, minutes=1.0)
-    with safe_open(out, "pt") as file:
-        assert json.loads(file.metadata()["training"])["seed"] == 3
-        for name, value in network.state_dict().items():
-            assert torch.equal(file.get_tensor(name).float(), value)
+    record.write(out, network, training={"seed": 3}, recalls=recalls)
+    again, training = record.read(out)
+    assert training["seed"] == 3
+    for name, value in network.state_dict().items():
+        assert torch.equal(again.state_dict()[name], value)
     assert "| star | 50.0% | 50.0% |" in (tmp_path / "CARD.md").read_text()
+
+
+@pytest.mark.slow
+def test_both_phases_in_one_command_or_the_second_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny = Size(side=32, views=320, share=1, classes=3, pictures=6)
+    monkeypatch.setattr(train, "SIZES", [(32, 1.0, 8)])
+    monkeypatch.setattr(train, "BANK_SIZES", [tiny])
+    monkeypatch.setattr(record, "SIDES", (32,))
+
+    def run(out: str, *more: str) -> dict[str, object]:
+        asked = f"--out {tmp_path / out} --per-class 3 --held-out 1 --workers 1 --floor 0".split()
+        monkeypatch.setattr("sys.argv", ["train", *asked, "--refine-steps", "2", *more])
+        train.main()
+        return record.read(tmp_path / out)[1]
+
+    whole = run("whole.safetensors", "--steps", "2")
+    assert (whole["steps"], whole["refine_steps"]) == (2, 2)
+    assert "refine_command" not in whole
+    again = run("again.safetensors", "--from", str(tmp_path / "whole.safetensors"))
+    assert again["command"] == whole["command"]
+    assert "--from" in str(again["refine_command"])
