@@ -18,7 +18,11 @@ CHANNELS = 128  # of the last convolution
 
 def build(classes: int, *, batch_norm: bool) -> VGG:
     """The network, freshly initialised from torch's global generator; (B, 3, H, W) to logits."""
-    network = VGG(make_layers(TABLE, batch_norm=batch_norm), init_weights=False)
+    features = make_layers(TABLE, batch_norm=batch_norm)
+    # VGG makes the wide classifier first, which is not kept: half a second and many random numbers.
+    # A network to be trained draws them all the same, so that seeds keep their meaning.
+    with torch.device("cpu" if batch_norm else "meta"):
+        network = VGG(features, init_weights=False)
     network.avgpool = nn.AdaptiveAvgPool2d(1)
     network.classifier = nn.Sequential(nn.Linear(CHANNELS, classes))
     for module in network.modules():
