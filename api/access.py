@@ -1,27 +1,14 @@
-"""Who may do what: tokens with a name and a scope, kept as hashes in BEHOLDER_API_TOKENS.
+"""What a request needs (`required_scope`), and who may listen without tokens (`check_bind`)."""
 
-`make_token` makes one, `Tokens` knows them, `required_scope` says what a request needs. Without
-tokens only this machine may ask (`check_bind`).
-"""
-
-import hashlib
-import hmac
 import ipaddress
-import re
-import secrets
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal, get_args
 
 from beholder.errors import InvalidInput
 from beholder.settings import Settings
+from beholder.tokens import Caller, Scope, Tokens
 
-Scope = Literal["read", "submit", "admin"]  # each may do what those before it may
-SCOPES: tuple[Scope, ...] = get_args(Scope)
+__all__ = ["COOKIE", "Caller", "check_bind", "is_loopback", "required_scope"]
+
 COOKIE = "beholder_token"
-_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_HASH = re.compile(r"[0-9a-f]{64}")
-_PREFIX = "bhd_"
 
 # (methods, beginning of the path, scope); the first that fits counts. None: anyone.
 _RULES: tuple[tuple[frozenset[str] | None, str, Scope | None], ...] = (
@@ -34,55 +21,6 @@ _RULES: tuple[tuple[frozenset[str] | None, str, Scope | None], ...] = (
     (frozenset({"DELETE"}), "/v1/jobs", "admin"),
     (None, "/", "submit"),
 )
-
-
-@dataclass(frozen=True)
-class Caller:
-    """Who asks: a token's name and scope. On loopback without tokens, everyone is the owner."""
-
-    name: str
-    scope: Scope
-
-    def may(self, scope: Scope) -> bool:
-        """Whether that is within the caller's scope."""
-        return SCOPES.index(self.scope) >= SCOPES.index(scope)
-
-
-OWNER = Caller("", "admin")
-
-
-@dataclass(frozen=True)
-class _Entry:
-    name: str
-    scope: Scope
-    sha256: str
-
-
-class Tokens:
-    """The tokens of a setting. False where there are none."""
-
-    def __init__(self, setting: str) -> None:
-        self._entries = tuple(_entries(setting))
-
-    def __bool__(self) -> bool:
-        return bool(self._entries)
-
-    def caller(self, token: str) -> Caller | None:
-        """Whose token it is. Takes the same time whichever it is not."""
-        given = _hash(token)
-        found = None
-        for entry in self._entries:
-            if hmac.compare_digest(entry.sha256, given):
-                found = Caller(entry.name, entry.scope)
-        return found
-
-
-def make_token(name: str, scope: Scope) -> tuple[str, str]:
-    """A new token, and its entry for BEHOLDER_API_TOKENS. Raises InvalidInput."""
-    token = _PREFIX + secrets.token_urlsafe(32)
-    entry = f"{name}:{scope}:{_hash(token)}"
-    list(_entries(entry))
-    return token, entry
 
 
 def required_scope(method: str, path: str) -> Scope | None:
@@ -111,19 +49,3 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
-
-
-def _entries(setting: str) -> Iterator[_Entry]:
-    for text in filter(None, (part.strip() for part in setting.split(","))):
-        name, _, rest = text.partition(":")
-        scope, _, sha256 = rest.partition(":")
-        if not (_NAME.fullmatch(name) and scope in SCOPES and _HASH.fullmatch(sha256)):
-            raise InvalidInput(
-                f"BEHOLDER_API_TOKENS: the entry of {name[:64]!r} is not NAME:SCOPE:HASH with "
-                f"scope {', '.join(SCOPES)}: `beholder token NAME` prints one."
-            )
-        yield _Entry(name, next(one for one in SCOPES if one == scope), sha256)
-
-
-def _hash(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()

@@ -8,13 +8,15 @@ from http.cookies import CookieError, SimpleCookie
 from urllib.parse import quote, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.access import COOKIE, OWNER, Caller, Tokens, required_scope
+from api.access import COOKIE, required_scope
 from api.problems import Forbidden, Unauthorized, bug, problem, problem_of
 from beholder.errors import BeholderError
 from beholder.settings import Settings
+from beholder.tokens import OWNER, Caller, Tokens
 
 log = logging.getLogger(__name__)
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -59,6 +61,8 @@ class Guard:
         try:
             refusal = self._refusal(scope)
             await (refusal or self._app)(scope, receive, with_headers)
+        except ClientDisconnect:
+            log.info("%s %s: the client left", scope["method"], scope["path"])
         except Exception:
             log.exception("%s %s", scope["method"], scope["path"])
             if started:  # too late to say anything but that the answer breaks off

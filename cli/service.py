@@ -12,7 +12,7 @@ import typer
 from beholder.errors import Conflict, ServiceUnavailable
 from beholder.settings import Settings
 from cli.context import Context, make_home
-from cli.output import say
+from cli.output import console, say
 
 INSTALL_API = "pip install 'beholder[api]'"
 
@@ -31,6 +31,7 @@ def register(app: typer.Typer) -> None:
     app.command("up")(up)
     app.command("worker")(worker)
     app.command("api")(api)
+    app.command("token")(token)
     app.command("demo")(demo)
     db = typer.Typer(help="The database.", no_args_is_help=True)
     db.command("upgrade")(db_upgrade)
@@ -72,6 +73,22 @@ def api(host: HostOption = None, port: PortOption = None) -> None:
     os.environ["BEHOLDER_API_HOST"] = settings.api_host
     os.environ["BEHOLDER_API_PORT"] = str(settings.api_port)
     os.execv(sys.executable, [sys.executable, "-m", "api"])
+
+
+def token(
+    name: Annotated[str, typer.Argument(help="Whose it is: letters, digits, dots and dashes.")],
+    scope: Annotated[
+        str, typer.Option(help="read, submit (and read), or admin (everything).")
+    ] = "read",
+) -> None:
+    """Make a token for the API: print it, and the entry for BEHOLDER_API_TOKENS."""
+    from beholder.tokens import make_token
+
+    made, entry = make_token(name, scope)
+    say("The token, for whoever uses it; it is not kept anywhere:")
+    console().print(made, markup=False, highlight=False, soft_wrap=True)
+    say("Its entry; add it to BEHOLDER_API_TOKENS on the server, with a comma between entries:")
+    console().print(entry, markup=False, highlight=False, soft_wrap=True)
 
 
 def _listening(settings: Settings, host: str | None, port: int | None) -> Settings:

@@ -5,9 +5,10 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import RedirectResponse
 
-from api.access import COOKIE, Tokens
+from api.access import COOKIE
 from api.problems import Unauthorized, responses
 from api.services import services
+from beholder.tokens import Tokens
 
 router = APIRouter(tags=["access"])
 _YEAR_S = 365 * 24 * 3600

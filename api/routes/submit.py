@@ -6,7 +6,6 @@ from fastapi import APIRouter, BackgroundTasks, Depends, Header, Request, Respon
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
-from api.access import Caller
 from api.examples import JOB
 from api.intake import read_submission, submit
 from api.problems import responses
@@ -17,6 +16,7 @@ from beholder.jobs.queries import get_job
 from beholder.jobs.repeats import Repeatable
 from beholder.jobs.views import JobView
 from beholder.specs import JobKind
+from beholder.tokens import Caller
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
 _MADE: dict[int | str, dict[str, Any]] = {

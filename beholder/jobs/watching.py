@@ -3,8 +3,9 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Row, func, select
 
 from beholder.jobs.completion import through
 from beholder.jobs.database import Database
@@ -50,14 +51,14 @@ def looks(database: Database, job_ids: Collection[str]) -> dict[str, Look]:
     with database.read() as session:
         partly = {job_id: float(done or 0.0) for job_id, done in session.execute(parts)}
         rows = session.execute(select(*times, *_COUNTS).where(Job.id.in_(job_ids))).all()
-    return {row.id: _look(row.tuple(), partly.get(row.id, 0.0)) for row in rows}
+    return {row.id: _look(row, partly.get(row.id, 0.0)) for row in rows}
 
 
-def _look(row: tuple[object, ...], partly: float) -> Look:
-    job_id, kind, error, started_at, finished_at, *counts = row
-    progress = Progress(*counts)  # type: ignore[arg-type]
-    done = through(str(kind), progress, partly)
-    return Look(str(job_id), str(kind), progress, done, error, started_at, finished_at)  # type: ignore[arg-type]
+def _look(row: Row[Any], partly: float) -> Look:
+    job_id, kind, error, started_at, finished_at, *counts = tuple(row)
+    progress = Progress(*counts)
+    done = through(kind, progress, partly)
+    return Look(job_id, kind, progress, done, error, started_at, finished_at)
 
 
 def latest_pictures(database: Database, job_id: str, *, limit: int = 8) -> list[LatestPicture]:

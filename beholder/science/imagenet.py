@@ -6,10 +6,11 @@ No torch is needed, so that a command can fetch it with a progress bar before a 
 from pathlib import Path
 
 from beholder.errors import NetworkUnavailable
-from beholder.networks import VGG19_FILE as FILE
+from beholder.networks import VGG19_FILE
 from beholder.science.download import Unreachable, fetch, sha256_of
 
 # torchvision's VGG19_Weights.IMAGENET1K_V1; a test holds them equal.
+FILE = VGG19_FILE
 URL = f"https://download.pytorch.org/models/{FILE}"
 HASH_PREFIX = "dcbb9e9d"  # how the file's SHA-256 begins
 _TIMEOUT_S = 15.0

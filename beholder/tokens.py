@@ -1,0 +1,85 @@
+"""Tokens for the API: `make_token` makes one, `Tokens` knows those of BEHOLDER_API_TOKENS.
+
+The setting holds names, scopes and hashes, never a token itself.
+"""
+
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from beholder.errors import InvalidInput
+
+Scope = Literal["read", "submit", "admin"]  # each may do what those before it may
+SCOPES: tuple[Scope, ...] = get_args(Scope)
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_HASH = re.compile(r"[0-9a-f]{64}")
+_PREFIX = "bhd_"
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks: a token's name and scope. On loopback without tokens, everyone is the owner."""
+
+    name: str
+    scope: Scope
+
+    def may(self, scope: Scope) -> bool:
+        """Whether that is within the caller's scope."""
+        return SCOPES.index(self.scope) >= SCOPES.index(scope)
+
+
+OWNER = Caller("", "admin")  # whoever sits at the machine
+
+
+@dataclass(frozen=True)
+class _Entry:
+    name: str
+    scope: Scope
+    sha256: str
+
+
+class Tokens:
+    """The tokens of a setting. False where there are none."""
+
+    def __init__(self, setting: str) -> None:
+        self._entries = tuple(_entries(setting))
+
+    def __bool__(self) -> bool:
+        return bool(self._entries)
+
+    def caller(self, token: str) -> Caller | None:
+        """Whose token it is. Takes the same time whichever it is not."""
+        given = _hash(token)
+        found = None
+        for entry in self._entries:
+            if hmac.compare_digest(entry.sha256, given):
+                found = Caller(entry.name, entry.scope)
+        return found
+
+
+def make_token(name: str, scope: str) -> tuple[str, str]:
+    """A new token, and its entry for BEHOLDER_API_TOKENS. Raises InvalidInput."""
+    token = _PREFIX + secrets.token_urlsafe(32)
+    entry = f"{name}:{scope}:{_hash(token)}"
+    list(_entries(entry))
+    return token, entry
+
+
+def _entries(setting: str) -> Iterator[_Entry]:
+    for text in filter(None, (part.strip() for part in setting.split(","))):
+        name, _, rest = text.partition(":")
+        scope, _, sha256 = rest.partition(":")
+        if not (_NAME.fullmatch(name) and scope in SCOPES and _HASH.fullmatch(sha256)):
+            raise InvalidInput(
+                f"BEHOLDER_API_TOKENS: the entry of {name[:64]!r} is not NAME:SCOPE:HASH with "
+                f"scope {', '.join(SCOPES)}: `beholder token NAME` prints one."
+            )
+        yield _Entry(name, next(one for one in SCOPES if one == scope), sha256)
+
+
+def _hash(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
