@@ -104,9 +104,11 @@ def dream_values(
 
 
 def _chosen(found: dict[int, CellView], wanted: list[int]) -> int:
-    """Without a wish: the first dream that is there, else the first that will be."""
-    done = (position for position in wanted if position in found and found[position].file_sha256)
-    return next(done, wanted[0])
+    """Without a wish: the first dream of the deepest layer that has one, else the first to come."""
+    done = [cell for cell in found.values() if cell.file_sha256]
+    deepest = max((cell.layer or 0 for cell in done), default=0)
+    best = (cell.position for cell in done if cell.layer == deepest)
+    return next(best, wanted[0])
 
 
 def _look(

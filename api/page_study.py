@@ -63,7 +63,7 @@ def study_values(opened: Services, job: JobView) -> dict[str, Any]:
         "more_pictures": job.total > sum(map(len, rows.values())),
         "charts": _charts(opened, job),
         "chosen": chosen,
-        "chosen_layers": len({row.view.layer for row in chosen}),
+        "blinded": sum(1 for _ in channels(opened.db, study=job.id, chosen=True)),
     }
 
 
@@ -103,8 +103,8 @@ def _charts(opened: Services, job: JobView) -> list[Any]:
     """A chart a layer; convolutions that are read after their ReLU are left to it."""
     if not job.target_pictures:
         return []
-    found = channels(opened.db, study=job.id, top=BARS)
     both = bool(job.spec.get("pre_relu"))
+    found = channels(opened.db, study=job.id, top=BARS)
     shown = [row for row in found if both or LAYERS[row.layer].kind != "conv"]
     return layer_charts(
         shown,
@@ -115,7 +115,10 @@ def _charts(opened: Services, job: JobView) -> list[Any]:
 
 
 def _chosen(opened: Services, job: JobView) -> list[Chosen]:
-    found = list(channels(opened.db, study=job.id, chosen=True))
+    """What was blinded; a convolution that is read after its ReLU is left to it."""
+    both = bool(job.spec.get("pre_relu"))
+    every = channels(opened.db, study=job.id, chosen=True)
+    found = [row for row in every if both or LAYERS[row.layer].kind != "conv"]
     best = strongest_of(opened.db, job.id, {(row.layer, row.channel) for row in found})
     return [
         Chosen(row, links.picture(best.get((row.layer, row.channel)), thumb=links.THUMB))

@@ -6,6 +6,14 @@ import { copying, refresh } from "./parts.js";
 
 const EVERY_MS = 1500; // how often new results are put in at most
 
+/** This page's address, with the dream that is looked at, so that it stays. */
+function here() {
+  const address = new URL(location.href);
+  const look = /** @type {HTMLElement | null} */ (document.querySelector("[data-look]"))?.dataset.look;
+  if (look && !address.searchParams.has("item")) address.searchParams.set("item", look);
+  return address.href;
+}
+
 /**
  * @param {() => void} [after] called when a part of the page was put in anew
  */
@@ -19,7 +27,7 @@ export function followJob(after = () => {}) {
 
   const parts = async () => {
     wait = 0;
-    if (await refresh(location.href, ["[data-live-part]"])) after();
+    if (await refresh(here(), ["[data-live-part]"])) after();
   };
   watch(job, async (progress, ended) => {
     const now = document.querySelector(`.status[data-job="${job}"]`);
@@ -27,7 +35,7 @@ export function followJob(after = () => {}) {
     const mark = `${progress.done} ${progress.measured} ${progress.stage}`;
     if (ended) {
       clearTimeout(wait);
-      if (await refresh(location.href, [".status", "[data-live-part]", "#provenance"])) after();
+      if (await refresh(here(), [".status", "[data-live-part]", "#provenance"])) after();
     } else if (seen && mark !== seen && !wait) {
       wait = window.setTimeout(parts, EVERY_MS);
     }

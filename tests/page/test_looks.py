@@ -1,0 +1,151 @@
+"""How it looks and reads: without script, on a phone, in the dark, to a screen reader; pictures."""
+
+import io
+import os
+import re
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("page")]
+
+MAX_BYTES = 400_000
+ALL = ("/", "/new", "/new/study", "/channels", "DREAM", "STUDY", "LAYER", "CHANNEL", "/jobs/none")
+
+
+@pytest.fixture(scope="module")
+def addresses(dream, study):
+    return {
+        "DREAM": f"/jobs/{dream}",
+        "STUDY": f"/jobs/{study}",
+        "LAYER": "/channels/specimens/relu4_4",
+        "CHANNEL": "/channels/specimens/relu4_4/54",
+    }
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("where", ALL)
+def test_axe_finds_nothing_serious(site, open_page, addresses, where, scheme):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    # The policy lets no other script in, so it is lifted for this one.
+    page = open_page(site, bypass_csp=True, color_scheme=scheme, reduced_motion="reduce")
+    page.goto(addresses.get(where, where))
+    found = axe.Axe().run(page).response["violations"]
+    serious = [
+        (each["id"], node["target"], node["failureSummary"])
+        for each in found
+        if each["impact"] in ("serious", "critical")
+        for node in each["nodes"]
+    ]
+    assert serious == []
+
+
+@pytest.mark.parametrize("where", ALL)
+def test_a_phone_shows_all_of_it(site, open_page, addresses, where):
+    page = open_page(site, width=375, height=812)
+    page.goto(addresses.get(where, where))
+    assert page.evaluate("document.documentElement.scrollWidth") <= 375
+
+
+def test_reading_and_submitting_need_no_script(site, open_page, addresses, spirals, tmp_path):
+    page = open_page(site, java_script_enabled=False)
+    page.goto(addresses["DREAM"])
+    assert page.locator(".compare img").count() == 2
+    assert not page.get_by_role("slider").is_visible()
+    page.locator(".film a", has_text="8").click()
+    assert "step=8" in page.url
+    page.goto(addresses["STUDY"])
+    assert page.locator(".subject").count() == 10
+    picture = tmp_path / "spiral.png"
+    picture.write_bytes(spirals[0][1])
+    page.goto("/new")
+    page.locator('input[name="pictures"]').set_input_files(picture)
+    page.get_by_label("Steps", exact=True).fill("2")
+    page.get_by_label("Steps to keep").fill("")
+    page.get_by_label("Size in pixels").fill("64")
+    page.get_by_role("button", name="Queue it").click()
+    assert re.search(r"/jobs/\w+$", page.url)
+    job = page.url.rsplit("/", 1)[-1]
+    assert site.ended(job)["state"] == "done"
+
+
+def test_the_keyboard_reaches_everything(site, open_page):
+    page = open_page(site)
+    page.goto("/new")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
+    page.get_by_role("checkbox", name="0 conv1_1", exact=True).focus()
+    page.keyboard.press("Space")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Space")
+    assert page.locator("[data-chosen]").inner_text() == "0 conv1_1, 1 relu1_1, 28 conv5_1"
+
+
+def test_empty_states_say_what_to_do(bare_site, open_page):
+    page = open_page(bare_site)
+    page.goto("/")
+    page.get_by_role("link", name="Make the first job").click()
+    assert page.get_by_role("heading", name="New job").is_visible()
+    page.goto("/channels")
+    assert page.get_by_role("link", name="Make a study").is_visible()
+    page.goto("/channels/vgg19/conv5_1/17")
+    assert page.get_by_role("button", name="Dream this channel").is_visible()
+    page.get_by_role("button", name="Dream this channel").click()
+    page.get_by_text("Its dream appears here").wait_for()
+
+
+@pytest.mark.parametrize(
+    ("address", "status", "words"),
+    [
+        ("/jobs/none", 404, "No job 'none'"),
+        ("/channels/specimens/conv5_9/1", 422, "Did you mean conv5_1?"),
+        ("/channels/specimens/conv5_1/128", 422, "has channels 0-127; got 128"),
+        ("/channels/etc/conv5_1/1", 404, "no study is on a network"),
+        ("/?state=finished", 422, "states are queued"),
+    ],
+)
+def test_errors_are_pages_that_say_what_to_change(site, address, status, words):
+    answer = site.http.get(address)
+    assert answer.status_code == status
+    assert words.lower() in answer.text.lower().replace("&#39;", "'")
+
+
+def test_names_are_escaped(site):
+    name = '<script>alert("x")</script>'
+    job = site.submit("dreams", [], spec={"noise": 1, "steps": 1, "size": 32}, name=name)
+    for address in ("/", f"/jobs/{job}"):
+        assert "<script>alert" not in site.http.get(address).text
+    site.ended(job)
+    assert site.http.post(f"/jobs/{job}/delete").status_code == 303
+
+
+SHOTS = (
+    ("page-jobs", "/", 1280, "light", 860),
+    ("page-new", "/new", 1280, "light", 1000),
+    ("page-dream", "DREAM", 1280, "light", 1180),
+    ("page-dream-dark", "DREAM", 1280, "dark", 1180),
+    ("page-study", "STUDY", 1280, "light", 1240),
+    ("page-channel", "CHANNEL", 1280, "light", 1180),
+    ("page-phone", "DREAM", 375, "light", 812),
+)
+
+
+@pytest.mark.parametrize(("name", "where", "width", "scheme", "height"), SHOTS)
+def test_screenshots(site, open_page, addresses, tmp_path, name, where, width, scheme, height):
+    """BEHOLDER_PICTURES=docs/pictures keeps them."""
+    if where == "CHANNEL":
+        site.http.post(f"{addresses[where]}/dream")
+    page = open_page(site, width=width, height=height, color_scheme=scheme)
+    page.goto(addresses.get(where, where))
+    if where == "CHANNEL":
+        page.locator(".dreams img").first.wait_for(timeout=60_000)
+    page.wait_for_function(
+        "[...document.images].every((one) => one.complete || one.loading === 'lazy')"
+    )
+    page.wait_for_load_state("networkidle")
+    shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+    folder = Path(os.environ.get("BEHOLDER_PICTURES", tmp_path))
+    path = folder / f"{name}.png"
+    shot.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+    assert path.stat().st_size < MAX_BYTES

@@ -1,0 +1,206 @@
+"""What people do: drop pictures, watch, compare, play, study, walk to a channel, cancel, delete."""
+
+import base64
+import re
+import time
+
+import pytest
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("page")]
+
+# Layout shifts that no input brought about, as Chromium measures them; 0.1 is called good.
+SHIFTS = """
+() => {
+  window.shifts = [];
+  new PerformanceObserver((list) => {
+    for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.shifts.push(entry.value);
+  }).observe({ type: "layout-shift", buffered: true });
+}
+"""
+DROP = """
+(files) => {
+  const data = new DataTransfer();
+  for (const { name, content } of files) {
+    const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
+    data.items.add(new File([bytes], name, { type: "image/png" }));
+  }
+  return data;
+}
+"""
+
+
+def drop(page, where, pictures):
+    files = [
+        {"name": name.split("/")[-1], "content": base64.b64encode(data).decode()}
+        for name, data in pictures
+    ]
+    transfer = page.evaluate_handle(DROP, files)
+    for event in ("dragenter", "dragover", "drop"):
+        page.dispatch_event(where, event, {"dataTransfer": transfer})
+
+
+def wait_for_state(page, state, timeout_s=60):
+    page.locator(f".status .state.{state}").wait_for(timeout=timeout_s * 1000)
+
+
+def test_up_prints_the_address_and_answers_within_five_seconds(site):
+    deadline = time.monotonic() + 5
+    while site.address not in site.log.read_text() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert f"The page: {site.address}" in site.log.read_text()
+    assert site.up_s < 5
+
+
+def test_dropped_pictures_are_watched_to_the_end(page, spirals):
+    page.goto("/new")
+    drop(page, '[data-drop="pictures"]', spirals[:2])
+    page.get_by_text("2 pictures", exact=True).wait_for()
+    assert page.locator("[data-preview] img").count() == 2
+    page.get_by_role("button", name="None").click()
+    page.get_by_role("checkbox", name="20 relu4_1").check(force=True)
+    page.get_by_role("checkbox", name="34 conv5_4").check(force=True)
+    assert page.locator("[data-chosen]").inner_text() == "20 relu4_1, 34 conv5_4"
+    for label, value in (("Steps", "12"), ("Steps to keep", "4, 8"), ("Size in pixels", "64")):
+        page.get_by_label(label, exact=True).fill(value)
+    page.get_by_label("Name").fill("Dropped here")
+    assert page.locator("[data-command]").inner_text() == (
+        "beholder submit --dir DIR --layer 20,34 --steps 12 --learning-rate 0.5 --snapshots 4,8 "
+        "--network specimens --size 64 --name 'Dropped here'"
+    )
+    page.get_by_role("button", name="Queue it").click()
+    page.wait_for_url(re.compile(r"/jobs/\w+"))
+    page.evaluate(SHIFTS)
+    assert page.get_by_role("heading", level=1).inner_text() == "Dropped here"
+    wait_for_state(page, "done")
+    page.get_by_role("img", name="at conv5_4").first.wait_for()
+    assert page.locator(".cell img").count() == 4
+    assert page.locator("[data-count]").inner_text() == "4 of 4"
+    assert sum(page.evaluate("window.shifts")) < 0.1
+
+
+def test_quick_picks(page):
+    page.goto("/new")
+    ticked = page.locator('input[name="layers"]:checked')
+    for name, count in (("All 37", 37), ("Convolutions", 16), ("Pools", 5), ("None", 0)):
+        page.get_by_role("button", name=name).click()
+        assert ticked.count() == count
+    page.get_by_role("button", name="The article’s").click()
+    assert [box.get_attribute("value") for box in ticked.all()] == ["25", "27", "30"]
+
+
+def test_a_mistake_is_said_over_the_form_as_it_was(page, spirals):
+    page.goto("/new")
+    drop(page, '[data-drop="pictures"]', spirals[:1])
+    page.get_by_label("Channels").fill("900")
+    page.get_by_role("button", name="Queue it").click()
+    page.get_by_role("alert").filter(has_text="has channels 0-127; got 900").wait_for()
+    assert page.get_by_text("1 picture", exact=True).is_visible()
+
+
+def test_the_slider_uncovers_the_dream(page, dream):
+    page.goto(f"/jobs/{dream}")
+    slider = page.get_by_role("slider")
+    after = page.locator(".compare .after")
+
+    def covered():
+        return page.evaluate("(part) => getComputedStyle(part).clipPath", after.element_handle())
+
+    assert "50%" in covered()
+    slider.focus()
+    page.keyboard.press("End")
+    assert covered() == "inset(0px 0px 0px 100%)"
+    whole = page.locator(".compare").screenshot()
+    page.keyboard.press("Home")
+    assert re.fullmatch(r"inset\(0(px)?( 0px 0px 0(px|%))?\)", covered())
+    assert page.locator(".compare").screenshot() != whole
+    box = page.locator(".compare").bounding_box()
+    page.mouse.click(box["x"] + box["width"] / 4, box["y"] + box["height"] / 2)
+    share = float(re.search(r"([\d.]+)%", covered())[1])
+    assert 20 < share < 30
+
+
+def test_the_film_plays_to_its_end(page, dream):
+    page.goto(f"/jobs/{dream}")
+    step = page.locator("[data-step]")
+    assert step.inner_text() == "step 20"
+    play = page.get_by_role("button", name="Play the steps")
+    play.click()
+    step.filter(has_text="step 4").wait_for()
+    step.filter(has_text="step 20").wait_for()
+    page.locator('[data-play][aria-pressed="false"]').wait_for()
+    page.get_by_role("link", name="8", exact=True).click()
+    assert step.inner_text() == "step 8"
+    assert page.locator("[data-dream]").get_attribute("src").endswith("/pictures/8")
+
+
+def test_the_grid_chooses_what_is_looked_at(page, dream):
+    page.goto(f"/jobs/{dream}")
+    page.get_by_role("link", name="spiral-2.png at conv3_2").click()
+    page.get_by_role("heading", name="conv3_2", level=2).wait_for()
+    assert "item=1" in page.url
+    assert page.locator(".cell[aria-current]").get_attribute("data-item") == "1"
+    page.reload()
+    assert page.get_by_role("heading", name="conv3_2", level=2).is_visible()
+    assert page.get_by_role("img", name="The norm of conv3_2 at each step").is_visible()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download this dream").click()
+    assert download.value.suggested_filename.endswith("conv3_2-20.png")
+
+
+def test_a_study_from_the_form_to_a_channels_dream(page, spirals, others):
+    page.goto("/new/study")
+    drop(page, '[data-drop="targets"]', spirals)
+    drop(page, '[data-drop="controls"]', others)
+    page.get_by_label("Size in pixels").fill("64")
+    page.get_by_label("From layer").select_option("26")
+    page.get_by_role("button", name="Queue it").click()
+    page.wait_for_url(re.compile(r"/jobs/\w+"))
+    wait_for_state(page, "done")
+    page.locator(".headline").wait_for()
+    assert page.locator(".subject").count() == 10
+    assert re.search(r"\d of 5 targets keep their label", page.locator(".headline").inner_text())
+    assert page.locator(".chart").count() == 21
+    chosen = page.locator("table tbody tr")
+    assert chosen.count() > 0
+    chosen.first.get_by_role("link").click()
+    page.wait_for_url(re.compile(r"/channels/specimens/relu4_4/\d+"))
+    assert page.locator(".wall li").count() >= 4
+    page.get_by_role("button", name="Dream this channel").click()
+    page.locator(".dreams img").first.wait_for(timeout=60_000)
+    assert page.locator(".dreams img").count() == 2
+    page.get_by_role("link", name="→").click()
+    page.wait_for_url(re.compile(r"/channels/specimens/relu4_4/\d+"))
+
+
+def test_cancel_retry_delete(site, page):
+    job = site.submit("dreams", [], spec={"noise": 3, "steps": 4000, "size": 64}, name="Endless")
+    site.until(job, lambda row: row["state"] == "running")
+    page.goto("/")
+    row = page.locator(f'.job[data-job="{job}"]')
+    row.locator(".state.running").wait_for()
+    row.locator("[data-pace]").filter(has_text="left").wait_for()
+    row.get_by_role("button", name="Cancel Endless").click()
+    row.locator(".state.cancelled").wait_for()
+    assert site.job(job)["state"] == "cancelled"
+    row.get_by_role("button", name="Retry Endless").click()
+    row.get_by_role("button", name="Cancel Endless").click()
+    row.get_by_role("link", name="Endless").click()
+    page.get_by_text("Delete Endless").click()
+    page.get_by_role("button", name="Delete for good").click()
+    page.wait_for_url(site.address)
+    assert site.http.get(f"/v1/jobs/{job}").status_code == 404
+    assert row.count() == 0
+
+
+def test_filter_and_search(page, dream, study):
+    page.goto("/")
+    page.get_by_role("searchbox").fill("AGAINST")
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile("q=AGAINST"))
+    assert page.locator(".job h2").all_inner_texts() == ["Spirals against the rest"]
+    page.goto("/?state=failed")
+    assert page.get_by_role("heading", name="No job is like that").is_visible()
+    page.goto("/?kind=study")
+    assert {
+        text.split(" ")[0] for text in page.locator(".job p:nth-of-type(1)").all_inner_texts()
+    } == {"Study"}
