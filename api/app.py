@@ -28,6 +28,7 @@ from beholder.settings import Settings
 
 # In the order of the documentation; uploads and results have paths that jobs would not take.
 ROUTES = (submit, jobs, events, results, channels, pictures, uploads, networks, session, health)
+ANYWHERE = (401, 403, 421, 422, 500, 503)  # what any route may answer
 TAGS = [
     {"name": "jobs", "description": "Queue, list, follow, cancel, retry, delete."},
     {"name": "results", "description": "Result pictures, and all of a job as a zip."},
@@ -65,7 +66,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(Guard, settings=settings)
     problems.install(app)
     for routes in ROUTES:
-        app.include_router(routes.router)
+        app.include_router(routes.router, responses=problems.responses(*ANYWHERE))
     app.include_router(pages.router)
     if STATIC.is_dir():
         app.mount("/static", StaticFiles(directory=STATIC), name="static")

@@ -73,9 +73,7 @@ class Guard:
         headers = Headers(scope=scope)
         host = headers.get("host", "")
         if not self._known(host):
-            return problem(
-                421, f"no host {host!r} here: add it to BEHOLDER_API_HOSTS.", title="Wrong host"
-            )
+            return problem(421, f"no host {host!r} here: add it to BEHOLDER_API_HOSTS.")
         try:
             if scope["method"] not in SAFE:
                 _refuse_foreign(headers, host)

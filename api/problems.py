@@ -49,7 +49,7 @@ PROBLEMS: tuple[tuple[type[errors.BeholderError], int, str], ...] = (
     (errors.ServiceUnavailable, 503, "Service unavailable"),
     (NotReady, 503, "Not ready"),
 )
-_TITLES = {400: "Bad request", 404: "Not found", 405: "Method not allowed"}
+_TITLES = {400: "Bad request", 405: "Method not allowed", 421: "Wrong host"}
 _BUG = "an error inside Beholder; the server's log has more."
 
 

@@ -26,7 +26,7 @@ Sorted = Literal["layer", "count", "contrast", "strength"]
 @router.get(
     "/channels",
     summary="Channels of a study, or one channel in every study",
-    responses={200: example({"channels": [CHANNEL]}), **responses(401, 404, 422)},
+    responses={200: example({"channels": [CHANNEL]}), **responses(404)},
 )
 def list_channels(
     opened: Opened,
@@ -84,7 +84,7 @@ def _insist(job: JobView) -> JobView:
                 "next": None,
             }
         ),
-        **responses(401, 404, 422),
+        **responses(404),
     },
 )
 def study_verdicts(

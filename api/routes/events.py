@@ -27,7 +27,7 @@ _STREAM = f"id: 3f9a01-12\nevent: progress\ndata: {json.dumps(PROGRESS)}\n\n"
             "content": {"text/event-stream": {"schema": {"type": "string"}, "example": _STREAM}},
         },
         204: {"description": "Last-Event-ID was the last there is; don't connect again"},
-        **responses(401, 404, 422),
+        **responses(404),
     },
 )
 async def events(

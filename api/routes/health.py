@@ -8,7 +8,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from api.examples import example
 from api.metrics import exposition
-from api.problems import NotReady, responses
+from api.problems import NotReady
 from api.routes.jobs import Opened
 from api.services import Services
 from beholder.errors import BeholderError, NotFound
@@ -34,7 +34,6 @@ def healthz() -> JSONResponse:
         200: example(
             {"status": "ok", "database": "ok", "queue": "ok", "store": "ok", "workers": 1}
         ),
-        **responses(503),
     },
 )
 def readyz(opened: Opened) -> JSONResponse:
@@ -51,7 +50,7 @@ def readyz(opened: Opened) -> JSONResponse:
     "/metrics",
     response_class=PlainTextResponse,
     summary="Prometheus metrics",
-    responses={200: {"content": {"text/plain": {}}, "description": "OK"}, **responses(401, 503)},
+    responses={200: {"content": {"text/plain": {}}, "description": "OK"}},
 )
 def metrics(opened: Opened) -> Response:
     """Jobs and items by state, queue age, items a second, chunk seconds, GPU memory."""

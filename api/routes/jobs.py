@@ -46,7 +46,7 @@ Job = Annotated[JobView, Depends(job_of)]
 @router.get(
     "",
     summary="List jobs, newest first",
-    responses={200: example({"jobs": [JOB], "next": None}), **responses(401, 422)},
+    responses={200: example({"jobs": [JOB], "next": None})},
 )
 def jobs(
     opened: Opened,
@@ -72,7 +72,7 @@ def jobs(
     "/{job_id}",
     response_model=JobView,
     summary="Show a job",
-    responses={200: example(JOB), **responses(401, 404, 422)},
+    responses={200: example(JOB), **responses(404)},
 )
 def job(found: Job) -> JSONResponse:
     """Its state, its counts by state, what it asks. The id's beginning will do."""
@@ -82,7 +82,7 @@ def job(found: Job) -> JSONResponse:
 @router.get(
     "/{job_id}/items",
     summary="A job's items, by position",
-    responses={200: example({"items": [ITEM], "next": None}), **responses(401, 404, 422)},
+    responses={200: example({"items": [ITEM], "next": None}), **responses(404)},
 )
 def job_items(
     found: Job,
@@ -106,7 +106,7 @@ def job_items(
     "/{job_id}/cancel",
     response_model=JobView,
     summary="End a job now; what is done stays",
-    responses={200: example({**JOB, "state": "cancelled"}), **responses(401, 403, 404, 409)},
+    responses={200: example({**JOB, "state": "cancelled"}), **responses(404, 409)},
 )
 def cancel(found: Job, opened: Opened) -> JSONResponse:
     """Workers hear of it within seconds. 409 for a job that has ended."""
@@ -118,7 +118,7 @@ def cancel(found: Job, opened: Opened) -> JSONResponse:
     "/{job_id}/retry",
     response_model=JobView,
     summary="Run again what failed or was cancelled",
-    responses={200: example({**JOB, "state": "queued"}), **responses(401, 403, 404, 409)},
+    responses={200: example({**JOB, "state": "queued"}), **responses(404, 409)},
 )
 def retry(found: Job, opened: Opened, tasks: BackgroundTasks) -> JSONResponse:
     """What is done stays. 409 for a job that still runs, or has nothing to run again."""
@@ -132,7 +132,7 @@ def retry(found: Job, opened: Opened, tasks: BackgroundTasks) -> JSONResponse:
     status_code=204,
     response_class=Response,
     summary="Delete a job that has ended, with its files",
-    responses=responses(401, 403, 404, 409),
+    responses=responses(404, 409),
 )
 def delete(job_id: JobId, opened: Opened) -> Response:
     """Its input pictures stay, since other jobs may use them. 409 while it runs: cancel it first.

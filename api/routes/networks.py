@@ -6,7 +6,6 @@ from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse
 
 from api.examples import LAYER, NETWORK, example
-from api.problems import responses
 from api.routes.jobs import Opened
 from beholder.catalogue import layer_rows, network_rows
 from beholder.networks import check_network, width_divisor
@@ -17,7 +16,7 @@ router = APIRouter(prefix="/v1", tags=["networks"])
 @router.get(
     "/layers",
     summary="The 37 layers of a network",
-    responses={200: example({"layers": [LAYER]}), **responses(401, 422)},
+    responses={200: example({"layers": [LAYER]})},
 )
 def layers(
     network: Annotated[str, Query(max_length=100, examples=["specimens"])] = "vgg19",
@@ -29,7 +28,7 @@ def layers(
 @router.get(
     "/networks",
     summary="The networks, and whether their weights are on this server",
-    responses={200: example({"networks": [NETWORK]}), **responses(401)},
+    responses={200: example({"networks": [NETWORK]})},
 )
 def networks(opened: Opened) -> JSONResponse:
     """`default` marks the one that a job has whose spec names none."""

@@ -31,7 +31,7 @@ _IMAGE = {"image/*": {"schema": {"type": "string", "format": "binary"}}}
     responses={
         200: example(PICTURE_ROW),
         201: example(PICTURE_ROW),
-        **responses(401, 403, 413, 422, 507),
+        **responses(413, 507),
     },
     openapi_extra={"requestBody": {"required": True, "content": _IMAGE}},
 )
@@ -55,7 +55,7 @@ def _keep(opened: Services, data: bytes) -> JSONResponse:
 @router.post(
     "/missing",
     summary="Which of these pictures are not here?",
-    responses={200: example({"missing": [SHA256]}), **responses(401, 403, 422)},
+    responses={200: example({"missing": [SHA256]})},
 )
 def missing(hashes: Hashes, opened: Opened) -> JSONResponse:
     """So that a client sends only what is lacking. In the order asked, each once."""
@@ -68,13 +68,13 @@ def missing(hashes: Hashes, opened: Opened) -> JSONResponse:
     "/{sha256}",
     methods=["HEAD"],
     summary="Is a picture here?",
-    responses=responses(401, 404),
+    responses=responses(404),
     operation_id="has_picture",
 )
 @router.get(
     "/{sha256}",
     summary="What is known of a picture",
-    responses={200: example(PICTURE_ROW), **responses(401, 404)},
+    responses={200: example(PICTURE_ROW), **responses(404)},
 )
 def show(sha256: Hash, opened: Opened) -> JSONResponse:
     """Its size in pixels and bytes, and the format it came in."""
@@ -85,7 +85,7 @@ def show(sha256: Hash, opened: Opened) -> JSONResponse:
     "/{sha256}/image",
     response_class=Response,
     summary="A picture, re-encoded",
-    responses={200: PICTURE, 304: {"description": "Not modified"}, **responses(401, 404, 422)},
+    responses={200: PICTURE, 304: {"description": "Not modified"}, **responses(404)},
 )
 def image(
     sha256: Hash,

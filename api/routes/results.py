@@ -19,7 +19,7 @@ MAX_POSITION = 2**31 - 1
     "/{job_id}/items/{position}/pictures/{step}",
     response_class=Response,
     summary="A dream, as it was after a step",
-    responses={200: PICTURE, 304: {"description": "Not modified"}, **responses(401, 404, 422)},
+    responses={200: PICTURE, 304: {"description": "Not modified"}, **responses(404)},
 )
 def picture(
     job_id: JobId,
@@ -48,7 +48,7 @@ def picture(
     summary="All results of a job as one zip",
     responses={
         200: {"description": "The archive", "content": {"application/zip": {}}},
-        **responses(401, 404),
+        **responses(404),
     },
 )
 def results(found: Job, opened: Opened) -> StreamingResponse:

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import RedirectResponse
 
 from api.access import COOKIE
-from api.problems import Unauthorized, responses
+from api.problems import Unauthorized
 from api.services import services
 from beholder.tokens import Tokens
 
@@ -19,7 +19,6 @@ _YEAR_S = 365 * 24 * 3600
     status_code=303,
     response_class=RedirectResponse,
     summary="Sign a browser in",
-    responses=responses(401, 422),
 )
 def sign_in(
     request: Request,

@@ -22,7 +22,7 @@ router = APIRouter(prefix="/v1", tags=["jobs"])
 _MADE: dict[int | str, dict[str, Any]] = {
     200: {"model": JobView, "description": "The job that the same request made before"},
     201: {"description": "The new job", "content": {"application/json": {"example": JOB}}},
-    **responses(401, 403, 409, 413, 422, 503, 507),
+    **responses(409, 413, 507),
 }
 _FILE = {"type": "string", "format": "binary"}
 _FILES = {"type": "array", "items": _FILE, "description": "Files, or hashes of stored pictures."}

@@ -32,7 +32,7 @@ class NewUpload(BaseModel):
     "",
     status_code=201,
     summary="Announce a picture that comes in pieces",
-    responses={201: example(UPLOAD), **responses(401, 403, 413, 422)},
+    responses={201: example(UPLOAD), **responses(413)},
 )
 def create(new: NewUpload, opened: Opened) -> JSONResponse:
     """Send its bytes with PATCH. Uploads are forgotten a day after their last piece."""
@@ -48,13 +48,13 @@ def create(new: NewUpload, opened: Opened) -> JSONResponse:
     "/{upload_id}",
     methods=["HEAD"],
     summary="Where an upload goes on (Upload-Offset)",
-    responses=responses(401, 404),
+    responses=responses(404),
     operation_id="upload_offset",
 )
 @router.get(
     "/{upload_id}",
     summary="How far an upload is",
-    responses={200: example(UPLOAD), **responses(401, 404)},
+    responses={200: example(UPLOAD), **responses(404)},
 )
 def show(upload_id: UploadId, opened: Opened) -> JSONResponse:
     """The next byte to send is in the header Upload-Offset too."""
@@ -65,7 +65,7 @@ def show(upload_id: UploadId, opened: Opened) -> JSONResponse:
 @router.patch(
     "/{upload_id}",
     summary="Send a piece",
-    responses={200: example(UPLOAD), **responses(401, 403, 404, 409, 422)},
+    responses={200: example(UPLOAD), **responses(404, 409)},
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -91,7 +91,7 @@ async def append(
 
 
 @router.delete(
-    "/{upload_id}", status_code=204, summary="Give an upload up", responses=responses(401, 403, 404)
+    "/{upload_id}", status_code=204, summary="Give an upload up", responses=responses(404)
 )
 def drop(upload_id: UploadId, opened: Opened) -> Response:
     """What has arrived of it is removed."""

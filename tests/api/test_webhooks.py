@@ -1,0 +1,150 @@
+"""Webhooks to a real server: signed, tried again, given up, and never to private places."""
+
+import json
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+from api.webhooks import check_url, signature
+from beholder.errors import InvalidInput
+from beholder.jobs.hooks import DELAYS_S
+from beholder.jobs.service_models import Webhook
+
+
+class Receiver:
+    """A server that notes what it is sent, and answers with `statuses` in turn, then 200."""
+
+    def __init__(self):
+        self.received, self.statuses = [], []
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+                receiver.received.append((dict(self.headers), self.path, body))
+                status = receiver.statuses.pop(0) if receiver.statuses else 200
+                self.send_response(status)
+                self.send_header("Location", "http://127.0.0.1:1/elsewhere")
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        self.server = HTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/hook?x=1"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+@pytest.fixture
+def receiver():
+    made = Receiver()
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+
+
+@pytest.fixture
+def open_server(start):
+    """A server that allows private addresses; tests send, not its background task."""
+    server = start(webhook_private=True)
+    server.services.sender._task.cancel()
+    return server
+
+
+def submit(server, url):
+    hook = {"url": url, "secret": "s3cret"}
+    return server.dream(1, webhook=json.dumps(hook))
+
+
+def test_the_end_of_a_job_is_told_once_and_signed(open_server, receiver):
+    job = submit(open_server, receiver.url)
+    sender = open_server.services.sender
+    assert sender.send_due() == 0  # it still runs
+    open_server.work(job["id"])
+    assert [sender.send_due(), sender.send_due()] == [1, 0]
+    ((headers, path, body),) = receiver.received
+    assert path == "/hook?x=1"
+    assert json.loads(body)["job"] == open_server.http.get(f"/v1/jobs/{job['id']}").json()
+    assert headers["Beholder-Signature"] == signature("s3cret", headers["Beholder-Timestamp"], body)
+    assert headers["Beholder-Delivery"] == f"{job['id']}-1"
+
+
+def test_it_is_tried_again_with_patience_then_given_up(open_server, receiver):
+    receiver.statuses = [500, 302] + 20 * [503]
+    job = submit(open_server, receiver.url)
+    open_server.work(job["id"])
+    sender, now = open_server.services.sender, time.time()
+    for delay in DELAYS_S:
+        assert sender.send_due(now) == 1
+        assert sender.send_due(now) == 0
+        now = time.time() + delay + 1
+    assert sender.send_due(now) == 1
+    assert sender.send_due(now + 10 * DELAYS_S[-1]) == 0
+    assert len(receiver.received) == len(DELAYS_S) + 1
+    with open_server.services.db.read() as session:
+        hook = session.get_one(Webhook, job["id"])
+    assert (hook.state, hook.error.endswith("answered 503")) == ("failed", True)
+
+
+def test_a_job_that_runs_again_is_told_again(open_server, receiver):
+    job = submit(open_server, receiver.url)
+    open_server.http.post(f"/v1/jobs/{job['id']}/cancel")
+    assert open_server.services.sender.send_due() == 1
+    open_server.http.post(f"/v1/jobs/{job['id']}/retry")
+    assert open_server.services.sender.send_due() == 0
+    open_server.work(job["id"])
+    assert open_server.services.sender.send_due() == 1
+    assert [json.loads(body)["job"]["state"] for *_, body in receiver.received] == [
+        "cancelled",
+        "done",
+    ]
+
+
+def test_the_server_sends_by_itself(start, receiver):
+    server = start(webhook_private=True)
+    job = submit(server, receiver.url)
+    server.work(job["id"])
+    deadline = time.monotonic() + 10
+    while not receiver.received and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert len(receiver.received) == 1
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:6379/",
+        "http://localhost/",
+        "http://169.254.169.254/latest/meta-data",
+        "http://10.0.0.1/",
+        "http://[::1]/",
+        "http://[::ffff:127.0.0.1]/",
+        "ftp://example.org/",
+        "http://user:pass@example.org/",
+        "http://example.org:99999/",
+        "http:///nohost",
+    ],
+)
+def test_private_places_are_refused_at_once(server, url):
+    with pytest.raises(InvalidInput):
+        check_url(url, private=False)
+    body = {"spec": {"noise": 1}, "webhook": {"url": url}}
+    assert server.http.post("/v1/dreams", json=body).status_code == 422
+
+
+def test_a_name_that_leads_to_a_private_place_is_refused_when_it_is_looked_up(
+    open_server, receiver, monkeypatch
+):
+    job = submit(open_server, receiver.url.replace("127.0.0.1", "public.example"))
+    open_server.work(job["id"])
+    port = int(receiver.url.split(":")[2].split("/")[0])
+    monkeypatch.setattr(
+        "api.webhooks.socket.getaddrinfo", lambda *_, **__: [(2, 1, 6, "", ("127.0.0.1", port))]
+    )
+    monkeypatch.setattr(open_server.services.sender, "_private", False)
+    assert open_server.services.sender.send_due() == 1
+    assert receiver.received == []
+    with open_server.services.db.read() as session:
+        assert "is no public address" in session.get_one(Webhook, job["id"]).error
