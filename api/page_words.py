@@ -13,7 +13,7 @@ SHOWN_LAYERS = 4
 def duration(seconds: float) -> str:
     """Seconds as people say them: 42 s, 3 min, 2 h 10 min, 4 days."""
     if seconds < 10:
-        return f"{max(0.0, seconds):.1f} s"
+        return f"{max(0.1, seconds):.1f} s"
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

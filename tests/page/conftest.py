@@ -204,16 +204,16 @@ def _drawn(folder: str, label: str, seed: int) -> tuple[str, bytes]:
 
 @pytest.fixture(scope="session")
 def dream(site: Site, spirals: list[tuple[str, bytes]]) -> str:
-    """A finished dream of three layers and four pictures, with five steps kept."""
-    files = [("pictures", file) for file in spirals[:4]]
+    """A finished dream of four layers and five pictures, with five steps kept."""
+    files = [("pictures", file) for file in spirals]
     spec = {
-        "layers": [12, 26, 34],
+        "layers": [12, 20, 26, 34],
         "steps": 20,
         "snapshots": [4, 8, 12, 16],
-        "size": 112,
+        "size": 144,
         "learning_rate": 0.4,
     }
-    job = site.submit("dreams", files, spec=spec, name="Spirals, three layers deep")
+    job = site.submit("dreams", files, spec=spec, name="Spirals, four layers deep")
     assert site.ended(job)["state"] == "done"
     return job
 
