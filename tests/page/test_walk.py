@@ -213,3 +213,32 @@ def test_filter_and_search(page, dream, study):
     assert {text.split(" ")[0] for text in page.locator(".job h2 + p").all_inner_texts()} == {
         "Study"
     }
+
+
+def test_the_picture_lies_exactly_under_its_dream(site, page, spirals):
+    """A dream that hardly changes anything looks like its picture wherever the slider stands."""
+    spec = {"steps": 1, "learning_rate": 1e-9, "size": 128, "layers": [20]}
+    job = site.submit("dreams", [("pictures", spirals[4])], spec=spec, name="Hardly a dream")
+    site.ended(job)
+    page.goto(f"/jobs/{job}")
+    slider = page.get_by_role("slider")
+    slider.press("End")
+    picture = middle(page)
+    slider.press("Home")
+    apart = ImageStat.Stat(ImageChops.difference(picture, middle(page))).mean[0]
+    shifted = ImageStat.Stat(ImageChops.difference(picture, ImageChops.offset(picture, 6))).mean[0]
+    assert apart < shifted / 2
+
+
+def test_nothing_jumps_while_dreams_arrive(site, page, spirals):
+    spec = {"steps": 150, "size": 64, "layers": [10, 20, 30], "learning_rate": 0.2}
+    files = [("pictures", file) for file in spirals[:3]]
+    job = site.submit("dreams", files, spec=spec, name="Growing")
+    page.goto(f"/jobs/{job}")
+    page.evaluate(SHIFTS)
+    page.locator(".cell img").first.wait_for()
+    looked_at = page.locator("[data-look]").get_attribute("data-look")
+    wait_for_state(page, "done")
+    page.locator(".cell img").nth(8).wait_for()
+    assert page.locator("[data-look]").get_attribute("data-look") == looked_at
+    assert sum(page.evaluate("window.shifts")) < 0.1
