@@ -1,12 +1,8 @@
-"""What a request needs (`required_scope`), and who may listen without tokens (`check_bind`)."""
+"""What each request needs: `required_scope`."""
 
-import ipaddress
+from beholder.tokens import Caller, Scope
 
-from beholder.errors import InvalidInput
-from beholder.settings import Settings
-from beholder.tokens import Caller, Scope, Tokens
-
-__all__ = ["COOKIE", "Caller", "check_bind", "is_loopback", "required_scope"]
+__all__ = ["COOKIE", "Caller", "required_scope"]
 
 COOKIE = "beholder_token"
 
@@ -29,23 +25,3 @@ def required_scope(method: str, path: str) -> Scope | None:
         if path.startswith(beginning) and (methods is None or method in methods):
             return scope
     return "admin"
-
-
-def check_bind(settings: Settings) -> None:
-    """Raise InvalidInput where others could reach the API and nothing would stop them."""
-    tokens = Tokens(settings.api_tokens.get_secret_value())
-    if not tokens and not is_loopback(settings.api_host):
-        raise InvalidInput(
-            f"listening on {settings.api_host} lets other machines in: set BEHOLDER_API_TOKENS "
-            "(`beholder token NAME` makes one), or listen on 127.0.0.1."
-        )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine's own address."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False

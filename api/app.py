@@ -8,7 +8,6 @@ from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
 from api import pages, problems
-from api.access import check_bind
 from api.guard import Guard
 from api.routes import (
     channels,
@@ -25,6 +24,7 @@ from api.routes import (
 from api.services import Services
 from beholder import __version__
 from beholder.settings import Settings
+from beholder.tokens import check_bind
 
 # In the order of the documentation; uploads and results have paths that jobs would not take.
 ROUTES = (submit, jobs, events, results, channels, pictures, uploads, networks, session, health)

@@ -1,10 +1,12 @@
 """Tokens for the API: `make_token` makes one, `Tokens` knows those of BEHOLDER_API_TOKENS.
 
-The setting holds names, scopes and hashes, never a token itself.
+The setting holds names, scopes and hashes, never a token itself. `check_bind` says who may listen
+without any.
 """
 
 import hashlib
 import hmac
+import ipaddress
 import re
 import secrets
 from collections.abc import Iterator
@@ -12,6 +14,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from beholder.errors import InvalidInput
+from beholder.settings import Settings
 
 Scope = Literal["read", "submit", "admin"]  # each may do what those before it may
 SCOPES: tuple[Scope, ...] = get_args(Scope)
@@ -67,6 +70,26 @@ def make_token(name: str, scope: str) -> tuple[str, str]:
     entry = f"{name}:{scope}:{_hash(token)}"
     list(_entries(entry))
     return token, entry
+
+
+def check_bind(settings: Settings) -> None:
+    """Raise InvalidInput where others could reach the API and nothing would stop them."""
+    tokens = Tokens(settings.api_tokens.get_secret_value())
+    if not tokens and not is_loopback(settings.api_host):
+        raise InvalidInput(
+            f"listening on {settings.api_host} lets other machines in: set BEHOLDER_API_TOKENS "
+            "(`beholder token NAME` makes one), or listen on 127.0.0.1."
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine's own address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 def _entries(setting: str) -> Iterator[_Entry]:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import sys
 import threading
 from pathlib import Path
@@ -40,19 +41,22 @@ def register(app: typer.Typer) -> None:
 
 def up(host: HostOption = None, port: PortOption = None) -> None:
     """Run everything on this machine: a private Redis, a worker, the page. Ctrl-C stops it."""
-    from beholder.service import Service, has_api
+    from beholder.service import Service, has_api, service_runs
 
     context = Context()
-    settings = _listening(context.settings, host, port)
+    if service_runs(context.settings):
+        raise Conflict(f"`beholder up` already runs on {context.settings.home}.")
+    settings = _listening(context.settings, host, port) if has_api() else context.settings
     _ = context.db  # made, or found fit, before anything starts
     stop = threading.Event()
     for signal_number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signal_number, lambda *_: stop.set())
-    service = Service(settings, api=has_api(), on_event=say)
+    with_api = has_api()
+    service = Service(settings, api=with_api, on_event=say)
     if not service.start():
         raise Conflict(f"`beholder up` already runs on {settings.home}.")
     say(f"Running. Data: {settings.home}   Logs: {service.logs}   Ctrl-C stops it.")
-    say(f"The page: {settings.api_address}" if has_api() else f"No page here: {INSTALL_API}")
+    say(f"The page: {settings.api_address}" if with_api else f"No page here: {INSTALL_API}")
     try:
         stop.wait()
         say("Stopping: a chunk in hand goes back to the queue.")
@@ -92,8 +96,23 @@ def token(
 
 
 def _listening(settings: Settings, host: str | None, port: int | None) -> Settings:
+    """The settings with these in place. Raises InvalidInput or Conflict if that can't be had."""
+    from beholder.tokens import check_bind
+
     given = {"api_host": host, "api_port": port}
-    return settings.model_copy(update={key: value for key, value in given.items() if value})
+    chosen = settings.model_copy(update={key: value for key, value in given.items() if value})
+    check_bind(chosen)
+    family = socket.AF_INET6 if ":" in chosen.api_host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
+        try:
+            probe.bind((chosen.api_host, chosen.api_port))
+        except OSError as error:
+            raise Conflict(
+                f"port {chosen.api_port} of {chosen.api_host} can't be used ({error.strerror}): "
+                "choose another with --port."
+            ) from None
+    return chosen
 
 
 def worker(

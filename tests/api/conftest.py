@@ -1,6 +1,7 @@
 """A real server on loopback, on a real SQLite database and store; tests speak HTTP to it.
 
-`server` is one for each test; `desk` plays the worker on its database.
+`server` is the one that most share, emptied after each; `start` starts others. `Server.work` plays
+the worker.
 """
 
 import contextlib
@@ -19,10 +20,12 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 from PIL import Image
+from sqlalchemy import delete
 
 from api.app import create_app
 from api.services import Services
 from beholder.jobs import claims, finish
+from beholder.jobs.models import Base
 from beholder.jobs.outcomes import (
     ChannelRow,
     DreamOutcome,
@@ -167,28 +170,34 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture
-def make_settings(tmp_path: Path, empty_database: Path) -> Callable[..., Settings]:
-    """Settings on a data folder of the test's own."""
-
-    def make(**fields: Any) -> Settings:
-        home = tmp_path / "home"
-        home.mkdir(mode=0o700, exist_ok=True)
-        if not (home / "beholder.db").exists():
-            shutil.copy(empty_database, home / "beholder.db")
-        return Settings(**{"home": home, "network": "specimens", **fields})
-
-    return make
-
-
-@pytest.fixture
-def server(make_settings: Callable[..., Settings]) -> Iterator[Server]:
-    with serving(make_settings()) as started:
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[Server]:
+    """One server for all tests that need no settings of their own: starting takes longer."""
+    with serving(_settings(tmp_path_factory.mktemp("shared"), empty_database)) as started:
         yield started
 
 
 @pytest.fixture
-def start(make_settings: Callable[..., Settings]) -> Iterator[Callable[..., Server]]:
+def server(shared: Server) -> Iterator[Server]:
+    """A server whose database is empty."""
+    yield shared
+    shared.http.cookies.clear()
+    with shared.services.db.write() as session:
+        for table in reversed(Base.metadata.sorted_tables):
+            session.execute(delete(table))
+
+
+@pytest.fixture
+def start(tmp_path: Path, empty_database: Path) -> Iterator[Callable[..., Server]]:
     """Start a server with other settings."""
     with contextlib.ExitStack() as stack:
-        yield lambda **fields: stack.enter_context(serving(make_settings(**fields)))
+        yield lambda **fields: stack.enter_context(
+            serving(_settings(tmp_path, empty_database, **fields))
+        )
+
+
+def _settings(folder: Path, empty_database: Path, **fields: Any) -> Settings:
+    home = folder / "home"
+    home.mkdir(mode=0o700)
+    shutil.copy(empty_database, home / "beholder.db")
+    return Settings(**{"home": home, "network": "specimens", **fields})

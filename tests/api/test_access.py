@@ -2,12 +2,11 @@
 
 import pytest
 
-from api.access import check_bind
 from api.app import create_app
 from api.guard import SECURITY_HEADERS
 from beholder.errors import InvalidInput
 from beholder.settings import Settings
-from beholder.tokens import Tokens, make_token
+from beholder.tokens import Tokens, check_bind, make_token
 
 
 @pytest.fixture

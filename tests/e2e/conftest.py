@@ -6,6 +6,7 @@ Everything a test starts is stopped by its id, and dies with the test process at
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -126,6 +127,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
     env = {name: value for name, value in os.environ.items() if not name.startswith("BEHOLDER_")}
     env |= {
         "BEHOLDER_HOME": str(tmp_path / "data"),
+        "BEHOLDER_API_PORT": str(_free_port()),
         "BEHOLDER_NETWORK": "specimens",
         "BEHOLDER_LEASE_S": "4",
         "BEHOLDER_SWEEP_S": "1",
@@ -146,6 +148,13 @@ def others(tmp_path: Path) -> Path:
     """A folder with one drawn picture of each of five other classes."""
     labels = ("stripes", "checks", "star", "honeycomb", "heart")
     return _folder(tmp_path / "others", [(label, 1) for label in labels])
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def _folder(folder: Path, pictures: list[tuple[str, int]]) -> Path:

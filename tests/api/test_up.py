@@ -1,0 +1,129 @@
+"""The real processes: `beholder up` has its page soon, and the API needs no torch."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from beholder import service
+from beholder.settings import Settings
+from beholder.tokens import Tokens
+
+SOON_S = 5.0
+_WITHOUT_TORCH = """
+import sys
+
+class NoTorch:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("torch", "torchvision", "numpy"):
+            raise ImportError(f"{name} is not to be imported here")
+
+sys.meta_path.insert(0, NoTorch())
+from api.app import create_app
+from beholder.settings import Settings
+print(len(create_app(Settings()).openapi()["paths"]))
+"""
+
+
+def _env(home: Path, **extra: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("BEHOLDER_")}
+    return {**kept, "BEHOLDER_HOME": str(home), **extra}
+
+
+def _beholder(home: Path, *arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "cli", *arguments]
+    return subprocess.run(
+        command, env=_env(home, **extra), capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@pytest.mark.slow
+def test_up_has_its_page_within_five_seconds(tmp_path):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    began = time.monotonic()
+    up = subprocess.Popen(
+        [sys.executable, "-m", "cli", "up", "--port", str(port)],
+        env=_env(tmp_path / "data", BEHOLDER_NETWORK="specimens"),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        while True:
+            try:
+                answer = httpx.get(f"http://127.0.0.1:{port}/", timeout=2)
+                break
+            except httpx.TransportError:
+                assert time.monotonic() - began < 4 * SOON_S, "no page"
+                time.sleep(0.05)
+        took = time.monotonic() - began
+    finally:
+        up.send_signal(signal.SIGTERM)
+        said = up.communicate(timeout=60)[1]
+    assert answer.status_code == 200
+    assert "text/html" in answer.headers["content-type"]
+    assert f"The page: http://127.0.0.1:{port}/" in said
+    assert took < SOON_S
+    assert up.returncode == 0
+
+
+@pytest.mark.slow
+def test_the_api_needs_no_torch(tmp_path):
+    finished = subprocess.run(
+        [sys.executable, "-c", _WITHOUT_TORCH],
+        env=_env(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert int(finished.stdout) > 20
+
+
+@pytest.mark.slow
+def test_other_machines_are_let_in_with_tokens_only(tmp_path):
+    refused = _beholder(tmp_path, "up", "--host", "0.0.0.0")
+    assert refused.returncode == 2
+    assert "set BEHOLDER_API_TOKENS" in refused.stderr
+    assert not (tmp_path / "redis").exists()  # nothing was started
+    refused = _beholder(tmp_path, "api", "--host", "0.0.0.0")
+    assert "set BEHOLDER_API_TOKENS" in refused.stderr
+
+
+@pytest.mark.slow
+def test_a_port_in_use_is_said_at_once(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        refused = _beholder(tmp_path, "up", "--port", port)
+    assert refused.returncode == 2
+    assert f"port {port} of 127.0.0.1 can't be used" in refused.stderr
+
+
+@pytest.mark.slow
+def test_the_token_command(tmp_path):
+    token, entry = _beholder(tmp_path, "token", "ada", "--scope", "submit").stdout.split()
+    assert re.fullmatch(r"ada:submit:[0-9a-f]{64}", entry)
+    assert Tokens(entry).caller(token).scope == "submit"
+    assert "scope read, submit, admin" in _beholder(tmp_path, "token", "x", "--scope", "y").stderr
+
+
+def test_without_the_packages_there_is_no_api(monkeypatch):
+    assert service.has_api()
+    monkeypatch.setattr(service.importlib.util, "find_spec", lambda name: None)
+    assert not service.has_api()
+
+
+def test_the_address_is_one_that_a_browser_takes():
+    for host, shown in (("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("::1", "[::1]")):
+        assert Settings(api_host=host, api_port=80).api_address == f"http://{shown}:80/"
