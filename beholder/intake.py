@@ -6,6 +6,7 @@ read becomes an entry with its reason, so that it fails alone.
 
 import os
 import re
+import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from beholder.pictures import PICTURE_SUFFIXES, peek
 from beholder.store import Store
 
 MAX_FILE_BYTES = 512 * 2**20
+_MARK = "\N{REPLACEMENT CHARACTER}"
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ def find_pictures(
             raise InvalidInput(f"{file} is a folder: write --dir {file}")
         if not file.exists():
             raise InvalidInput(f"no file {file}: check its name.")
-        yield Found(file, file.name, file.absolute().parent.name)
+        yield Found(file, _shown(file.name), _shown(file.absolute().parent.name))
     for folder in folders:
         yield from _folder(folder, recursive=recursive)
 
@@ -49,11 +51,11 @@ def _folder(folder: Path, *, recursive: bool) -> Iterator[Found]:
     if not folder.is_dir():
         what = "is a file, not a folder" if folder.exists() else "does not exist"
         raise InvalidInput(f"the folder {folder} {what}: check its name.")
-    name = folder.resolve().name or "root"
+    name = _shown(folder.resolve().name or "root")
     empty = True
     for path in _walk(folder, recursive=recursive):
         empty = False
-        yield Found(path, f"{name}/{path.relative_to(folder).as_posix()}", name)
+        yield Found(path, f"{name}/{_shown(path.relative_to(folder).as_posix())}", name)
     if empty:
         hint = "" if recursive else " (--recursive looks into its folders)"
         kinds = ", ".join(sorted(suffix[1:] for suffix in PICTURE_SUFFIXES))
@@ -68,12 +70,25 @@ def _walk(folder: Path, *, recursive: bool) -> Iterator[Path]:
         raise InvalidInput(f"{folder} can't be read: check its permissions.") from None
     visible = [entry for entry in entries if not entry.name.startswith(".")]
     for entry in visible:
-        if entry.is_file() and Path(entry.name).suffix.lower() in PICTURE_SUFFIXES:
+        if Path(entry.name).suffix.lower() in PICTURE_SUFFIXES and not _is_folder(entry):
             yield Path(entry.path)
     if recursive:
         for entry in visible:
             if entry.is_dir(follow_symlinks=False):  # a link may lead round in a circle
                 yield from _walk(Path(entry.path), recursive=True)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads round in a circle: reading it will say so
+        return False
+
+
+def _shown(name: str) -> str:
+    """A file's name as text: bytes that are no UTF-8 and control characters become marks."""
+    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return "".join(letter if letter.isprintable() else _MARK for letter in text)
 
 
 def _natural(name: str) -> tuple[tuple[bool, int, str], ...]:
@@ -102,7 +117,10 @@ def keep(store: Store, data: bytes, *, max_pixels: int) -> StoredPicture:
 
 def _read(path: Path) -> bytes:
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise PictureError("not a file: name a picture, or a folder with --dir.")
+        if status.st_size > MAX_FILE_BYTES:
             raise PictureError(f"the file is larger than {MAX_FILE_BYTES >> 20} MiB.")
         return path.read_bytes()
     except OSError as error:

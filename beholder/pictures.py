@@ -85,7 +85,7 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
     """Greys of 16 or 32 bits in 8. Pillow's own conversion clips at 255 instead of scaling."""
     if image.mode == "F":
         raise PictureError("floating-point pixels have no fixed range: save it as 8 or 16 bits.")
-    return image.convert("I").point(lambda value: value * (1 / 257)).convert("L")
+    return image.convert("I").point(lambda value: value * (1 / 257) + 0.5).convert("L")
 
 
 @contextmanager

@@ -4,6 +4,7 @@
 """
 
 import importlib
+import os
 import shutil
 import socket
 import time
@@ -34,6 +35,8 @@ def redis_program(socket_path: Path, folder: Path, *, log: Path, env: dict[str, 
     """Redis on `socket_path` (mode 0600), its append-only file under `folder`."""
     for directory in (folder, socket_path.parent):
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if directory.stat().st_uid != os.getuid():  # in /tmp, anyone could have been quicker
+            raise ServiceUnavailable(f"{directory} belongs to another user: set BEHOLDER_HOME.")
     options = {
         "port": "0",
         "unixsocket": str(socket_path),

@@ -96,18 +96,28 @@ class Supervisor:
         now = time.monotonic()
         if child.process is None:
             if now >= child.start_at:
-                child.process = _spawn(child.program)
-                child.started = now
+                self._start(child, now)
             return
         code = child.process.poll()
         if code is None:
             return
         child.process = None
         child.deaths = 1 if now - child.started > HEALTHY_AFTER_S else child.deaths + 1
+        self._again(child, now, f"ended ({_reason(code)})")
+
+    def _start(self, child: _Child, now: float) -> None:
+        try:
+            child.process = _spawn(child.program)
+            child.started = now
+        except OSError as error:  # no room for its log, no processes left
+            child.deaths += 1
+            self._again(child, now, f"can't start ({error.strerror})")
+
+    def _again(self, child: _Child, now: float, what: str) -> None:
         delay = min(FIRST_DELAY_S * 2 ** (child.deaths - 1), LONGEST_DELAY_S)
         child.start_at = now + delay
         self._on_event(
-            f"{child.program.name} ended ({_reason(code)}); starting it again in {delay:g} s. "
+            f"{child.program.name} {what}; starting it again in {delay:g} s. "
             f"Its log: {child.program.log}"
         )
 

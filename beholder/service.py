@@ -7,18 +7,22 @@ as it waits. One runs per data folder, held by a lock that the kernel drops when
 import fcntl
 import importlib.util
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-from beholder.errors import ServiceUnavailable
+from pydantic import SecretStr
+
+from beholder.errors import ServiceUnavailable, StorageFull
 from beholder.private_redis import answers, redis_program, wait_until_ready
 from beholder.processes import Program, Supervisor
 from beholder.settings import Settings
 
 _TRIES, _TRY_EVERY_S = 5, 0.05  # to take the lock
+_LEAST_FREE_BYTES = 64 << 20
 
 
 class Service:
@@ -57,6 +61,7 @@ class Service:
         if self._lock is None:
             return False
         try:
+            _insist_on_room(self._settings.home)
             if self._api:  # first, since it answers without the others
                 self._supervise(_api_program(self._settings, self.logs / "api.log"))
             if self._settings.redis_url is None:
@@ -100,6 +105,16 @@ class Service:
         supervisor = Supervisor([program], on_event=self._on_event)
         self._supervisors.append(supervisor)
         supervisor.start()
+
+
+def _insist_on_room(home: Path) -> None:
+    """Raise StorageFull where Redis, logs and results would have no room."""
+    free = shutil.disk_usage(home).free
+    if free < _LEAST_FREE_BYTES:
+        raise StorageFull(
+            f"only {free / 2**20:.0f} MiB are free in {home}: free some space, at least "
+            f"{_LEAST_FREE_BYTES >> 20} MiB."
+        )
 
 
 def require_torch() -> None:
@@ -167,4 +182,12 @@ def _api_program(settings: Settings, log: Path) -> Program:
 
 
 def _env(settings: Settings) -> dict[str, str]:
-    return {**os.environ, "BEHOLDER_HOME": str(settings.home.absolute())}
+    """The environment in which a program reads these settings, and no others."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("BEHOLDER_")}
+    for name, value in settings:
+        if value is not None:
+            plain = value.get_secret_value() if isinstance(value, SecretStr) else value
+            env[f"BEHOLDER_{name.upper()}"] = str(plain)
+    env["BEHOLDER_HOME"] = str(settings.home.absolute())
+    # Threads that wait by spinning take the other programs' cores; the difference alone is small.
+    return {"OMP_WAIT_POLICY": "PASSIVE", **env}

@@ -4,6 +4,7 @@ With none set, everything lives in one folder on this machine: SQLite, a private
 """
 
 import hashlib
+import os
 import tempfile
 from pathlib import Path
 from typing import Annotated
@@ -90,4 +91,4 @@ class Settings(BaseSettings):
         if len(str(socket).encode()) <= _MAX_SOCKET_PATH:
             return socket
         name = hashlib.sha256(str(socket).encode()).hexdigest()[:16]
-        return Path(tempfile.gettempdir()) / f"beholder-{name}" / "redis.sock"
+        return Path(tempfile.gettempdir()) / f"beholder-{os.getuid()}-{name}" / "redis.sock"

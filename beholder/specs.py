@@ -20,7 +20,6 @@ DEFAULT_SIZE = 224
 DEFAULT_LAYER = 35  # relu5_4, the article's default
 
 LayerIndex = Annotated[int, Field(ge=0, le=LAST_LAYER)]
-ChannelIndex = Annotated[int, Field(ge=0, lt=512)]
 Size = int | Literal["keep"]
 
 
@@ -68,16 +67,17 @@ class DreamSpec(_Spec):
 
     channels: the objective is the norm of these channels only; None takes the whole layer.
     learning_rate: of `picture = clip(picture + learning_rate * gradient, 0, 1)`.
-    snapshots: steps after which the dream is also kept, besides the last.
+    snapshots: steps after which the dream is also kept, besides the last; 250 at most, since they
+        stay in memory until the batch is through.
     noise: how many dreams start from Gaussian noise (deviation 0.2) instead of a picture.
     seed: noise start i is drawn after seeding with `seed + i`.
     """
 
     layers: Annotated[tuple[LayerIndex, ...], Field(min_length=1)] = (DEFAULT_LAYER,)
-    channels: Annotated[tuple[ChannelIndex, ...], Field(min_length=1)] | None = None
+    channels: tuple[int, ...] | None = None
     steps: Annotated[int, Field(ge=1, le=MAX_STEPS)] = 30
     learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.01
-    snapshots: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    snapshots: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(max_length=250)] = ()
     noise: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     seed: Annotated[int, Field(ge=0, lt=2**62)] = 0
 
@@ -86,8 +86,8 @@ class DreamSpec(_Spec):
         late = [step for step in self.snapshots if step > self.steps]
         if late:
             raise ValueError(
-                f"snapshots: step {late[0]} is past the last step; ask for steps={max(late)} "
-                "or leave it out"
+                f"snapshots: step {late[0]} is past the last of {self.steps} steps; ask for "
+                f"{max(late)} steps or leave it out"
             )
         if self.noise and self.size == "keep":
             raise ValueError("size: noise has no size of its own; write a number of pixels")
@@ -97,10 +97,15 @@ class DreamSpec(_Spec):
 
     @model_validator(mode="after")
     def _channels_exist(self) -> Self:
+        if self.channels is None:
+            return self
+        if not self.channels:
+            raise ValueError("channels: name one at least, or leave them out")
         divisor = width_divisor(self.network)
-        if self.channels and divisor:
-            for layer in self.layers:
-                check_channels(LAYERS[layer], self.channels, width_divisor=divisor)
+        for layer in self.layers if divisor else ():  # a file's own width is seen when it is loaded
+            check_channels(LAYERS[layer], self.channels, width_divisor=divisor or 1)
+        if min(self.channels) < 0:
+            raise ValueError(f"channels: they count from 0; got {min(self.channels)}")
         return self
 
     @property

@@ -116,7 +116,7 @@ class Store:
         except OSError as error:
             if error.errno in _FULL:
                 raise StorageFull(
-                    f"no room left in the store {self}: free some space, then `beholder retry JOB`."
+                    f"no room left in the store {self}: free some space, then try again."
                 ) from None
             reason = " ".join(str(error).split())
             raise ServiceUnavailable(f"the store {self} can't be used: {reason}") from None

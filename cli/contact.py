@@ -127,8 +127,10 @@ def _study_sheets(
     from beholder.sheets import Group, study_sheet
 
     groups = []
-    for role, name in (("target", job.name or "targets"), ("control", "controls")):
+    for role, name in (("target", "targets"), ("control", "controls")):
         pictures = [each for each in shown.pictures.values() if each.item.role == role]
+        folders = {each.item.group for each in pictures if each.item.group}
+        name = folders.pop() if len(folders) == 1 else name
         subjects = [_subject(picture, starts) for picture in pictures]
         groups.append(Group(name, subjects, shown.totals[role]))
     parts = [network_words(job.network, job.network_sha256)]
@@ -208,7 +210,7 @@ class _Starts:
 
     def __init__(self, context: Context, spec: Spec) -> None:
         self._context = context
-        self._crop = spec.size != "keep"
+        self._size = spec.size
         self._kept: dict[str, Image.Image] = {}
 
     def opener(self, item: "ItemView") -> "Opener | None":
@@ -226,9 +228,11 @@ class _Starts:
 
         data = self._context.store.picture(sha256)
         image = decode(data, max_pixels=self._context.settings.max_pixels)
-        if self._crop:
+        if self._size != "keep":
             side = min(image.size) * CROPPED
             left, top = (image.width - side) / 2, (image.height - side) / 2
             image = image.crop((round(left), round(top), round(left + side), round(top + side)))
-        image.thumbnail((THUMBNAIL, THUMBNAIL))
+        # No larger than the network got it, or every dream beside it would look blurred.
+        seen = THUMBNAIL if self._size == "keep" else min(self._size, THUMBNAIL)
+        image.thumbnail((seen, seen))
         return image

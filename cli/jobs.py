@@ -22,7 +22,9 @@ SHOWN_FAILURES, READ_FAILURES = 10, 1_000
 SHOWN_VERDICTS = 40
 KINDS = ("dream", "study")
 
-JobArgument = Annotated[str, typer.Argument(help="A job's id, or its beginning.", metavar="JOB")]
+JobArgument = Annotated[
+    str, typer.Argument(help="A job's id, its beginning, or the job's name.", metavar="JOB")
+]
 
 
 def register(app: typer.Typer) -> None:

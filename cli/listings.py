@@ -158,9 +158,18 @@ def _explain(rows: "Sequence[ChannelView]", job: "JobView | None") -> None:
     if job and job.target_pictures is None:
         say(f"Study {job.id} has no channels yet ({job.state}): `beholder watch {job.id}`.")
     elif not rows:
-        say("No such channels. A study stores them when it has measured: `beholder study --help`.")
+        say(_nothing(job))
     elif job:
         say(f"count: of {job.target_pictures:,} targets; controls: of {job.control_pictures:,}.")
+
+
+def _nothing(job: "JobView | None") -> str:
+    if job is None:
+        return "No study has such channels: `beholder study --dir DIR` finds some."
+    return (
+        f"Study {job.id} has no such channels: none was blinded there, or {job.network} has fewer "
+        "(`beholder layers`)."
+    )
 
 
 def _print(rows: "Iterable[ChannelView]", as_format: str) -> None:

@@ -6,9 +6,10 @@ Exit codes: 0 done, 1 some items failed, 2 wrong use or something is missing, 13
 import errno
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
+from typer.exceptions import TyperException
 
 from beholder import __version__
 from beholder.errors import BeholderError
@@ -47,11 +48,13 @@ def _root(
 def run() -> None:
     """The entry point: run a command, and answer every expected error with one line."""
     try:
-        app()
-    except BeholderError as error:
-        _fail(str(error), EXIT_USAGE)
-    except KeyboardInterrupt:
-        _fail("interrupted; queued jobs stay queued.", EXIT_INTERRUPTED)
+        code = app(standalone_mode=False)
+    except (BeholderError, TyperException) as error:
+        if str(error):  # a bare `beholder` has printed its help by now
+            _fail(_sentence(error), EXIT_USAGE)
+        code = EXIT_USAGE
+    except (KeyboardInterrupt, typer.Abort):
+        code = EXIT_INTERRUPTED
     except BrokenPipeError:  # `beholder jobs | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(EXIT_FAILED) from None
@@ -62,7 +65,19 @@ def run() -> None:
         hint = " Free some space and try again." if error.errno == errno.ENOSPC else ""
         _fail(f"{error.strerror}{where}.{hint}", EXIT_USAGE)
 
+    if code == EXIT_INTERRUPTED:
+        _fail("interrupted. What is queued stays queued: `beholder jobs` lists it.", code)
+    raise SystemExit(code or 0)
 
-def _fail(message: str, code: int) -> None:
+
+def _sentence(error: BeholderError | TyperException) -> str:
+    """The error on one line; for wrong use, where the right use is written."""
+    if isinstance(error, BeholderError):
+        return str(error)
+    message = " ".join(error.format_message().split()).rstrip(".")
+    return f"{message}. `beholder COMMAND --help` lists what there is."
+
+
+def _fail(message: str, code: int) -> NoReturn:
     say(f"beholder: {message}")
     raise SystemExit(code)

@@ -30,6 +30,11 @@ def say(text: str) -> None:
     remarks().print(text, markup=False, highlight=False, soft_wrap=True)
 
 
+def plural(count: int, noun: str) -> str:
+    """ "1 item", "1,000 items"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def print_json(value: Any) -> None:
     """One JSON document on stdout."""
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")

@@ -6,7 +6,7 @@
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cli.context import Context
@@ -30,7 +30,8 @@ def follow(
         while True:
             on_poll()
             job, through = _look(context, job_id)
-            show.update(job, through, pace.line(job, through))
+            line = pace.line(job, through) if job.state != "queued" else _waiting(context)
+            show.update(job, through, line)
             if job.state in FINAL:
                 return job
             time.sleep(POLL_S)
@@ -44,17 +45,28 @@ def _look(context: Context, job_id: str) -> "tuple[JobView, float]":
     return job, completed(context.db, job)
 
 
+def _waiting(context: Context) -> str:
+    """What a queued job waits for."""
+    from beholder.jobs.queries import list_jobs
+
+    running = list_jobs(context.db, state="running", limit=1)
+    if not running:
+        return "queued"
+    ahead = running[0]
+    return f"queued behind {ahead.kind} {ahead.id}, {int(ahead.done):,} of {ahead.total:,}"
+
+
 @dataclass
 class _Pace:
-    """Rate and time left, from what has been done since the first look."""
+    """Rate and time left, from what has been done since it was first seen to run."""
 
-    begun: float = field(default_factory=time.monotonic)
+    begun: float = 0.0
     at_first: float | None = None
 
     def line(self, job: "JobView", through: float) -> str:
         """State, rate and time left, once `through` items are done."""
         if self.at_first is None:
-            self.at_first = through
+            self.begun, self.at_first = time.monotonic(), through
         elapsed, gained = time.monotonic() - self.begun, through - self.at_first
         parts = [job.state if job.stage is None or job.state != "running" else job.stage]
         if gained > 0:
@@ -103,7 +115,8 @@ class _Lines:
     """A line now and then, for logs and pipes."""
 
     def __init__(self) -> None:
-        self._last: tuple[str, str | None] | None = None
+        self._state: tuple[str, str | None] | None = None
+        self._line = ""
         self._at = 0.0
 
     def __enter__(self) -> "_Lines":
@@ -114,10 +127,11 @@ class _Lines:
 
     def update(self, job: "JobView", through: float, pace: str) -> None:
         now, state = time.monotonic(), (job.state, job.stage)
-        if state == self._last and now - self._at < LINE_EVERY_S:
+        line = f"{job.kind} {job.id}: {int(through):,} of {job.total:,}, {pace}"
+        if state == self._state and (now - self._at < LINE_EVERY_S or line == self._line):
             return
-        self._last, self._at = state, now
-        say(f"{job.kind} {job.id}: {int(through)} of {job.total}, {pace}")
+        self._state, self._line, self._at = state, line, now
+        say(line)
 
 
 def duration(seconds: float) -> str:

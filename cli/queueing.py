@@ -14,7 +14,7 @@ from beholder.errors import InvalidInput, ServiceUnavailable
 from beholder.service import Service, service_runs
 from beholder.specs import DreamSpec, Spec
 from cli.context import Context
-from cli.output import print_json, remarks, say
+from cli.output import plural, print_json, remarks, say
 from cli.progress import follow
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def queue_job(
     for reason in reasons[:SHOWN_REASONS]:
         say(reason)
     if len(reasons) > SHOWN_REASONS:
-        say(f"... and {len(reasons) - SHOWN_REASONS} more pictures that can't be used.")
+        say(f"... and {plural(len(reasons) - SHOWN_REASONS, 'more picture')} that can't be used.")
     send_chunks(context, created.id)
     return created
 
@@ -82,7 +82,7 @@ def report(
     """Say what was queued; with `wait`, see it through and exit with its outcome."""
     from beholder.jobs.queries import get_job
 
-    say(f"job {created.id}: {created.total - created.failed} items queued.")
+    say(f"job {created.id}: {plural(created.total - created.failed, 'item')} queued.")
     if wait:
         job = wait_for(context, created.id)
         _say_ended(context, job, output)
@@ -92,6 +92,8 @@ def report(
             say("Nothing runs them now: start `beholder up`, or add --wait next time.")
     if as_json:
         print_json(job.row())
+    else:
+        print(job.id)  # JOB=$(beholder submit ...)
     if wait and (job.failed or job.state != "done"):
         raise typer.Exit(EXIT_FAILED)
 
@@ -167,4 +169,5 @@ def _say_ended(context: Context, job: "JobView", output: Path | None) -> None:
     from cli.export import export_job
 
     exported = export_job(context, job.id, output)
-    say(f"{exported.files} files in {output}")
+    sheets = plural(len(exported.sheets), "contact sheet")
+    say(f"{plural(exported.files, 'picture')}, results.json and {sheets} in {output}")

@@ -7,6 +7,7 @@ import typer
 
 from beholder.errors import InvalidInput, NoPictures
 from beholder.layers import parse_channels, parse_layers
+from beholder.networks import WEIGHT_SUFFIXES
 from beholder.specs import DEFAULT_LAYER, DEFAULT_SIZE, DreamSpec
 from cli.context import Context
 from cli.output import JsonOption
@@ -110,8 +111,12 @@ def submit(
 def network_name(context: Context, option: str | None) -> str:
     """The network asked for. A state dict's path is made absolute: a worker runs elsewhere."""
     name = option or context.settings.network
-    path = Path(name)
-    return str(path.absolute()) if path.suffix and path.exists() else name
+    path = Path(name).expanduser()
+    if not name.lower().endswith(WEIGHT_SUFFIXES):
+        return name
+    if not path.is_file() and context.settings.redis_url is None:
+        raise InvalidInput(f"there is no file {name}: check the path given as --network.")
+    return str(path.absolute())
 
 
 def parse_size(text: str) -> int | str:

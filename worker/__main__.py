@@ -7,7 +7,10 @@ import socket
 import sys
 
 from beholder.errors import BeholderError
+from beholder.jobs.database import Database
+from beholder.jobs.schema import check
 from beholder.settings import Settings
+from beholder.store import Store
 from worker.app import make_app
 from worker.tasks import register
 
@@ -19,6 +22,7 @@ def main() -> None:
     arguments = parser.parse_args()
     logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     settings = Settings()
+    check_set_up(settings)
     app = make_app(settings.broker)
     register(app, settings)
     name = f"{socket.gethostname()}-{os.getpid()}"
@@ -34,6 +38,16 @@ def main() -> None:
             "--without-heartbeat",
         ]
     )
+
+
+def check_set_up(settings: Settings) -> None:
+    """Raise BeholderError, before any child starts, where none could work."""
+    Store.open(settings.store)
+    database = Database.open(settings.database)
+    try:
+        check(database)
+    finally:
+        database.dispose()
 
 
 if __name__ == "__main__":

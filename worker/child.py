@@ -23,6 +23,7 @@ from worker.runner import Runner
 
 log = logging.getLogger(__name__)
 RESEND_AFTER_S = 10.0  # a message that is not picked up from an empty queue by then is lost
+RESEND_WHEN_BUSY_S = 900.0  # on a queue that never empties, one may have been lost all the same
 
 
 class Child:
@@ -47,9 +48,9 @@ class Child:
 
     def sweep(self) -> None:
         """Send again what is queued in the database but not on its way to anyone."""
-        # While messages wait, a chunk's own is most likely among them; only an empty queue shows
-        # that one was lost. Those never sent are sent at once.
-        resend_after_s = RESEND_AFTER_S if self._queue.length() == 0 else float("inf")
+        # While messages wait, a chunk's own is most likely among them; an empty queue shows that
+        # one was lost. Those never sent are sent at once.
+        resend_after_s = RESEND_AFTER_S if self._queue.length() == 0 else RESEND_WHEN_BUSY_S
         self._queue.send(sweep(self._db, now=time.time(), resend_after_s=resend_after_s))
 
     def _send(self, chunk_ids: tuple[int, ...]) -> None:

@@ -5,7 +5,7 @@ import io
 import math
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 import torch
@@ -41,14 +41,20 @@ class DreamChunk:
         batches, failures = self.loader.batches(self.claim.items, self.spec)
         outcomes: list[Outcome] = list(failures)
         pending: list[Future[Outcome]] = []
-        for number, batch in enumerate(batches):
-            share = (number / len(batches), (number + 1) / len(batches))
-            for part, result, seconds in self._dream(batch, share):
-                pending += [
-                    self.threads.submit(self._keep, item, result, row, seconds)
-                    for row, item in enumerate(part.items)
-                ]
-        outcomes += [future.result() for future in pending]
+        try:
+            for number, batch in enumerate(batches):
+                share = (number / len(batches), (number + 1) / len(batches))
+                for part, result, seconds in self._dream(batch, share):
+                    pending += [
+                        self.threads.submit(self._keep, item, result, row, seconds)
+                        for row, item in enumerate(part.items)
+                    ]
+            outcomes += [future.result() for future in pending]
+        finally:
+            # Nothing is written any more once this chunk's folder may be removed.
+            for future in pending:
+                future.cancel()
+            wait(pending)
         return outcomes
 
     def _dream(
@@ -87,10 +93,9 @@ class DreamChunk:
 
     def _keep(self, item: ClaimedItem, result: Dream, row: int, seconds: float) -> Outcome:
         objective = result.objective[:, row].tolist()
-        if not all(map(math.isfinite, objective)):
+        if not (all(map(math.isfinite, objective)) and result.pictures[row].isfinite().all()):
             return ItemFailure(
-                item.position,
-                "the gradient overflowed: use a lower --learning-rate or more layers.",
+                item.position, "the gradient overflowed: use a lower --learning-rate."
             )
         files = tuple(
             self._put(item, step, pictures[row]) for step, pictures in result.snapshots.items()

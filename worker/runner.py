@@ -7,8 +7,16 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from beholder.errors import BeholderError, Conflict, InvalidInput, NetworkUnavailable, StorageFull
-from beholder.jobs.claims import Claim, claim, release
+from beholder.errors import (
+    BeholderError,
+    Conflict,
+    InvalidInput,
+    NetworkUnavailable,
+    NotFound,
+    ServiceUnavailable,
+    StorageFull,
+)
+from beholder.jobs.claims import Claim, claim, give_up, release
 from beholder.jobs.database import Database
 from beholder.jobs.finish import (
     fail_chunk_job,
@@ -29,6 +37,8 @@ from worker.pictures import Loader
 from worker.studies import StudyChunk
 
 log = logging.getLogger(__name__)
+# What no other worker could do better: the job ends with the reason, and `retry` runs it again.
+_JOB_ERRORS = (Conflict, InvalidInput, NetworkUnavailable, NotFound, StorageFull)
 THREADS = 4  # decoding and encoding release the interpreter's lock
 
 
@@ -63,8 +73,17 @@ class Runner:
             finished = None
             if isinstance(reason, Stopping):
                 release(self.db, held)
-        except (Conflict, InvalidInput, NetworkUnavailable, StorageFull) as error:
+        except _JOB_ERRORS as error:
+            self._remove_files(held, held.token)  # before the claim ends: after it, none would
             finished = fail_chunk_job(self.db, held, str(error))
+        except ServiceUnavailable:
+            self._remove_files(held, held.token)
+            release(self.db, held)  # nobody's fault: the attempt does not count
+            raise
+        except Exception as error:
+            self._remove_files(held, held.token)
+            give_up(self.db, held, _reason(error))
+            raise
         if finished is None:
             self._remove_files(held, held.token)
             return ()
@@ -112,3 +131,9 @@ class Runner:
             self.store.remove_folder(result_folder(claim.job_id, token))
         except BeholderError as error:
             log.warning("job %s: leftovers of %s not removed: %s", claim.job_id, token, error)
+
+
+def _reason(error: Exception) -> str:
+    """An error that nobody foresaw, in one line."""
+    text = " ".join(str(error).split())[:300]
+    return f"{type(error).__name__}: {text or 'no reason given'}. The worker's log has more."

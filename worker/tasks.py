@@ -4,6 +4,8 @@ The parent process opens nothing and imports no torch, so that its children star
 """
 
 import logging
+import os
+import time
 from typing import Any
 
 from celery import Celery, signals
@@ -14,6 +16,7 @@ from worker.app import RUN_CHUNK
 from worker.flag import SharedFlag
 
 log = logging.getLogger(__name__)
+OUTAGE_PAUSE_S = 2.0
 
 
 def register(app: Celery, settings: Settings) -> None:
@@ -26,7 +29,13 @@ def register(app: Celery, settings: Settings) -> None:
     def start(**_: object) -> None:
         from worker.child import Child
 
-        child["it"] = Child(app, settings, stopping)
+        try:
+            child["it"] = Child(app, settings, stopping)
+        except Exception:
+            # Celery would keep a child that can do nothing.
+            log.exception("a child can't start")
+            time.sleep(OUTAGE_PAUSE_S)
+            os._exit(1)
 
     @signals.worker_shutting_down.connect(weak=False)
     def stop(**_: object) -> None:
@@ -37,5 +46,10 @@ def register(app: Celery, settings: Settings) -> None:
         try:
             child["it"].run(int(chunk_id))
         except BeholderError as error:
-            # The chunk's lease runs out, and a sweep queues it again.
+            # A sweep queues it again. Not at once: what does not answer needs a moment.
             log.warning("chunk %s: %s", chunk_id, error)
+            time.sleep(OUTAGE_PAUSE_S)
+        except Exception as error:
+            log.exception("chunk %s", chunk_id)
+            if "CUDA" in str(error):
+                os._exit(1)  # a broken CUDA context stays broken; the next child starts anew

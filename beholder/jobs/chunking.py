@@ -7,10 +7,22 @@ from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
 from beholder.jobs.models import Chunk, Job
+from beholder.specs import Spec, StudySpec
 
 # Items in a chunk unless the submitter says otherwise: a few seconds of work on a GPU.
-CHUNK_SIZES = {"dream": 8, "study": 32}
+_DREAMS, _STUDIED = 8, 32
+_LARGE = 448  # pixels a side from which on fewer dreams share a chunk, which is one batch in memory
+_OF_UNKNOWN_SIZE = 2
 _BATCH = 1_000
+
+
+def chunk_size_of(spec: Spec) -> int:
+    """How many items of a job one worker takes at once."""
+    if isinstance(spec, StudySpec):
+        return _STUDIED
+    if spec.size == "keep":
+        return _OF_UNKNOWN_SIZE
+    return max(1, min(_DREAMS, _DREAMS * _LARGE**2 // spec.size**2))
 
 
 class Ranges:

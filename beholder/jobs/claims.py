@@ -73,14 +73,17 @@ def claim(
 
     now: seconds since the epoch.
     """
-    now = time.time() if now is None else now
+    asked = time.time() if now is None else now
     with database.write() as session:
+        # The lease counts from when the write lock is had, which may take longer than a lease; a
+        # lease that ran out during that wait may only be waiting for the same lock.
+        held_from = time.time() if now is None else now
         found = fresh_chunk(session, chunk_id)
         job = lock_job(session, found.job_id) if found else None
         chunk = fresh_chunk(session, chunk_id)
         if job is None or chunk is None or job.state not in OPEN:
             return None
-        if not _take(session, chunk, worker, now, now + lease_s):
+        if not _take(session, chunk, worker, asked, held_from + lease_s):
             return None
         start_items(session, job, chunk)
         job.state = "running"
@@ -100,8 +103,8 @@ def renew(
 
     progress: how much of the chunk's work is done, from 0 to 1, for those who watch.
     """
-    now = time.time() if now is None else now
     with database.write() as session:
+        now = time.time() if now is None else now
         state = session.scalar(select(Job.state).where(Job.id == claim.job_id))
         if state == "cancelled":
             return "cancelled"
@@ -125,6 +128,16 @@ def release(database: Database, claim: Claim) -> bool:
         chunk.attempts -= 1
         chunk.sent_at = None
         return True
+
+
+def give_up(database: Database, claim: Claim, reason: str) -> None:
+    """End a claim after an error: the attempt counts, and a sweep decides what follows.
+
+    reason: in one line; what its items are told if it is not tried again.
+    """
+    with database.write() as session:
+        values = {"lease_until": 0.0, "error": reason}
+        session.execute(update(Chunk).where(held_by(claim)).values(values))
 
 
 def held_by(claim: Claim) -> ColumnElement[bool]:
@@ -158,6 +171,7 @@ def _take(session: Session, chunk: Chunk, worker: str, now: float, lease_until: 
             stale_tokens=with_stale(chunk),
             lease_until=lease_until,
             progress=0.0,
+            error=None,
             attempts=Chunk.attempts + 1,
             worker=worker,
         )

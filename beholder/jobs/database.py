@@ -148,7 +148,10 @@ def _from_sqlite(name: str, error: sqlite3.Error) -> BeholderError | None:
         case sqlite3.SQLITE_IOERR | sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
             return ServiceUnavailable(f"the database {name} can't be used: {reason}.")
         case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_CORRUPT:
-            return ServiceUnavailable(f"the database {name} is damaged: {reason}.")
+            return ServiceUnavailable(
+                f"the database {name} is damaged ({reason}): put a backup in its place, or move it "
+                "away to start anew."
+            )
     if reason.startswith(("no such table", "no such column")):
         return _outdated(name)
     return None

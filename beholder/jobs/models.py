@@ -195,6 +195,7 @@ class Chunk(Base):
     lease_until, sent_at: seconds since the epoch. sent_at is None until it was sent to the queue.
     stale_tokens: of earlier claims, whose files may lie around.
     partial: path in the store of a measure chunk's statistics.
+    error: why the last attempt ended early, if its worker could still say so.
     """
 
     __tablename__ = "chunks"
@@ -215,6 +216,7 @@ class Chunk(Base):
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
     finished_at: Mapped[datetime | None]
     partial: Mapped[str | None] = mapped_column(Text)
+    error: Mapped[str | None] = mapped_column(Text)
 
     __table_args__ = (
         Index(None, "job_id", "state", "first_position"),

@@ -59,10 +59,12 @@ def list_jobs(
 
 
 def get_job(database: Database, job_id: str) -> JobView:
-    """The job with this id, or whose id alone begins so. Raises NotFound or InvalidInput."""
-    wanted = job_id.strip().lower()
+    """The job with this id, whose id alone begins so, or that alone has this name.
+
+    Raises NotFound or InvalidInput.
+    """
     with database.read() as session:
-        return _job(session, wanted)
+        return _job(session, job_id.strip())
 
 
 def progress(database: Database, job_id: str) -> Progress:
@@ -85,7 +87,9 @@ def latest_study(database: Database) -> JobView:
     with database.read() as session:
         row = session.execute(statement).first()
     if row is None:
-        raise NotFound("no study has chosen its channels yet: `beholder study FOLDER` submits one.")
+        raise NotFound(
+            "no study has chosen its channels yet: `beholder study --dir DIR` submits one."
+        )
     return JobView(*row)
 
 
@@ -148,19 +152,20 @@ def verdicts(database: Database, job_id: str, *, kind: str | None = None) -> Ite
 
 
 def _job(session: Session, wanted: str, *, exact: bool = False) -> JobView:
-    same = session.execute(select(*_JOB).where(Job.id == wanted)).first()
+    same = session.execute(select(*_JOB).where(Job.id == wanted.lower())).first()
     if same:
         return JobView(*same)
     if exact or not wanted:
         raise _no_job(wanted)
-    begins = Job.id.startswith(wanted, autoescape=True)
-    rows = session.execute(select(*_JOB).where(begins).order_by(Job.id).limit(3)).all()
-    if not rows:
-        raise _no_job(wanted)
-    if len(rows) > 1:
-        some = ", ".join(row.id for row in rows)
-        raise InvalidInput(f"several jobs begin with {wanted!r} ({some}): write more of the id.")
-    return JobView(*rows[0])
+    begins = Job.id.startswith(wanted.lower(), autoescape=True)
+    for condition, what in ((begins, "begin with"), (Job.name == wanted, "are called")):
+        rows = session.execute(select(*_JOB).where(condition).order_by(Job.id).limit(3)).all()
+        if len(rows) > 1:
+            some = ", ".join(row.id for row in rows)
+            raise InvalidInput(f"several jobs {what} {wanted!r} ({some}): write more of the id.")
+        if rows:
+            return JobView(*rows[0])
+    raise _no_job(wanted)
 
 
 def _no_job(job_id: str) -> NotFound:

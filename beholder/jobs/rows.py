@@ -54,6 +54,9 @@ def requeue_chunk(session: Session, job: Job, chunk: Chunk) -> None:
     requeue_items(session, job, chunk)
     chunk.stale_tokens = with_stale(chunk)
     chunk.state, chunk.token, chunk.lease_until = "queued", None, None
+    session.flush()
+    if not _has_chunk(session, job.id, ("running",)):
+        job.state = "queued"
 
 
 def with_stale(chunk: Chunk) -> list[str]:
@@ -63,8 +66,12 @@ def with_stale(chunk: Chunk) -> list[str]:
 
 def has_open_chunk(session: Session, job_id: str) -> bool:
     """Whether anything of the job is still queued or running."""
-    open_chunk = exists().where(Chunk.job_id == job_id, Chunk.state.in_(OPEN))
-    return bool(session.scalar(select(open_chunk)))
+    return _has_chunk(session, job_id, OPEN)
+
+
+def _has_chunk(session: Session, job_id: str, states: tuple[str, ...]) -> bool:
+    found = exists().where(Chunk.job_id == job_id, Chunk.state.in_(states))
+    return bool(session.scalar(select(found)))
 
 
 def fail_everything(session: Session, job: Job, reason: str) -> None:

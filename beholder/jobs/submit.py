@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from beholder.errors import NoPictures
-from beholder.jobs.chunking import CHUNK_SIZES, Ranges, insert_chunks
+from beholder.jobs.chunking import Ranges, chunk_size_of, insert_chunks
 from beholder.jobs.database import Database
 from beholder.jobs.hooks import Hook, add_hook
 from beholder.jobs.models import Chunk, Item, Job, Picture
@@ -27,6 +27,7 @@ __all__ = ["CreatedJob", "Entry", "StoredPicture", "create_job", "noise_entries"
 _BATCH = 1_000  # rows handed to the database at a time
 _ID_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's: no i, l, o or u to misread
 _ID_LENGTH = 10
+_LONGEST_NAME = 200
 _SUBMIT_LOCK = 0x6265686E  # any number that nothing else on the server locks
 
 _Rows = list[dict[str, Any]]
@@ -95,11 +96,11 @@ def _new_job(kind: JobKind, spec: Spec, spool: Spool, name: str, chunk_size: int
         id="".join(secrets.choice(_ID_ALPHABET) for _ in range(_ID_LENGTH)),
         kind=kind,
         state="queued",
-        name=name,
+        name=" ".join(name.split())[:_LONGEST_NAME],
         spec=spec.model_dump(mode="json"),
         network=spec.network,
         stage="dream" if kind == "dream" else "measure",
-        chunk_size=chunk_size or CHUNK_SIZES[kind],
+        chunk_size=chunk_size or chunk_size_of(spec),
         total=spool.total * passes,
         queued=(spool.total - spool.failed) * passes,
         failed=spool.failed * passes,

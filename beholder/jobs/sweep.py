@@ -156,9 +156,10 @@ def _set_aside(session: Session, job: Job, chunk: Chunk) -> tuple[int, ...]:
     """Three dead workers on one item: it fails, and the rest go on without it."""
     if chunk.stage == "choose":
         _close(session, chunk, "failed")
-        fail_everything(session, job, f"{_DIED} while it chose channels: give it more memory.")
+        died = f"{_DIED} while it chose channels: give it more memory."
+        fail_everything(session, job, chunk.error or died)
         return ()
-    reason = f"{_DIED} on this picture: leave it out, or make it smaller."
+    reason = chunk.error or f"{_DIED} on this picture: leave it out, or make it smaller."
     for item in session.scalars(select(Item).where(items_of(chunk))).all():
         job.running -= item.state == "running"
         job.queued -= item.state == "queued"

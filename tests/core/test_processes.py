@@ -80,6 +80,18 @@ with Supervisor([child]) as supervisor:
 
 
 @pytest.mark.slow
+def test_one_that_cannot_start_is_tried_again(tmp_path: Path) -> None:
+    events: list[str] = []
+    (tmp_path / "file").write_text("")
+    program = Program("child", ("sleep", "60"), tmp_path / "file" / "log", dict(os.environ))
+    with Supervisor([program], on_event=events.append) as supervisor:
+        wait(lambda: events)
+        (tmp_path / "file").unlink()
+        wait(supervisor.pids)
+    assert "child can't start" in events[0]
+
+
+@pytest.mark.slow
 def test_the_private_redis(tmp_path: Path) -> None:
     socket = tmp_path / "redis.sock"
     program = redis_program(socket, tmp_path / "redis", log=tmp_path / "log", env=dict(os.environ))

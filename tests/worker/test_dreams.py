@@ -186,7 +186,7 @@ def test_a_chunk_that_another_holds_is_left_alone(
     assert bench.results() == []
 
 
-def test_a_stale_writer_leaves_no_file_and_the_next_clears_what_died(
+def test_a_stale_writer_leaves_no_file(
     bench: Any, network: str, draw: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from beholder.jobs.claims import claim
@@ -208,21 +208,92 @@ def test_a_stale_writer_leaves_no_file_and_the_next_clears_what_died(
     assert bench.chunk(chunk_id).worker == "other"
 
 
-def test_a_full_store_fails_the_job_with_the_way_out(
+def test_a_full_store_fails_the_job_with_the_way_out_and_leaves_nothing(
     bench: Any, network: str, draw: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import errno
+    import os
 
     spec = DreamSpec(network=network, size=48, layers=(5,), steps=1)
-    job_id = bench.submit(spec, [bench.entry(draw(1))])
+    job_id = bench.submit(spec, [bench.entry(draw(seed)) for seed in range(8)])
+    left, flush = [5], os.fsync
 
-    def no_room(*_: Any) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+    def room_for_five(file: int) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        flush(file)
 
     with monkeypatch.context() as patch:
-        patch.setattr("os.fsync", no_room)
+        patch.setattr("os.fsync", room_for_five)
         bench.run(job_id)
     job = bench.job(job_id)
     assert job.state == "failed"
     assert "free some space" in job.error
     assert bench.results() == []
+    from beholder.jobs.control import retry
+
+    retry(bench.db, job_id)
+    assert bench.run(job_id).done == 8
+    assert len(bench.results()) == 8
+
+
+def test_an_outage_costs_no_attempt(
+    bench: Any, network: str, draw: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from beholder.errors import ServiceUnavailable
+
+    spec = DreamSpec(network=network, size=48, layers=(5,), steps=1)
+    job_id = bench.submit(spec, [bench.entry(draw(1))])
+    (chunk_id,) = bench.unsent(job_id)
+
+    def silent(*_: Any) -> bytes:
+        raise ServiceUnavailable("the store does not answer.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("beholder.store.Store.picture", silent)
+        for _ in range(5):
+            with pytest.raises(ServiceUnavailable):
+                bench.runner().run(chunk_id)
+    assert (bench.chunk(chunk_id).state, bench.chunk(chunk_id).attempts) == ("queued", 0)
+    assert bench.run(job_id).state == "done"
+
+
+def test_what_nobody_foresaw_is_tried_again_and_then_told(
+    bench: Any, network: str, draw: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import time
+
+    from beholder.jobs.sweep import sweep
+
+    spec = DreamSpec(network=network, size=48, layers=(5,), steps=1)
+    job_id = bench.submit(spec, [bench.entry(draw(1))])
+    (chunk_id,) = bench.unsent(job_id)
+
+    def broken(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("cuDNN error:\nEXECUTION_FAILED")
+
+    monkeypatch.setattr("worker.dreams.dream", broken)
+    for _ in range(3):
+        with pytest.raises(RuntimeError):
+            bench.runner().run(chunk_id)
+        sweep(bench.db, now=time.time(), resend_after_s=1e9)
+    (item,) = bench.items(job_id)
+    assert item.state == "failed"
+    assert item.error.startswith("RuntimeError: cuDNN error: EXECUTION_FAILED")
+
+
+def test_a_dead_workers_files_are_cleared_by_the_next(
+    bench: Any, network: str, draw: Callable[..., bytes]
+) -> None:
+    from beholder.jobs.sweep import sweep
+    from beholder.store import result_folder
+
+    spec = DreamSpec(network=network, size=48, layers=(5,), steps=1)
+    job_id = bench.submit(spec, [bench.entry(draw(1))])
+    taken = bench.take(job_id)
+    bench.store.put(f"{result_folder(job_id, taken.token)}/half.png", b"written before it died")
+    sweep(bench.db, now=10**12, resend_after_s=1e9)
+    bench.runner().run(taken.chunk_id)
+    assert bench.job(job_id).done == 1
+    assert [path.name for path in bench.results()] == ["0000000-00001.png"]
