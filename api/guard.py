@@ -13,13 +13,16 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.access import COOKIE, required_scope
-from api.problems import Forbidden, Unauthorized, bug, problem, problem_of
+from api.problems import Forbidden, TooLarge, Unauthorized, bug, problem, problem_of
 from beholder.errors import BeholderError
 from beholder.settings import Settings
 from beholder.tokens import OWNER, Caller, Tokens
 
 log = logging.getLogger(__name__)
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+STREAMED = frozenset({"/v1/dreams", "/v1/studies", "/v1/pictures", "/new", "/new/study"})
+MAX_BODY_BYTES = 32 << 20
+_TOO_LARGE = f"this request may have {MAX_BODY_BYTES:,} bytes."
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 SECURITY_HEADERS = {
     "Content-Security-Policy": (
@@ -60,7 +63,9 @@ class Guard:
 
         try:
             refusal = self._refusal(scope)
-            await (refusal or self._app)(scope, receive, with_headers)
+            await (refusal or self._app)(scope, _bounded(scope, receive), with_headers)
+        except TooLarge as error:
+            await problem_of(error)(scope, receive, with_headers)
         except ClientDisconnect:
             log.info("%s %s: the client left", scope["method"], scope["path"])
         except Exception:
@@ -75,6 +80,7 @@ class Guard:
         if not self._known(host):
             return problem(421, f"no host {host!r} here: add it to BEHOLDER_API_HOSTS.")
         try:
+            _refuse_large(scope, headers)
             if scope["method"] not in SAFE:
                 _refuse_foreign(headers, host)
             scope.setdefault("state", {})["caller"] = self._caller(scope, headers)
@@ -108,6 +114,36 @@ class Guard:
                 f"the token {caller.name!r} may {caller.scope}; this needs the scope {needed}."
             )
         return caller
+
+
+def _refuse_large(scope: Scope, headers: Headers) -> None:
+    """What is too large by its own account need not be read."""
+    length = headers.get("content-length", "")
+    if not _counts_itself(scope) and length.isdecimal() and int(length) > MAX_BODY_BYTES:
+        raise TooLarge(_TOO_LARGE)
+
+
+def _bounded(scope: Scope, receive: Receive) -> Receive:
+    """Where a body is read whole before anyone looks at it, no more than so much is read."""
+    if _counts_itself(scope):
+        return receive
+    received = 0
+
+    async def counted() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > MAX_BODY_BYTES:
+            raise TooLarge(_TOO_LARGE)
+        return message
+
+    return counted
+
+
+def _counts_itself(scope: Scope) -> bool:
+    """Whether the route reads its body as it arrives, with limits of its own."""
+    path: str = scope["path"]
+    return path in STREAMED or path.startswith("/v1/uploads/")
 
 
 def _given(headers: Headers) -> Iterator[str]:

@@ -37,7 +37,7 @@ class NewHook(_Body):
     """Whom to tell when the job has ended; with a secret, deliveries are signed."""
 
     url: Annotated[str, Field(max_length=2000, pattern="^https?://")]
-    secret: Annotated[str, Field(max_length=200)] = ""
+    secret: Annotated[str, Field(max_length=200, pattern=r"^[\x20-\x7e]*$")] = ""
 
 
 class _NewJob(_Body):

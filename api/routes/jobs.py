@@ -1,5 +1,6 @@
 """`/v1/jobs`: list, show, items; cancel, retry, delete."""
 
+import logging
 from itertools import islice
 from typing import Annotated, Any, Literal
 
@@ -10,11 +11,13 @@ from api.examples import ITEM, JOB, example
 from api.problems import responses
 from api.queueing import send_chunks
 from api.services import Services, services
+from beholder.errors import BeholderError
 from beholder.jobs import control
 from beholder.jobs.queries import get_job, items, list_jobs
 from beholder.jobs.views import JobView
 from beholder.store import job_folder
 
+log = logging.getLogger(__name__)
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -140,7 +143,10 @@ def delete(job_id: JobId, opened: Opened) -> Response:
     The id has to be whole. Anyone who asks twice gets 404 the second time.
     """
     control.delete(opened.db, job_id)
-    opened.store.remove_folder(job_folder(job_id))
+    try:
+        opened.store.remove_folder(job_folder(job_id))
+    except BeholderError as error:  # the job is gone all the same
+        log.warning("job %s is deleted, but its files are not: %s", job_id, error)
     return Response(status_code=204)
 
 

@@ -187,3 +187,27 @@ def test_a_key_means_one_content(server, draw):
     other = post(server, files=files, spec='{"steps": 4}', headers=key)
     assert other.status_code == 422
     assert f"made job {first['id']}: choose a new key" in other.json()["detail"]
+
+
+def test_no_body_is_read_without_end(server, monkeypatch):
+    monkeypatch.setattr("api.guard.MAX_BODY_BYTES", 1_000)
+    body = json.dumps({"sha256": 50 * ["0" * 64]}).encode()
+    declared = server.http.post("/v1/pictures/missing", content=body)
+    assert (declared.status_code, declared.json()["title"]) == (413, "Too large")
+    streamed = server.http.post("/v1/pictures/missing", content=iter([body]))
+    assert streamed.status_code in (400, 413)
+    assert streamed.headers["content-type"] == "application/problem+json"
+
+
+def test_text_that_no_database_takes_is_cleaned_or_refused(server):
+    def named(name):
+        body = json.dumps({"name": name, "spec": {"noise": 1}}).encode()
+        kind = {"Content-Type": "application/json"}
+        return server.http.post("/v1/dreams", content=body, headers=kind)
+
+    assert named("a\0b\x1bc").json()["name"] == "abc"
+    assert named("\ud800").status_code == 422
+    for field in ('"\\ud800"', '{"network": "\\ud800"}', '{"network": "\\u0000"}'):
+        assert post(server, spec=field).status_code == 422
+    hook = {"url": "https://example.org/\0", "secret": "\0"}
+    assert post(server, spec=SPEC, webhook=json.dumps(hook)).status_code == 422
