@@ -207,7 +207,10 @@ def _place(opened: Services, network: str, layer: str) -> Place:
 
 
 def _chosen(opened: Services, studies: list[JobView]) -> list[ChannelView]:
-    return list(channels(opened.db, study=studies[0].id, chosen=True))[:SHOWN_CHOSEN]
+    """What the newest study chose; a convolution read after its ReLU is left to it."""
+    both = bool(studies[0].spec.get("pre_relu"))
+    found = channels(opened.db, study=studies[0].id, chosen=True)
+    return [row for row in found if both or LAYERS[row.layer].kind != "conv"][:SHOWN_CHOSEN]
 
 
 def _dreams(opened: Services, job: JobView) -> list[dict[str, Any]]:

@@ -33,7 +33,7 @@ _MANY = ("layers",)  # fields that come once for each tick
 _TEXT = ("name", "network", "size", "normalize", "pre_relu")
 FIELDS: dict[JobKind, tuple[str, ...]] = {
     "dream": (*_TEXT, "steps", "learning_rate", "snapshots", "channels", "noise", "seed"),
-    "study": (*_TEXT, "top", "min_layer", "most_common", "threshold", "norm_threshold"),
+    "study": (*_TEXT, "top", "min_layer", "most_common", "threshold"),
 }
 
 
@@ -197,8 +197,6 @@ def _defaults(kind: JobKind, network: str) -> dict[str, Any]:
     if isinstance(spec, DreamSpec):
         values |= {"snapshots": STEPS_KEPT, "channels": "", "layers": list(spec.layers)}
         values["learning_rate"] = f"{spec.learning_rate:g}"
-    else:
-        values["norm_threshold"] = f"{spec.norm_threshold:g}"
     return values
 
 

@@ -76,7 +76,12 @@ def ask_words(spec: Spec) -> str:
 
 
 def command(spec: Spec, name: str = "") -> str:
-    """The command that asks for the same. DIR stands for the folder of pictures."""
+    """The command that asks for the same. DIR stands for the folder of pictures.
+
+    Empty for a study with a norm threshold, which only the API can ask for.
+    """
+    if isinstance(spec, StudySpec) and spec.norm_threshold:
+        return ""
     words = ["beholder", *(_dream(spec) if isinstance(spec, DreamSpec) else _study(spec))]
     words += ["--network", spec.network]
     if spec.size != 224:

@@ -242,3 +242,10 @@ def test_nothing_jumps_while_dreams_arrive(site, page, spirals):
     page.locator(".cell img").nth(8).wait_for()
     assert page.locator("[data-look]").get_attribute("data-look") == looked_at
     assert sum(page.evaluate("window.shifts")) < 0.1
+
+
+@pytest.mark.parametrize("address", ["/new", "/new/study"])
+def test_the_browser_says_the_same_command_as_the_server(site, page, address):
+    served = re.search(r"<code data-command[^>]*>([^<]+)<", site.http.get(address).text)[1]
+    page.goto(address)
+    assert page.locator("[data-command]").inner_text() == served
