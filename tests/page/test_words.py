@@ -1,0 +1,94 @@
+"""What pages say, without a browser: commands that ask for the same, durations, curves, strips."""
+
+import shlex
+
+import pytest
+
+from api.page_charts import curve, strip
+from api.page_new import spec_of_form
+from api.page_words import ask_words, bytes_words, command, duration, numbers_text, short
+from beholder.errors import InvalidInput
+from beholder.specs import DreamSpec, StudySpec
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        DreamSpec(network="specimens"),
+        DreamSpec(layers=(0, 1, 2, 7), steps=110, snapshots=(10, 60), channels=(3, 17)),
+        DreamSpec(layers=tuple(range(37)), size="keep", normalize=True, pre_relu=True),
+        DreamSpec(layers=(30, 12), learning_rate=0.5, noise=2, seed=7, size=96),
+        StudySpec(),
+        StudySpec(top=20, min_layer=26, most_common=3, threshold=2, size=64),
+    ],
+)
+def test_the_command_asks_for_the_same(spec, monkeypatch):
+    from typer.testing import CliRunner
+
+    from cli import studies, submit
+    from cli.main import app
+
+    asked = []
+
+    def note(context, spec, sources, *, name):
+        asked.append((spec, name))
+        raise InvalidInput("noted")
+
+    for module in (submit, studies):
+        monkeypatch.setattr(module, "queue_job", note)
+    monkeypatch.setenv("BEHOLDER_NETWORK", "vgg19")
+    words = shlex.split(command(spec, "it's named"))
+    CliRunner().invoke(app, words[1:])
+    assert asked == [(spec, "it's named")]
+
+
+def test_what_only_the_api_can_ask_for_has_no_command():
+    assert command(StudySpec(norm_threshold=1.5)) == ""
+
+
+def test_a_forms_fields_are_read_as_people_write_them():
+    text = {"network": "specimens", "size": "keep", "snapshots": "20, 5 10", "channels": "3, 17-19"}
+    spec = spec_of_form("dream", {**text, "steps": "30", "noise": ""}, ["25", "30"])
+    assert spec == DreamSpec(
+        network="specimens", size="keep", snapshots=(5, 10, 20), channels=(3, 17, 18, 19),
+        layers=(25, 30),
+    )  # fmt: skip
+    for fields, layers, words in (
+        ({}, [], "choose at least one"),
+        ({"size": "big"}, ["1"], "size: a whole number; got 'big'"),
+        ({"snapshots": "soon"}, ["1"], "steps to keep: a whole number"),
+        ({"steps": "none"}, ["1"], "steps: "),
+    ):
+        with pytest.raises(InvalidInput, match=words):
+            spec_of_form("dream", fields, layers)
+
+
+def test_numbers_in_words():
+    assert [duration(each) for each in (0, 4.26, 42.4, 200, 8000, 200_000)] == [
+        "0.1 s", "4.3 s", "42 s", "3 min", "2 h 13 min", "2 days",
+    ]  # fmt: skip
+    assert [bytes_words(each) for each in (999, 12_345, 2e6, 3e9)] == [
+        "999 B", "12.3 kB", "2.0 MB", "3.0 GB",
+    ]  # fmt: skip
+    assert numbers_text([3, 1, 2, 9]) == "1-3,9"
+    assert short("a" * 30, 11) == "aaaaa…aaaaa"
+    assert "channel 17" in ask_words(DreamSpec(channels=(17,)))
+
+
+def test_a_curve_fills_its_box():
+    drawn = curve([1.0, 2.0, 4.0])
+    assert drawn.line == "0.0,112.5 240.0,75.0 480.0,0.0"
+    assert drawn.words == "From 1 to 4, 4.0 times."
+    assert curve([1.0]) is None
+    assert curve([0.0, 0.0]).words == "From 0 to 0."
+    assert len(curve(list(range(100_000))).line.split()) < 1_000
+
+
+def test_a_strip_marks_where_one_is():
+    marks = strip([1.0, 4.0, 0.0], 1)
+    assert [(mark.height, mark.here) for mark in marks] == [
+        (0.25, False),
+        (1.0, True),
+        (0.0, False),
+    ]
+    assert strip([], 0) == []
