@@ -22,6 +22,7 @@ from cli.output import JsonOption, console, print_json
 
 EXIT_MISSING = 2
 LOW_SPACE_BYTES = 2 * 2**30
+WORKER_SILENCE_S = 30.0  # several heartbeats
 _GIB = 2**30
 
 
@@ -89,7 +90,10 @@ def _check_data_folder(settings: Settings) -> Check:
     if not (parent.is_dir() and os.access(parent, os.W_OK | os.X_OK)):
         detail = f"{home} can't be written: set BEHOLDER_HOME to a folder that can."
         return Check("data folder", False, detail, needed=True)
-    free = shutil.disk_usage(parent).free
+    total, _, free = shutil.disk_usage(parent)
+    if total == 0:  # /proc and its like hold no files
+        detail = f"{home} can't be made: set BEHOLDER_HOME to a folder on a disk."
+        return Check("data folder", False, detail, needed=True)
     space = f"{free / _GIB:.1f} GiB free"
     if free < LOW_SPACE_BYTES:
         return Check("data folder", False, f"{home}, only {space}: free some.", needed=free == 0)
@@ -161,6 +165,24 @@ def _check_service(settings: Settings) -> Check:
     return Check("service", False, "not running: start `beholder up`, or use --wait.")
 
 
+def _check_workers(settings: Settings) -> Check:
+    from beholder.jobs.database import Database
+    from beholder.jobs.workers import live_workers
+
+    if settings.database_url is None and not (settings.home / "beholder.db").exists():
+        return Check("workers", True, "none yet")
+    database = Database.open(settings.database)
+    try:
+        alive = live_workers(database, within_s=WORKER_SILENCE_S)
+    finally:
+        database.dispose()
+    if not alive:
+        return Check("workers", False, "none heard of: start `beholder up` or `beholder worker`.")
+    busy = sum(worker.chunk_id is not None for worker in alive)
+    names = ", ".join(worker.name for worker in alive[:5])
+    return Check("workers", True, f"{len(alive)} alive, {busy} busy: {names}")
+
+
 def _check_networks(settings: Settings) -> Check:
     from beholder.catalogue import network_rows
 
@@ -180,6 +202,7 @@ CHECKS: tuple[Callable[[Settings], Check], ...] = (
     _check_store,
     _check_redis,
     _check_service,
+    _check_workers,
     _check_networks,
 )
 

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 _WITHOUT_TORCH = """
 import sys
@@ -25,11 +26,25 @@ run()
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
-    [("--help",), ("jobs",), ("channels",), ("layers",), ("networks",), ("submit", "--help")],
+    [
+        ("--help",),
+        ("jobs",),
+        ("channels",),
+        ("layers",),
+        ("networks",),
+        ("submit", "--noise", "2"),
+        ("submit", "{picture}", "--network", "specimens"),
+        ("study", "--dir", "{folder}"),
+        ("doctor",),
+    ],
 )
 def test_without_torch(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    picture = tmp_path / "pictures" / "a.png"
+    picture.parent.mkdir()
+    Image.new("RGB", (40, 40), "teal").save(picture)
+    named = [word.format(picture=picture, folder=picture.parent) for word in arguments]
     finished = subprocess.run(
-        [sys.executable, "-c", _WITHOUT_TORCH, *arguments],
+        [sys.executable, "-c", _WITHOUT_TORCH, *named],
         env={**os.environ, "BEHOLDER_HOME": str(tmp_path / "home")},
         capture_output=True,
         text=True,

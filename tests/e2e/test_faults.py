@@ -68,3 +68,30 @@ def test_a_stopped_worker_gives_its_chunk_back(machine: Any) -> None:
     assert time.monotonic() - begun < 10
     shown = machine.job(row["id"])
     assert (shown["queued"], shown["failed"]) == (1, 0)
+
+
+SLOW_IMPORT = """
+import sys, time
+
+class Slow:
+    def find_spec(self, name, path=None, target=None):
+        if name == "torch":
+            sys.meta_path.remove(self)
+            time.sleep(6)
+
+sys.meta_path.insert(0, Slow())
+"""
+
+
+def test_a_child_that_takes_its_time_to_start_is_left_to_it(machine: Any, tmp_path: Path) -> None:
+    """Celery alone would kill every replacement that imports torch for longer than 4 s."""
+    (tmp_path / "sitecustomize.py").write_text(SLOW_IMPORT)
+    machine.env["PYTHONPATH"] = str(tmp_path)
+    machine.start("up")
+    machine.until(lambda: len(machine.pids("-m worker")) >= 2)
+    row = machine.json("submit", "--noise", 2, "--steps", 2, "--size", 64, "--layer", "5")
+    machine.until(lambda: machine.job(row["id"])["done"] == 2)
+    os.kill(machine.pids("-m worker")[-1], signal.SIGKILL)
+    again = machine.json("submit", "--noise", 2, "--steps", 2, "--size", 64, "--layer", "5")
+    assert machine.ended(again["id"])["done"] == 2
+    assert "Timed out waiting for UP" not in machine.logs()
