@@ -15,6 +15,17 @@ from api.routes.jobs import JobId, Opened
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 RETRY_MS = 2000
 _STREAM = f"id: 3f9a01-12\nevent: progress\ndata: {json.dumps(PROGRESS)}\n\n"
+# As readers of OpenAPI take it: of each event, not of the stream.
+_EVENT = {
+    "type": "object",
+    "required": ["data"],
+    "properties": {
+        "id": {"type": "string"},
+        "event": {"type": "string", "enum": ["progress", "end"]},
+        "data": {"type": "string", "description": "JSON: the job's whole state"},
+        "retry": {"type": "integer"},
+    },
+}
 
 
 @router.get(
@@ -24,7 +35,7 @@ _STREAM = f"id: 3f9a01-12\nevent: progress\ndata: {json.dumps(PROGRESS)}\n\n"
     responses={
         200: {
             "description": "Events `progress`, and `end` as the last; each holds the whole state",
-            "content": {"text/event-stream": {"schema": {"type": "string"}, "example": _STREAM}},
+            "content": {"text/event-stream": {"schema": _EVENT, "example": _STREAM}},
         },
         204: {"description": "Last-Event-ID was the last there is; don't connect again"},
         **responses(404),

@@ -8,6 +8,8 @@ import zipfile
 import pytest
 from PIL import Image
 
+from api.archive import archive
+from beholder.jobs.queries import get_job
 from cli.context import Context
 from cli.export import export_job
 
@@ -91,3 +93,14 @@ def test_a_file_that_the_store_lost_is_left_out_and_said(server):
     row = json.loads(zipped.read("results.json"))["items"][0]
     assert row["error"] == "1 of its files are gone from the store: submit it again."
     assert len(zipped.namelist()) == 4  # of 4 pictures and results.json
+
+
+def test_the_zip_is_written_while_it_is_read(server):
+    job = server.dream(5)
+    server.work(job["id"])
+    services = server.services
+    pieces = list(archive(services.db, services.store, get_job(services.db, job["id"])))
+    assert len(pieces) > job["total"]
+    # Each holds no more than one item's files, or one item's row.
+    assert max(map(len, pieces[: job["total"]])) < 2_000
+    assert sum(map(len, pieces)) > 10 * max(map(len, pieces[: job["total"]]))

