@@ -35,7 +35,6 @@ run()
         ("submit", "--noise", "2"),
         ("submit", "{picture}", "--network", "specimens"),
         ("study", "--dir", "{folder}"),
-        ("doctor",),
     ],
 )
 def test_without_torch(arguments: tuple[str, ...], tmp_path: Path) -> None:
