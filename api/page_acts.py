@@ -7,13 +7,13 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.background import BackgroundTask
 
-from api.access import Caller
 from api.page_render import PageRoute, render, see_other
 from api.problems import Forbidden
 from api.queueing import send_chunks
 from api.services import Services, services
 from beholder.jobs import control
 from beholder.store import job_folder
+from beholder.tokens import Caller
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 Opened = Annotated[Services, Depends(services)]

@@ -12,6 +12,7 @@ from beholder.jobs.channel_queries import channels
 from beholder.jobs.exemplar_queries import strongest_of
 from beholder.jobs.outcomes import Judgement
 from beholder.jobs.queries import items
+from beholder.jobs.verdicts import Summary, label_kept
 from beholder.jobs.views import ChannelView, ItemView, JobView
 from beholder.layers import LAYERS
 
@@ -29,16 +30,6 @@ class Subject:
     intact: Judgement | None
     blinded: Judgement | None
     kept: bool | None
-
-
-@dataclass
-class Summary:
-    """How many pictures kept their label, of those with both verdicts."""
-
-    targets: int = 0
-    targets_kept: int = 0
-    controls: int = 0
-    controls_kept: int = 0
 
 
 @dataclass(frozen=True)
@@ -78,12 +69,7 @@ def _verdicts(
         role = "control" if item.role == "control" else "target"
         if len(rows[role]) < SHOWN:
             rows[role].append((item, subject))
-        if subject.kept is not None and role == "control":
-            summary.controls += 1
-            summary.controls_kept += subject.kept
-        elif subject.kept is not None:
-            summary.targets += 1
-            summary.targets_kept += subject.kept
+        summary.add(item)
     return rows, summary
 
 
@@ -95,7 +81,7 @@ def _subject(item: ItemView) -> Subject:
         error=item.error,
         intact=intact,
         blinded=blinded,
-        kept=None if intact is None or blinded is None else intact.label == blinded.label,
+        kept=label_kept(item),
     )
 
 

@@ -8,7 +8,10 @@ const FOLLOWED = 3;
 const followed = new Set();
 
 function follow() {
-  const open = [...document.querySelectorAll('.job[data-live="yes"]')];
+  // What runs first, then what has waited longest and so runs next: the list begins with the newest.
+  const waiting = [...document.querySelectorAll('.job[data-live="yes"]')].reverse();
+  const runs = (/** @type {Element} */ row) => !!row.querySelector(".state.running");
+  const open = [...waiting.filter(runs), ...waiting.filter((row) => !runs(row))];
   for (const row of open.slice(0, FOLLOWED)) {
     const job = /** @type {HTMLElement} */ (row).dataset.job ?? "";
     if (followed.has(job)) continue;

@@ -1,0 +1,105 @@
+"""What the page's buttons may do: scopes, other sites, and where they lead."""
+
+import io
+
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from api.app import create_app
+from beholder.settings import Settings
+from beholder.tokens import make_token
+
+
+@pytest.fixture
+def tokens():
+    return {scope: make_token(scope, scope) for scope in ("read", "submit", "admin")}
+
+
+@pytest.fixture
+def client(tmp_path, tokens):
+    settings = Settings(
+        home=tmp_path,
+        network="specimens",
+        api_tokens=",".join(entry for _, entry in tokens.values()),
+    )
+    with TestClient(create_app(settings), "http://localhost", follow_redirects=False) as client:
+        yield client
+
+
+@pytest.fixture
+def ask(client, tokens):
+    def ask(scope, method, address, **options):
+        headers = {"Authorization": f"Bearer {tokens[scope][0]}", **options.pop("headers", {})}
+        return client.request(method, address, headers=headers, **options)
+
+    return ask
+
+
+@pytest.fixture
+def job(ask):
+    answer = ask("submit", "POST", "/new", data=FORM, files=[picture()])
+    assert answer.status_code == 303, answer.text
+    return answer.headers["location"]
+
+
+FORM = {"layers": ["20", "30"], "steps": "2", "size": "64", "network": "specimens", "name": "Mine"}
+
+
+def picture(field="pictures"):
+    buffer = io.BytesIO()
+    Image.new("RGB", (64, 64), "teal").save(buffer, "PNG")
+    return field, ("teal.png", buffer.getvalue(), "image/png")
+
+
+def test_each_button_wants_its_scope(ask, job):
+    assert ask("read", "GET", job).status_code == 200
+    assert ask("read", "POST", f"{job}/cancel").status_code == 403
+    assert ask("submit", "POST", f"{job}/cancel").headers["location"] == job
+    refused = ask("submit", "POST", f"{job}/delete")
+    assert refused.status_code == 403
+    assert "deleting needs admin" in refused.text
+    assert ask("admin", "POST", f"{job}/delete").headers["location"] == "/"
+    assert ask("admin", "GET", job).status_code == 404
+
+
+def test_a_button_of_the_list_leads_back_to_the_list(ask, job):
+    came_from = {"Referer": "http://localhost/?state=queued"}
+    answer = ask("submit", "POST", f"{job}/cancel", headers=came_from)
+    assert answer.headers["location"] == "/?state=queued"
+    again = ask("submit", "POST", f"{job}/cancel")
+    assert again.status_code == 409
+    assert "there is nothing to cancel" in again.text
+    assert ask("submit", "POST", f"{job}/retry").headers["location"] == job
+
+
+def test_another_sites_page_can_press_nothing(ask, job):
+    for headers in ({"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
+        assert ask("admin", "POST", f"{job}/delete", headers=headers).status_code == 403
+
+
+def test_a_browser_without_a_token_is_led_to_the_form_for_it(client, tokens):
+    answer = client.get("/new", headers={"Accept": "text/html"})
+    assert answer.headers["location"] == "/sign-in?next=/new"
+    assert 'action="/session"' in client.get("/sign-in?next=/new").text
+    signed = client.post("/session", data={"token": tokens["read"][0], "next": "/new"})
+    assert signed.headers["location"] == "/new"
+    assert client.get("/new").status_code == 200
+
+
+def test_a_form_takes_no_file_of_the_servers(ask, tmp_path):
+    wanted = {**FORM, "network": str(tmp_path / "weights.pth")}
+    answer = ask("submit", "POST", "/new", data=wanted, files=[picture()])
+    assert answer.status_code == 422
+    assert "named from the command line" in answer.text
+    assert ask("read", "GET", f"/channels/{tmp_path.name}.pth/relu4_1/1").status_code == 404
+
+
+def test_a_form_keeps_what_was_written(ask):
+    wanted = {**FORM, "channels": "600", "name": "<b>"}
+    answer = ask("submit", "POST", "/new", data=wanted, files=[picture()])
+    assert answer.status_code == 422
+    assert "&lt;b&gt;" in answer.text
+    assert answer.text.count(" checked") == 2
+    empty = ask("submit", "POST", "/new/study", files=[picture("controls")])
+    assert "no target pictures" in empty.text.lower()
