@@ -64,7 +64,7 @@ class Child:
     def _sweep_forever(self) -> None:
         while not self._stopping.is_set():
             try:
-                self._heartbeat.beat()
+                self._heartbeat.beat(self._runner.claimed)
                 self.sweep()
             except BeholderError as error:
                 log.warning("sweep: %s", error)

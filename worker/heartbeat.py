@@ -17,14 +17,13 @@ from beholder.jobs.workers import WorkerView, beat
 
 @dataclass
 class Heartbeat:
-    """Counts the chunks of one process; `beat()` writes them down. Used by two threads."""
+    """Times the chunks of one process; `beat()` writes it down. Used by two threads."""
 
     db: Database
     name: str
     device: str
     started_at: datetime = field(default_factory=utc_now)
     chunk_id: int | None = None
-    chunks: int = 0
     chunk_seconds: float = 0.0
 
     @contextmanager
@@ -35,11 +34,13 @@ class Heartbeat:
             yield
         finally:
             self.chunk_id = None
-            self.chunks += 1
             self.chunk_seconds += time.monotonic() - begun
 
-    def beat(self) -> None:
-        """Write the sign of life. Raises ServiceUnavailable where the database is away."""
+    def beat(self, chunks: int) -> None:
+        """Write the sign of life. chunks: how many were claimed so far.
+
+        Raises ServiceUnavailable where the database is away.
+        """
         view = WorkerView(
             name=self.name,
             host=socket.gethostname(),
@@ -48,7 +49,7 @@ class Heartbeat:
             started_at=self.started_at,
             seen_at=utc_now(),
             chunk_id=self.chunk_id,
-            chunks=self.chunks,
+            chunks=chunks,
             chunk_seconds=self.chunk_seconds,
             gpu_bytes=_gpu_bytes(),
         )

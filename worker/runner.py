@@ -47,6 +47,7 @@ class Runner:
     """What a worker process keeps between chunks: connections, threads, the loaded network.
 
     stopping: set when this worker is asked to stop; the chunk in hand is then given back.
+    claimed: how many chunks it has had in hand.
     """
 
     db: Database
@@ -54,6 +55,7 @@ class Runner:
     settings: Settings
     name: str
     stopping: Flag | None = None
+    claimed: int = 0
     _network: Network | None = None
     _threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(THREADS))
 
@@ -63,6 +65,7 @@ class Runner:
         held = claim(self.db, chunk_id, worker=self.name, lease_s=lease_s)
         if held is None:
             return ()
+        self.claimed += 1
         for token in held.stale_tokens:
             self._remove_files(held, token)
         try:

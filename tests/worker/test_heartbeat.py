@@ -1,17 +1,28 @@
 """A worker's sign of life says what it is at, and what it has done."""
 
 from beholder.jobs.workers import live_workers
+from beholder.specs import DreamSpec
 from worker.heartbeat import Heartbeat
 
 
-def test_a_heartbeat_counts_chunks_and_their_seconds(bench):
+def test_a_heartbeat_tells_chunks_and_their_seconds(bench):
     heartbeat = Heartbeat(bench.db, "host-1", "cpu")
     with heartbeat.working(7):
-        heartbeat.beat()
+        heartbeat.beat(0)
         (busy,) = live_workers(bench.db, within_s=5)
-    heartbeat.beat()
+    heartbeat.beat(1)
     (idle,) = live_workers(bench.db, within_s=5)
     assert (busy.name, busy.chunk_id, busy.chunks) == ("host-1", 7, 0)
     assert (idle.chunk_id, idle.chunks, idle.gpu_bytes) == (None, 1, None)
     assert idle.chunk_seconds > 0
     assert idle.seen_at > busy.seen_at
+
+
+def test_a_chunk_that_someone_else_has_is_not_counted(bench, draw, network):
+    spec = DreamSpec.build(network=network, size=32, layers=(20,), steps=1)
+    job = bench.submit(spec, [bench.entry(draw(1))])
+    (chunk_id,) = bench.unsent(job)
+    runner = bench.runner()
+    for _ in range(3):  # messages may come more than once
+        runner.run(chunk_id)
+    assert runner.claimed == 1
