@@ -210,7 +210,7 @@ def dream(site: Site, spirals: list[tuple[str, bytes]]) -> str:
         "layers": [12, 20, 26, 34],
         "steps": 20,
         "snapshots": [4, 8, 12, 16],
-        "size": 144,
+        "size": 128,
         "learning_rate": 0.4,
     }
     job = site.submit("dreams", files, spec=spec, name="Spirals, four layers deep")

@@ -231,7 +231,7 @@ def test_the_picture_lies_exactly_under_its_dream(site, page, spirals):
 
 
 def test_nothing_jumps_while_dreams_arrive(site, page, spirals):
-    spec = {"steps": 150, "size": 64, "layers": [10, 20, 30], "learning_rate": 0.2}
+    spec = {"steps": 80, "size": 64, "layers": [10, 20, 30], "learning_rate": 0.2}
     files = [("pictures", file) for file in spirals[:3]]
     job = site.submit("dreams", files, spec=spec, name="Growing")
     page.goto(f"/jobs/{job}")
