@@ -214,9 +214,17 @@ class _Starts:
         self._kept: dict[str, Image.Image] = {}
 
     def opener(self, item: "ItemView") -> "Opener | None":
-        """None for a dream from noise, whose start is not kept."""
+        """None without a start to show: noise whose dream at the first layer is not done."""
         sha256 = item.picture_sha256
-        return None if sha256 is None else lambda: self._open(sha256)
+        if sha256 is not None:
+            return lambda: self._open(sha256)
+        path = (item.result or {}).get("start")
+        return None if path is None else lambda: self._noise(str(path))
+
+    def _noise(self, path: str) -> "Image.Image":
+        from beholder.pictures import decode
+
+        return decode(self._context.store.get(path))
 
     def _open(self, sha256: str) -> "Image.Image":
         if sha256 not in self._kept:

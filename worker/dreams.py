@@ -46,7 +46,9 @@ class DreamChunk:
                 share = (number / len(batches), (number + 1) / len(batches))
                 for part, result, seconds in self._dream(batch, share):
                     pending += [
-                        self.threads.submit(self._keep, item, result, row, seconds)
+                        self.threads.submit(
+                            self._keep, item, part.pictures[row], result, row, seconds
+                        )
                         for row, item in enumerate(part.items)
                     ]
             outcomes += [future.result() for future in pending]
@@ -91,7 +93,9 @@ class DreamChunk:
         for part in (slice(0, half), slice(half, None)):
             yield from self._dream(batch.part(part), share)
 
-    def _keep(self, item: ClaimedItem, result: Dream, row: int, seconds: float) -> Outcome:
+    def _keep(
+        self, item: ClaimedItem, start: Tensor, result: Dream, row: int, seconds: float
+    ) -> Outcome:
         objective = result.objective[:, row].tolist()
         if not (all(map(math.isfinite, objective)) and result.pictures[row].isfinite().all()):
             return ItemFailure(
@@ -100,9 +104,14 @@ class DreamChunk:
         files = tuple(
             self._put(item, step, pictures[row]) for step, pictures in result.snapshots.items()
         )
-        return DreamOutcome(item.position, files, {"objective": objective}, seconds)
+        kept: dict[str, object] = {"objective": objective}
+        if item.seed is not None and item.layer == self.spec.layers[0]:
+            # A start from noise is nowhere else; once a seed is enough for those who look.
+            kept["start"] = self._put(item, 0, start).path
+        return DreamOutcome(item.position, files, kept, seconds)
 
     def _put(self, item: ClaimedItem, step: int, picture: Tensor) -> StoredFile:
+        """Write the picture as it is after `step` steps; step 0 is the start."""
         image = to_image(picture)
         buffer = io.BytesIO()
         image.save(buffer, "PNG", compress_level=3)

@@ -41,6 +41,11 @@ def test_a_dream_is_what_science_dreams(
             expected = to_image(alone.snapshots[file.step][0])
             assert (file.width, file.height) == expected.size
             assert _furthest(decode(written), expected) <= 1  # of 255: batching rounds differently
+        start = item.result.get("start")
+        assert (start is None) == (item.seed is None or item.layer != spec.layers[0])
+        if start:
+            noisy = decode(bench.store.get(start))
+            assert _furthest(noisy, to_image(noise(0, size=48))) == 0
         assert item.result["objective"] == pytest.approx(alone.objective[:, 0].tolist(), rel=1e-4)
 
 
