@@ -4,6 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 TEST_STAMP := .venv/.installed-dev
+WITH_TORCH := tests/science tests/specimens tests/worker
 
 .PHONY: demo test test-fast lint clean
 
@@ -14,7 +15,10 @@ test: lint
 	$(BIN)/pytest
 
 test-fast: $(TEST_STAMP)
-	$(BIN)/pytest -m "not slow" -q -n 2
+	@# Two at a time: what imports torch, and the rest, which need not wait for that.
+	@$(BIN)/pytest -q -m "not slow" $(WITH_TORCH) & science=$$!; \
+	$(BIN)/pytest -q -m "not slow" tests $(WITH_TORCH:%=--ignore %); rest=$$?; \
+	wait $$science && exit $$rest
 
 lint: $(TEST_STAMP)
 	$(BIN)/ruff check .

@@ -8,6 +8,8 @@ from beholder.errors import InvalidInput
 from beholder.settings import Settings
 from beholder.tokens import Tokens, check_bind, make_token
 
+pytestmark = pytest.mark.slow  # with real servers or files; seconds in all
+
 
 @pytest.fixture
 def tokens():

@@ -9,6 +9,8 @@ from beholder.errors import ServiceUnavailable
 from beholder.jobs.models import utc_now
 from beholder.jobs.workers import WorkerView, beat
 
+pytestmark = pytest.mark.slow  # with real servers or files; seconds in all
+
 
 @pytest.fixture
 def worker(server):

@@ -12,6 +12,8 @@ from sqlalchemy import event
 from api import live
 from beholder.jobs import control
 
+pytestmark = pytest.mark.slow  # with real servers or files; seconds in all
+
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):

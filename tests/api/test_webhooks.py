@@ -12,6 +12,8 @@ from beholder.errors import InvalidInput
 from beholder.jobs.hooks import DELAYS_S
 from beholder.jobs.service_models import Webhook
 
+pytestmark = pytest.mark.slow  # with real servers or files; seconds in all
+
 
 class Receiver:
     """A server that notes what it is sent, and answers with `statuses` in turn, then 200."""

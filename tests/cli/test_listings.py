@@ -11,6 +11,8 @@ import pytest
 
 from beholder.layers import LAYERS
 
+pytestmark = pytest.mark.slow  # real databases and servers; seconds in all
+
 Beholder = Callable[..., Any]
 Make = Callable[..., str]
 

@@ -15,6 +15,8 @@ from beholder.errors import StorageFull
 from cli.context import Context
 from cli.export import export_job
 
+pytestmark = pytest.mark.slow  # with real servers or files; seconds in all
+
 Beholder = Callable[..., Any]
 Make = Callable[..., str]
 

@@ -12,6 +12,8 @@ from beholder.jobs.finish import fail_chunk_job
 from beholder.jobs.queries import items
 from beholder.jobs.sweep import sweep
 
+pytestmark = pytest.mark.slow  # real databases and servers; seconds in all
+
 STEPS = 30
 ACTIONS = {
     "claim": 8, "finish": 8, "fail": 3, "release": 1, "die": 2, "sweep": 4, "give up": 1,

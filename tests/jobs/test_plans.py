@@ -11,6 +11,8 @@ from beholder.jobs.models import Base
 from beholder.jobs.queries import items, latest_study, list_jobs, progress
 from beholder.jobs.sweep import sweep, unsent_chunks
 
+pytestmark = pytest.mark.slow  # real databases and servers; seconds in all
+
 TABLES = "|".join(Base.metadata.tables)
 
 

@@ -10,6 +10,8 @@ from api.app import create_app
 from beholder.settings import Settings
 from beholder.tokens import make_token
 
+pytestmark = pytest.mark.slow  # real databases and servers; seconds in all
+
 
 @pytest.fixture
 def tokens():

@@ -8,6 +8,8 @@ from torchvision.models.vgg import VGG
 
 from beholder.specimens.architecture import build, fold
 
+pytestmark = pytest.mark.slow  # with real servers or files; seconds in all
+
 
 @pytest.fixture(scope="module")
 def trained() -> VGG:

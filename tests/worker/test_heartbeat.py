@@ -1,8 +1,12 @@
 """A worker's sign of life says what it is at, and what it has done."""
 
+import pytest
+
 from beholder.jobs.workers import live_workers
 from beholder.specs import DreamSpec
 from worker.heartbeat import Heartbeat
+
+pytestmark = pytest.mark.slow  # with real servers or files; seconds in all
 
 
 def test_a_heartbeat_tells_chunks_and_their_seconds(bench):
