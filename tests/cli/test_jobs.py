@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.slow  # real databases; seconds in all
+
 Beholder = Callable[..., Any]
 Make = Callable[..., str]
 

@@ -12,6 +12,8 @@ from beholder.jobs.submit import create_job
 from beholder.jobs.sweep import sweep
 from beholder.specs import DreamSpec
 
+pytestmark = pytest.mark.slow  # real databases; seconds in all
+
 
 def _at_once(*works):
     """What each of these returns (or raises), all begun at the same moment."""
