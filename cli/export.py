@@ -21,6 +21,7 @@ from beholder.specs import DreamSpec, Spec, spec_of
 from cli.contact import Shown, draw_sheets
 from cli.context import Context
 from cli.files import holds, make_folder, reported, write_file, writing
+from cli.output import plural
 
 if TYPE_CHECKING:
     from beholder.jobs.outcomes import StoredFile
@@ -51,6 +52,13 @@ class Exported:
     failed: int = 0
     failures: list[tuple[str, str]] = field(default_factory=list)
     sheets: tuple[Path, ...] = ()
+
+    def words(self) -> str:
+        """What is where, for people."""
+        kept = self.files - self.new
+        there = f" ({kept:,} there already)" if kept else ""
+        sheets = plural(len(self.sheets), "contact sheet")
+        return f"{plural(self.files, 'picture')}{there}, results.json and {sheets} in {self.folder}"
 
 
 def export_job(

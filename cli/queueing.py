@@ -124,7 +124,9 @@ def _entries(
     # A first walk counts, and finds a missing folder before anything is stored.
     total = sum(1 for source in sources for _ in source.find())
     columns = (TextColumn("taking pictures in"), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=remarks(), transient=True) as progress:
+    console = remarks()
+    hidden = not console.is_terminal  # in a pipe it would leave an empty line
+    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
         task = progress.add_task("", total=total)
         for source in sources:
             for found in source.find():
@@ -169,5 +171,4 @@ def _say_ended(context: Context, job: "JobView", output: Path | None) -> None:
     from cli.export import export_job
 
     exported = export_job(context, job.id, output)
-    sheets = plural(len(exported.sheets), "contact sheet")
-    say(f"{plural(exported.files, 'picture')}, results.json and {sheets} in {output}")
+    say(exported.words())

@@ -9,7 +9,7 @@ import typer
 
 from cli.context import Context
 from cli.jobs import JobArgument
-from cli.output import remarks, say
+from cli.output import plural, remarks, say
 
 if TYPE_CHECKING:
     from cli.export import Exported, OnProgress
@@ -65,12 +65,7 @@ def _report(exported: "Exported") -> None:
     for source, reason in exported.failures:
         say(f"{source}: {reason}")
     if exported.failed:
-        say(f"{exported.failed:,} items have no result for such reasons; results.json lists all.")
+        say(f"{plural(exported.failed, 'item')} without a result; results.json has every reason.")
     if not job.finished:
         say(f"The job is {job.state}: {job.done:,} of {job.total:,} so far. Fetch again later.")
-    kept = exported.files - exported.new
-    there = f" ({kept:,} were there already)" if kept else ""
-    say(
-        f"{exported.files:,} pictures{there}, results.json and {len(exported.sheets)} contact "
-        f"sheets in {exported.folder}"
-    )
+    say(exported.words())

@@ -117,7 +117,7 @@ def test_fetching_again_writes_only_what_is_missing(
     gone.unlink()
     broken.write_bytes(b"cut short")
     before = {path: path.stat().st_mtime_ns for path in rest}
-    assert "(4 were there already)" in beholder("fetch", job, "-o", str(out)).err
+    assert "(4 there already)" in beholder("fetch", job, "-o", str(out)).err
     assert {path: path.stat().st_mtime_ns for path in rest} == before
     with Image.open(gone) as one, Image.open(broken) as other:
         assert one.size == other.size == (32, 32)
@@ -207,7 +207,7 @@ def test_a_picture_that_failed_everywhere_gets_no_sheet_of_its_own(
     answer = beholder("fetch", dream_job(), "-o", str(tmp_path / "out"))
     assert answer.code == 0
     assert answer.err.count("kelpies/broken.jpg: not a picture that can be read") == 1
-    assert "2 items have no result" in answer.err
+    assert "2 items without a result" in answer.err
     sheets = {path.name for path in (tmp_path / "out" / "sheets").iterdir()}
     assert sheets == {
         "pictures.png",
