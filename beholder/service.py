@@ -121,7 +121,8 @@ def require_torch() -> None:
     """Raise ServiceUnavailable where jobs can be queued but not run."""
     if importlib.util.find_spec("torch") is None or importlib.util.find_spec("torchvision") is None:
         raise ServiceUnavailable(
-            "running jobs needs torch and torchvision here: pip install 'beholder[worker]'"
+            "running jobs needs torch and torchvision here: `pip install '.[worker]'` in "
+            "Beholder's folder."
         )
 
 

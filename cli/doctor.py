@@ -73,7 +73,11 @@ def _check_torch(settings: Settings) -> Check:
     missing = [name for name in ("torch", "torchvision") if not _installed(name)]
     if missing:
         detail = f"{' and '.join(missing)} not installed here: queueing and looking at results "
-        return Check("torch", False, detail + "work; to run jobs, `pip install beholder[worker]`.")
+        return Check(
+            "torch",
+            False,
+            detail + "work; to run jobs, `pip install '.[worker]'` in Beholder's folder.",
+        )
     return Check("torch", True, f"torch {_version('torch')}, torchvision {_version('torchvision')}")
 
 

@@ -15,7 +15,7 @@ from beholder.settings import Settings
 from cli.context import Context, make_home
 from cli.output import console, say
 
-INSTALL_API = "pip install 'beholder[api]'"
+INSTALL_API = "pip install '.[api]'"
 
 HostOption = Annotated[
     str | None,
