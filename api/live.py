@@ -1,7 +1,8 @@
 """Live progress: one poller for all watchers of all jobs, so that watching costs no queries.
 
 `Live.watch(job_id)` is what one watcher iterates over. A job is looked at while anyone watches it;
-each change becomes a numbered event, and the last ones are kept for those who come back.
+each change becomes a numbered event, and the last ones are kept for those who come back. Jobs
+are retried, so an `end` from before someone asked may be out of date: they get a fresh look.
 """
 
 import asyncio
@@ -31,8 +32,12 @@ GRACE_S = 15.0  # a job is looked at for so long after its last watcher has gone
 
 @dataclass(frozen=True)
 class Event:
-    """A job's state after a change. name: "progress", or "end" for the last one."""
+    """A job's state after a change. name: "progress", or "end" for the last one.
 
+    looked_at: monotonic seconds from before the database was asked.
+    """
+
+    looked_at: float
     number: int
     id: str
     name: str
@@ -43,6 +48,7 @@ class Event:
 class _Channel:
     """A watched job: its events, its pace, and who waits for more."""
 
+    run: str = field(default_factory=lambda: secrets.token_hex(3))  # other numbers, other events
     watchers: int = 0
     left_at: float = 0.0
     number: int = 0
@@ -51,13 +57,22 @@ class _Channel:
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     gone: bool = False
 
+    @property
+    def ended(self) -> bool:
+        """Whether the job had ended when it was last looked at."""
+        return bool(self.events) and self.events[-1].name == "end"
+
+    def number_of(self, last_id: str | None) -> int:
+        """The number in an event's id; -1 when it is not of this channel."""
+        run, _, number = (last_id or "").partition("-")
+        return int(number) if run == self.run and number.isdecimal() else -1
+
 
 class Live:
     """Looks at each watched job twice a second, whoever many watch it."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._run = secrets.token_hex(3)  # numbers of another process mean other events
         self._channels: dict[str, _Channel] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -73,11 +88,10 @@ class Live:
     async def has_ended(self, job_id: str, last_id: str | None) -> bool:
         """Whether who has seen the event `last_id` has seen them all. Raises NotFound.
 
-        Costs no query while the job is watched.
+        Costs no query while the job is watched, but of who has seen an end.
         """
-        if channel := self._channels.get(job_id):
-            last = channel.events[-1] if channel.events else None
-            return last is not None and last.name == "end" and last.id == last_id
+        if job_id in self._channels and not (last_id or "").startswith("end-"):
+            return False
         look = (await run_in_threadpool(looks, self._db, [job_id])).get(job_id)
         if look is None:
             raise NotFound(f"no job {job_id!r}: `beholder jobs` lists them.")
@@ -88,33 +102,45 @@ class Live:
 
         None now and then, when nothing has happened.
         """
-        channel = self._channels.setdefault(job_id, _Channel())
-        channel.watchers += 1
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._poll_forever(), name="live")
+        asked_at = time.monotonic()
+        channel = self._join(job_id)
         try:
-            seen = self._number_of(last_id)
+            seen = channel.number_of(last_id)
             while True:
                 # Taken before the events are looked at, so that no change is missed.
                 changed = channel.changed
                 for event in _since(channel, seen):
+                    if event.name == "end" and event.looked_at < asked_at:
+                        self._forget(job_id, channel)
+                        break
                     yield event
                     seen = event.number
                     if event.name == "end":
                         return
                 if channel.gone:
                     return
+                if self._channels.get(job_id) is not channel:
+                    _leave(channel)
+                    channel, seen = self._join(job_id), -1
+                    continue
                 try:
                     await asyncio.wait_for(changed.wait(), HEARTBEAT_S)
                 except TimeoutError:
                     yield None
         finally:
-            channel.watchers -= 1
-            channel.left_at = time.monotonic()
+            _leave(channel)
 
-    def _number_of(self, last_id: str | None) -> int:
-        run, _, number = (last_id or "").partition("-")
-        return int(number) if run == self._run and number.isdecimal() else -1
+    def _join(self, job_id: str) -> _Channel:
+        channel = self._channels.setdefault(job_id, _Channel())
+        channel.watchers += 1
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._poll_forever(), name="live")
+        return channel
+
+    def _forget(self, job_id: str, channel: _Channel) -> None:
+        """Let a fresh channel take this one's place, unless one has."""
+        if self._channels.get(job_id) is channel:
+            del self._channels[job_id]
 
     async def _poll_forever(self) -> None:
         while self._channels:
@@ -137,18 +163,23 @@ class Live:
         watched = dict(self._channels)
         if not watched:
             return
+        looked_at = time.monotonic()
         found = await run_in_threadpool(looks, self._db, list(watched))
         for job_id, channel in watched.items():
             look = found.get(job_id)
             if look is None:
                 channel.gone = True
-                del self._channels[job_id]
+                self._forget(job_id, channel)
                 _wake(channel)
                 continue
-            await self._note(channel, look)
+            await self._note(channel, look, looked_at)
 
-    async def _note(self, channel: _Channel, look: Look) -> None:
+    async def _note(self, channel: _Channel, look: Look, looked_at: float) -> None:
         """Make an event of what has changed since the last."""
+        ended = look.progress.state in FINISHED
+        if channel.ended and not ended:  # retried: nobody may find that end among the events
+            channel.events.clear()
+            channel.samples.clear()
         now = time.time()
         channel.samples.append((now, look.through))
         while now - channel.samples[0][0] > PACE_WINDOW_S:
@@ -163,11 +194,10 @@ class Live:
         else:
             latest = await run_in_threadpool(latest_pictures, self._db, look.job_id)
             data["latest"] = [_shown(look.job_id, asdict(one)) for one in latest]
-        ended = look.progress.state in FINISHED
         channel.number += 1
-        name = _end_id(look) if ended else f"{self._run}-{channel.number}"
+        name = _end_id(look) if ended else f"{channel.run}-{channel.number}"
         kind = "end" if ended else "progress"
-        channel.events.append(Event(channel.number, name, kind, data))
+        channel.events.append(Event(looked_at, channel.number, name, kind, data))
         _wake(channel)
 
 
@@ -178,6 +208,11 @@ def _since(channel: _Channel, seen: int) -> list[Event]:
     if channel.events[0].number - 1 <= seen <= channel.number:
         return [event for event in channel.events if event.number > seen]
     return [channel.events[-1]]
+
+
+def _leave(channel: _Channel) -> None:
+    channel.watchers -= 1
+    channel.left_at = time.monotonic()
 
 
 def _wake(channel: _Channel) -> None:

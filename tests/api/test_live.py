@@ -36,6 +36,11 @@ def events(lines) -> Iterator[dict]:
             found[name] = json.loads(value) if name == "data" else value
 
 
+def told(answer) -> Iterator[dict]:
+    """A stream's events without the comments."""
+    return (one for one in events(answer.iter_lines()) if "data" in one)
+
+
 def follow(server, job_id, last_id=None):
     headers = {"Last-Event-ID": last_id} if last_id else {}
     return server.http.stream("GET", f"/v1/jobs/{job_id}/events", headers=headers)
@@ -128,6 +133,42 @@ def test_a_finished_job_says_so_and_ends(server):
         "cancelled",
         4,
     )
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_an_end_before_a_retry_ends_nothing_after_it(server, resumed, monkeypatch):
+    """The retry is another process's: this one hears of it from the database alone."""
+    monkeypatch.setattr(live, "POLL_S", 0.5)
+    job = server.dream()
+    server.http.post(f"/v1/jobs/{job['id']}/cancel")
+    with follow(server, job["id"]) as answer:
+        (end,) = told(answer)
+    control.retry(server.services.db, job["id"])
+    with follow(server, job["id"], end["id"] if resumed else None) as answer:
+        assert answer.status_code == 200
+        stream = told(answer)
+        first = next(stream)
+        assert (first["event"], first["data"]["state"]) == ("progress", "queued")
+        server.work(job["id"])
+        last = list(stream)[-1]
+    assert (last["event"], last["data"]["state"]) == ("end", "done")
+    assert follow_status(server, job["id"], end["id"]) == 200
+    assert follow_status(server, job["id"], last["id"]) == 204
+
+
+def test_who_missed_the_end_and_the_retry_gets_how_it_is_now(server):
+    job = server.dream()
+    with follow(server, job["id"]) as answer:
+        first = next(told(answer))
+        server.http.post(f"/v1/jobs/{job['id']}/cancel")
+        with follow(server, job["id"]) as other:
+            assert list(told(other))[-1]["event"] == "end"
+    control.retry(server.services.db, job["id"])
+    with follow(server, job["id"]) as other:
+        next(told(other))
+        with follow(server, job["id"], first["id"]) as answer:
+            again = next(told(answer))
+    assert (again["event"], again["data"]["state"]) == ("progress", "queued")
 
 
 def test_no_such_job_is_a_problem(server):

@@ -29,16 +29,18 @@ export function followJob(after = () => {}) {
     wait = 0;
     if (await refresh(here(), ["[data-live-part]"])) after();
   };
-  watch(job, async (progress, ended) => {
+  const follow = () => watch(job, async (progress, ended) => {
     const now = document.querySelector(`.status[data-job="${job}"]`);
     if (now) show(now, progress);
     const mark = `${progress.done} ${progress.measured} ${progress.stage}`;
     if (ended) {
       clearTimeout(wait);
       if (await refresh(here(), [".status", "[data-live-part]", "#provenance"])) after();
+      if (document.querySelector(`.status[data-job="${job}"][data-live="yes"]`)) follow(); // retried
     } else if (seen && mark !== seen && !wait) {
       wait = window.setTimeout(parts, EVERY_MS);
     }
     seen = mark;
   });
+  follow();
 }
