@@ -14,6 +14,7 @@ from api.page_words import ask_words, command, layers_words, numbers_text
 from api.services import Services, services
 from beholder.jobs.completion import completed
 from beholder.jobs.queries import get_job, items
+from beholder.jobs.views import JobView
 from beholder.specs import DreamSpec, Spec
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -51,10 +52,15 @@ def job(
         zip=links.zip_file(view.id),
         network_path=links.network_path(view),
         facts=_facts(spec),
-        command=command(spec, view.name),
+        command=command(spec, view.name, pictures=_has_pictures(view, spec)),
         failures=list(failed),
         **values,
     )
+
+
+def _has_pictures(job: JobView, spec: Spec) -> bool:
+    """Whether a job began from anything but noise."""
+    return not isinstance(spec, DreamSpec) or job.total > spec.noise * len(spec.layers)
 
 
 def _facts(spec: Spec) -> list[tuple[str, str]]:

@@ -75,14 +75,16 @@ def ask_words(spec: Spec) -> str:
     return " · ".join(words)
 
 
-def command(spec: Spec, name: str = "") -> str:
+def command(spec: Spec, name: str = "", *, pictures: bool = False) -> str:
     """The command that asks for the same. DIR stands for the folder of pictures.
+
+    pictures: whether a dream has any besides its noise; without noise it always has.
 
     Empty for a study with a norm threshold, which only the API can ask for.
     """
     if isinstance(spec, StudySpec) and spec.norm_threshold:
         return ""
-    words = ["beholder", *(_dream(spec) if isinstance(spec, DreamSpec) else _study(spec))]
+    words = ["beholder", *(_dream(spec, pictures) if isinstance(spec, DreamSpec) else _study(spec))]
     words += ["--network", spec.network]
     if spec.size != 224:
         words += ["--size", str(spec.size)]
@@ -91,17 +93,12 @@ def command(spec: Spec, name: str = "") -> str:
     return shlex.join(words)
 
 
-def _dream(spec: DreamSpec) -> Iterator[str]:
+def _dream(spec: DreamSpec, pictures: bool) -> Iterator[str]:
     yield "submit"
-    # Noise alone needs no folder, but nothing here says whether there were pictures as well.
-    yield from (
-        ("--noise", str(spec.noise), "--seed", str(spec.seed))
-        if spec.noise
-        else (
-            "--dir",
-            "DIR",
-        )
-    )
+    if pictures or not spec.noise:
+        yield from ("--dir", "DIR")
+    if spec.noise:
+        yield from ("--noise", str(spec.noise), "--seed", str(spec.seed))
     yield from ("--layer", _layers_text(spec.layers))
     if spec.channels:
         yield from ("--channel", numbers_text(spec.channels))

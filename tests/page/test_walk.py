@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import re
 import time
 
@@ -199,6 +200,43 @@ def test_cancel_retry_delete(site, page):
     page.wait_for_url(site.address)
     assert site.http.get(f"/v1/jobs/{job}").status_code == 404
     assert row.count() == 0
+
+
+def test_a_cancelled_job_runs_again_before_ones_eyes(site, page):
+    job = site.submit("dreams", [], spec={"noise": 1, "steps": 4000, "size": 64}, name="Twice")
+    page.goto(f"/jobs/{job}")
+    wait_for_state(page, "running")
+    page.get_by_role("button", name="Cancel Twice").click()
+    page.get_by_text("This one was cancelled. Retry runs it.").wait_for()
+    page.get_by_role("button", name="Retry Twice").click()
+    wait_for_state(page, "running")
+    page.locator("[data-pace]").filter(has_text="left").wait_for()
+    site.http.post(f"/v1/jobs/{job}/cancel")
+    wait_for_state(page, "cancelled")
+
+
+def test_an_end_that_is_out_of_date_is_not_the_last_word(site, page):
+    job = site.submit("dreams", [], spec={"noise": 1, "steps": 4000, "size": 64}, name="Retried")
+    site.until(job, lambda row: row["state"] == "running")
+    progress = {**site.job(job), "state": "cancelled", "completed": 0, "rate": None, "latest": []}
+    stale = f"event: end\ndata: {json.dumps(progress)}\n\n"
+    events = {"content_type": "text/event-stream", "body": stale}
+    page.route("**/events", lambda route: route.fulfill(**events), times=1)
+    page.goto(f"/jobs/{job}")
+    page.locator("[data-pace]").filter(has_text="left").wait_for()
+    site.http.post(f"/v1/jobs/{job}/cancel")
+    wait_for_state(page, "cancelled")
+
+
+def test_other_files_are_passed_over_aloud(page, spirals):
+    page.goto("/new")
+    words = page.locator('[data-drop="pictures"] [data-words]')
+    drop(page, '[data-drop="pictures"]', [("notes.txt", b"a"), ("k.heic", b"b"), (".hidden", b"c")])
+    words.filter(has_text="Each picture dreams once at each layer. 2 other files").wait_for()
+    drop(page, '[data-drop="pictures"]', [*spirals[:2], ("notes.txt", b"a")])
+    words.filter(has_text="2 pictures. 1 other file passed over.").wait_for()
+    page.get_by_role("button", name="Clear").click()
+    words.filter(has_not_text="passed over").wait_for()
 
 
 def test_filter_and_search(page, dream, study):

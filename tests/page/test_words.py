@@ -42,6 +42,13 @@ def test_the_command_asks_for_the_same(spec, monkeypatch):
     assert asked == [(spec, "it's named")]
 
 
+def test_pictures_beside_noise_are_in_the_command():
+    spec = DreamSpec(noise=2, seed=7)
+    assert command(spec).startswith("beholder submit --noise 2 --seed 7 ")
+    words = command(spec, pictures=True)
+    assert words.startswith("beholder submit --dir DIR --noise 2 --seed 7 ")
+
+
 def test_what_only_the_api_can_ask_for_has_no_command():
     assert command(StudySpec(norm_threshold=1.5)) == ""
 

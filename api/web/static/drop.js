@@ -13,13 +13,14 @@ export class Drop {
     this.name = part.dataset.drop ?? "pictures";
     /** @type {Entry[]} */
     this.entries = [];
+    this.passed = 0; // how many of the files given last are no pictures by their names
     for (const input of /** @type {NodeListOf<HTMLInputElement>} */ (part.querySelectorAll('input[type="file"]'))) {
       input.addEventListener("change", () => {
         this.add([...(input.files ?? [])].map((file) => ({ file, path: file.webkitRelativePath || file.name })));
         input.value = "";
       });
     }
-    part.querySelector("[data-clear]")?.addEventListener("click", () => { this.entries = []; this.draw(); });
+    part.querySelector("[data-clear]")?.addEventListener("click", () => { this.entries = []; this.passed = 0; this.draw(); });
     for (const name of ["dragenter", "dragover"]) part.addEventListener(name, (event) => this.#hover(event, true));
     part.addEventListener("dragleave", (event) => this.#hover(event, false));
     part.addEventListener("drop", (event) => { this.#hover(event, false); void this.#take(event); });
@@ -28,8 +29,10 @@ export class Drop {
   /** @param {Entry[]} entries */
   add(entries) {
     const known = new Set(this.entries.map(key));
-    const pictures = entries.filter((entry) => PICTURES.test(entry.file.name) && !known.has(key(entry)));
-    this.entries.push(...pictures.sort((one, other) => one.path.localeCompare(other.path, "en", { numeric: true })));
+    const pictures = entries.filter((entry) => PICTURES.test(entry.file.name));
+    const fresh = pictures.filter((entry) => !known.has(key(entry)));
+    this.passed = entries.filter(({ file }) => !PICTURES.test(file.name) && !file.name.startsWith(".")).length;
+    this.entries.push(...fresh.sort((one, other) => one.path.localeCompare(other.path, "en", { numeric: true })));
     this.draw();
   }
 
@@ -41,7 +44,8 @@ export class Drop {
     list.replaceChildren(...this.entries.slice(0, SHOWN).map(tile));
     list.hidden = !count;
     /** @type {HTMLElement} */ (this.part.querySelector("[data-clear]")).hidden = !count;
-    words.textContent = count ? `${count.toLocaleString("en")} ${count === 1 ? "picture" : "pictures"}` : (words.dataset.empty ?? "");
+    const chosen = count ? counted(count, "picture") : (words.dataset.empty ?? "");
+    words.textContent = this.passed ? `${chosen.replace(/\.$/, "")}. ${counted(this.passed, "other file")} passed over.` : chosen;
     this.part.dispatchEvent(new Event("pictures", { bubbles: true }));
   }
 
@@ -66,6 +70,14 @@ export class Drop {
       this.add(files.map((file) => ({ file, path: file.name })));
     }
   }
+}
+
+/**
+ * @param {number} count
+ * @param {string} noun
+ */
+function counted(count, noun) {
+  return `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
 }
 
 /** @param {Entry} entry */
