@@ -39,7 +39,12 @@ def see_other(address: str) -> RedirectResponse:
 
 
 class PageRoute(APIRoute):
-    """A route whose core errors become pages that say what to change."""
+    """A route whose core errors become pages that say what to change; GET answers HEAD as well."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        super().__init__(path, endpoint, **options)
+        if self.methods and "GET" in self.methods:
+            self.methods.add("HEAD")
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The route's handler, with the errors caught."""

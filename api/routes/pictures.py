@@ -81,6 +81,7 @@ def show(sha256: Hash, opened: Opened) -> JSONResponse:
     return JSONResponse(asdict(get_picture(opened.db, sha256)))
 
 
+@router.head("/{sha256}/image", include_in_schema=False)
 @router.get(
     "/{sha256}/image",
     response_class=Response,

@@ -15,6 +15,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["results"])
 MAX_POSITION = 2**31 - 1
 
 
+@router.head("/{job_id}/items/{position}/pictures/{step}", include_in_schema=False)
 @router.get(
     "/{job_id}/items/{position}/pictures/{step}",
     response_class=Response,

@@ -29,6 +29,12 @@ def test_a_result_is_the_png_with_a_tag_and_cached_for_good(server):
         again = server.http.get(url, headers={"If-None-Match": tags})
         assert (again.status_code, again.content) == (304, b"")
     assert server.http.get(url, headers={"If-None-Match": '"x"'}).status_code == 200
+    head = server.http.head(url)
+    assert (head.status_code, head.headers["etag"], head.content) == (
+        200,
+        f'"{file["sha256"]}"',
+        b"",
+    )
 
 
 def test_thumbnails_are_small_webp_and_made_once(server, monkeypatch):
@@ -61,6 +67,8 @@ def test_an_input_is_shown_re_encoded(server, draw):
     assert b"script" not in answer.content
     etag = answer.headers["etag"]
     again = server.http.get(f"/v1/pictures/{sha256}/image?size=90", headers={"If-None-Match": etag})
+    head = server.http.head(f"/v1/pictures/{sha256}/image?size=90")
+    assert (head.status_code, head.headers["etag"], head.content) == (200, etag, b"")
     assert again.status_code == 304
     assert server.http.get(f"/v1/pictures/{sha256}/image?size=9000").status_code == 422
 

@@ -105,3 +105,20 @@ def test_a_form_keeps_what_was_written(ask):
     assert answer.text.count(" checked") == 2
     empty = ask("submit", "POST", "/new/study", files=[picture("controls")])
     assert "no target pictures" in empty.text.lower()
+
+
+def test_a_dreams_page_names_its_pictures_in_the_command(ask):
+    answer = ask("submit", "POST", "/new", data={**FORM, "noise": "2"}, files=[picture()])
+    page = ask("read", "GET", answer.headers["location"]).text
+    assert "beholder submit --dir DIR --noise 2" in page
+
+
+def test_a_cancelled_dream_says_what_runs_it(ask, job):
+    ask("submit", "POST", f"{job}/cancel")
+    assert "This one was cancelled. Retry runs it." in ask("read", "GET", job).text
+
+
+def test_pages_answer_head(ask, job):
+    for address in ("/", "/new", job):
+        assert ask("read", "HEAD", address).status_code == 200
+    assert ask("read", "HEAD", f"{job}/cancel").status_code == 405
