@@ -9,16 +9,19 @@ import asyncio
 import hashlib
 import hmac
 import http.client
-import ipaddress
 import json
 import logging
 import socket
 import ssl
+import threading
 import time
-from urllib.parse import SplitResult, urlsplit
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import SplitResult
 
 from starlette.concurrency import run_in_threadpool
 
+from api.addresses import NOT_PUBLIC, check_url, is_public
 from beholder import __version__
 from beholder.errors import BeholderError, InvalidInput
 from beholder.jobs.database import Database
@@ -29,11 +32,9 @@ from beholder.settings import Settings
 log = logging.getLogger(__name__)
 TIMEOUT_S = 10.0
 POLL_S = 1.0
-_TAKEN_S = 60.0  # another sender may try again after that
-_NOT_PUBLIC = (
-    "the webhook's host {host} is no public address: set BEHOLDER_WEBHOOK_PRIVATE=true on the "
-    "server to allow it."
-)
+TOTAL_S = 20.0  # for all of one delivery
+BATCH = 4
+_TAKEN_S = 120.0  # another sender may try again after that: longer than a batch takes
 
 
 class Sender:
@@ -56,57 +57,82 @@ class Sender:
 
     async def _run(self) -> None:
         while True:
+            tried = 0
             try:
-                await run_in_threadpool(self.send_due)
+                tried = await run_in_threadpool(self.send_due)
             except BeholderError as error:
                 log.warning("webhooks: %s", error)
             except Exception:
                 log.exception("webhooks")
-            await asyncio.sleep(POLL_S)
+            await asyncio.sleep(0 if tried == BATCH else POLL_S)
 
     def send_due(self, now: float | None = None) -> int:
         """Try what is due now; how many there were."""
         now = time.time() if now is None else now
-        due = due_hooks(self._db, now=now, take_s=_TAKEN_S)
+        due = due_hooks(self._db, now=now, take_s=_TAKEN_S, limit=BATCH)
         for hook in due:
-            row = get_job(self._db, hook.job_id).row()
-            try:
-                deliver(hook, json.dumps({"event": "job.ended", "job": row}), private=self._private)
-            except (OSError, http.client.HTTPException, BeholderError) as error:
-                reason = " ".join(str(error).split()) or type(error).__name__
-                log.warning("webhook of job %s, attempt %d: %s", hook.job_id, hook.attempt, reason)
-                postponed(self._db, hook, reason[:500], now=time.time())
-            else:
-                delivered(self._db, hook)
+            self._try(hook)
         return len(due)
 
-
-def check_url(url: str, *, private: bool) -> None:
-    """Raise InvalidInput for what can't be a webhook, without looking its name up."""
-    parsed = urlsplit(url)
-    try:
-        fits = parsed.scheme in ("http", "https") and parsed.hostname and parsed.port != 0
-    except ValueError:  # a port that is no number
-        fits = False
-    if not fits or parsed.username or not url.isprintable() or " " in url:
-        raise InvalidInput("webhook: write an http:// or https:// address without a password.")
-    host = parsed.hostname or ""
-    if not private and (host == "localhost" or _is_private_literal(host)):
-        raise InvalidInput(_NOT_PUBLIC.format(host=host))
+    def _try(self, hook: DueHook) -> None:
+        """Send one; whatever goes wrong with it is its own, and costs it an attempt."""
+        try:
+            row = get_job(self._db, hook.job_id).row()
+            deliver(hook, json.dumps({"event": "job.ended", "job": row}), private=self._private)
+            delivered(self._db, hook)
+        except Exception as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            unforeseen = not isinstance(error, OSError | http.client.HTTPException | BeholderError)
+            log.warning(
+                "webhook of job %s, attempt %d: %s",
+                hook.job_id,
+                hook.attempt,
+                reason,
+                exc_info=unforeseen,
+            )
+            postponed(self._db, hook, reason[:500], now=time.time())
 
 
 def deliver(hook: DueHook, body: str, *, private: bool) -> None:
     """Send one. Raises OSError, HTTPException or InvalidInput where it does not arrive."""
-    check_url(hook.url, private=private)
-    parsed = urlsplit(hook.url)
+    ends = time.monotonic() + TOTAL_S
+    parsed = check_url(hook.url, private=private)
     connection = _connect(parsed, private=private)
     try:
-        connection.request("POST", _target(parsed), body.encode(), _headers(hook, body))
-        answer = connection.getresponse()
+        with _until(ends, connection.sock):
+            if isinstance(connection.sock, ssl.SSLSocket):
+                connection.sock.do_handshake()
+            connection.request("POST", _target(parsed), body.encode(), _headers(hook, body))
+            answer = connection.getresponse()
         if not 200 <= answer.status < 300:
             raise http.client.HTTPException(f"{parsed.netloc} answered {answer.status}")
     finally:
         connection.close()
+
+
+@contextmanager
+def _until(ends: float, sock: socket.socket) -> Iterator[None]:
+    """Break a connection off at that time. Raises TimeoutError if it came to that."""
+    late = threading.Event()
+
+    def break_off() -> None:
+        late.set()
+        try:
+            socket.socket.shutdown(sock, socket.SHUT_RDWR)  # TLS's own would say goodbye first
+        except OSError:
+            log.debug("the connection had ended already")
+
+    timer = threading.Timer(max(0.0, ends - time.monotonic()), break_off)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except Exception:
+        if late.is_set():
+            raise TimeoutError(f"no answer within {TOTAL_S:g} s") from None
+        raise
+    finally:
+        timer.cancel()
 
 
 def signature(secret: str, timestamp: str, body: str) -> str:
@@ -140,27 +166,15 @@ def _connect(parsed: SplitResult, *, private: bool) -> http.client.HTTPConnectio
     port = parsed.port or (443 if secure else 80)
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     address = str(found[0][4][0])
-    if not private and not all(_is_public(str(one[4][0])) for one in found):
-        raise InvalidInput(_NOT_PUBLIC.format(host=host))
+    if not private and not all(is_public(str(one[4][0])) for one in found):
+        raise InvalidInput(NOT_PUBLIC.format(host=host))
     raw = socket.create_connection((address, port), TIMEOUT_S)
     connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
     if secure:
         context = ssl.create_default_context()
-        connection.sock = context.wrap_socket(raw, server_hostname=host)
+        connection.sock = context.wrap_socket(
+            raw, server_hostname=host, do_handshake_on_connect=False
+        )
     else:
         connection.sock = raw
     return connection
-
-
-def _is_private_literal(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return not _is_public(host)
-
-
-def _is_public(address: str) -> bool:
-    found = ipaddress.ip_address(address.partition("%")[0])
-    mapped = getattr(found, "ipv4_mapped", None)
-    return (mapped or found).is_global and not found.is_multicast

@@ -42,11 +42,15 @@ def add_hook(session: Session, job_id: str, hook: Hook) -> None:
 def due_hooks(
     database: Database, *, now: float, take_s: float, limit: int = 20
 ) -> tuple[DueHook, ...]:
-    """Hooks of jobs that have ended, taken for `take_s`. now: seconds since the epoch."""
+    """Hooks of jobs that have ended, taken for `take_s`; the longest due come first.
+
+    now: seconds since the epoch.
+    """
     waiting = (
         select(Webhook.job_id)
         .join(Job, Job.id == Webhook.job_id)
         .where(Webhook.state == "waiting", Webhook.next_at <= now, Job.state.in_(FINISHED))
+        .order_by(Webhook.next_at, Webhook.job_id)
         .limit(limit)
     )
     with database.read() as session:
@@ -60,7 +64,8 @@ def due_hooks(
         .returning(Webhook.job_id, Webhook.url, Webhook.secret, Webhook.attempts)
     )
     with database.write() as session:
-        return tuple(DueHook(*row) for row in session.execute(take))
+        taken = [DueHook(*row) for row in session.execute(take)]
+    return tuple(sorted(taken, key=lambda hook: ids.index(hook.job_id)))
 
 
 def delivered(database: Database, hook: DueHook) -> None:

@@ -1,15 +1,18 @@
 """Webhooks to a real server: signed, tried again, given up, and never to private places."""
 
+import contextlib
 import json
+import socket
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from api.webhooks import check_url, signature
+from api.addresses import check_url
+from api.webhooks import deliver, signature
 from beholder.errors import InvalidInput
-from beholder.jobs.hooks import DELAYS_S
+from beholder.jobs.hooks import DELAYS_S, DueHook
 from beholder.jobs.service_models import Webhook
 
 pytestmark = pytest.mark.slow  # with real servers or files; seconds in all
@@ -127,6 +130,23 @@ def test_the_server_sends_by_itself(start, receiver):
         "http://user:pass@example.org/",
         "http://example.org:99999/",
         "http:///nohost",
+        "http://:secret@example.org/",
+        "http://[::1",
+        "http://[x]/",
+        "http://a..b/",
+        f"http://{70 * 'a'}.example/",
+        "http://exämple.org/",
+        "http://example.com/é",
+        "http://./",
+        "http://127.0.0.1./",
+        "http://localhost./",
+        "http://api.localhost/",
+        "http://2130706433/",
+        "http://0x7f.1/",
+        "http://0/",
+        "http://[64:ff9b::7f00:1]/",
+        "http://[2002:7f00:1::]/",
+        "http://[::127.0.0.1]/",
     ],
 )
 def test_private_places_are_refused_at_once(server, url):
@@ -150,3 +170,89 @@ def test_a_name_that_leads_to_a_private_place_is_refused_when_it_is_looked_up(
     assert receiver.received == []
     with open_server.services.db.read() as session:
         assert "is no public address" in session.get_one(Webhook, job["id"]).error
+
+
+def test_public_places_are_not_refused():
+    for url in (
+        "https://example.org./x?y=%C3%A9",
+        "http://xn--exmple-cua.org:8080",
+        "http://1.1.1.1",
+    ):
+        check_url(url, private=False)
+    for url in ("http://hook_1/", "http://0x7f.1/", "http://[::1]:9/"):
+        check_url(url, private=True)
+
+
+def hook_of(server, job):
+    with server.services.db.read() as session:
+        return session.get_one(Webhook, job["id"])
+
+
+def set_url(server, job, url):
+    with server.services.db.write() as session:
+        session.get_one(Webhook, job["id"]).url = url
+
+
+def test_a_bad_address_costs_only_itself(open_server, receiver):
+    bad = ("http://a..b/", f"http://{70 * 'a'}/", "http://example.com/\u00e9")
+    jobs = [submit(open_server, receiver.url) for _ in range(4)]
+    for job, url in zip(jobs, bad, strict=False):
+        set_url(open_server, job, url)  # as it was kept before addresses were looked at
+    for job in jobs:
+        open_server.work(job["id"])
+    assert open_server.services.sender.send_due() == 4
+    assert len(receiver.received) == 1
+    for job in jobs[:3]:
+        hook = hook_of(open_server, job)
+        assert (hook.state, hook.attempts, hook.error.startswith("webhook: ")) == (
+            "waiting",
+            1,
+            True,
+        )
+
+
+def test_what_nobody_foresaw_runs_out_of_attempts(open_server, receiver, monkeypatch):
+    def fail(*_, **__):
+        raise UnicodeError("label too long")
+
+    job = submit(open_server, receiver.url)
+    open_server.work(job["id"])
+    monkeypatch.setattr("api.webhooks.socket.getaddrinfo", fail)
+    sender, now = open_server.services.sender, time.time()
+    for delay in (*DELAYS_S, 0):
+        assert sender.send_due(now) == 1
+        now = time.time() + delay + 1
+    assert sender.send_due(now + 10 * DELAYS_S[-1]) == 0
+    hook = hook_of(open_server, job)
+    assert (hook.state, hook.error) == ("failed", "label too long")
+
+
+def test_the_longest_due_goes_first(open_server, receiver):
+    jobs = [submit(open_server, receiver.url) for _ in range(6)]
+    for age, job in enumerate(jobs):
+        open_server.work(job["id"])
+        with open_server.services.db.write() as session:
+            session.get_one(Webhook, job["id"]).next_at = 100.0 - age
+    sender = open_server.services.sender
+    assert [sender.send_due(), sender.send_due()] == [4, 2]
+    sent = [json.loads(body)["job"]["id"] for *_, body in receiver.received]
+    assert sent == [job["id"] for job in reversed(jobs)]
+
+
+def test_an_answer_that_trickles_in_is_broken_off(monkeypatch):
+    monkeypatch.setattr("api.webhooks.TOTAL_S", 0.3)
+
+    def trickle(listening):
+        taken, _ = listening.accept()
+        with taken, contextlib.suppress(OSError):
+            while True:
+                taken.sendall(b"HTTP/1.1 "[:1])
+                time.sleep(0.05)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=trickle, args=(listening,), daemon=True).start()
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/"
+        started = time.monotonic()
+        with pytest.raises(TimeoutError, match=r"no answer within 0\.3 s"):
+            deliver(DueHook("job", url, "", 1), "{}", private=True)
+    assert time.monotonic() - started < 5
