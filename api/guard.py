@@ -162,9 +162,16 @@ def _given(headers: Headers) -> Iterator[str]:
 def _refuse_foreign(headers: Headers, host: str) -> None:
     """A browser says where a request comes from; other programs say nothing, and may."""
     origin, site = headers.get("origin"), headers.get("sec-fetch-site", "none")
-    same = origin is None or urlsplit(origin).netloc.lower() == host.lower()
+    same = origin is None or _netloc(origin) == host.lower()
     if not same or site not in ("same-origin", "none"):
         raise Forbidden("another site's page may not do this: use this server's own page.")
+
+
+def _netloc(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:  # such as http://[
+        return None
 
 
 def _sign_in(scope: Scope, headers: Headers) -> Response | None:

@@ -55,7 +55,10 @@ def sign_in(request: Request) -> HTMLResponse:
 
 def _back(request: Request, job_id: str) -> str:
     """The list when the button was pressed there, else the job's own page."""
-    came_from = urlsplit(request.headers.get("referer", ""))
+    try:
+        came_from = urlsplit(request.headers.get("referer", ""))
+    except ValueError:  # such as http://[
+        return f"/jobs/{job_id}"
     if came_from.path == "/":
         return f"/?{came_from.query}" if came_from.query else "/"
     return f"/jobs/{job_id}"

@@ -75,6 +75,11 @@ def test_a_button_of_the_list_leads_back_to_the_list(ask, job):
     assert ask("submit", "POST", f"{job}/retry").headers["location"] == job
 
 
+def test_a_broken_referer_is_ignored(ask, job):
+    answer = ask("submit", "POST", f"{job}/cancel", headers={"Referer": "http://["})
+    assert (answer.status_code, answer.headers["location"]) == (303, job)
+
+
 def test_another_sites_page_can_press_nothing(ask, job):
     for headers in ({"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
         assert ask("admin", "POST", f"{job}/delete", headers=headers).status_code == 403
