@@ -3,12 +3,14 @@
 `read_submission` gives a `Submission`; `submit` makes the job of it.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
+from api.addresses import check_url
 from api.multipart import Part, parts
 from api.problems import TooLarge
 from api.schemas import (
@@ -23,7 +25,6 @@ from api.schemas import (
     source_of,
 )
 from api.services import Services
-from api.webhooks import check_url
 from beholder.errors import InvalidInput, PictureError
 from beholder.intake import keep
 from beholder.jobs.hooks import Hook
@@ -119,7 +120,7 @@ async def _read_multipart(request: Request, services: Services, submission: Subm
                 entry = await run_in_threadpool(take_in, services, part, roles[part.name])
                 submission.add(entry)
         elif part.name in roles:
-            hashes.setdefault(part.name, []).append(part.text.strip())
+            hashes.setdefault(part.name, []).append(_hash(part))
         elif part.name in ("spec", "webhook"):
             fields[part.name] = read_json(part.text or "{}", part.name)
             make_job(model, fields)  # says what is wrong before the pictures have arrived
@@ -130,6 +131,15 @@ async def _read_multipart(request: Request, services: Services, submission: Subm
                 f"no field {part.name!r}: fields are spec, name, webhook, {', '.join(roles)}."
             )
     submission.asked = make_job(model, {**fields, **hashes})
+
+
+def _hash(part: Part) -> str:
+    text = part.text.strip()
+    if not re.fullmatch("[0-9a-f]{64}", text):
+        raise InvalidInput(
+            f"{part.name}: a file, or a picture's SHA-256 as 64 hex digits; got {text[:80]!r}."
+        )
+    return text
 
 
 def take_in(services: Services, part: Part, role: Role | None = None) -> Entry:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 MAX_FIELD_BYTES = 1 << 20
 MAX_FIELDS = 100_000
+MAX_TEXT_BYTES = 32 << 20  # of all fields together
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class _Reader:
         self._settings = settings
         self.ready: deque[Part] = deque()
         self.ended = False
-        self._files = self._fields = 0
+        self._files = self._fields = self._text_bytes = 0
         self._begin()
 
     def callbacks(self) -> "MultipartCallbacks":
@@ -124,6 +125,8 @@ class _Reader:
             raise TooLarge(f"a request may have {self._settings.upload_files:,} files.")
 
     def _part_data(self, data: bytes, start: int, end: int) -> None:
+        if self._filename is None:
+            self._count_text(end - start)
         limit = MAX_FIELD_BYTES if self._filename is None else self._settings.upload_file_bytes
         if len(self._data) + end - start <= limit:
             if not self._too_large:
@@ -133,6 +136,11 @@ class _Reader:
             raise TooLarge(f"the field {self._name} has more than {limit:,} bytes.")
         self._too_large = True
         self._data.clear()
+
+    def _count_text(self, size: int) -> None:
+        self._text_bytes += size
+        if self._text_bytes > MAX_TEXT_BYTES:
+            raise TooLarge(f"the fields of a request may have {MAX_TEXT_BYTES:,} bytes.")
 
     def _part_end(self) -> None:
         self.ready.append(Part(self._name, self._filename, bytes(self._data), self._too_large))

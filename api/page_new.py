@@ -15,11 +15,11 @@ from api.multipart import parts
 from api.page_render import PageRoute, render, see_other, sentence, status_of
 from api.page_words import command, layers_words
 from api.queueing import send_chunks
-from api.schemas import NewDream, NewStudy
+from api.schemas import NewDream, NewStudy, check_remote_network
 from api.services import Services, services
 from beholder.errors import BeholderError, InvalidInput
 from beholder.jobs.submit import create_job, noise_entries
-from beholder.layers import LAYERS, Layer, parse_channels
+from beholder.layers import LAYERS, Layer, is_number, parse_channels
 from beholder.networks import NETWORKS, WEIGHT_SUFFIXES
 from beholder.specs import DreamSpec, JobKind, Spec, StudySpec
 
@@ -108,6 +108,8 @@ async def _read(request: Request, opened: Services, form: _Form) -> None:
 
 
 def _queue(opened: Services, form: _Form) -> str:
+    if form.text.get("network"):
+        check_remote_network(form.text["network"])
     spec = spec_of_form(form.submission.kind, form.text, form.layers)
     if spec.network.lower().endswith(WEIGHT_SUFFIXES):
         raise InvalidInput("a file of weights is named from the command line, not from here.")
@@ -141,7 +143,7 @@ def spec_of_form(kind: JobKind, text: Mapping[str, str], layers: list[str]) -> S
 
 
 def _whole(name: str, text: str) -> int:
-    if not text.isdecimal():
+    if not is_number(text):
         raise InvalidInput(f"{name}: a whole number; got {text[:40]!r}.")
     return int(text)
 
@@ -162,11 +164,11 @@ def _form(
     values = _defaults(kind, network)
     if form is not None:
         ticks = {name: form.text.get(name, "") for name in ("normalize", "pre_relu")}
-        chosen = [int(layer) for layer in form.layers if layer.isdecimal()]
+        chosen = [int(layer) for layer in form.layers if is_number(layer)]
         values |= {**form.text, **ticks, "layers": [layer for layer in chosen if layer < 37]}
         if kind == "study":
             values["min_layer"] = (
-                int(values["min_layer"]) if str(values["min_layer"]).isdecimal() else 20
+                int(values["min_layer"]) if is_number(str(values["min_layer"])) else 20
             )
     return render(
         request,

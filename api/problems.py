@@ -113,6 +113,8 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> JSONResponse:
+        if isinstance(error.__cause__, errors.BeholderError):  # raised while the body was read
+            return problem_of(error.__cause__)
         detail = str(error.detail)
         if error.status_code == 404 and detail == "Not Found":
             detail = f"nothing at {request.url.path}: /openapi.json lists the addresses."

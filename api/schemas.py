@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from api.problems import sentence
 from beholder.errors import InvalidInput, InvalidSpec
-from beholder.networks import WEIGHT_SUFFIXES
+from beholder.networks import WEIGHT_SUFFIXES, check_network
 from beholder.specs import DreamSpec, StudySpec
 
 EXAMPLE_SHA256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
@@ -111,8 +111,19 @@ def build_spec(kind: str, fields: dict[str, Any], *, network: str) -> DreamSpec 
             "network: over HTTP write vgg19, specimens or random:SEED; a file's path is for the "
             "command line on the server."
         )
+    check_remote_network(named)
     model = DreamSpec if kind == "dream" else StudySpec
     return model.build(**{**fields, "network": named})
+
+
+def check_remote_network(name: object) -> None:
+    """Raise InvalidSpec for what names no network, without a word of the server's files."""
+    try:
+        check_network(str(name))
+    except InvalidSpec:
+        raise InvalidSpec(
+            f"no network {str(name)[:80]!r}: write vgg19, specimens or random:SEED (random:0)."
+        ) from None
 
 
 def plain(text: str) -> str:

@@ -53,6 +53,8 @@ def _table() -> tuple[Layer, ...]:
 
 
 LAYERS: tuple[Layer, ...] = _table()
+MAX_DIGITS = 9  # of a number that anyone means; Python refuses to read some thousands
+MAX_RANGES = 1_000
 LAST_LAYER = len(LAYERS) - 1
 _BY_NAME = {layer.name: layer for layer in LAYERS}
 
@@ -65,14 +67,19 @@ def find_layer(text: str | int) -> Layer:
     word = str(text).strip().lower()
     if word in _BY_NAME:
         return _BY_NAME[word]
-    if word.isdecimal() and int(word) <= LAST_LAYER:
+    if is_number(word) and int(word) <= LAST_LAYER:
         return LAYERS[int(word)]
-    near = get_close_matches(word, _BY_NAME, n=1, cutoff=0.6)
+    near = get_close_matches(word[:40], _BY_NAME, n=1, cutoff=0.6)
     hint = f" Did you mean {near[0]}?" if near else ""
     raise InvalidLayer(
-        f"no layer {str(text).strip()!r}: layers are 0-{LAST_LAYER} or names from conv1_1 to pool5."
-        f"{hint} `beholder layers` lists them."
+        f"no layer {str(text).strip()[:40]!r}: layers are 0-{LAST_LAYER} or names from conv1_1 "
+        f"to pool5.{hint} `beholder layers` lists them."
     )
+
+
+def is_number(text: str) -> bool:
+    """Whether `text` is a whole number, of no more digits than anyone means."""
+    return text.isdecimal() and len(text) <= MAX_DIGITS
 
 
 def parse_layers(text: str) -> tuple[int, ...]:
@@ -106,18 +113,21 @@ def _part(part: str) -> Sequence[int]:
 def parse_channels(text: str) -> tuple[int, ...]:
     """The channels of "17", "3,17,40" or "0-7", each once, in the order written."""
     found: dict[int, None] = {}
-    for part in text.split(","):
+    parts = text.split(",")
+    if len(parts) > MAX_RANGES:
+        raise InvalidChannel(f"channels: write {MAX_RANGES:,} numbers and ranges at most.")
+    for part in parts:
         ends = part.strip().split("-", 1)
-        if not all(end.strip().isdecimal() for end in ends):
+        if not all(is_number(end.strip()) for end in ends):
             raise InvalidChannel(
-                f"channels are whole numbers such as 17, 3,17,40 or 0-7; got {part.strip()!r}."
+                f"channels are whole numbers such as 17, 3,17,40 or 0-7; got {part.strip()[:40]!r}."
             )
         first, last = int(ends[0]), int(ends[-1])
         if first > last:
             raise InvalidChannel(
                 f"the range {part.strip()!r} runs backwards: write {last}-{first}."
             )
-        if last >= 2**16:
+        if last >= 2**12:
             raise InvalidChannel(f"no layer has a channel {last}. `beholder layers` lists them.")
         found.update(dict.fromkeys(range(first, last + 1)))
     return tuple(found)

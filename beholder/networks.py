@@ -33,11 +33,11 @@ def check_network(name: str) -> str:
     if name in ("vgg19", "specimens") or name.lower().endswith(WEIGHT_SUFFIXES):
         return name
     seed = name.removeprefix("random:")
-    if seed != name and seed.isdecimal() and int(seed) < 2**63:
+    if seed != name and seed.isdecimal() and len(seed) < 20 and int(seed) < 2**63:
         return name
     raise InvalidSpec(
-        f"no network {name!r}: write vgg19, specimens, random:SEED (random:0), or the path of a "
-        ".pth or .safetensors state dict."
+        f"no network {name[:80]!r}: write vgg19, specimens, random:SEED (random:0), or the path "
+        "of a .pth or .safetensors state dict."
     )
 
 

@@ -45,7 +45,8 @@ class _Spec(BaseModel):
         if size == "keep" or (type(size) is int and MIN_SIZE <= size <= MAX_SIZE):
             return size
         raise ValueError(
-            f'size: {MIN_SIZE} to {MAX_SIZE} pixels, or "keep" for the picture\'s own; got {size!r}'
+            f'size: {MIN_SIZE} to {MAX_SIZE} pixels, or "keep" for the picture\'s own; '
+            f"got {_shown(size)}"
         )
 
     @field_validator("network")
@@ -73,7 +74,7 @@ class DreamSpec(_Spec):
     seed: noise start i is drawn after seeding with `seed + i`.
     """
 
-    layers: Annotated[tuple[LayerIndex, ...], Field(min_length=1)] = (DEFAULT_LAYER,)
+    layers: tuple[LayerIndex, ...] = (DEFAULT_LAYER,)
     channels: tuple[int, ...] | None = None
     steps: Annotated[int, Field(ge=1, le=MAX_STEPS)] = 30
     learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.01
@@ -83,6 +84,8 @@ class DreamSpec(_Spec):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
+        if not self.layers:  # here, since a minimum would also complain of each wrong layer
+            raise ValueError("layers: name one at least")
         late = [step for step in self.snapshots if step > self.steps]
         if late:
             raise ValueError(
@@ -149,4 +152,11 @@ def _clause(detail: Any) -> str:
     if detail["type"] == "value_error" and cause is not None:
         return str(cause)
     message = detail["msg"][:1].lower() + detail["msg"][1:]
-    return f"{where}: {message}; got {detail['input']!r}" if where else message
+    return f"{where}: {message}; got {_shown(detail['input'])}" if where else message
+
+
+def _shown(given: object) -> str:
+    try:
+        return repr(given)[:80]
+    except ValueError:  # a number of more digits than Python writes
+        return "a number of thousands of digits"

@@ -72,6 +72,16 @@ def test_channels() -> None:
             parse_channels(wrong)
 
 
+def test_numbers_that_nobody_means() -> None:
+    for wrong in ("9" * 5_000, "0" * 10, "1-" + "9" * 5_000, ",".join(1_001 * ["0-9"])):
+        with pytest.raises(InvalidChannel) as no_channel:
+            parse_channels(wrong)
+        assert len(str(no_channel.value)) < 200
+    with pytest.raises(InvalidLayer) as no_layer:
+        find_layer("9" * 5_000)
+    assert len(str(no_layer.value)) < 200
+
+
 def test_a_channel_that_a_layer_lacks() -> None:
     check_channels(find_layer("conv4_1"), [511])
     with pytest.raises(InvalidChannel, match="conv4_1 has channels 0-511; got 600"):

@@ -51,6 +51,23 @@ def test_what_is_outside_its_limits_is_named(fields: dict[str, Any], words: str)
     assert "\n" not in str(raised.value)
 
 
+def test_a_wrong_layer_is_one_mistake() -> None:
+    with pytest.raises(InvalidSpec) as raised:
+        DreamSpec.build(layers=(99,))
+    assert str(raised.value) == "layers: input should be less than or equal to 36; got 99"
+
+
+def test_what_is_far_too_long_is_not_repeated() -> None:
+    for wrong in (
+        {"steps": "9" * 5_000},
+        {"size": 10**5_000},
+        {"network": "random:" + "9" * 5_000},
+    ):
+        with pytest.raises(InvalidSpec) as raised:
+            DreamSpec.build(**wrong)
+        assert len(str(raised.value)) < 250
+
+
 def test_channels_are_checked_against_the_networks_width() -> None:
     DreamSpec.build(layers=(28,), channels=(511,))
     with pytest.raises(InvalidChannel, match="conv5_1 has channels 0-127; got 300"):
