@@ -5,12 +5,15 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 
+from anyio import CapacityLimiter, to_thread
 from PIL import Image
+from starlette.responses import Response
 
 from beholder.pictures import decode
 
 KEPT_BYTES = 64 << 20
 DECODED_AT_ONCE = 2  # a large picture takes hundreds of megabytes while it is decoded
+THREADS = 8  # of their own, so that other requests find some of the server's free
 QUALITY = 82
 
 
@@ -22,7 +25,12 @@ class Thumbnails:
         self._room = kept_bytes
         self._kept: OrderedDict[tuple[str, int], bytes] = OrderedDict()
         self._lock = threading.Lock()
+        self._threads = CapacityLimiter(THREADS)
         self._decoding = threading.BoundedSemaphore(DECODED_AT_ONCE)
+
+    async def answer(self, make: Callable[[], Response]) -> Response:
+        """What `make` answers, in one of the threads that thumbnails have."""
+        return await to_thread.run_sync(make, limiter=self._threads)
 
     def get(self, sha256: str, size: int, read: Callable[[], bytes]) -> bytes:
         """The picture as WebP, neither side over `size` pixels. Raises PictureError."""
@@ -31,9 +39,8 @@ class Thumbnails:
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key]
-        data = read()
-        with self._decoding:
-            made = _smaller(decode(data, max_pixels=self._max_pixels), size)
+        with self._decoding:  # before reading: files that wait their turn would fill the memory
+            made = _smaller(decode(read(), max_pixels=self._max_pixels), size)
         self._keep(key, made)
         return made
 

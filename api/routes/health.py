@@ -22,8 +22,8 @@ _SILENT_S = 15.0
 @router.get(
     "/healthz", summary="Does this process answer?", responses={200: example({"status": "ok"})}
 )
-def healthz() -> JSONResponse:
-    """Asks nothing else."""
+async def healthz() -> JSONResponse:
+    """Asks nothing else, and waits for no thread."""
     return JSONResponse({"status": "ok"})
 
 

@@ -88,16 +88,19 @@ def show(sha256: Hash, opened: Opened) -> JSONResponse:
     summary="A picture, re-encoded",
     responses={200: PICTURE, 304: {"description": "Not modified"}, **responses(404)},
 )
-def image(
+async def image(
     sha256: Hash,
     opened: Opened,
     size: Size = 512,
     if_none_match: Annotated[str | None, Header(max_length=1000)] = None,
 ) -> Response:
     """As WebP with no side over `size`; never the bytes that were uploaded."""
-    get_picture(opened.db, sha256)
 
     def make() -> bytes:
         return opened.thumbnails.get(sha256, size, lambda: opened.store.picture(sha256))
 
-    return cached(f"{sha256[:32]}-{size}", "image/webp", if_none_match, make)
+    def answer() -> Response:
+        get_picture(opened.db, sha256)
+        return cached(f"{sha256[:32]}-{size}", "image/webp", if_none_match, make)
+
+    return await opened.thumbnails.answer(answer)

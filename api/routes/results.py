@@ -22,7 +22,7 @@ MAX_POSITION = 2**31 - 1
     summary="A dream, as it was after a step",
     responses={200: PICTURE, 304: {"description": "Not modified"}, **responses(404)},
 )
-def picture(
+async def picture(
     job_id: JobId,
     position: Annotated[int, Path(ge=0, le=MAX_POSITION, examples=[0])],
     step: Annotated[int, Path(ge=1, le=MAX_POSITION, examples=[30])],
@@ -33,14 +33,23 @@ def picture(
     if_none_match: Annotated[str | None, Header(max_length=1000)] = None,
 ) -> Response:
     """The PNG as the worker wrote it; with `thumb`, a smaller WebP."""
-    file = result_file(opened.db, job_id, position, step)
-    if thumb is None:
-        return cached(file.sha256, "image/png", if_none_match, lambda: opened.store.get(file.path))
 
-    def make() -> bytes:
-        return opened.thumbnails.get(file.sha256, thumb, lambda: opened.store.get(file.path))
+    def answer() -> Response:
+        file = result_file(opened.db, job_id, position, step)
 
-    return cached(f"{file.sha256[:32]}-{thumb}", "image/webp", if_none_match, make)
+        def whole() -> bytes:
+            return opened.store.get(file.path)
+
+        if thumb is None:
+            return cached(file.sha256, "image/png", if_none_match, whole)
+        tag = f"{file.sha256[:32]}-{thumb}"
+
+        def smaller() -> bytes:
+            return opened.thumbnails.get(file.sha256, thumb, whole)
+
+        return cached(tag, "image/webp", if_none_match, smaller)
+
+    return await opened.thumbnails.answer(answer)
 
 
 @router.get(

@@ -1,13 +1,18 @@
 """Health, readiness and metrics."""
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from api.thumbnails import DECODED_AT_ONCE
 from beholder.errors import ServiceUnavailable
 from beholder.jobs.models import utc_now
 from beholder.jobs.workers import WorkerView, beat
+from beholder.store import Store
 
 pytestmark = pytest.mark.slow  # with real servers or files; seconds in all
 
@@ -85,3 +90,28 @@ def test_metrics(server, worker):
     assert found["beholder_chunks_total", "host-1"] == 4
     assert found["beholder_chunk_seconds_total", "host-1"] == 10.5
     assert found["beholder_gpu_memory_bytes", "host-1"] == 2**30
+
+
+def test_slow_thumbnails_leave_the_server_its_threads(server, draw, monkeypatch):
+    sha256 = server.http.post("/v1/pictures", content=draw(1)).json()["sha256"]
+    going_on, reading, read = threading.Event(), [], Store.picture
+
+    def slowly(store, name):
+        reading.append(name)
+        going_on.wait(20)
+        return read(store, name)
+
+    monkeypatch.setattr(Store, "picture", slowly)
+    urls = [f"/v1/pictures/{sha256}/image?size={size}" for size in range(100, 150)]
+    with ThreadPoolExecutor(50) as threads:
+        answers = [threads.submit(server.http.get, url) for url in urls]
+        try:
+            deadline = time.monotonic() + 10
+            while len(reading) < DECODED_AT_ONCE and time.monotonic() < deadline:
+                time.sleep(0.01)
+            assert server.http.get("/healthz", timeout=5).status_code == 200
+            assert server.http.get("/v1/jobs", timeout=5).status_code == 200
+            assert len(reading) == DECODED_AT_ONCE  # the others wait without a file in memory
+        finally:
+            going_on.set()
+        assert {answer.result().status_code for answer in answers} == {200}
