@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("page")]
+pytestmark = pytest.mark.slow
 
 MAX_BYTES = 400_000
 ALL = ("/", "/new", "/new/study", "/channels", "DREAM", "STUDY", "LAYER", "CHANNEL", "/jobs/none")

@@ -9,7 +9,7 @@ import time
 import pytest
 from PIL import Image, ImageChops, ImageStat
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("page")]
+pytestmark = pytest.mark.slow
 
 # Layout shifts that no input brought about, as Chromium measures them; 0.1 is called good.
 SHIFTS = """
