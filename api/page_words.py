@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
+from beholder import durations
 from beholder.layers import LAYERS
 from beholder.specs import DreamSpec, Spec, StudySpec
 
@@ -11,16 +12,8 @@ SHOWN_LAYERS = 4
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them: 42 s, 3 min, 2 h 10 min, 4 days."""
-    if seconds < 10:
-        return f"{max(0.1, seconds):.1f} s"
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 90:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours < 48 else f"{hours / 24:.0f} days"
+    """As everywhere, with a tenth for what took less than ten seconds."""
+    return f"{max(0.1, seconds):.1f} s" if seconds < 10 else durations.duration(seconds)
 
 
 def bytes_words(count: int) -> str:

@@ -6,12 +6,13 @@ Everything goes to one folder: the drawn pictures, the data of the embedded defa
 import time
 from pathlib import Path
 
+from beholder.durations import duration
 from beholder.service import Service, require_torch
 from beholder.settings import Settings
 from beholder.specs import DreamSpec, Spec, StudySpec
 from cli.context import Context
 from cli.output import console, say
-from cli.progress import duration, follow
+from cli.progress import follow
 from cli.queueing import Source, queue_job
 
 NETWORK = "specimens"

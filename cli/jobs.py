@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from beholder.durations import duration
 from beholder.errors import InvalidInput
 from beholder.specs import spec_of
 from cli.context import Context
 from cli.output import JsonOption, console, print_json, say, table
-from cli.progress import duration, follow
+from cli.progress import follow
 from cli.words import layer_words, network_words, spec_words
 
 if TYPE_CHECKING:

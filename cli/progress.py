@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from beholder.durations import duration
 from cli.context import Context
 from cli.output import remarks, say
 
@@ -132,14 +133,3 @@ class _Lines:
             return
         self._state, self._line, self._at = state, line, now
         say(line)
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them: 42 s, 3 min, 2 h 10 min, 4 days."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 90:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours < 48 else f"{hours / 24:.0f} days"
