@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from beholder.defaults import DEFAULT_LAYER as DEFAULT_LAYER
+from beholder.defaults import DEFAULT_SIZE as DEFAULT_SIZE
 from beholder.errors import InvalidSpec
 from beholder.layers import LAST_LAYER, LAYERS, check_channels
 from beholder.networks import check_network, width_divisor
@@ -16,8 +18,6 @@ JobKind = Literal["dream", "study"]
 
 MAX_STEPS = 100_000
 MIN_SIZE, MAX_SIZE = 32, 8192  # five 2x2 pools need 32 pixels a side
-DEFAULT_SIZE = 224
-DEFAULT_LAYER = 35  # relu5_4, the article's default
 
 LayerIndex = Annotated[int, Field(ge=0, le=LAST_LAYER)]
 Size = int | Literal["keep"]

@@ -4,15 +4,15 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from beholder.errors import InvalidInput, ServiceUnavailable
-from beholder.settings import Settings
 
 if TYPE_CHECKING:
     from beholder.jobs.database import Database
+    from beholder.settings import Settings
     from beholder.store import Store
     from worker.queue import Queue
 
 
-def make_home(settings: Settings) -> None:
+def make_home(settings: "Settings") -> None:
     """Make the data folder, for its owner alone. Raises ServiceUnavailable where it can't be."""
     try:
         settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -27,9 +27,11 @@ class Context:
     """One command's connections."""
 
     @cached_property
-    def settings(self) -> Settings:
+    def settings(self) -> "Settings":
         """The settings, from the environment."""
         from pydantic import ValidationError
+
+        from beholder.settings import Settings
 
         try:
             return Settings()

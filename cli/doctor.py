@@ -12,13 +12,16 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from beholder.errors import BeholderError
-from beholder.settings import Settings
 from cli.context import Context
 from cli.output import JsonOption, console, print_json
+
+if TYPE_CHECKING:
+    from beholder.settings import Settings
 
 EXIT_MISSING = 2
 LOW_SPACE_BYTES = 2 * 2**30
@@ -56,7 +59,7 @@ def _print(check: Check) -> None:
     out.print(f"{check.name:12}{check.detail}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _guarded(check: Callable[[Settings], Check], settings: Settings) -> Check:
+def _guarded(check: Callable[["Settings"], Check], settings: "Settings") -> Check:
     """A check that itself runs into trouble says so and leaves the others alone."""
     try:
         return check(settings)
@@ -65,11 +68,11 @@ def _guarded(check: Callable[[Settings], Check], settings: Settings) -> Check:
         return Check(name, False, str(error), needed=True)
 
 
-def _check_python(settings: Settings) -> Check:
+def _check_python(settings: "Settings") -> Check:
     return Check("python", sys.version_info >= (3, 11), platform.python_version(), needed=True)
 
 
-def _check_torch(settings: Settings) -> Check:
+def _check_torch(settings: "Settings") -> Check:
     missing = [name for name in ("torch", "torchvision") if not _installed(name)]
     if missing:
         detail = f"{' and '.join(missing)} not installed here: queueing and looking at results "
@@ -81,14 +84,14 @@ def _check_torch(settings: Settings) -> Check:
     return Check("torch", True, f"torch {_version('torch')}, torchvision {_version('torchvision')}")
 
 
-def _check_gpu(settings: Settings) -> Check:
+def _check_gpu(settings: "Settings") -> Check:
     # Asking torch would import it; the driver's device files say whether there is a card.
     cards = sorted(path.name for path in Path("/dev").glob("nvidia[0-9]*"))
     detail = ", ".join(cards) if cards else "none seen: jobs run on the CPU."
     return Check("gpu", True, f"{detail} (BEHOLDER_DEVICE={settings.device})")
 
 
-def _check_data_folder(settings: Settings) -> Check:
+def _check_data_folder(settings: "Settings") -> Check:
     home = settings.home.absolute()
     parent = next(path for path in (home, *home.parents) if path.exists())
     if not (parent.is_dir() and os.access(parent, os.W_OK | os.X_OK)):
@@ -104,7 +107,7 @@ def _check_data_folder(settings: Settings) -> Check:
     return Check("data folder", True, f"{home}, {space}", needed=True)
 
 
-def _check_database(settings: Settings) -> Check:
+def _check_database(settings: "Settings") -> Check:
     from beholder.jobs.database import Database, describe, parse_url
     from beholder.jobs.schema import check, head_revision
 
@@ -120,7 +123,7 @@ def _check_database(settings: Settings) -> Check:
     return Check("database", True, f"{where}, at revision {head_revision()}", needed=True)
 
 
-def _check_store(settings: Settings) -> Check:
+def _check_store(settings: "Settings") -> Check:
     from beholder.store import Store
 
     store = Store.open(settings.store)
@@ -135,7 +138,7 @@ def _check_store(settings: Settings) -> Check:
     return Check("store", True, str(store), needed=True)
 
 
-def _check_redis(settings: Settings) -> Check:
+def _check_redis(settings: "Settings") -> Check:
     from beholder.private_redis import find_redis_server
     from beholder.service import redis_answers
 
@@ -161,7 +164,7 @@ def _remote_redis(url: str) -> Check:
     return Check("redis", True, f"{_shown(url)} answers", needed=True)
 
 
-def _check_service(settings: Settings) -> Check:
+def _check_service(settings: "Settings") -> Check:
     from beholder.service import service_runs
 
     if service_runs(settings):
@@ -169,7 +172,7 @@ def _check_service(settings: Settings) -> Check:
     return Check("service", False, "not running: start `beholder up`, or use --wait.")
 
 
-def _check_workers(settings: Settings) -> Check:
+def _check_workers(settings: "Settings") -> Check:
     from beholder.jobs.database import Database
     from beholder.jobs.workers import live_workers
 
@@ -187,7 +190,7 @@ def _check_workers(settings: Settings) -> Check:
     return Check("workers", True, f"{len(alive)} alive, {busy} busy: {names}")
 
 
-def _check_networks(settings: Settings) -> Check:
+def _check_networks(settings: "Settings") -> Check:
     from beholder.catalogue import network_rows
 
     here = [row["name"] for row in network_rows(settings) if row["here"]]
@@ -197,7 +200,7 @@ def _check_networks(settings: Settings) -> Check:
     return Check("networks", bool(here), detail)
 
 
-CHECKS: tuple[Callable[[Settings], Check], ...] = (
+CHECKS: tuple[Callable[["Settings"], Check], ...] = (
     _check_python,
     _check_torch,
     _check_gpu,

@@ -9,11 +9,9 @@ import typer
 
 from beholder.durations import duration
 from beholder.errors import InvalidInput
-from beholder.specs import spec_of
 from cli.context import Context
 from cli.output import JsonOption, console, print_json, say, table
 from cli.progress import follow
-from cli.words import layer_words, network_words, spec_words
 
 if TYPE_CHECKING:
     from beholder.jobs.views import ItemView, JobView
@@ -122,6 +120,9 @@ def show_job(context: Context, job: "JobView") -> None:
 
 
 def _facts(job: "JobView") -> Iterator[tuple[str, str]]:
+    from beholder.specs import spec_of
+    from cli.words import network_words, spec_words
+
     spec = spec_of("dream" if job.kind == "dream" else "study", job.spec)
     yield job.kind, f"{job.id}  {job.name}".rstrip()
     yield "state", f"{job.state}, {job.stage}" if job.stage else job.state
@@ -162,6 +163,8 @@ def _show_failures(context: Context, job: "JobView") -> None:
 
 
 def _at(layers: "list[int | None]") -> str:
+    from cli.words import layer_words
+
     known = [layer for layer in layers if layer is not None]
     if len(known) > 1:
         return f" ({len(known)} layers)"

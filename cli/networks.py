@@ -1,14 +1,15 @@
 """`beholder layers` and `beholder networks`: what there is to look into."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from beholder.catalogue import layer_rows, network_rows
 from beholder.networks import check_network, width_divisor
-from beholder.settings import Settings
 from cli.context import Context
 from cli.output import JsonOption, console, print_json, say, table
+
+if TYPE_CHECKING:
+    from beholder.settings import Settings
 
 
 def layers(
@@ -18,6 +19,8 @@ def layers(
     json: JsonOption = False,
 ) -> None:
     """List the 37 layers: index, name, kind, channels, stride and receptive field in pixels."""
+    from beholder.catalogue import layer_rows
+
     divisor = width_divisor(check_network(network))
     if divisor is None:
         say("Channels as VGG19 has them; a file's own are known once a worker has loaded it.")
@@ -35,6 +38,8 @@ def networks(
     json: JsonOption = False,
 ) -> None:
     """List the networks, and whether their weights are on this machine."""
+    from beholder.catalogue import network_rows
+
     if download:
         download_weights(Context().settings)
     rows = network_rows(Context().settings)
@@ -45,7 +50,7 @@ def networks(
     console().print(table(["name", "here", "summary"], shown))
 
 
-def download_weights(settings: Settings) -> None:
+def download_weights(settings: "Settings") -> None:
     """Fetch vgg19's weights with a progress bar; nothing happens if they are here and right."""
     from beholder.science.imagenet import imagenet_file
 

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 import typer
 
 from beholder.errors import InvalidInput, ServiceUnavailable
-from beholder.service import Service, service_runs
-from beholder.specs import DreamSpec, Spec
 from cli.context import Context
 from cli.output import plural, print_json, remarks, say
 from cli.progress import follow
@@ -22,6 +20,7 @@ if TYPE_CHECKING:
     from beholder.jobs.spool import Entry, Role
     from beholder.jobs.submit import CreatedJob
     from beholder.jobs.views import JobView
+    from beholder.specs import Spec
 
 EXIT_FAILED = 1
 SHOWN_REASONS = 5
@@ -45,7 +44,7 @@ class Source:
 
 
 def queue_job(
-    context: Context, spec: Spec, sources: Sequence[Source], *, name: str
+    context: Context, spec: "Spec", sources: Sequence[Source], *, name: str
 ) -> "CreatedJob":
     """Take the pictures in, write the job, send its chunks. All of it or nothing is queued."""
     from beholder.jobs.submit import create_job
@@ -63,6 +62,8 @@ def queue_job(
 
 def wait_for(context: Context, job_id: str) -> "JobView":
     """Follow a job to its end; on the embedded default, run the service meanwhile if none does."""
+    from beholder.service import Service
+
     service = Service(context.settings, on_event=say)
 
     def ensure() -> None:
@@ -98,7 +99,7 @@ def report(
         raise typer.Exit(EXIT_FAILED)
 
 
-def prepare(context: Context, spec: Spec, *, wait: bool, output: Path | None) -> None:
+def prepare(context: Context, spec: "Spec", *, wait: bool, output: Path | None) -> None:
     """What comes before anything is queued: refuse what can't work, fetch weights to wait with.
 
     A worker would download vgg19's weights too, but where nobody sees how far it is.
@@ -113,13 +114,14 @@ def prepare(context: Context, spec: Spec, *, wait: bool, output: Path | None) ->
 
 
 def _entries(
-    context: Context, spec: Spec, sources: Sequence[Source], on_reason: Callable[[str], None]
+    context: Context, spec: "Spec", sources: Sequence[Source], on_reason: Callable[[str], None]
 ) -> "Generator[Entry]":
     """The job's entries as they are taken in, with progress; reasons of what can't be used."""
     from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from beholder.intake import take_in
     from beholder.jobs.submit import noise_entries
+    from beholder.specs import DreamSpec
 
     # A first walk counts, and finds a missing folder before anything is stored.
     total = sum(1 for source in sources for _ in source.find())
@@ -158,6 +160,8 @@ def send_chunks(context: Context, job_id: str) -> None:
 
 def _nothing_runs(context: Context) -> bool:
     """Whether this is the embedded default with its service stopped."""
+    from beholder.service import service_runs
+
     return context.settings.redis_url is None and not service_runs(context.settings)
 
 

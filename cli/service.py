@@ -6,14 +6,16 @@ import socket
 import sys
 import threading
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from beholder.errors import Conflict, ServiceUnavailable
-from beholder.settings import Settings
 from cli.context import Context, make_home
 from cli.output import console, say
+
+if TYPE_CHECKING:
+    from beholder.settings import Settings
 
 INSTALL_API = "pip install '.[api]'"
 
@@ -95,7 +97,7 @@ def token(
     console().print(entry, markup=False, highlight=False, soft_wrap=True)
 
 
-def _listening(settings: Settings, host: str | None, port: int | None) -> Settings:
+def _listening(settings: "Settings", host: str | None, port: int | None) -> "Settings":
     """The settings with these in place. Raises InvalidInput or Conflict if that can't be had."""
     from beholder.tokens import check_bind
 

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
+from beholder.defaults import DEFAULT_SIZE
 from beholder.layers import find_layer
-from beholder.specs import DEFAULT_SIZE, StudySpec
 from cli.context import Context
 from cli.output import JsonOption
 from cli.queueing import Source, prepare, queue_job, report
@@ -59,6 +59,8 @@ def study(
     json: JsonOption = False,
 ) -> None:
     """Queue an ablation study: find the channels a class shares, zero them, classify again."""
+    from beholder.specs import StudySpec
+
     context = Context()
     spec = StudySpec.build(
         network=network_name(context, network),

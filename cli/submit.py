@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
+from beholder.defaults import DEFAULT_LAYER, DEFAULT_SIZE
 from beholder.errors import InvalidInput, NoPictures
 from beholder.layers import parse_channels, parse_layers
 from beholder.networks import WEIGHT_SUFFIXES
-from beholder.specs import DEFAULT_LAYER, DEFAULT_SIZE, DreamSpec
 from cli.context import Context
 from cli.output import JsonOption
 from cli.queueing import Source, prepare, queue_job, report
@@ -86,6 +86,8 @@ def submit(
     json: JsonOption = False,
 ) -> None:
     """Queue dreams: one for each picture and layer."""
+    from beholder.specs import DreamSpec
+
     context = Context()
     spec = DreamSpec.build(
         network=network_name(context, network),

@@ -1,19 +1,20 @@
 """The database's schema: `upgrade(url)` brings it up to date, `check(database)` insists that it is.
 
-The migrations are in the `migrations` folder, installed beside the `beholder` package.
+The migrations are in the `migrations` folder, installed beside the `beholder` package. Alembic runs
+them; every command checks, so checking does without Alembic, whose import takes as long as it.
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, inspect, text
 
 import beholder
 from beholder.errors import DatabaseOutdated, ServiceUnavailable
 from beholder.jobs.database import Database, parse_url
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 # Beside the package, in a checkout and in site-packages alike. Looking it up by import instead
 # would also find a folder of that name in whatever directory the command runs.
@@ -23,6 +24,8 @@ _UPGRADE_LOCK = 0x6265686F  # any number that nothing else on the server locks
 
 def upgrade(url: str) -> None:
     """Create the database's tables, or change them to this version's, in one transaction."""
+    from alembic import command
+
     _make_folder(url)
     # SQLite changes a table by copying and dropping it, which would cascade to the rows below.
     database = Database.open(url, foreign_keys=False)
@@ -70,13 +73,12 @@ def check(database: Database) -> None:
 
 def head_revision() -> str:
     """The revision that this version of the code works with."""
-    return str(_scripts().get_current_head())
+    return _revisions()[-1]
 
 
 def _refuse_newer(connection: Connection) -> None:
     current = _current(connection)
-    known = {script.revision for script in _scripts().walk_revisions()}
-    if current is not None and current not in known:
+    if current is not None and current not in _revisions():
         raise DatabaseOutdated(
             f"the database was written by a newer Beholder (revision {current}, this version knows "
             f"{head_revision()}): install that version."
@@ -84,14 +86,20 @@ def _refuse_newer(connection: Connection) -> None:
 
 
 def _current(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return None if found is None else str(found)
 
 
-def _scripts() -> ScriptDirectory:
-    return ScriptDirectory(str(MIGRATIONS))
+def _revisions() -> list[str]:
+    """Every revision, oldest first: they count up, and their files' names begin with them."""
+    return sorted(path.name[:4] for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))
 
 
-def _config(connection: Connection) -> Config:
+def _config(connection: Connection) -> "Config":
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection

@@ -53,14 +53,40 @@ def test_without_torch(arguments: tuple[str, ...], tmp_path: Path) -> None:
     assert finished.returncode == 0, finished.stderr
 
 
+_HEAVY = {"alembic", "celery", "fsspec", "kombu", "numpy", "psycopg", "redis", "torch"}
+_LOADED = """
+import sys
+from cli.main import run
+names = set(sys.argv.pop(1).split(","))
+try:
+    run()
+except SystemExit as ended:
+    assert not ended.code
+print("loaded", *sorted(names & set(sys.modules)), file=sys.stderr)
+"""
+
+
 @pytest.mark.slow
-def test_help_loads_nothing_heavy() -> None:
-    code = (
-        "import sys; from cli.main import app; "
-        "print(*{'sqlalchemy', 'celery', 'redis', 'torch', 'numpy', 'alembic'}"
-        " & set(sys.modules))"
-    )
-    loaded = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
-    )
-    assert loaded.stdout.strip() == ""
+@pytest.mark.parametrize(
+    ("arguments", "unwanted"),
+    [
+        (("--help",), {"pydantic", "sqlalchemy", "PIL"}),
+        (("submit", "--help"), {"sqlalchemy", "beholder.specs", "PIL"}),
+        (("jobs",), {"beholder.specs", "beholder.service", "sqlalchemy.dialects.postgresql"}),
+    ],
+)
+def test_a_command_loads_what_it_needs_alone(
+    arguments: tuple[str, ...], unwanted: set[str], tmp_path: Path
+) -> None:
+    env = {**os.environ, "BEHOLDER_HOME": str(tmp_path)}
+    names = ",".join(_HEAVY | unwanted)
+    for _ in range(2):  # the first run may have to make the database
+        finished = subprocess.run(
+            [sys.executable, "-c", _LOADED, names, *arguments],
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert finished.stderr.splitlines()[-1] == "loaded"

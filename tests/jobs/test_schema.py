@@ -6,6 +6,7 @@ import warnings
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
 from beholder.errors import DatabaseOutdated
@@ -67,3 +68,8 @@ def test_a_database_from_a_newer_version_is_left_alone(url):
 def test_revisions_count_up():
     names = sorted(path.name for path in (schema.MIGRATIONS / "versions").glob("*.py"))
     assert [int(re.match(r"\d{4}", name)[0]) for name in names] == list(range(1, len(names) + 1))
+
+
+def test_what_the_files_are_called_is_what_alembic_reads_in_them():
+    scripts = ScriptDirectory(str(schema.MIGRATIONS))
+    assert schema.head_revision() == scripts.get_current_head()

@@ -1,0 +1,4 @@
+"""What a job asks for where nobody says otherwise. Apart from `specs`, so that help loads fast."""
+
+DEFAULT_SIZE = 224  # pixels a side
+DEFAULT_LAYER = 35  # relu5_4, the article's default
