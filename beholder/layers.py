@@ -1,7 +1,8 @@
-"""VGG19's 37 layers as a table, and the parser of what people write for them.
+"""VGG19's 37 layers as a table, what each sees of the one before, and the parser of their names.
 
 `LAYERS[i]` is torchvision's `vgg19().features[i]`. `find_layer` reads one layer ("conv5_1", "28"),
-`parse_layers` a selection ("all", "10-20", "conv4_1,relu5_4", "kind:pool").
+`parse_layers` a selection ("all", "10-20", "conv4_1,relu5_4", "kind:pool"). `side_after` leads to
+the next map, `seen_by` back to the one before.
 """
 
 from collections.abc import Sequence
@@ -32,6 +33,32 @@ class Layer:
     channels: int
     stride: int
     receptive_field: int
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Neighbouring places of a map along one of its sides: `first` and on, `end` not among them."""
+
+    first: int
+    end: int
+
+    def __len__(self) -> int:
+        return self.end - self.first
+
+
+def side_after(kind: LayerKind, side: int) -> int:
+    """How many places a map has along a side, if the map before it has `side`."""
+    return side // 2 if kind == "pool" else side  # a pool passes over an odd last row
+
+
+def seen_by(kind: LayerKind, span: Span, side: int) -> Span:
+    """The places of the map before, `side` long, that decide on `span` of a layer's map.
+
+    What a convolution pads with beyond the map's ends is not among them.
+    """
+    if kind == "conv":
+        return Span(max(span.first - 1, 0), min(span.end + 1, side))
+    return Span(2 * span.first, 2 * span.end) if kind == "pool" else span
 
 
 def _table() -> tuple[Layer, ...]:

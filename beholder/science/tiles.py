@@ -1,0 +1,236 @@
+"""The gradient of a picture too large to be looked at whole: tile by tile, and still exact.
+
+`tiled_gradient` gives what the whole picture would, within float32 rounding. `tile_plan` says why a
+tile needs no more than it computes. One pass is enough: the gradient of a norm is the gradient of
+half its square, divided by the norm, and both sums are taken along the way.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from beholder.science.tile_plan import Piece, Tile, operations, plan, remembers, steps_of
+
+_NONE_WON = 4  # beside a 2x2 window's places 0 to 3
+
+
+def tiled_gradient(
+    features: Sequence[nn.Module],
+    pictures: Tensor,
+    *,
+    channels: Tensor | None,
+    prepare: Callable[[Tensor], Tensor],
+    tile: int,
+    on_progress: Callable[[float], None] | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Each picture's norm (B,) of what `features` make of it, and its gradient (B, 3, H, W).
+
+    features: a VGG's first modules, on the pictures' device; hooks that zero channels count.
+    channels: (C,) int64, those that the norm is of; None takes all. prepare: what happens to each
+    pixel before. tile: its side, in places of the last map; `tile_plan.tile_side` fits it to a
+    budget. on_progress: called after every few operations with the share that is done, up to 1;
+    what it raises ends the work. Pictures go through one by one; a silent one has gradient 0.
+    """
+    steps = steps_of(features)
+    height, width = pictures.shape[2:]
+    total = operations(steps, height, width, tile) * len(pictures)
+    run = _Run(tuple(features), channels, prepare, _Meter(total, on_progress))
+    gradient = torch.zeros_like(pictures, memory_format=torch.contiguous_format)
+    squares = torch.zeros(len(pictures), dtype=torch.float64, device=pictures.device)
+    with torch.no_grad():
+        for row in range(len(pictures)):
+            alone = slice(row, row + 1)
+            for each in plan(steps, height, width, tile):
+                squares[row] += run.add(each, pictures[alone], gradient[alone])
+        norms = squares.sqrt().to(pictures.dtype)  # (B,)
+        for row, norm in enumerate(norms):
+            gradient[row].div_(torch.where(norm == 0, 1, norm))
+    return norms, gradient
+
+
+@dataclass
+class _Meter:
+    """Tells how much of `total` operations is done."""
+
+    total: int
+    on_progress: Callable[[float], None] | None
+    done: int = 0
+
+    def add(self, operations: int) -> None:
+        self.done += operations
+        if operations and self.on_progress is not None:
+            self.on_progress(min(1.0, self.done / self.total))
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What all tiles have in common."""
+
+    modules: tuple[nn.Module, ...]
+    channels: Tensor | None
+    prepare: Callable[[Tensor], Tensor]
+    meter: _Meter
+
+    def add(self, tile: Tile, picture: Tensor, gradient: Tensor) -> Tensor:
+        """Add the gradient of half the tile's squares to `gradient`; the squares' sum.
+
+        picture, gradient: (1, 3, H, W), whole.
+        """
+        head = len(tile.bands[0].steps)
+        bands = [_Pass(self.modules[:head], band, self.meter) for band in tile.bands]
+        rest = _Pass(self.modules[head:], tile.rest, self.meter)
+        maps = rest.forward(self._through(bands, picture))
+        square, maps = _square(maps, self.channels)
+        back = rest.backward(maps)  # (1, C, h, w), for the map between bands and rest
+        first = 0
+        for band in bands:
+            rows = len(band.piece.rows[-1])
+            part = band.backward(back[:, :, first : first + rows])
+            _window(gradient, band.piece).add_(self._prepared_back(picture, band.piece, part))
+            first += rows
+        return square
+
+    def _through(self, bands: Sequence["_Pass"], picture: Tensor) -> Tensor:
+        """The map between bands and rest, one below the other as the bands are."""
+        found: Tensor | None = None
+        first = 0
+        for band in bands:
+            maps = band.forward(_laid_out(self.prepare(_window(picture, band.piece))))
+            if found is None:
+                height = sum(len(each.piece.rows[-1]) for each in bands)
+                shape = (1, maps.shape[1], height, maps.shape[3])
+                found = maps.new_empty(shape).contiguous(memory_format=torch.channels_last)
+            found[:, :, first : first + maps.shape[2]] = maps
+            first += maps.shape[2]
+        assert found is not None
+        return found
+
+    def _prepared_back(self, picture: Tensor, piece: Piece, gradient: Tensor) -> Tensor:
+        """The gradient for raw pixels, from that for what `prepare` made of them."""
+        with torch.enable_grad():
+            raw = _window(picture, piece).detach().requires_grad_()
+            (found,) = torch.autograd.grad(self.prepare(raw), raw, gradient)
+        return found
+
+
+@dataclass
+class _Pass:
+    """Modules on their way through a piece, and back.
+
+    kept: what the way back needs, the last on top. A convolution's weights are frozen, so that its
+    input is not among it; of a ReLU a byte a value is, of a pool a byte a window.
+    """
+
+    modules: tuple[nn.Module, ...]
+    piece: Piece
+    meter: _Meter
+    kept: list[Tensor] = field(default_factory=list)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """(1, C, h, w) of the piece's first map to its last; `maps` itself may be overwritten."""
+        keeps = remembers([step.kind for step in self.piece.steps])
+        for index, (module, keep) in enumerate(zip(self.modules, keeps, strict=True)):
+            if isinstance(module, nn.Conv2d):
+                ends, both = _split(self.piece.padding(index))
+                maps = F.pad(maps, ends) if any(ends) else maps
+                maps = F.conv2d(maps, module.weight, module.bias, padding=both)
+                maps = _hooked(module, maps)
+            elif isinstance(module, nn.MaxPool2d):
+                maps, place = _pooled(module, maps)
+                self.kept.append(place)
+            else:
+                maps = _hooked(module, maps.relu_())
+                if keep:
+                    self.kept.append(maps > 0)
+            self.meter.add(self.piece.forward[index])
+        return maps
+
+    def backward(self, gradient: Tensor) -> Tensor:
+        """The gradient for the piece's first map, from that for its last; empties `kept`."""
+        keeps = remembers([step.kind for step in self.piece.steps])
+        for index in reversed(range(len(self.modules))):
+            module = self.modules[index]
+            if isinstance(module, nn.Conv2d):
+                left, right, above, below = self.piece.padding(index)
+                ends, both = _split((2 - left, 2 - right, 2 - above, 2 - below))
+                gradient = F.pad(gradient, ends) if any(ends) else gradient
+                gradient = F.conv2d(gradient, _turned(module.weight), padding=both)
+            elif isinstance(module, nn.MaxPool2d):
+                gradient = _spread(gradient, self.kept.pop())
+            elif keeps[index]:
+                gradient.mul_(self.kept.pop())
+            self.meter.add(self.piece.backward[index])
+        return gradient
+
+
+def _window(picture: Tensor, piece: Piece) -> Tensor:
+    """The part of `picture` (1, 3, H, W) that `piece` begins with; no copy."""
+    rows, columns = piece.rows[0], piece.columns[0]
+    return picture[:, :, rows.first : rows.end, columns.first : columns.end]
+
+
+def _laid_out(maps: Tensor) -> Tensor:
+    return maps.contiguous(memory_format=torch.channels_last)
+
+
+def _turned(weight: Tensor) -> Tensor:
+    """The kernel (in, out, 3, 3) that takes gradients back through `weight` (out, in, 3, 3)."""
+    return _laid_out(weight.flip(2, 3).transpose(0, 1))
+
+
+def _split(padding: tuple[int, int, int, int]) -> tuple[tuple[int, ...], tuple[int, int]]:
+    """Padding left, right, above, below as what one end has more, and what both ends of it have.
+
+    The second, (rows, columns), is a convolution's own affair; the first costs a copy.
+    """
+    left, right, above, below = padding
+    across, down = min(left, right), min(above, below)
+    return (left - across, right - across, above - down, below - down), (down, across)
+
+
+def _pooled(module: nn.MaxPool2d, maps: Tensor) -> tuple[Tensor, Tensor]:
+    """The pool's map, and by window the place of its first largest value, row by row, as uint8.
+
+    Where that is not above 0, the ReLU before lets nothing back, and the place is a fifth one.
+    """
+    width = maps.shape[3]
+    pooled, places = F.max_pool2d(maps, 2, return_indices=True)  # in a map of even width
+    pooled = _hooked(module, pooled)
+    right = (places & 1).to(torch.uint8)
+    below = (places.div_(width, rounding_mode="floor") & 1).to(torch.uint8)
+    return pooled, (right + 2 * below).masked_fill_(pooled <= 0, _NONE_WON)
+
+
+def _spread(gradient: Tensor, place: Tensor) -> Tensor:
+    """`gradient` (1, C, h, w) at the places that won, zero at others: (1, C, 2h, 2w)."""
+    batch, channels, height, width = gradient.shape
+    shape = (batch, channels, 2 * height, 2 * width)
+    found = torch.empty(
+        shape, dtype=gradient.dtype, device=gradient.device, memory_format=torch.channels_last
+    )
+    for number in range(4):
+        window = found[:, :, number // 2 :: 2, number % 2 :: 2]
+        torch.mul(gradient, place == number, out=window)
+    return found
+
+
+def _square(maps: Tensor, channels: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The maps' squares summed, float64, and the gradient of half the sum: the maps that count."""
+    if channels is not None:
+        chosen = maps.index_select(1, channels)
+        maps = torch.zeros_like(maps).index_copy_(1, channels, chosen)
+    rows = maps.permute(0, 2, 3, 1)  # as they lie in memory
+    return torch.linalg.vector_norm(rows).double().square(), maps
+
+
+def _hooked(module: nn.Module, maps: Tensor) -> Tensor:
+    """`maps` after the module's hooks. Blinding's hooks zero channels, and what is zero by a hook
+    or by itself lets no gradient back, so that nothing more has to be known of them.
+    """
+    for hook in module._forward_hooks.values():
+        changed = hook(module, (maps,), maps)
+        maps = maps if changed is None else changed
+    return maps
