@@ -1,30 +1,36 @@
 """Taking pictures in: finding them in files and folders, keeping their bytes, noting what is wrong.
 
-`find_pictures` walks; `take_in` turns one finding into an entry of a job. A picture that can't be
-read becomes an entry with its reason, so that it fails alone.
+`find_pictures` walks; `take_in` turns findings into entries of a job, in the same order. A picture
+that can't be read becomes an entry with its reason, so that it fails alone.
 """
 
 import os
-import re
 import stat
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
+from beholder import folders as folder_walk
 from beholder.errors import InvalidInput, NoPictures, PictureError
 from beholder.jobs.spool import Entry, Role, StoredPicture
 from beholder.pictures import PICTURE_SUFFIXES, peek
 from beholder.store import Store
 
 MAX_FILE_BYTES = 512 * 2**20
+THREADS = 4  # reading, hashing and writing release the interpreter's lock
+_TOGETHER = 16  # pictures that a thread takes at a time
+_AHEAD = 3  # such batches a thread that may be finished before they are asked for
 _MARK = "\N{REPLACEMENT CHARACTER}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Found:
     """A picture file. `source` is its name for people: "kelpies/kelpie1.jpg"."""
 
-    path: Path
+    path: str
     source: str
     group: str
 
@@ -38,90 +44,122 @@ def find_pictures(
     exist and NoPictures for a folder without pictures, before or while yielding.
     """
     for file in files:
-        if file.is_dir():
-            raise InvalidInput(f"{file} is a folder: write --dir {file}")
-        if not file.exists():
-            raise InvalidInput(f"no file {file}: check its name.")
-        yield Found(file, _shown(file.name), _shown(file.absolute().parent.name))
+        _insist_on_file(file)
+        yield Found(str(file), _shown(file.name), _shown(file.absolute().parent.name))
     for folder in folders:
-        yield from _folder(folder, recursive=recursive)
+        _insist_on_folder(folder)
+        name, path = _shown(folder.resolve().name or "root"), str(folder)
+        empty = True
+        for inner in folder_walk.walk(path, recursive=recursive):
+            empty = False
+            yield Found(os.path.join(path, inner), f"{name}/{_shown(inner)}", name)
+        if empty:
+            raise _nothing_in(folder, recursive)
 
 
-def _folder(folder: Path, *, recursive: bool) -> Iterator[Found]:
+def count_pictures(
+    files: Iterable[Path], folders: Iterable[Path], *, recursive: bool = False
+) -> int:
+    """How many pictures `find_pictures` would give; raises what it would raise."""
+    total = 0
+    for file in files:
+        _insist_on_file(file)
+        total += 1
+    for folder in folders:
+        _insist_on_folder(folder)
+        inside = folder_walk.count(str(folder), recursive=recursive)
+        if not inside:
+            raise _nothing_in(folder, recursive)
+        total += inside
+    return total
+
+
+def _insist_on_file(file: Path) -> None:
+    if file.is_dir():
+        raise InvalidInput(f"{file} is a folder: write --dir {file}")
+    if not file.exists():
+        raise InvalidInput(f"no file {file}: check its name.")
+
+
+def _insist_on_folder(folder: Path) -> None:
     if not folder.is_dir():
         what = "is a file, not a folder" if folder.exists() else "does not exist"
         raise InvalidInput(f"the folder {folder} {what}: check its name.")
-    name = _shown(folder.resolve().name or "root")
-    empty = True
-    for path in _walk(folder, recursive=recursive):
-        empty = False
-        yield Found(path, f"{name}/{_shown(path.relative_to(folder).as_posix())}", name)
-    if empty:
-        hint = "" if recursive else " (--recursive looks into its folders)"
-        kinds = ", ".join(sorted(suffix[1:] for suffix in PICTURE_SUFFIXES))
-        raise NoPictures(f"{folder} has no pictures{hint}: files ending in {kinds} are taken.")
 
 
-def _walk(folder: Path, *, recursive: bool) -> Iterator[Path]:
-    try:
-        with os.scandir(folder) as found:
-            entries = sorted(found, key=lambda entry: _natural(entry.name))
-    except PermissionError:
-        raise InvalidInput(f"{folder} can't be read: check its permissions.") from None
-    visible = [entry for entry in entries if not entry.name.startswith(".")]
-    for entry in visible:
-        if Path(entry.name).suffix.lower() in PICTURE_SUFFIXES and not _is_folder(entry):
-            yield Path(entry.path)
-    if recursive:
-        for entry in visible:
-            if entry.is_dir(follow_symlinks=False):  # a link may lead round in a circle
-                yield from _walk(Path(entry.path), recursive=True)
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link that leads round in a circle: reading it will say so
-        return False
+def _nothing_in(folder: Path, recursive: bool) -> NoPictures:
+    hint = "" if recursive else " (--recursive looks into its folders)"
+    kinds = ", ".join(sorted(suffix[1:] for suffix in PICTURE_SUFFIXES))
+    return NoPictures(f"{folder} has no pictures{hint}: files ending in {kinds} are taken.")
 
 
 def _shown(name: str) -> str:
     """A file's name as text: bytes that are no UTF-8 and control characters become marks."""
+    if name.isprintable():  # which a lone surrogate is not
+        return name
     text = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     return "".join(letter if letter.isprintable() else _MARK for letter in text)
 
 
-def _natural(name: str) -> tuple[tuple[bool, int, str], ...]:
-    return tuple(
-        (not part.isdecimal(), int(part) if part.isdecimal() else 0, part.lower())
-        for part in re.split(r"([0-9]+)", name)
-        if part
-    )
+def take_in(
+    store: Store,
+    found: Iterable[Found],
+    *,
+    max_pixels: int,
+    role: Role | None = None,
+    threads: int = THREADS,
+) -> Generator[Entry]:
+    """Keep the pictures' bytes in the store; of each, in order, its hash or what is wrong with it.
+
+    Each of `threads` has one picture in memory. Once the last entry has come, all of them would
+    survive a power cut.
+    """
+
+    def take(batch: list[Found]) -> list[Entry]:
+        return [_take(store, one, max_pixels, role) for one in batch]
+
+    waiting = iter(found)
+    ahead: deque[Future[list[Entry]]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            while batch := list(islice(waiting, _TOGETHER)):
+                ahead.append(pool.submit(take, batch))
+                if len(ahead) > threads * _AHEAD:
+                    yield from ahead.popleft().result()
+            while ahead:
+                yield from ahead.popleft().result()
+        finally:
+            for unwanted in ahead:
+                unwanted.cancel()
+    store.flush()
 
 
-def take_in(store: Store, found: Found, *, max_pixels: int, role: Role | None = None) -> Entry:
-    """Keep the picture's bytes in the store; an entry with its hash, or with what is wrong."""
+def _take(store: Store, found: Found, max_pixels: int, role: Role | None) -> Entry:
     try:
-        stored = keep(store, _read(found.path), max_pixels=max_pixels)
+        stored = keep(store, _read(found.path), max_pixels=max_pixels, flush=False)
     except PictureError as error:
         return Entry(found.source, None, role=role, group=found.group, error=str(error))
     return Entry(found.source, stored, role=role, group=found.group)
 
 
-def keep(store: Store, data: bytes, *, max_pixels: int) -> StoredPicture:
-    """Keep a picture's bytes in the store. Raises PictureError for what is none."""
+def keep(store: Store, data: bytes, *, max_pixels: int, flush: bool = True) -> StoredPicture:
+    """Keep a picture's bytes in the store. Raises PictureError for what is none.
+
+    flush: whether it has to survive a power cut already; else `Store.flush` is called later.
+    """
     info = peek(data, max_pixels=max_pixels)
-    sha256 = store.put_picture(data)
+    sha256 = store.put_picture(data, flush=flush)
     return StoredPicture(sha256, info.width, info.height, info.format, len(data))
 
 
-def _read(path: Path) -> bytes:
+def _read(path: str) -> bytes:
     try:
-        status = path.stat()
+        status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):
             raise PictureError("not a file: name a picture, or a folder with --dir.")
         if status.st_size > MAX_FILE_BYTES:
             raise PictureError(f"the file is larger than {MAX_FILE_BYTES >> 20} MiB.")
-        return path.read_bytes()
+        with open(path, "rb", buffering=0) as file:
+            return file.readall()
     except OSError as error:
         raise PictureError(f"the file can't be read: {error.strerror}.") from None

@@ -5,14 +5,15 @@ A file is there whole or not at all. Paths are relative, with forward slashes:
 under which a worker wrote; so no two workers ever write the same file.
 """
 
+import ctypes
 import errno
 import hashlib
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import IO, Any, cast
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
@@ -55,13 +56,24 @@ class Store:
             raise ServiceUnavailable(f"the store {url!r} can't be opened: {reason}") from None
         return cls(fs, root)
 
-    def put_picture(self, data: bytes) -> str:
-        """Keep a picture once, whoever brings it; its SHA-256 in hex."""
+    def put_picture(self, data: bytes, *, flush: bool = True) -> str:
+        """Keep a picture once, whoever brings it; its SHA-256 in hex.
+
+        Without `flush` a power cut may take it back until `flush()` has returned. What that
+        leaves is shorter than the picture, so one of its size is whole, and not written again.
+        """
         sha256 = hashlib.sha256(data).hexdigest()
         path = picture_path(sha256)
-        if not self.exists(path):
-            self.put(path, data)
+        with self._reported(path):
+            if self._size(path) != len(data):
+                self._write(path, data, flush=flush)
         return sha256
+
+    def flush(self) -> None:
+        """Make sure that what was put without flushing survives a power cut."""
+        with self._reported("pictures"):
+            if self._local and _syncfs and Path(self._root).is_dir():
+                _sync_filesystem(self._root)
 
     def picture(self, sha256: str) -> bytes:
         """The bytes of the picture with this hash."""
@@ -70,10 +82,7 @@ class Store:
     def put(self, path: str, data: bytes) -> None:
         """Write a file, visible only once it is whole and, on a local disk, flushed to it."""
         with self._reported(path):
-            if self._local:
-                _write_local(Path(self._full(path)), data)
-            else:
-                self._fs.pipe_file(self._full(path), data)
+            self._write(path, data, flush=True)
 
     def get(self, path: str) -> bytes:
         """A file's bytes. Raises NotFound when there is none."""
@@ -105,6 +114,20 @@ class Store:
             raise ValueError(f"a path inside the store is relative and has no ..: {path!r}")
         return f"{self._root}/{parts}"
 
+    def _write(self, path: str, data: bytes, *, flush: bool) -> None:
+        if self._local:
+            _write_local(self._full(path), data, flush=flush or _syncfs is None)
+        else:
+            self._fs.pipe_file(self._full(path), data)
+
+    def _size(self, path: str) -> int | None:
+        """A file's bytes; None when there is none."""
+        full = self._full(path)
+        try:
+            return os.stat(full).st_size if self._local else int(self._fs.info(full)["size"])
+        except FileNotFoundError:
+            return None
+
     @contextmanager
     def _reported(self, path: str) -> Iterator[None]:
         try:
@@ -122,16 +145,50 @@ class Store:
             raise ServiceUnavailable(f"the store {self} can't be used: {reason}") from None
 
 
-def _write_local(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+def _write_local(path: str, data: bytes, *, flush: bool) -> None:
+    folder, name = os.path.split(path)
     # Hidden, and unique to the writer: two may bring the same picture at the same time.
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+    temporary = f"{folder}/.{name}.{secrets.token_hex(6)}"
     try:
-        with temporary.open("xb") as file:
+        with _new_file(temporary) as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+            if flush:
+                file.flush()
+                os.fsync(file.fileno())
+        os.replace(temporary, path)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def _new_file(path: str) -> IO[bytes]:
+    """A new file, in a new folder if need be."""
+    try:
+        return open(path, "xb")
+    except FileNotFoundError:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        return open(path, "xb")
+
+
+def _find_syncfs() -> Callable[[int], int] | None:
+    """Linux's own way to flush a whole file system at once; None elsewhere."""
+    try:
+        found = ctypes.CDLL(None, use_errno=True).syncfs
+    except (AttributeError, OSError):
+        return None
+    found.argtypes, found.restype = (ctypes.c_int,), ctypes.c_int
+    return cast(Callable[[int], int], found)
+
+
+_syncfs = _find_syncfs()
+
+
+def _sync_filesystem(folder: str) -> None:
+    assert _syncfs is not None
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        if _syncfs(descriptor):
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code))
+    finally:
+        os.close(descriptor)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 EXIT_FAILED = 1
 SHOWN_REASONS = 5
 _SENT_TOGETHER = 1_000
+_SHOWN_EVERY = 50  # pictures
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,20 @@ class Source:
         from beholder.intake import find_pictures
 
         return find_pictures(self.files, self.folders, recursive=self.recursive)
+
+    def count(self) -> int:
+        """How many there are."""
+        from beholder.intake import count_pictures
+
+        return count_pictures(self.files, self.folders, recursive=self.recursive)
+
+    def take_in(self, context: Context) -> "Generator[Entry]":
+        """Keep them in the store; an entry of each, in order."""
+        from beholder.intake import take_in
+
+        return take_in(
+            context.store, self.find(), max_pixels=context.settings.max_pixels, role=self.role
+        )
 
 
 def queue_job(
@@ -117,30 +132,50 @@ def _entries(
     context: Context, spec: "Spec", sources: Sequence[Source], on_reason: Callable[[str], None]
 ) -> "Generator[Entry]":
     """The job's entries as they are taken in, with progress; reasons of what can't be used."""
-    from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    from beholder.intake import take_in
     from beholder.jobs.submit import noise_entries
     from beholder.specs import DreamSpec
 
-    # A first walk counts, and finds a missing folder before anything is stored.
-    total = sum(1 for source in sources for _ in source.find())
-    columns = (TextColumn("taking pictures in"), MofNCompleteColumn(), TimeRemainingColumn())
-    console = remarks()
-    hidden = not console.is_terminal  # in a pipe it would leave an empty line
-    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
-        task = progress.add_task("", total=total)
+    # A first look counts, and finds a missing folder before anything is stored.
+    with _taking_in(sum(source.count() for source in sources)) as on_taken:
         for source in sources:
-            for found in source.find():
-                entry = take_in(
-                    context.store, found, max_pixels=context.settings.max_pixels, role=source.role
-                )
-                if entry.error:
-                    on_reason(f"{entry.source}: {entry.error}")
-                yield entry
-                progress.advance(task)
+            with closing(source.take_in(context)) as taken:
+                for entry in taken:
+                    if entry.error:
+                        on_reason(f"{entry.source}: {entry.error}")
+                    yield entry
+                    on_taken()
     if isinstance(spec, DreamSpec):
         yield from noise_entries(spec)
+
+
+@contextmanager
+def _taking_in(total: int) -> Iterator[Callable[[], None]]:
+    """A bar with rate and time left; what it gives is called after each picture."""
+    from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    words, rate = TextColumn("taking pictures in"), TextColumn("{task.fields[rate]}")
+    console = remarks()
+    hidden = not console.is_terminal  # in a pipe it would leave an empty line
+    begun, done = time.monotonic(), 0
+    with Progress(
+        words,
+        MofNCompleteColumn(),
+        rate,
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=hidden,
+    ) as progress:
+        task = progress.add_task("", total=total, rate="")
+
+        def on_taken() -> None:
+            nonlocal done
+            done += 1
+            if done % _SHOWN_EVERY == 0:  # drawing costs more than a picture
+                pace = f"{done / (time.monotonic() - begun):,.0f}/s"
+                progress.update(task, completed=done, rate=pace)
+
+        yield on_taken
 
 
 def send_chunks(context: Context, job_id: str) -> None:

@@ -102,7 +102,7 @@ def pictures(tmp_path: Path) -> Path:
 
 def _entries(context: Context, folder: Path, role: Any = None) -> list[Any]:
     found = find_pictures((), (folder,), recursive=True)
-    return [take_in(context.store, each, max_pixels=10**8, role=role) for each in found]
+    return list(take_in(context.store, found, max_pixels=10**8, role=role))
 
 
 def _claims(context: Context, job_id: str) -> Any:

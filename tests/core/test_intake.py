@@ -1,11 +1,14 @@
+import hashlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from beholder.errors import InvalidInput, NoPictures
-from beholder.intake import find_pictures, take_in
+from beholder.errors import InvalidInput, NoPictures, ServiceUnavailable
+from beholder.folders import walk
+from beholder.intake import Found, count_pictures, find_pictures, take_in
 from beholder.store import Store
 
 LIMIT = 1_000_000
@@ -32,9 +35,7 @@ def test_a_folder_in_natural_order_without_what_is_no_picture(tmp_path: Path) ->
 def test_the_same_picture_is_stored_once(tmp_path: Path) -> None:
     first, second = put(tmp_path / "a.png"), put(tmp_path / "b.png")
     store = Store.open(str(tmp_path / "store"))
-    entries = [
-        take_in(store, found, max_pixels=LIMIT) for found in find_pictures([first, second], [])
-    ]
+    entries = list(take_in(store, find_pictures([first, second], []), max_pixels=LIMIT))
     assert [entry.source for entry in entries] == ["a.png", "b.png"]
     assert entries[0].picture == entries[1].picture
     assert entries[0].picture is not None
@@ -43,8 +44,8 @@ def test_the_same_picture_is_stored_once(tmp_path: Path) -> None:
 
 def test_names_that_are_no_text_are_taken_and_shown_with_marks(tmp_path: Path) -> None:
     put(tmp_path / "x.png").rename(tmp_path / os.fsdecode(b"bad\xff\nname.png"))
-    (found,) = find_pictures([], [tmp_path])
-    entry = take_in(Store.open(str(tmp_path / "store")), found, max_pixels=LIMIT)
+    store = Store.open(str(tmp_path / "store"))
+    (entry,) = take_in(store, find_pictures([], [tmp_path]), max_pixels=LIMIT)
     assert entry.picture is not None
     entry.source.encode("utf-8")
     assert entry.source.isprintable()
@@ -56,10 +57,8 @@ def test_a_link_in_a_circle_fails_alone(tmp_path: Path) -> None:
     (tmp_path / "dogs" / "gone.png").symlink_to("nowhere.png")
     (tmp_path / "dogs" / "round").symlink_to(tmp_path / "dogs")
     store = Store.open(str(tmp_path / "store"))
-    entries = {
-        found.source: take_in(store, found, max_pixels=LIMIT)
-        for found in find_pictures([], [tmp_path / "dogs"], recursive=True)
-    }
+    found = find_pictures([], [tmp_path / "dogs"], recursive=True)
+    entries = {entry.source: entry for entry in take_in(store, found, max_pixels=LIMIT)}
     assert set(entries) == {"dogs/good.png", "dogs/self.png", "dogs/gone.png"}
     assert entries["dogs/good.png"].error is None
     assert "can't be read" in (entries["dogs/self.png"].error or "")
@@ -75,7 +74,75 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
         ([], [tmp_path / "none"], "does not exist"),
         ([], [tmp_path / "a.png"], "is a file, not a folder"),
     ):
-        with pytest.raises(InvalidInput, match=words):
-            list(find_pictures(files, folders))
-    with pytest.raises(NoPictures, match="has no pictures"):
-        sources(tmp_path / "empty")
+        for ask in (find_pictures, count_pictures):
+            with pytest.raises(InvalidInput, match=words):
+                list(ask(files, folders))  # type: ignore[call-overload]
+    for ask in (find_pictures, count_pictures):
+        with pytest.raises(NoPictures, match="has no pictures"):
+            list(ask([], [tmp_path / "empty"]))  # type: ignore[call-overload]
+
+
+def test_numbers_are_sorted_as_people_count(tmp_path: Path) -> None:
+    names = ["2.png", "10.png", "010.png", "1e2.png", "1e10.png", "A1.png", "a2.png", "B.png"]
+    ordered = ["1e2.png", "1e10.png", "2.png", "010.png", "10.png", "A1.png", "a2.png", "B.png"]
+    for name in names:
+        (tmp_path / name).touch()
+    assert list(walk(str(tmp_path))) == ordered
+
+
+def test_counting_finds_what_walking_finds(tmp_path: Path) -> None:
+    for name in ("dogs/1.png", "dogs/old/2.JPG", "dogs/.x/3.png", "dogs/4.txt", "dogs/d.png/5.gif"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    for recursive, found in ((False, ["1.png"]), (True, ["1.png", "d.png/5.gif", "old/2.JPG"])):
+        assert list(walk(str(tmp_path / "dogs"), recursive=recursive)) == found
+        assert count_pictures([], [tmp_path / "dogs"], recursive=recursive) == len(found)
+
+
+def test_many_are_taken_in_their_order_and_what_is_wrong_with_one_stays_with_it(
+    tmp_path: Path,
+) -> None:
+    for number in range(200):
+        path = tmp_path / "many" / f"{number}.png"
+        path.parent.mkdir(exist_ok=True)
+        if number % 50 == 7:
+            path.write_bytes(b"no picture")
+        else:
+            Image.new("RGB", (32 + number, 40)).save(path)
+    store = Store.open(str(tmp_path / "store"))
+    found = find_pictures([], [tmp_path / "many"])
+    entries = list(take_in(store, found, max_pixels=LIMIT))
+    assert [entry.source for entry in entries] == [f"many/{number}.png" for number in range(200)]
+    assert [entry.picture and entry.picture.width for entry in entries] == [
+        None if number % 50 == 7 else 32 + number for number in range(200)
+    ]
+    for entry in entries:
+        if entry.picture:
+            data = store.picture(entry.picture.sha256)
+            assert hashlib.sha256(data).hexdigest() == entry.picture.sha256
+
+
+def test_a_store_that_breaks_off_ends_the_taking_in(tmp_path: Path) -> None:
+    for number in range(100):
+        Image.new("RGB", (40 + number, 40)).save(tmp_path / f"{number}.png")
+    (tmp_path / "file").touch()
+    store = Store.open(str(tmp_path / "file"))
+    with pytest.raises(ServiceUnavailable, match="can't be used"):
+        list(take_in(store, find_pictures([], [tmp_path]), max_pixels=LIMIT))
+
+
+def test_no_more_is_read_ahead_than_stated(tmp_path: Path) -> None:
+    path = put(tmp_path / "a.png")
+    asked = 0
+
+    def endless() -> Iterator[Found]:
+        nonlocal asked
+        while True:
+            asked += 1
+            yield Found(str(path), "a.png", "")
+
+    store = Store.open(str(tmp_path / "store"))
+    entries = take_in(store, endless(), max_pixels=LIMIT, threads=2)
+    next(entries)
+    assert asked < 200
+    entries.close()

@@ -1,10 +1,12 @@
 import errno
 import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import beholder.store
 from beholder.errors import NotFound, ServiceUnavailable, StorageFull
 from beholder.store import Store, picture_path, result_folder
 
@@ -75,3 +77,55 @@ def test_any_fsspec_store_does(request: pytest.FixtureRequest) -> None:
     store.put("results/a", b"a")
     assert store.get("results/a") == b"a"
     assert store.local_path("results/a") is None
+
+
+def test_a_picture_that_is_here_is_not_written_again(store: Store) -> None:
+    path = store.local_path(picture_path(store.put_picture(b"picture")))
+    assert path is not None
+    before = path.stat()
+    store.put_picture(b"picture", flush=False)
+    assert path.stat().st_ino == before.st_ino
+
+
+def test_what_a_power_cut_left_of_a_picture_is_written_again(store: Store) -> None:
+    path = store.local_path(picture_path(store.put_picture(b"picture")))
+    assert path is not None
+    for left in (b"", b"pict"):
+        path.write_bytes(left)
+        assert store.picture(store.put_picture(b"picture")) == b"picture"
+
+
+def test_pictures_are_flushed_together(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    fsync, flush = os.fsync, beholder.store._sync_filesystem
+    monkeypatch.setattr("os.fsync", lambda file: (asked.append("file"), fsync(file)))
+    monkeypatch.setattr(
+        "beholder.store._sync_filesystem", lambda root: (asked.append("all"), flush(root))
+    )
+    for number in range(3):
+        store.put_picture(b"picture %d" % number, flush=False)
+    store.flush()
+    assert asked == (["all"] if beholder.store._syncfs else ["file"] * 3)
+    store.put_picture(b"alone")
+    assert asked[-1] == "file"
+
+
+def test_where_nothing_flushes_all_each_picture_is_flushed(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr("beholder.store._syncfs", None)
+    monkeypatch.setattr("os.fsync", asked.append)
+    store.put_picture(b"picture", flush=False)
+    store.flush()
+    assert len(asked) == 1
+
+
+def test_a_picture_in_a_bucket_is_written_once(request: pytest.FixtureRequest) -> None:
+    store = Store.open("memory://beholder-test")
+    request.addfinalizer(lambda: store.remove_folder("pictures"))
+    path = picture_path(store.put_picture(b"picture"))
+    created = store._fs.created(store._full(path))
+    store.put_picture(b"picture", flush=False)
+    store.flush()
+    assert store._fs.created(store._full(path)) == created
