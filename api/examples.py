@@ -14,6 +14,7 @@ JOB: dict[str, Any] = {
     "kind": "dream",
     "state": "running",
     "name": "kelpies",
+    "priority": "normal",
     "stage": "dream",
     "total": 10,
     "queued": 4,

@@ -9,7 +9,7 @@ from starlette.background import BackgroundTask
 
 from api.page_render import PageRoute, render, see_other
 from api.problems import Forbidden
-from api.queueing import send_chunks
+from api.queueing import wake_workers
 from api.services import Services, services
 from beholder.jobs import control
 from beholder.store import job_folder
@@ -31,7 +31,7 @@ def retry(request: Request, opened: Opened, job_id: str) -> RedirectResponse:
     """Run again what failed or was cancelled."""
     control.retry(opened.db, job_id)
     answer = see_other(_back(request, job_id))
-    answer.background = BackgroundTask(send_chunks, opened, job_id)
+    answer.background = BackgroundTask(wake_workers, opened)
     return answer
 
 

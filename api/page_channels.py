@@ -9,7 +9,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from api import page_links as links
 from api.page_charts import strip
 from api.page_render import PageRoute, render, see_other
-from api.queueing import send_chunks
+from api.queueing import wake_workers
 from api.services import Services, services
 from beholder.errors import InvalidSpec, NotFound
 from beholder.jobs.cell_queries import cells
@@ -181,8 +181,8 @@ def queue_dream(opened: Opened, network: str, layer: str, channel: int) -> Redir
         for one in strongest
     ]
     name = f"{place.layer.name} channel {channel}"
-    created = create_job(opened.db, spec, [*entries, *noise_entries(spec)], name=name)
-    send_chunks(opened, created.id)
+    create_job(opened.db, spec, [*entries, *noise_entries(spec)], name=name)
+    wake_workers(opened)
     return see_other(address)
 
 

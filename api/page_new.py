@@ -14,7 +14,7 @@ from api.intake import ROLES, Submission, take_in
 from api.multipart import parts
 from api.page_render import PageRoute, render, see_other, sentence, status_of
 from api.page_words import command, layers_words
-from api.queueing import send_chunks
+from api.queueing import wake_workers
 from api.schemas import NewDream, NewStudy, check_remote_network
 from api.services import Services, services
 from beholder.errors import BeholderError, InvalidInput
@@ -90,7 +90,7 @@ async def _make(request: Request, opened: Services, kind: JobKind) -> Response:
             status, _ = status_of(error)
             return _form(request, opened, kind, form=form, problem=sentence(error), status=status)
     answer: RedirectResponse = see_other(f"/jobs/{job_id}")
-    answer.background = BackgroundTask(send_chunks, opened, job_id)
+    answer.background = BackgroundTask(wake_workers, opened)
     return answer
 
 

@@ -234,11 +234,11 @@ def retry(job: JobArgument) -> None:
     """Run again what failed or was cancelled of a job that has ended."""
     from beholder.jobs import control
     from beholder.jobs.queries import get_job
-    from cli.queueing import send_chunks
+    from cli.queueing import wake_workers
 
     context = Context()
     view = get_job(context.db, job)
     retried = control.retry(context.db, view.id)
-    send_chunks(context, view.id)
+    wake_workers(context)
     what = f"{retried.items:,} items" if retried.items else "the rest of it"
     say(f"job {view.id}: {what} queued again.")

@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
 EXIT_FAILED = 1
 SHOWN_REASONS = 5
-_SENT_TOGETHER = 1_000
 _SHOWN_EVERY = 50  # pictures
 
 
@@ -61,7 +59,7 @@ class Source:
 def queue_job(
     context: Context, spec: "Spec", sources: Sequence[Source], *, name: str
 ) -> "CreatedJob":
-    """Take the pictures in, write the job, send its chunks. All of it or nothing is queued."""
+    """Take the pictures in, write the job, tell the workers. All of it or nothing is queued."""
     from beholder.jobs.submit import create_job
 
     reasons: list[str] = []
@@ -71,7 +69,7 @@ def queue_job(
         say(reason)
     if len(reasons) > SHOWN_REASONS:
         say(f"... and {plural(len(reasons) - SHOWN_REASONS, 'more picture')} that can't be used.")
-    send_chunks(context, created.id)
+    wake_workers(context)
     return created
 
 
@@ -178,17 +176,15 @@ def _taking_in(total: int) -> Iterator[Callable[[], None]]:
         yield on_taken
 
 
-def send_chunks(context: Context, job_id: str) -> None:
+def wake_workers(context: Context) -> None:
     """Tell the workers. If Redis can't be reached nothing is lost: a worker's sweep finds it."""
-    from beholder.jobs.sweep import mark_sent, unsent_chunks
+    from beholder.jobs.turns import waiting
+    from worker.queue import MOST_BELLS
 
     if _nothing_runs(context):
         return
     try:
-        unsent = unsent_chunks(context.db, job_id)
-        while chunk_ids := list(islice(unsent, _SENT_TOGETHER)):
-            context.queue.send(chunk_ids)
-            mark_sent(context.db, chunk_ids, now=time.time())
+        context.queue.ring(waiting(context.db, limit=MOST_BELLS))
     except ServiceUnavailable as error:
         say(f"{error} The job is kept, and runs once a worker is there.")
 

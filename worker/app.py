@@ -1,4 +1,4 @@
-"""The Celery app, for those who send and those who take. Messages carry a chunk's id, nothing else.
+"""The Celery app, for those who send and those who take. A message is a bell: there is work.
 
 The database is the truth, so delivery may lose or repeat a message: acknowledged early, no results,
 no chords. The reasons, with figures, are in docs/decisions.md.
@@ -7,7 +7,7 @@ no chords. The reasons, with figures, are in docs/decisions.md.
 from celery import Celery
 
 QUEUE = "beholder"
-RUN_CHUNK = "beholder.run_chunk"
+WORK = "beholder.work"
 CONNECT_TIMEOUT_S = 2.0
 
 
@@ -35,6 +35,8 @@ def make_app(broker_url: str) -> Celery:
         # and its successor too, for ever.
         worker_proc_alive_timeout=300.0,
         worker_prefetch_multiplier=1,
+        # A bell that a busy worker fetched ahead would not wake an idle one.
+        worker_disable_prefetch=True,
         worker_send_task_events=False,
     )
     return app

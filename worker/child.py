@@ -1,4 +1,4 @@
-"""What one child process of a worker holds: its runner, and the sweep that finds lost chunks.
+"""What one child process of a worker holds: its runner, and the sweep that finds lost work.
 
 The sweep runs in every child, so that work is found again wherever one worker is left.
 """
@@ -13,21 +13,20 @@ from celery import Celery
 
 from beholder.errors import BeholderError, ServiceUnavailable
 from beholder.jobs.database import Database
-from beholder.jobs.sweep import mark_sent, sweep
+from beholder.jobs.sweep import sweep
+from beholder.jobs.turns import waiting
 from beholder.settings import Settings
 from beholder.store import Store
 from worker.heartbeat import Heartbeat
 from worker.lease import Flag
-from worker.queue import Queue
+from worker.queue import MOST_BELLS, Queue
 from worker.runner import Runner
 
 log = logging.getLogger(__name__)
-RESEND_AFTER_S = 10.0  # a message that is not picked up from an empty queue by then is lost
-RESEND_WHEN_BUSY_S = 900.0  # on a queue that never empties, one may have been lost all the same
 
 
 class Child:
-    """Runs chunks, sends those that follow from them, and sweeps in the background."""
+    """Works through what waits, and sweeps in the background."""
 
     def __init__(self, app: Celery, settings: Settings, stopping: Flag) -> None:
         self._settings = settings
@@ -35,31 +34,35 @@ class Child:
         self._queue = Queue(app)
         self._db = Database.open(settings.database)
         name = f"{socket.gethostname()}-{os.getpid()}"
-        self._runner = Runner(self._db, Store.open(settings.store), settings, name, stopping)
         self._heartbeat = Heartbeat(self._db, name, settings.device)
+        self._runner = Runner(
+            self._db,
+            Store.open(settings.store),
+            settings,
+            name,
+            stopping,
+            ring=self.ring,
+            working=self._heartbeat.working,
+        )
         threading.Thread(target=self._sweep_forever, name="sweep", daemon=True).start()
 
-    def run(self, chunk_id: int) -> None:
-        """Do a chunk; a worker that is about to end leaves it to others."""
-        if not self._stopping.is_set():
-            with self._heartbeat.working(chunk_id):
-                following = self._runner.run(chunk_id)
-            self._send(following)
+    def work(self) -> None:
+        """Run chunks until none is left, or this worker is asked to stop."""
+        self._runner.run()
+
+    def ring(self, count: int) -> None:
+        """Tell all workers of `count` new chunks; without Redis that is left to a sweep."""
+        try:
+            self._queue.ring(count)
+        except ServiceUnavailable as error:
+            log.warning("%s A sweep will ring for %d chunks.", error, count)
 
     def sweep(self) -> None:
-        """Send again what is queued in the database but not on its way to anyone."""
-        # While messages wait, a chunk's own is most likely among them; an empty queue shows that
-        # one was lost. Those never sent are sent at once.
-        resend_after_s = RESEND_AFTER_S if self._queue.length() == 0 else RESEND_WHEN_BUSY_S
-        self._queue.send(sweep(self._db, now=time.time(), resend_after_s=resend_after_s))
-
-    def _send(self, chunk_ids: tuple[int, ...]) -> None:
-        try:
-            self._queue.send(chunk_ids)
-        except ServiceUnavailable as error:
-            log.warning("%s A sweep will send %d chunks.", error, len(chunk_ids))
-        else:
-            mark_sent(self._db, chunk_ids, now=time.time())
+        """Put right what has no live worker, and ring for what nobody may have heard of."""
+        sweep(self._db, now=time.time())
+        # While bells wait, workers are too busy to hear them, and find the work by themselves.
+        if self._queue.length() == 0:
+            self._queue.ring(waiting(self._db, limit=MOST_BELLS))
 
     def _sweep_forever(self) -> None:
         while not self._stopping.is_set():

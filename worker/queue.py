@@ -1,34 +1,35 @@
-"""The queue as the rest of the code sees it: send chunk ids, and ask how many wait."""
-
-from collections.abc import Iterable
+"""The queue as the rest of the code sees it: ring bells, and ask how many still sound."""
 
 import kombu.exceptions
 import redis.exceptions
 from celery import Celery
 
 from beholder.errors import ServiceUnavailable
-from worker.app import QUEUE, RUN_CHUNK
+from worker.app import QUEUE, WORK
 
+MOST_BELLS = 32  # at a time; whoever hears one goes on until nothing is left
 _UNREACHABLE = (kombu.exceptions.OperationalError, redis.exceptions.RedisError, OSError)
 
 
 class Queue:
-    """Chunk ids on their way to workers. Both methods raise ServiceUnavailable without Redis."""
+    """Bells on their way to workers. Both methods raise ServiceUnavailable without Redis."""
 
     def __init__(self, app: Celery) -> None:
         self._app = app
 
-    def send(self, chunk_ids: Iterable[int]) -> None:
-        """Send a message for each chunk. A second message for one chunk does no harm."""
+    def ring(self, count: int) -> None:
+        """Say that `count` chunks wait: a bell for each, but no more than MOST_BELLS."""
+        if count <= 0:
+            return
         try:
             with self._app.producer_or_acquire() as producer:
-                for chunk_id in chunk_ids:
-                    self._app.send_task(RUN_CHUNK, (chunk_id,), producer=producer, retry=False)
+                for _ in range(min(count, MOST_BELLS)):
+                    self._app.send_task(WORK, producer=producer, retry=False)
         except _UNREACHABLE as error:
             raise _unreachable(error) from None
 
     def length(self) -> int:
-        """How many messages wait."""
+        """How many bells nobody has heard yet."""
         try:
             with self._app.connection_for_read() as connection:
                 return int(connection.default_channel.client.llen(QUEUE))

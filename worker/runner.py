@@ -1,10 +1,12 @@
 """A chunk's way through a worker: claim it, run its stage, write files, finish in a transaction.
 
-`Runner.run(chunk_id)` returns the chunks that its end has put in the queue.
+`Runner.run()` goes on until there is nothing left to claim.
 """
 
 import logging
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 from beholder.errors import (
@@ -16,13 +18,13 @@ from beholder.errors import (
     ServiceUnavailable,
     StorageFull,
 )
-from beholder.jobs.claims import Claim, claim, give_up, release
+from beholder.jobs.claims import Claim, claim_next, give_up, release
 from beholder.jobs.database import Database
 from beholder.jobs.finish import (
     fail_chunk_job,
     finish_choose,
     finish_classify,
-    finish_dream,
+    finish_dreams,
     finish_measure,
     record_network,
 )
@@ -47,6 +49,8 @@ class Runner:
     """What a worker process keeps between chunks: connections, threads, the loaded network.
 
     stopping: set when this worker is asked to stop; the chunk in hand is then given back.
+    ring: tells other workers of that many new chunks.
+    working: around the work on a chunk with this id, to time it.
     claimed: how many chunks it has had in hand.
     """
 
@@ -55,24 +59,38 @@ class Runner:
     settings: Settings
     name: str
     stopping: Flag | None = None
+    ring: Callable[[int], None] = lambda count: None
+    working: Callable[[int], AbstractContextManager[None]] = lambda chunk_id: nullcontext()
     claimed: int = 0
     _network: Network | None = None
     _threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(THREADS))
 
-    def run(self, chunk_id: int) -> tuple[int, ...]:
-        """Do a chunk's work, unless somebody else has it; ids of the chunks that follow from it."""
+    def run(self) -> int:
+        """Do chunks until none is left, or the worker is asked to stop; how many were finished."""
+        finished = 0
+        while not self._is_stopping():
+            claims = claim_next(self.db, worker=self.name, lease_s=self.settings.lease_s)
+            if not claims:
+                break
+            for held in claims:
+                self.claimed += 1
+                with self.working(held.chunk_id):
+                    finished += self._run(held)
+        return finished
+
+    def _is_stopping(self) -> bool:
+        return self.stopping is not None and self.stopping.is_set()
+
+    def _run(self, held: Claim) -> bool:
+        """Do a chunk's work; whether it was finished."""
         lease_s = self.settings.lease_s
-        held = claim(self.db, chunk_id, worker=self.name, lease_s=lease_s)
-        if held is None:
-            return ()
-        self.claimed += 1
         for token in held.stale_tokens:
             self._remove_files(held, token)
         try:
             with Lease(self.db, held, lease_s=lease_s, stopping=self.stopping) as lease:
                 finished = self._work(held, lease)
         except Interrupted as reason:
-            log.info("job %s chunk %s: %s", held.job_id, chunk_id, type(reason).__name__)
+            log.info("job %s chunk %s: %s", held.job_id, held.chunk_id, type(reason).__name__)
             finished = None
             if isinstance(reason, Stopping):
                 release(self.db, held)
@@ -89,8 +107,9 @@ class Runner:
             raise
         if finished is None:
             self._remove_files(held, held.token)
-            return ()
-        return finished.next_chunk_ids
+            return False
+        self.ring(finished.new_chunks)
+        return True
 
     def _work(self, claim: Claim, lease: Lease) -> Finished | None:
         """The stage's work and its last transaction; None when the claim was lost meanwhile."""
@@ -99,7 +118,7 @@ class Runner:
         loader = Loader(self.store, self._threads, self.settings.max_pixels)
         if isinstance(claim.spec, DreamSpec):
             chunk = DreamChunk(claim, claim.spec, network, lease, self.store, loader, self._threads)
-            return finish_dream(self.db, claim, chunk.run())
+            return finish_dreams(self.db, [(claim, chunk.run())])[claim.token]
         study = StudyChunk(claim, claim.spec, network, lease, self.store, loader)
         match claim.stage:
             case "measure":

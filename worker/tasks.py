@@ -12,7 +12,7 @@ from celery import Celery, signals
 
 from beholder.errors import BeholderError
 from beholder.settings import Settings
-from worker.app import RUN_CHUNK
+from worker.app import WORK
 from worker.flag import SharedFlag
 
 log = logging.getLogger(__name__)
@@ -41,15 +41,16 @@ def register(app: Celery, settings: Settings) -> None:
     def stop(**_: object) -> None:
         stopping.set()
 
-    @app.task(name=RUN_CHUNK)
-    def run_chunk(chunk_id: int) -> None:
+    @app.task(name=WORK)
+    def work() -> None:
         try:
-            child["it"].run(int(chunk_id))
+            child["it"].work()
         except BeholderError as error:
-            # A sweep queues it again. Not at once: what does not answer needs a moment.
-            log.warning("chunk %s: %s", chunk_id, error)
+            # A sweep rings again. Not at once: what does not answer needs a moment.
+            log.warning("%s", error)
             time.sleep(OUTAGE_PAUSE_S)
         except Exception as error:
-            log.exception("chunk %s", chunk_id)
+            log.exception("work")
             if "CUDA" in str(error):
                 os._exit(1)  # a broken CUDA context stays broken; the next child starts anew
+            child["it"].ring(1)  # for what else there is to do

@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 
 from api.examples import ITEM, JOB, example
 from api.problems import responses
-from api.queueing import send_chunks
+from api.queueing import wake_workers
 from api.services import Services, services
 from beholder.errors import BeholderError
 from beholder.jobs import control
@@ -126,7 +126,7 @@ def cancel(found: Job, opened: Opened) -> JSONResponse:
 def retry(found: Job, opened: Opened, tasks: BackgroundTasks) -> JSONResponse:
     """What is done stays. 409 for a job that still runs, or has nothing to run again."""
     control.retry(opened.db, found.id)
-    tasks.add_task(send_chunks, opened, found.id)
+    tasks.add_task(wake_workers, opened)
     return JSONResponse(get_job(opened.db, found.id).row(), background=tasks)
 
 

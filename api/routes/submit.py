@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from api.examples import JOB
 from api.intake import read_submission, submit
 from api.problems import responses
-from api.queueing import send_chunks
+from api.queueing import wake_workers
 from api.schemas import EXAMPLE_SHA256, NewDream, NewStudy
 from api.services import Services, services
 from beholder.jobs.queries import get_job
@@ -108,7 +108,7 @@ async def _submit(
         created = await run_in_threadpool(submit, opened, submission, repeatable)
     job = await run_in_threadpool(get_job, opened.db, created.id)
     if not created.repeated:
-        tasks.add_task(send_chunks, opened, created.id)
+        tasks.add_task(wake_workers, opened)
     return JSONResponse(
         job.row(),
         200 if created.repeated else 201,

@@ -1,36 +1,45 @@
 """What follows when a chunk has ended: the study's next stage, or the end of the job."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from beholder.jobs.chunking import insert_chunks, ranges_of
+from beholder.jobs.chunking import Range, insert_chunks, ranges_of
 from beholder.jobs.models import OPEN, Item, Job, utc_now
-from beholder.jobs.rows import fail_everything, has_measured_target, has_open_chunk
+from beholder.jobs.rows import fail_everything, has_measured_target, with_open_chunks
 
-NO_ITEMS = (0, -1)  # the range of a choose chunk, which works on the whole study
+NO_ITEMS = Range(0, -1)  # the range of a choose chunk, which works on the whole study
 _PAGE = 1_000
 
 
-def advance(session: Session, job: Job) -> tuple[int, ...]:
-    """Decide what comes next for a locked job; the ids of chunks that are to be sent."""
+def advance(session: Session, job: Job) -> int:
+    """Decide what comes next for a locked job; how many chunks that puts into the queue."""
+    return advance_all(session, [job])[job.id]
+
+
+def advance_all(session: Session, jobs: Sequence[Job]) -> dict[str, int]:
+    """The same for several jobs, by their ids."""
     session.flush()
-    if has_open_chunk(session, job.id):
-        return ()
+    busy = with_open_chunks(session, [job.id for job in jobs])
+    return {job.id: 0 if job.id in busy else _go_on(session, job) for job in jobs}
+
+
+def _go_on(session: Session, job: Job) -> int:
+    """What follows when a job's stage is through; how many chunks."""
     if job.stage == "measure":
         if has_measured_target(session, job.id):
             return start_stage(session, job, "choose")
         fail_everything(session, job, _nothing_left(session, job, "no target picture was measured"))
-        return ()
+        return 0
     if job.stage == "choose" and (chunks := start_stage(session, job, "classify")):
         return chunks
     _end(session, job)
-    return ()
+    return 0
 
 
-def start_stage(session: Session, job: Job, stage: str) -> tuple[int, ...]:
-    """Queue the chunks of a stage over the items that are open for it."""
+def start_stage(session: Session, job: Job, stage: str) -> int:
+    """Queue the chunks of a stage over the items that are open for it; how many."""
     job.stage = stage
     if stage == "choose":
         return insert_chunks(session, job, [NO_ITEMS])

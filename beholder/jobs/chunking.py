@@ -1,7 +1,7 @@
 """Cutting a job's open items into chunks: `Ranges` forms them, `insert_chunks` stores them."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import insert
 from sqlalchemy.orm import Session
@@ -13,7 +13,6 @@ from beholder.specs import Spec, StudySpec
 _DREAMS, _STUDIED = 8, 32
 _LARGE = 448  # pixels a side from which on fewer dreams share a chunk, which is one batch in memory
 _OF_UNKNOWN_SIZE = 2
-_BATCH = 1_000
 
 
 def chunk_size_of(spec: Spec) -> int:
@@ -25,6 +24,14 @@ def chunk_size_of(spec: Spec) -> int:
     return max(1, min(_DREAMS, _DREAMS * _LARGE**2 // spec.size**2))
 
 
+class Range(NamedTuple):
+    """The positions of a chunk, both ends included, and the layer of a dream's."""
+
+    first: int
+    last: int
+    layer: int | None = None
+
+
 class Ranges:
     """Position ranges of at most `size` open items each, none across two layers.
 
@@ -34,7 +41,7 @@ class Ranges:
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._done: list[tuple[int, int]] = []
+        self._done: list[Range] = []
         self._first = self._last = -1
         self._layer: int | None = None
         self._held = 0
@@ -49,24 +56,24 @@ class Ranges:
         self._last = position
         self._held += 1
 
-    def closed(self) -> list[tuple[int, int]]:
-        """The (first, last) ranges completed since the last call."""
+    def closed(self) -> list[Range]:
+        """The ranges completed since the last call."""
         done, self._done = self._done, []
         return done
 
-    def finish(self) -> list[tuple[int, int]]:
+    def finish(self) -> list[Range]:
         """What `closed()` would give, and the range that is not full."""
         if self._held:
             self._close()
         return self.closed()
 
     def _close(self) -> None:
-        self._done.append((self._first, self._last))
+        self._done.append(Range(self._first, self._last, self._layer))
         self.count += 1
         self._held = 0
 
 
-def ranges_of(items: Iterable[tuple[int, int | None]], size: int) -> Iterator[tuple[int, int]]:
+def ranges_of(items: Iterable[tuple[int, int | None]], size: int) -> Iterator[Range]:
     """The ranges of these (position, layer) pairs, as they become complete."""
     ranges = Ranges(size)
     for position, layer in items:
@@ -75,22 +82,19 @@ def ranges_of(items: Iterable[tuple[int, int | None]], size: int) -> Iterator[tu
     yield from ranges.finish()
 
 
-def insert_chunks(
-    session: Session, job: Job, ranges: Iterable[tuple[int, int]], **values: Any
-) -> tuple[int, ...]:
-    """Queue a chunk for each range, in the job's stage; their ids. `values`: for other columns."""
+def insert_chunks(session: Session, job: Job, ranges: Iterable[Range], **values: Any) -> int:
+    """Queue a chunk for each range, in the job's stage; how many. `values`: for other columns."""
     rows = [
         {
             "job_id": job.id,
             "stage": job.stage,
             "first_position": first,
             "last_position": last,
+            "layer": layer,
             **values,
         }
-        for first, last in ranges
+        for first, last, layer in ranges
     ]
-    ids: list[int] = []
-    for start in range(0, len(rows), _BATCH):
-        statement = insert(Chunk).returning(Chunk.id, sort_by_parameter_order=True)
-        ids.extend(session.scalars(statement, rows[start : start + _BATCH]))
-    return tuple(ids)
+    if rows:
+        session.execute(insert(Chunk), rows)
+    return len(rows)

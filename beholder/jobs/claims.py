@@ -1,33 +1,31 @@
-"""A worker's hold on a chunk: `claim` it, `renew` the lease while working, or `release` it.
+"""A worker's hold on chunks: `claim_next` takes, `renew_all` keeps, `release` gives one back.
 
-A claim is one conditional UPDATE that sets a new token; every later change is made only where
+A claim sets a new token under the lock of the chunk's row; every later change is made only where
 that token still stands, so a worker that was given up for dead changes nothing.
 """
 
 import secrets
 import time
-from dataclasses import dataclass
-from typing import Literal, cast
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import Literal, NamedTuple, cast
 
-from sqlalchemy import ColumnElement, and_, or_, select, update
+from sqlalchemy import ColumnElement, and_, select, update
 from sqlalchemy.orm import Session
 
 from beholder.jobs.database import Database
 from beholder.jobs.models import OPEN, Channel, Chunk, Item, Job, utc_now
-from beholder.jobs.rows import (
-    fresh_chunk,
-    items_of,
-    lock_job,
-    requeue_chunk,
-    start_items,
-    with_stale,
-)
-from beholder.specs import JobKind, Spec, spec_of
+from beholder.jobs.rows import items_of, lock_job, requeue_chunk, with_stale
+from beholder.jobs.sharing import companions
+from beholder.jobs.turns import latest_turn, tries_left, whose_turn
+from beholder.specs import DreamSpec, JobKind, Spec, spec_of
 
 Stage = Literal["dream", "measure", "choose", "classify"]
+Hold = Literal["held", "lost", "cancelled"]
+Room = Callable[[DreamSpec, int], int]  # how many pictures of a spec, at a layer, a batch can hold
 
-MAX_ATTEMPTS = 3  # of one item; after that its worker's deaths are taken to be its doing
-SPLIT_AFTER = 2  # attempts of a chunk of several items; each then goes on alone
+
+_LOOKS = 32  # at whose turn it is, where other workers are quicker each time
 
 
 @dataclass(frozen=True)
@@ -40,6 +38,15 @@ class ClaimedItem:
     role: str | None
     layer: int | None
     source: str
+
+
+_ITEM = [getattr(Item, field.name) for field in fields(ClaimedItem)]
+
+
+class _OpenItem(NamedTuple):
+    id: int
+    state: str
+    item: ClaimedItem
 
 
 @dataclass(frozen=True)
@@ -66,29 +73,74 @@ class Claim:
     chosen: dict[int, tuple[int, ...]] | None = None
 
 
-def claim(
-    database: Database, chunk_id: int, *, worker: str, lease_s: float, now: float | None = None
-) -> Claim | None:
-    """Take a chunk that is queued, or whose worker let its lease run out; None if it's not to be.
+def claim_next(
+    database: Database,
+    *,
+    worker: str,
+    lease_s: float,
+    room: int | Room = 1,
+    now: float | None = None,
+) -> tuple[Claim, ...]:
+    """Take the chunk whose turn it is, and for a dream others that share its batch; () if none.
 
-    now: seconds since the epoch.
+    A chunk can be had if it is queued, or if its worker let the lease run out. room: up to how many
+    items the batch may hold; a chunk that is larger comes alone. now: seconds since the epoch.
     """
-    asked = time.time() if now is None else now
+    for look in range(_LOOKS):
+        asked = time.time() if now is None else now
+        turn = whose_turn(database, asked)
+        if turn is None:
+            return ()
+        with database.write() as session:
+            job = lock_job(session, turn.job_id)
+            # While this worker waited for the lock, another may have served the job.
+            if job is None or (job.turn != turn.number and look < _LOOKS // 2):
+                continue
+            # The lease counts from when the lock is had, which may take longer than a lease; one
+            # that ran out during that wait may only be waiting for the same lock.
+            held_from = time.time() if now is None else now
+            taken = _free(session, job, asked, room)
+            if taken:
+                return _take(session, taken, worker, held_from + lease_s)
+    return ()
+
+
+def renew_all(
+    database: Database,
+    claims: Sequence[Claim],
+    *,
+    lease_s: float,
+    progress: float = 0.0,
+    now: float | None = None,
+) -> dict[str, Hold]:
+    """Keep claims for another `lease_s`; by token, whether each is ours and the work still wanted.
+
+    progress: how much of the batch's work is done, from 0 to 1, for those who watch.
+    """
     with database.write() as session:
-        # The lease counts from when the write lock is had, which may take longer than a lease; a
-        # lease that ran out during that wait may only be waiting for the same lock.
-        held_from = time.time() if now is None else now
-        found = fresh_chunk(session, chunk_id)
-        job = lock_job(session, found.job_id) if found else None
-        chunk = fresh_chunk(session, chunk_id)
-        if job is None or chunk is None or job.state not in OPEN:
-            return None
-        if not _take(session, chunk, worker, asked, held_from + lease_s):
-            return None
-        start_items(session, job, chunk)
-        job.state = "running"
-        job.started_at = job.started_at or utc_now()
-        return _claim_of(session, job, chunk)
+        now = time.time() if now is None else now
+        jobs = select(Job.id, Job.state).where(Job.id.in_({claim.job_id for claim in claims}))
+        states = dict(session.execute(jobs).all())
+        open_claims = [claim for claim in claims if states.get(claim.job_id) in OPEN]
+        statement = (
+            update(Chunk)
+            .where(
+                Chunk.id.in_([claim.chunk_id for claim in open_claims]),
+                Chunk.token.in_([claim.token for claim in open_claims]),
+                Chunk.state == "running",
+            )
+            .values(lease_until=now + lease_s, progress=progress)
+            .returning(Chunk.token)
+            .execution_options(synchronize_session=False)
+        )
+        renewed = set(session.scalars(statement))
+
+    def hold(claim: Claim) -> Hold:
+        if states.get(claim.job_id) == "cancelled":
+            return "cancelled"
+        return "held" if claim.token in renewed else "lost"
+
+    return {claim.token: hold(claim) for claim in claims}
 
 
 def renew(
@@ -98,27 +150,13 @@ def renew(
     lease_s: float,
     progress: float = 0.0,
     now: float | None = None,
-) -> Literal["held", "lost", "cancelled"]:
-    """Keep a claim for another `lease_s`, and hear whether the work is still wanted.
-
-    progress: how much of the chunk's work is done, from 0 to 1, for those who watch.
-    """
-    with database.write() as session:
-        now = time.time() if now is None else now
-        state = session.scalar(select(Job.state).where(Job.id == claim.job_id))
-        if state == "cancelled":
-            return "cancelled"
-        values = {"lease_until": now + lease_s, "progress": progress}
-        statement = update(Chunk).where(held_by(claim)).values(values)
-        renewed = session.execute(statement.returning(Chunk.id)).first()
-        return "held" if renewed and state in OPEN else "lost"
+) -> Hold:
+    """`renew_all` for one claim."""
+    return renew_all(database, [claim], lease_s=lease_s, progress=progress, now=now)[claim.token]
 
 
 def release(database: Database, claim: Claim) -> bool:
-    """Give a chunk back unfinished, the attempt not counted; False if it was no longer ours.
-
-    The chunk counts as never sent: send its id, or leave that to the sweep.
-    """
+    """Give a chunk back unfinished, the attempt not counted; False if it was no longer ours."""
     with database.write() as session:
         job = lock_job(session, claim.job_id)
         chunk = held_chunk(session, claim)
@@ -126,7 +164,6 @@ def release(database: Database, claim: Claim) -> bool:
             return False
         requeue_chunk(session, job, chunk)
         chunk.attempts -= 1
-        chunk.sent_at = None
         return True
 
 
@@ -151,39 +188,55 @@ def held_chunk(session: Session, claim: Claim) -> Chunk | None:
     return session.scalar(statement.execution_options(populate_existing=True))
 
 
-def worn_out(chunk: Chunk) -> bool:
-    """Whether workers died on the chunk so often that it is not to be tried again as it is."""
-    several = chunk.last_position > chunk.first_position
-    return chunk.attempts >= (SPLIT_AFTER if several else MAX_ATTEMPTS)
+def _free(session: Session, job: Job, asked: float, room: int | Room) -> list[tuple[Job, Chunk]]:
+    """The locked job's next chunk that can be had, and its companions, each with its job."""
+    first = _first(session, job, asked) if job.state in OPEN else None
+    if first is None:
+        return []
+    if callable(room):
+        shared = job.batch_key is not None and first.layer is not None
+        room = room(DreamSpec.build(**job.spec), first.layer or 0) if shared else 1
+    left = room - (first.last_position - first.first_position + 1)
+    return [(job, first), *companions(session, job, first, left)]
 
 
-def _take(session: Session, chunk: Chunk, worker: str, now: float, lease_until: float) -> bool:
-    """The conditional UPDATE. Whoever changes the row has the chunk."""
-    free = Chunk.state == "queued"
-    if not worn_out(chunk):
-        free = or_(free, and_(Chunk.state == "running", Chunk.lease_until < now))
-    statement = (
-        update(Chunk)
-        .where(Chunk.id == chunk.id, free)
-        .values(
-            state="running",
-            token=secrets.token_hex(6),
-            stale_tokens=with_stale(chunk),
-            lease_until=lease_until,
-            progress=0.0,
-            error=None,
-            attempts=Chunk.attempts + 1,
-            worker=worker,
-        )
+def _first(session: Session, job: Job, asked: float) -> Chunk | None:
+    """What a dead worker left comes before what nobody has begun."""
+    of_job = select(Chunk).where(Chunk.job_id == job.id).with_for_update().limit(1)
+    of_job = of_job.order_by(Chunk.first_position, Chunk.id)
+    left = of_job.where(Chunk.state == "running", Chunk.lease_until < asked, tries_left())
+    return session.scalar(left) or session.scalar(of_job.where(Chunk.state == "queued"))
+
+
+def _take(
+    session: Session, found: list[tuple[Job, Chunk]], worker: str, lease_until: float
+) -> tuple[Claim, ...]:
+    """Make these chunks ours. Their rows are locked, so nobody else changes them meanwhile."""
+    items = _items(session, [chunk for _, chunk in found])
+    turn = latest_turn(session) + 1
+    for job, chunk in found:
+        chunk.stale_tokens = with_stale(chunk)
+        chunk.state, chunk.token = "running", secrets.token_hex(6)
+        chunk.lease_until, chunk.progress, chunk.error = lease_until, 0.0, None
+        chunk.attempts += 1
+        chunk.worker = worker
+        starting = sum(item.state == "queued" for item in items[chunk.id])
+        job.queued -= starting
+        job.running += starting
+        job.state, job.turn = "running", turn
+        job.started_at = job.started_at or utc_now()
+    _start(session, [item.id for each in items.values() for item in each if item.state == "queued"])
+    return tuple(_claim_of(session, job, chunk, items[chunk.id]) for job, chunk in found)
+
+
+def _start(session: Session, item_ids: list[int]) -> None:
+    session.execute(
+        update(Item).where(Item.id.in_(item_ids)).values(state="running"),
+        execution_options={"synchronize_session": False},
     )
-    taken = session.execute(
-        statement.returning(Chunk.id), execution_options={"synchronize_session": False}
-    ).first()
-    session.refresh(chunk)
-    return taken is not None
 
 
-def _claim_of(session: Session, job: Job, chunk: Chunk) -> Claim:
+def _claim_of(session: Session, job: Job, chunk: Chunk, items: list[_OpenItem]) -> Claim:
     kind: JobKind = "dream" if job.kind == "dream" else "study"
     return Claim(
         chunk_id=chunk.id,
@@ -194,19 +247,25 @@ def _claim_of(session: Session, job: Job, chunk: Chunk) -> Claim:
         stage=cast(Stage, chunk.stage),
         spec=spec_of(kind, job.spec),
         network_sha256=job.network_sha256,
-        items=_items(session, chunk),
+        items=tuple(one.item for one in items),
         stale_tokens=tuple(chunk.stale_tokens),
         partials=_partials(session, job.id) if chunk.stage == "choose" else (),
         chosen=_chosen(session, job.id) if chunk.stage == "classify" else None,
     )
 
 
-def _items(session: Session, chunk: Chunk) -> tuple[ClaimedItem, ...]:
-    statement = select(
-        Item.position, Item.picture_sha256, Item.seed, Item.role, Item.layer, Item.source
+def _items(session: Session, chunks: list[Chunk]) -> dict[int, list[_OpenItem]]:
+    """The items of each chunk, by the chunk's id, in the order of their positions."""
+    statement = (
+        select(Chunk.id, Item.id, Item.state, *_ITEM)
+        .join(Item, items_of(Chunk))
+        .where(Chunk.id.in_([chunk.id for chunk in chunks]))
+        .order_by(Chunk.id, Item.position)
     )
-    rows = session.execute(statement.where(items_of(chunk)).order_by(Item.position))
-    return tuple(ClaimedItem(*row) for row in rows)
+    found: dict[int, list[_OpenItem]] = {chunk.id: [] for chunk in chunks}
+    for chunk_id, number, state, *item in session.execute(statement):
+        found[chunk_id].append(_OpenItem(number, state, ClaimedItem(*item)))
+    return found
 
 
 def _partials(session: Session, job_id: str) -> tuple[str, ...]:

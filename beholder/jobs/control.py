@@ -30,7 +30,7 @@ _QUIET = {"synchronize_session": False}
 
 @dataclass(frozen=True)
 class Retried:
-    """items: how many run again. `unsent_chunks` lists the chunks to send."""
+    """items: how many run again, in how many chunks."""
 
     items: int
     chunks: int
@@ -51,8 +51,9 @@ def cancel(database: Database, job_id: str) -> None:
         job.queued = job.running = 0
         job.state, job.stage, job.finished_at = "cancelled", None, utc_now()
         session.flush()
+        job.unsettled = True
         if still_open <= SETTLE_LIMIT:
-            settle(session, job_id)
+            settle(session, job)
 
 
 def retry(database: Database, job_id: str) -> Retried:
@@ -67,7 +68,7 @@ def retry(database: Database, job_id: str) -> Retried:
         if job.state not in FINISHED:
             raise Conflict(f"job {job_id} is {job.state}: wait until it ends, or cancel it.")
         if job.state == "cancelled":
-            settle(session, job_id, limit=None)
+            settle(session, job, limit=None)
         items = _reopen(session, job)
         if not items:
             raise Conflict(_nothing_to_retry(job))
@@ -75,7 +76,7 @@ def retry(database: Database, job_id: str) -> Retried:
         _recount(session, job)
         job.state, job.error, job.finished_at = "queued", None, None
         rearm(session, job_id)
-        return Retried(items, len(chunks))
+        return Retried(items, chunks)
 
 
 def delete(database: Database, job_id: str) -> tuple[str, ...]:

@@ -1,20 +1,19 @@
-"""The end of a chunk, in one transaction each, and what it brings about.
+"""The end of chunks, in one transaction, and what it brings about.
 
-`finish_dream`, `finish_measure`, `finish_choose`, `finish_classify`; `fail_chunk_job` when the
-job can't go on; `record_network` before the first. All of them change nothing, and return None,
-where the claim no longer stands.
+`finish_dreams` for those of a batch, `finish_measure`, `finish_choose`, `finish_classify`;
+`fail_chunk_job` when the job can't go on; `record_network` before the first. All of them change
+nothing, and return None, where the claim no longer stands.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from beholder.errors import Conflict
-from beholder.jobs.advance import advance
-from beholder.jobs.claims import Claim, held_chunk
+from beholder.jobs.advance import advance_all
+from beholder.jobs.claims import Claim
 from beholder.jobs.database import Database
 from beholder.jobs.models import OPEN, Channel, Chunk, Exemplar, File, Item, Job, Verdict, utc_now
 from beholder.jobs.outcomes import (
@@ -26,32 +25,44 @@ from beholder.jobs.outcomes import (
     VerdictKind,
     VerdictOutcome,
 )
-from beholder.jobs.rows import fail_everything, items_of, lock_job
+from beholder.jobs.rows import fail_everything, items_of
 from beholder.jobs.submit import in_batches, table_of
 
 _Outcome = DreamOutcome | VerdictOutcome | ItemFailure
 
 
-def finish_dream(
-    database: Database, claim: Claim, outcomes: Sequence[DreamOutcome | ItemFailure]
-) -> Finished | None:
-    """Store a chunk of dreams: one outcome for each of the claim's items."""
+class _Ending(NamedTuple):
+    """A held chunk at its end, with an outcome for each of its items; its job is locked."""
+
+    job: Job
+    chunk: Chunk
+    outcomes: Sequence[_Outcome]
+
+
+def finish_dreams(
+    database: Database, ended: Sequence[tuple[Claim, Sequence[DreamOutcome | ItemFailure]]]
+) -> dict[str, Finished | None]:
+    """Store chunks of dreams: one outcome for each item of each claim. By the claims' tokens."""
     with database.write() as session:
-        held = _held(session, claim)
-        if held is None:
-            return None
-        job, chunk = held
-        ids = _end_items(session, job, chunk, outcomes, done="done")
+        held = _all_held(session, [claim for claim, _ in ended])
+        endings = [
+            _Ending(*held[claim.token], outcomes)
+            for claim, outcomes in ended
+            if claim.token in held
+        ]
+        ids = _end_items(session, endings, done="done")
         files = [
-            {"item_id": ids[outcome.position], **asdict(file)}
-            for outcome in outcomes
+            {"item_id": ids[ending.chunk.id, outcome.position], **vars(file)}
+            for ending in endings
+            for outcome in ending.outcomes
             if isinstance(outcome, DreamOutcome)
             for file in outcome.files
         ]
         session.execute(delete(File).where(File.item_id.in_(ids.values())))
         if files:
             session.execute(insert(table_of(File)), files)
-        return _end_chunk(session, job, chunk)
+        finished = _end_chunks(session, endings)
+        return {claim.token: finished.get(claim.chunk_id) for claim, _ in ended}
 
 
 def finish_measure(
@@ -69,11 +80,11 @@ def finish_measure(
         held = _held(session, claim)
         if held is None:
             return None
-        job, chunk = held
-        ids = _end_items(session, job, chunk, outcomes, done="queued")
-        _store_verdicts(session, ids, outcomes, "intact")
-        chunk.partial = partial
-        return _end_chunk(session, job, chunk)
+        ending = _Ending(*held, outcomes)
+        ids = _end_items(session, [ending], done="queued")
+        _store_verdicts(session, ids, ending, "intact")
+        ending.chunk.partial = partial
+        return _end_chunk(session, ending)
 
 
 def finish_choose(
@@ -97,7 +108,7 @@ def finish_choose(
         for model, found in ((Channel, rows), (Exemplar, exemplars)):
             _replace_rows(session, job, model, found)
         job.target_pictures, job.control_pictures = target_pictures, control_pictures
-        return _end_chunk(session, job, chunk)
+        return _end_chunk(session, _Ending(job, chunk, ()))
 
 
 def _replace_rows(
@@ -118,10 +129,10 @@ def finish_classify(
         held = _held(session, claim)
         if held is None:
             return None
-        job, chunk = held
-        ids = _end_items(session, job, chunk, outcomes, done="done")
-        _store_verdicts(session, ids, outcomes, "blinded")
-        return _end_chunk(session, job, chunk)
+        ending = _Ending(*held, outcomes)
+        ids = _end_items(session, [ending], done="done")
+        _store_verdicts(session, ids, ending, "blinded")
+        return _end_chunk(session, ending)
 
 
 def fail_chunk_job(database: Database, claim: Claim, reason: str) -> Finished | None:
@@ -134,7 +145,7 @@ def fail_chunk_job(database: Database, claim: Claim, reason: str) -> Finished | 
         chunk.state, chunk.token, chunk.finished_at = "failed", None, utc_now()
         session.flush()
         fail_everything(session, job, reason)
-        return Finished((), job.state)
+        return Finished(0, job.state)
 
 
 def record_network(database: Database, claim: Claim, name: str, sha256: str) -> None:
@@ -158,28 +169,63 @@ def record_network(database: Database, claim: Claim, name: str, sha256: str) -> 
 
 def _held(session: Session, claim: Claim) -> tuple[Job, Chunk] | None:
     """The claim's job, locked, and its chunk, if the claim still stands."""
-    job = lock_job(session, claim.job_id)
-    if job is None or job.state not in OPEN:
-        return None
-    chunk = held_chunk(session, claim)
-    return None if chunk is None else (job, chunk)
+    return _all_held(session, [claim]).get(claim.token)
+
+
+def _all_held(session: Session, claims: Sequence[Claim]) -> dict[str, tuple[Job, Chunk]]:
+    """By token, the locked job and the chunk of each claim that still stands."""
+    # In one order, so that two workers that end chunks of the same jobs don't deadlock.
+    statement = select(Job).where(Job.id.in_({claim.job_id for claim in claims})).order_by(Job.id)
+    jobs = {
+        job.id: job for job in session.scalars(statement.with_for_update()) if job.state in OPEN
+    }
+    chunks = select(Chunk).where(
+        Chunk.id.in_([claim.chunk_id for claim in claims]),
+        Chunk.token.in_([claim.token for claim in claims]),
+        Chunk.state == "running",
+        Chunk.job_id.in_(jobs),
+    )
+    return {chunk.token or "": (jobs[chunk.job_id], chunk) for chunk in session.scalars(chunks)}
 
 
 def _end_items(
-    session: Session, job: Job, chunk: Chunk, outcomes: Sequence[_Outcome], *, done: str
-) -> dict[int, int]:
-    """Give every item of the chunk its outcome: "done", or "queued" for the next stage.
+    session: Session, endings: Sequence[_Ending], *, done: str
+) -> dict[tuple[int, int], int]:
+    """Give every item of the chunks its outcome: "done", or "queued" for the next stage.
 
-    Item ids by position.
+    Item ids by chunk and position.
     """
-    rows = session.execute(select(Item.position, Item.id, Item.seconds).where(items_of(chunk)))
-    before = {position: (number, seconds) for position, number, seconds in rows}
-    if len(outcomes) != len(before) or {one.position for one in outcomes} != set(before):
-        raise ValueError(f"chunk {chunk.id} wants one outcome for each of {sorted(before)}")
-    measured = chunk.stage in ("measure", "classify")
-    changes = [_change(*before[one.position], one, done, measured) for one in outcomes]
+    before = _open_items(session, [ending.chunk for ending in endings])
+    changes: list[dict[str, Any]] = []
+    for job, chunk, outcomes in endings:
+        wanted = {position for owner, position in before if owner == chunk.id}
+        if len(outcomes) != len(wanted) or {one.position for one in outcomes} != wanted:
+            raise ValueError(f"chunk {chunk.id} wants one outcome for each of {sorted(wanted)}")
+        measured = chunk.stage in ("measure", "classify")
+        changes += [
+            _change(*before[chunk.id, one.position], one, done, measured) for one in outcomes
+        ]
+        _count(job, outcomes, done)
     if changes:
         session.execute(update(Item), changes)
+    return {place: number for place, (number, _) in before.items()}
+
+
+def _open_items(
+    session: Session, chunks: Sequence[Chunk]
+) -> dict[tuple[int, int], tuple[int, float | None]]:
+    """The id and the seconds so far of each item of the chunks, by chunk and position."""
+    statement = (
+        select(Chunk.id, Item.position, Item.id, Item.seconds)
+        .join(Item, items_of(Chunk))
+        .where(Chunk.id.in_([chunk.id for chunk in chunks]))
+    )
+    rows = session.execute(statement)
+    return {(owner, position): (number, seconds) for owner, position, number, seconds in rows}
+
+
+def _count(job: Job, outcomes: Sequence[_Outcome], done: str) -> None:
+    """Keep the job's counters in step with its items."""
     failed = sum(isinstance(one, ItemFailure) for one in outcomes)
     job.running -= len(outcomes)
     job.failed += failed
@@ -188,7 +234,6 @@ def _end_items(
         job.measured += len(outcomes) - failed
     else:
         job.done += len(outcomes) - failed
-    return {position: number for position, (number, _) in before.items()}
 
 
 def _change(
@@ -204,20 +249,27 @@ def _change(
 
 
 def _store_verdicts(
-    session: Session, ids: dict[int, int], outcomes: Sequence[_Outcome], kind: VerdictKind
+    session: Session, ids: dict[tuple[int, int], int], ending: _Ending, kind: VerdictKind
 ) -> None:
     session.execute(delete(Verdict).where(Verdict.item_id.in_(ids.values()), Verdict.kind == kind))
     rows = [
-        {"item_id": ids[one.position], "kind": kind, **vars(one.verdict)}
-        for one in outcomes
+        {"item_id": ids[ending.chunk.id, one.position], "kind": kind, **vars(one.verdict)}
+        for one in ending.outcomes
         if isinstance(one, VerdictOutcome)
     ]
     if rows:
         session.execute(insert(table_of(Verdict)), rows)
 
 
-def _end_chunk(session: Session, job: Job, chunk: Chunk) -> Finished:
-    chunk.state, chunk.token, chunk.finished_at = "done", None, utc_now()
-    chunk.lease_until = None
-    session.flush()
-    return Finished(advance(session, job), job.state)
+def _end_chunk(session: Session, ending: _Ending) -> Finished:
+    return _end_chunks(session, [ending])[ending.chunk.id]
+
+
+def _end_chunks(session: Session, endings: Sequence[_Ending]) -> dict[int, Finished]:
+    """What came of each, by its chunk's id; new chunks count with the first of their job."""
+    for _, chunk, _ in endings:
+        chunk.state, chunk.token, chunk.finished_at = "done", None, utc_now()
+        chunk.lease_until = None
+    jobs = {ending.job.id: ending.job for ending in endings}
+    new = advance_all(session, list(jobs.values()))
+    return {chunk.id: Finished(new.pop(job.id, 0), job.state) for job, chunk, _ in endings}

@@ -16,16 +16,21 @@ from sqlalchemy import (
     Index,
     Integer,
     MetaData,
+    SmallInteger,
     String,
     Text,
     TypeDecorator,
+    text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from beholder.priorities import DEFAULT_PRIORITY, PRIORITIES, Priority
 
 OPEN = ("queued", "running")  # states of items and chunks that are not at their end
 FINISHED = ("done", "failed", "cancelled")
 
 ITEM_STATES = (*OPEN, *FINISHED)
+INCOMING = "incoming"  # state of a job that is still being written: nobody is to see it
 
 _BIG = BigInteger().with_variant(Integer(), "sqlite")  # SQLite numbers only INTEGER keys by itself
 
@@ -45,9 +50,27 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+class Ranked(TypeDecorator[Priority]):
+    """A priority, kept as its rank, so that an index has the jobs to be served first in front."""
+
+    impl = SmallInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: Priority | None, dialect: Dialect) -> int | None:
+        return None if value is None else PRIORITIES.index(value)
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> Priority | None:
+        return None if value is None else PRIORITIES[value]
+
+
 def utc_now() -> datetime:
     """The time as the tables keep it."""
     return datetime.now(UTC)
+
+
+def _partial(name: str, *columns: str, where: str) -> Index:
+    """An index of some rows; a query reads it where it has the same condition, word for word."""
+    return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
 
 
 class Base(DeclarativeBase):
@@ -88,6 +111,9 @@ class Job(Base):
     stage: what its open chunks do; None once it has finished.
     measured: how many of a study's items have been measured.
     target_pictures, control_pictures: what the channels' statistics cover; None until chosen.
+    turn: the number of the claim that served it last; the least is served next in its priority.
+    batch_key: jobs with the same one may share a GPU batch where their layers are the same.
+    unsettled: rows of the cancelled job are still to follow it; None if not.
     """
 
     __tablename__ = "jobs"
@@ -114,11 +140,28 @@ class Job(Base):
     measured: Mapped[int] = mapped_column(default=0)
     target_pictures: Mapped[int | None]
     control_pictures: Mapped[int | None]
+    priority: Mapped[Priority] = mapped_column(
+        Ranked, default=DEFAULT_PRIORITY, server_default=str(PRIORITIES.index(DEFAULT_PRIORITY))
+    )
+    turn: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    batch_key: Mapped[str | None] = mapped_column(String(16))
+    unsettled: Mapped[bool | None]
 
     __table_args__ = (
         Index(None, "created_at", "id"),
         Index(None, "state", "created_at", "id"),
         Index(None, "kind", "created_at", "id"),
+        _partial("ix_jobs_turn", "priority", "turn", "created_at", where="finished_at IS NULL"),
+        _partial(
+            "ix_jobs_batch",
+            "batch_key",
+            "priority",
+            "turn",
+            "created_at",
+            where="finished_at IS NULL",
+        ),
+        _partial("ix_jobs_served", "turn", where="started_at IS NOT NULL"),
+        _partial("ix_jobs_unsettled", "unsettled", where="unsettled IS NOT NULL"),
     )
 
 
@@ -192,7 +235,8 @@ class Chunk(Base):
     Its items are the open ones from first_position to last_position that its stage wants.
     token: proves that a worker holds the chunk; a new one at each claim.
     progress: how much of its work its worker has done, from 0 to 1, as of the last renewal.
-    lease_until, sent_at: seconds since the epoch. sent_at is None until it was sent to the queue.
+    lease_until: seconds since the epoch.
+    layer: of a dream's items, which share one; None in a study.
     stale_tokens: of earlier claims, whose files may lie around.
     partial: path in the store of a measure chunk's statistics.
     error: why the last attempt ended early, if its worker could still say so.
@@ -205,6 +249,7 @@ class Chunk(Base):
     stage: Mapped[str] = mapped_column(String(8))
     first_position: Mapped[int]
     last_position: Mapped[int]
+    layer: Mapped[int | None]
     state: Mapped[str] = mapped_column(String(9), default="queued")
     token: Mapped[str | None] = mapped_column(String(12))
     stale_tokens: Mapped[list[Any]] = mapped_column(default=list)
@@ -212,7 +257,6 @@ class Chunk(Base):
     attempts: Mapped[int] = mapped_column(default=0)
     progress: Mapped[float] = mapped_column(Float(53), default=0.0)
     worker: Mapped[str | None] = mapped_column(Text)
-    sent_at: Mapped[float | None] = mapped_column(Float(53))
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
     finished_at: Mapped[datetime | None]
     partial: Mapped[str | None] = mapped_column(Text)
@@ -220,8 +264,8 @@ class Chunk(Base):
 
     __table_args__ = (
         Index(None, "job_id", "state", "first_position"),
+        Index(None, "job_id", "state", "layer", "first_position"),
         Index(None, "state", "lease_until"),
-        Index(None, "state", "sent_at"),
     )
 
 

@@ -90,7 +90,7 @@ class ExemplarRow:
 
 @dataclass(frozen=True)
 class Finished:
-    """next_chunk_ids: to be sent to the queue now. job_state: where the job stands after this."""
+    """new_chunks: how many it put into the queue. job_state: where the job stands after this."""
 
-    next_chunk_ids: tuple[int, ...]
+    new_chunks: int
     job_state: str

@@ -4,7 +4,7 @@ Whoever changes a job's rows locks the job first (`lock_job`), so that two worke
 last two chunks see each other, and the job's counters stay in step with the items.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from sqlalchemy import ColumnElement, and_, exists, select, update
 from sqlalchemy.orm import Session
@@ -20,13 +20,11 @@ def lock_job(session: Session, job_id: str) -> Job | None:
     return session.scalar(statement.execution_options(populate_existing=True))
 
 
-def fresh_chunk(session: Session, chunk_id: int) -> Chunk | None:
-    """The chunk as it is now that its job is locked."""
-    return session.get(Chunk, chunk_id, populate_existing=True)
+def items_of(chunk: Chunk | type[Chunk]) -> ColumnElement[bool]:
+    """The open items that a chunk stands for. Blinding wants measured ones, the rest unmeasured.
 
-
-def items_of(chunk: Chunk) -> ColumnElement[bool]:
-    """The open items that a chunk stands for. Blinding wants measured ones, the rest unmeasured."""
+    With the class it is the condition to join the two tables on.
+    """
     return and_(
         Item.job_id == chunk.job_id,
         Item.position.between(chunk.first_position, chunk.last_position),
@@ -35,18 +33,12 @@ def items_of(chunk: Chunk) -> ColumnElement[bool]:
     )
 
 
-def start_items(session: Session, job: Job, chunk: Chunk) -> None:
-    """The chunk's queued items are running from now on."""
-    moved = _move(session, chunk, "queued", "running")
-    job.queued -= moved
-    job.running += moved
-
-
 def requeue_items(session: Session, job: Job, chunk: Chunk) -> None:
     """The chunk's running items wait again."""
-    moved = _move(session, chunk, "running", "queued")
-    job.running -= moved
-    job.queued += moved
+    statement = update(Item).where(items_of(chunk), Item.state == "running").values(state="queued")
+    moved = session.execute(statement, execution_options={"synchronize_session": False})
+    job.running -= moved.rowcount  # type: ignore[attr-defined]
+    job.queued += moved.rowcount  # type: ignore[attr-defined]
 
 
 def requeue_chunk(session: Session, job: Job, chunk: Chunk) -> None:
@@ -55,7 +47,7 @@ def requeue_chunk(session: Session, job: Job, chunk: Chunk) -> None:
     chunk.stale_tokens = with_stale(chunk)
     chunk.state, chunk.token, chunk.lease_until = "queued", None, None
     session.flush()
-    if not _has_chunk(session, job.id, ("running",)):
+    if not with_open_chunks(session, [job.id], ("running",)):
         job.state = "queued"
 
 
@@ -64,14 +56,12 @@ def with_stale(chunk: Chunk) -> list[str]:
     return [*chunk.stale_tokens, chunk.token] if chunk.token else list(chunk.stale_tokens)
 
 
-def has_open_chunk(session: Session, job_id: str) -> bool:
-    """Whether anything of the job is still queued or running."""
-    return _has_chunk(session, job_id, OPEN)
-
-
-def _has_chunk(session: Session, job_id: str, states: tuple[str, ...]) -> bool:
-    found = exists().where(Chunk.job_id == job_id, Chunk.state.in_(states))
-    return bool(session.scalar(select(found)))
+def with_open_chunks(
+    session: Session, job_ids: Collection[str], states: tuple[str, ...] = OPEN
+) -> set[str]:
+    """Those of the jobs that have a chunk in one of these states."""
+    found = exists().where(Chunk.job_id == Job.id, Chunk.state.in_(states))
+    return set(session.scalars(select(Job.id).where(Job.id.in_(job_ids), found)))
 
 
 def fail_everything(session: Session, job: Job, reason: str) -> None:
@@ -87,16 +77,17 @@ def fail_everything(session: Session, job: Job, reason: str) -> None:
     job.state, job.error, job.stage, job.finished_at = "failed", reason, None, utc_now()
 
 
-def settle(session: Session, job_id: str, *, limit: int | None = SETTLE_LIMIT) -> None:
+def settle(session: Session, job: Job, *, limit: int | None = SETTLE_LIMIT) -> None:
     """Bring rows of a cancelled job in line with it: at most `limit` chunks, or all of them."""
-    chunks = _open_chunks(session, job_id, limit)
-    items = update(Item).where(Item.job_id == job_id, Item.state.in_(OPEN))
-    if limit is not None and len(chunks) == limit:
+    chunks = _open_chunks(session, job.id, limit)
+    items = update(Item).where(Item.job_id == job.id, Item.state.in_(OPEN))
+    job.unsettled = True if limit is not None and len(chunks) == limit else None
+    if job.unsettled:
         first, last = min(first for _, first, _ in chunks), max(last for _, _, last in chunks)
         items = items.where(Item.position.between(first, last))
-        _end_chunks(session, job_id, [number for number, _, _ in chunks])
+        _end_chunks(session, job.id, [number for number, _, _ in chunks])
     else:
-        _end_chunks(session, job_id)
+        _end_chunks(session, job.id)
     session.execute(
         items.values(state="cancelled"), execution_options={"synchronize_session": False}
     )
@@ -121,12 +112,6 @@ def _end_chunks(session: Session, job_id: str, ids: Iterable[int] | None = None)
         statement.values(state="cancelled", token=None, lease_until=None, finished_at=utc_now()),
         execution_options={"synchronize_session": False},
     )
-
-
-def _move(session: Session, chunk: Chunk, old: str, new: str) -> int:
-    statement = update(Item).where(items_of(chunk), Item.state == old).values(state=new)
-    moved = session.execute(statement, execution_options={"synchronize_session": False})
-    return int(moved.rowcount)  # type: ignore[attr-defined]
 
 
 def has_measured_target(session: Session, job_id: str) -> bool:

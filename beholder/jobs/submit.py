@@ -19,7 +19,10 @@ from beholder.jobs.database import Database
 from beholder.jobs.hooks import Hook, add_hook
 from beholder.jobs.models import Chunk, Item, Job, Picture
 from beholder.jobs.repeats import Repeatable, earlier_job, fingerprint, remember
+from beholder.jobs.sharing import batch_key
 from beholder.jobs.spool import Entry, Spool, StoredPicture
+from beholder.jobs.turns import latest_turn
+from beholder.priorities import DEFAULT_PRIORITY, Priority
 from beholder.specs import DreamSpec, JobKind, Spec
 
 __all__ = ["CreatedJob", "Entry", "StoredPicture", "create_job", "noise_entries"]
@@ -35,7 +38,7 @@ _Rows = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class CreatedJob:
-    """failed: items whose picture could not be read. `unsent_chunks` lists the chunks' ids.
+    """failed: items whose picture could not be read.
 
     repeated: the job was made before, by the same request.
     """
@@ -60,6 +63,7 @@ def create_job(
     entries: Iterable[Entry],
     *,
     name: str = "",
+    priority: Priority = DEFAULT_PRIORITY,
     chunk_size: int | None = None,
     request: Repeatable | None = None,
     hook: Hook | None = None,
@@ -76,7 +80,14 @@ def create_job(
             spool.add(entry, role=None if kind == "dream" else entry.role or "target")
         _insist_on_work(spool, kind)
         job = _new_job(kind, spec, spool, name, chunk_size)
-        asked = {"kind": kind, "spec": job.spec, "name": name, "hook": hook and vars(hook)}
+        job.priority = priority
+        asked = {
+            "kind": kind,
+            "spec": job.spec,
+            "name": name,
+            "priority": priority,
+            "hook": hook and vars(hook),
+        }
         content = fingerprint(asked, spool) if request else ""
         with database.write() as session:
             _lock_submissions(session)
@@ -101,6 +112,7 @@ def _new_job(kind: JobKind, spec: Spec, spool: Spool, name: str, chunk_size: int
         network=spec.network,
         stage="dream" if kind == "dream" else "measure",
         chunk_size=chunk_size or chunk_size_of(spec),
+        batch_key=batch_key(spec),
         total=spool.total * passes,
         queued=(spool.total - spool.failed) * passes,
         failed=spool.failed * passes,
@@ -123,6 +135,7 @@ def _insist_on_work(spool: Spool, kind: str) -> None:
 
 def _write(session: Session, job: Job, spec: Spec, spool: Spool) -> int:
     """Everything of a job, in the transaction of `session`. How many chunks it has."""
+    job.turn = latest_turn(session) - 1  # before the job that was served last
     session.add(job)
     session.flush()
     in_batches(_picture_rows(spool), lambda rows: insert_pictures(session, rows))

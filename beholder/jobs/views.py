@@ -7,6 +7,7 @@ from typing import Any
 
 from beholder.jobs.outcomes import Judgement, StoredFile
 from beholder.layers import LAYERS
+from beholder.priorities import Priority
 
 
 class View:
@@ -32,6 +33,7 @@ class JobView(View):
     kind: str
     state: str
     name: str
+    priority: Priority
     stage: str | None
     total: int
     queued: int

@@ -35,7 +35,6 @@ from beholder.jobs.outcomes import (
     VerdictOutcome,
 )
 from beholder.jobs.schema import upgrade
-from beholder.jobs.sweep import unsent_chunks
 from beholder.settings import Settings
 from beholder.store import result_folder
 
@@ -83,15 +82,17 @@ class Server:
 
     def work(self, job_id: str, *, chunks: int = 1_000, failing: tuple[int, ...] = ()) -> None:
         """Run a job's chunks as a worker would, at most so many of them."""
-        services, waiting = self.services, list(unsent_chunks(self.services.db, job_id))
-        while waiting and chunks:
-            claim = claims.claim(services.db, waiting.pop(0), worker="test", lease_s=60)
-            assert claim is not None
+        services, passed = self.services, []
+        while chunks and (taken := claims.claim_next(services.db, worker="test", lease_s=60)):
+            (claim,) = taken
+            if claim.job_id != job_id:
+                passed.append(claim)
+                continue
             finish.record_network(services.db, claim, claim.spec.network, SHA256)
-            ended = _finish(services, claim, failing)
-            assert ended is not None
-            waiting += ended.next_chunk_ids
+            assert _finish(services, claim, failing) is not None
             chunks -= 1
+        for claim in passed:
+            claims.release(services.db, claim)
 
 
 def _finish(services: Services, claim: Any, failing: tuple[int, ...]) -> Any:
@@ -101,7 +102,7 @@ def _finish(services: Services, claim: Any, failing: tuple[int, ...]) -> Any:
         )
     outcomes = [_outcome(services, claim, item, failing) for item in claim.items]
     if claim.stage == "dream":
-        return finish.finish_dream(services.db, claim, outcomes)
+        return finish.finish_dreams(services.db, [(claim, outcomes)])[claim.token]
     if claim.stage == "measure":
         return finish.finish_measure(services.db, claim, outcomes, partial="partial")
     return finish.finish_classify(services.db, claim, outcomes)

@@ -28,7 +28,6 @@ from beholder.jobs.outcomes import (
 )
 from beholder.jobs.schema import upgrade
 from beholder.jobs.submit import create_job, noise_entries
-from beholder.jobs.sweep import unsent_chunks
 from beholder.layers import LAYERS
 from beholder.specs import DreamSpec, StudySpec
 from beholder.store import result_folder
@@ -106,9 +105,16 @@ def _entries(context: Context, folder: Path, role: Any = None) -> list[Any]:
 
 
 def _claims(context: Context, job_id: str) -> Any:
-    while ids := list(unsent_chunks(context.db, job_id)):
-        for chunk_id in ids:
-            yield claims.claim(context.db, chunk_id, worker="test", lease_s=60)
+    """The job's chunks one after the other; other jobs' are given back."""
+    passed = []
+    while taken := claims.claim_next(context.db, worker="test", lease_s=60):
+        (claim,) = taken
+        if claim.job_id == job_id:
+            yield claim
+        else:
+            passed.append(claim)
+    for claim in passed:
+        claims.release(context.db, claim)
 
 
 def _png(shade: int) -> bytes:
@@ -131,7 +137,7 @@ def dream_job(context: Context, pictures: Path) -> Callable[..., str]:
                 break
             finish.record_network(context.db, claim, spec.network, SHA256)
             outcomes = [_dreamt(context, spec, claim, item, failing) for item in claim.items]
-            finish.finish_dream(context.db, claim, outcomes)
+            finish.finish_dreams(context.db, [(claim, outcomes)])
         return created.id
 
     return make

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, delete, make_url, select, text
 
-from beholder.jobs.claims import Claim, claim
+from beholder.jobs.claims import Claim, claim_next, release
 from beholder.jobs.database import Database
-from beholder.jobs.finish import finish_choose, finish_classify, finish_dream, finish_measure
+from beholder.jobs.finish import finish_choose, finish_classify, finish_dreams, finish_measure
 from beholder.jobs.models import FINISHED, ITEM_STATES, OPEN, Base, Chunk, Item, Job
 from beholder.jobs.outcomes import (
     ChannelRow,
@@ -32,7 +32,7 @@ from beholder.jobs.outcomes import (
 from beholder.jobs.queries import items
 from beholder.jobs.schema import upgrade
 from beholder.jobs.submit import CreatedJob, Entry, StoredPicture, create_job
-from beholder.jobs.sweep import unsent_chunks
+from beholder.priorities import Priority
 from beholder.specs import DreamSpec, StudySpec
 
 _NUMBERS = itertools.count()
@@ -170,11 +170,16 @@ class Desk:
         return self.entry(number, picture=None, error="the file is empty.", **fields)
 
     def dream(
-        self, count: int = 3, *, layers: tuple[int, ...] = (35,), chunk_size: int | None = None
+        self,
+        count: int = 3,
+        *,
+        chunk_size: int | None = None,
+        priority: Priority = "normal",
+        **fields: Any,
     ) -> CreatedJob:
-        spec = DreamSpec.build(network="random:0", layers=layers)
+        spec = DreamSpec.build(**{"network": "random:0", **fields})
         entries = map(self.entry, range(count))
-        return create_job(self.database, spec, entries, chunk_size=chunk_size)
+        return create_job(self.database, spec, entries, chunk_size=chunk_size, priority=priority)
 
     def study(
         self, targets: int = 3, controls: int = 2, *, chunk_size: int | None = None
@@ -189,11 +194,24 @@ class Desk:
             statement = select(Chunk.id).where(Chunk.job_id == job_id, Chunk.state == state)
             return list(session.scalars(statement.order_by(Chunk.first_position, Chunk.id)))
 
-    def claim(self, chunk_id: int, *, worker: str = "w") -> Claim | None:
-        return claim(self.database, chunk_id, worker=worker, lease_s=self.lease_s, now=self.now)
+    def claims(self, *, room: int = 1, worker: str = "w") -> tuple[Claim, ...]:
+        return claim_next(
+            self.database, worker=worker, lease_s=self.lease_s, room=room, now=self.now
+        )
+
+    def claim(self, *, worker: str = "w") -> Claim | None:
+        """What is next, alone."""
+        claims = self.claims(worker=worker)
+        assert len(claims) <= 1
+        return claims[0] if claims else None
 
     def claim_next(self, job_id: str) -> Claim:
-        held = self.claim(self.chunks(job_id)[0])
+        """What is next of this job; other jobs' chunks that come before are given back."""
+        passed: list[Claim] = []
+        while (held := self.claim()) is not None and held.job_id != job_id:
+            passed.append(held)
+        for other in passed:
+            release(self.database, other)
         assert held is not None
         return held
 
@@ -212,7 +230,7 @@ class Desk:
         good = [item.position for item in held.items if not failing(item.position)]
         if held.stage == "dream":
             dreams = [dreamt(held, position) for position in good]
-            return finish_dream(self.database, held, [*dreams, *failed])
+            return finish_dreams(self.database, [(held, [*dreams, *failed])])[held.token]
         verdicts = [VerdictOutcome(position, VERDICT, 0.5) for position in good]
         if held.stage == "measure":
             partial = f"results/{held.job_id}/{held.token}/partial" if good else None
@@ -221,10 +239,8 @@ class Desk:
 
     def run(self, job_id: str, *, failing: Callable[[int], bool] = lambda _: False) -> Job:
         """Work until nothing of the job is queued."""
-        while self.job(job_id).state in OPEN and (queued := self.chunks(job_id)):
-            held = self.claim(queued[0])
-            assert held is not None
-            assert self.finish(held, failing=failing) is not None
+        while self.job(job_id).state in OPEN and self.chunks(job_id):
+            assert self.finish(self.claim_next(job_id), failing=failing) is not None
         return self.job(job_id)
 
     def job(self, job_id: str) -> Job:
@@ -255,9 +271,6 @@ class Desk:
         else:
             assert job.state in OPEN
             assert open_chunks, "nothing would ever finish this job"
-
-    def everything_sent(self, job_id: str) -> list[int]:
-        return list(unsent_chunks(self.database, job_id))
 
 
 def dreamt(held: Claim, position: int) -> DreamOutcome:

@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import select
 
 from beholder.errors import Conflict
-from beholder.jobs.claims import release, renew
+from beholder.jobs.claims import release, renew_all
 from beholder.jobs.control import cancel
 from beholder.jobs.finish import fail_chunk_job, record_network
 from beholder.jobs.models import Chunk
@@ -30,9 +30,10 @@ def test_a_claimed_chunk_is_nobody_elses_while_the_lease_lasts(desk):
     job = desk.dream(2)
     held = desk.claim_next(job.id)
     desk.now += desk.lease_s - 1
-    assert desk.claim(held.chunk_id) is None
+    assert desk.claim() is None
     desk.now += 2
-    second = desk.claim(held.chunk_id)
+    second = desk.claim()
+    assert second.chunk_id == held.chunk_id
     assert second.token != held.token
     assert (second.attempt, second.stale_tokens) == (2, (held.token,))
     desk.check(job.id)
@@ -42,26 +43,31 @@ def test_what_is_gone_or_done_cannot_be_claimed(desk):
     job = desk.dream(1)
     held = desk.claim_next(job.id)
     assert desk.finish(held) is not None
-    assert desk.claim(held.chunk_id) is None
-    assert desk.claim(12345) is None
+    desk.now += desk.lease_s + 1
+    assert desk.claim() is None
+
+
+def _renew(desk, *held, **options):
+    states = renew_all(desk.database, held, lease_s=desk.lease_s, now=desk.now, **options)
+    return [states[claim.token] for claim in held]
 
 
 def test_renewing_keeps_the_lease(desk):
     held = desk.claim_next(desk.dream(1).id)
     for _ in range(3):
         desk.now += desk.lease_s - 1
-        assert renew(desk.database, held, lease_s=desk.lease_s, now=desk.now) == "held"
-        assert desk.claim(held.chunk_id) is None
+        assert _renew(desk, held) == ["held"]
+        assert desk.claim() is None
 
 
 def test_renewing_tells_of_a_lost_lease_and_of_cancelling(desk):
     job = desk.dream(1)
     first = desk.claim_next(job.id)
     desk.now += desk.lease_s + 1
-    second = desk.claim(first.chunk_id)
-    assert renew(desk.database, first, lease_s=desk.lease_s, now=desk.now) == "lost"
+    second = desk.claim()
+    assert _renew(desk, first, second) == ["lost", "held"]
     cancel(desk.database, job.id)
-    assert renew(desk.database, second, lease_s=desk.lease_s, now=desk.now) == "cancelled"
+    assert _renew(desk, second) == ["cancelled"]
 
 
 def _everything(database):
@@ -82,7 +88,8 @@ def test_a_stale_worker_changes_no_row(desk, stage, successor):
     while (stale := desk.claim_next(job.id)).stage != stage:
         desk.finish(stale)
     desk.now += desk.lease_s + 1
-    second = desk.claim(stale.chunk_id)
+    second = desk.claim()
+    assert second.chunk_id == stale.chunk_id
     if successor == "is done":
         desk.finish(second)
     before = _everything(desk.database)
@@ -91,7 +98,7 @@ def test_a_stale_worker_changes_no_row(desk, stage, successor):
     assert fail_chunk_job(desk.database, stale, "no weights") is None
     assert release(desk.database, stale) is False
     record_network(desk.database, stale, "vgg19", "f" * 64)
-    assert renew(desk.database, stale, lease_s=60, now=desk.now) == "lost"
+    assert _renew(desk, stale) == ["lost"]
     assert _everything(desk.database) == before
 
 
@@ -100,36 +107,36 @@ def test_released_chunks_go_on_elsewhere_and_the_attempt_does_not_count(desk):
     held = desk.claim_next(job.id)
     assert release(desk.database, held) is True
     desk.check(job.id)
-    assert desk.everything_sent(job.id) == [held.chunk_id]
     again = desk.claim_next(job.id)
+    assert again.chunk_id == held.chunk_id
     assert (again.attempt, again.stale_tokens) == (1, (held.token,))
     assert desk.finish(held) is None
 
 
 def test_a_cancelled_jobs_chunks_cannot_be_claimed(desk):
     job = desk.dream(3, chunk_size=1)
-    chunks = desk.chunks(job.id)
     cancel(desk.database, job.id)
-    assert [desk.claim(chunk) for chunk in chunks] == [None] * 3
+    assert desk.claim() is None
 
 
 def test_the_first_chunk_records_the_weights_and_others_are_refused(desk):
     job = desk.dream(2, chunk_size=1)
-    first, second = (desk.claim(chunk) for chunk in desk.chunks(job.id))
+    first, second = desk.claim(), desk.claim()
     record_network(desk.database, first, "vgg19", "a" * 64)
     assert desk.job(job.id).network_sha256 == "a" * 64
     record_network(desk.database, second, "vgg19", "a" * 64)
     with pytest.raises(Conflict, match=r"began with weights aaaaaaaaaaaa .* has bbbbbbbbbbbb"):
         record_network(desk.database, second, "vgg19", "b" * 64)
     release(desk.database, second)
-    again = desk.claim(second.chunk_id)
+    again = desk.claim()
+    assert again.chunk_id == second.chunk_id
     assert again.network_sha256 == "a" * 64
     with pytest.raises(Conflict):
         record_network(desk.database, again, "vgg19", "b" * 64)
 
 
 def test_a_chunk_knows_its_worker(desk):
-    job = desk.dream(1)
-    held = desk.claim(desk.chunks(job.id)[0], worker="gpu-1:77")
+    desk.dream(1)
+    held = desk.claim(worker="gpu-1:77")
     with desk.database.read() as session:
         assert session.get(Chunk, held.chunk_id).worker == "gpu-1:77"

@@ -3,7 +3,7 @@
 import pytest
 
 from beholder.jobs.channel_queries import channels
-from beholder.jobs.finish import fail_chunk_job, finish_dream
+from beholder.jobs.finish import fail_chunk_job, finish_dreams
 from beholder.jobs.queries import items, verdicts
 from beholder.jobs.submit import create_job
 from beholder.specs import StudySpec
@@ -11,7 +11,7 @@ from beholder.specs import StudySpec
 
 def test_a_dream_is_done_when_its_last_chunk_is(desk):
     job = desk.dream(3, chunk_size=2)
-    first, last = (desk.claim(chunk) for chunk in desk.chunks(job.id))
+    first, last = desk.claim(), desk.claim()
     assert desk.finish(first).job_state == "running"
     desk.check(job.id)
     assert desk.finish(last).job_state == "done"
@@ -45,7 +45,7 @@ def test_every_item_wants_its_outcome(desk):
     job = desk.dream(3)
     held = desk.claim_next(job.id)
     with pytest.raises(ValueError, match="one outcome for each"):
-        finish_dream(desk.database, held, [])
+        finish_dreams(desk.database, [(held, [])])
     assert desk.finish(held).job_state == "done"
 
 
@@ -57,13 +57,14 @@ def test_a_study_goes_through_its_stages(desk):
         finished = desk.finish(held)
         desk.check(job.id)
     assert desk.job(job.id).measured == 5
-    choose = desk.claim(finished.next_chunk_ids[0])
+    assert finished.new_chunks == 1
+    choose = desk.claim()
     assert (choose.stage, choose.items, len(choose.partials)) == ("choose", (), 3)
     finished = desk.finish(choose)
     desk.check(job.id)
-    assert len(finished.next_chunk_ids) == 3
-    for chunk in finished.next_chunk_ids:
-        held = desk.claim(chunk)
+    assert finished.new_chunks == 3
+    for _ in range(3):
+        held = desk.claim()
         assert (held.stage, held.chosen) == ("classify", {35: (7, 3)})
         finished = desk.finish(held)
         desk.check(job.id)
@@ -103,9 +104,8 @@ def test_a_study_with_broken_pictures_goes_on_without_them(desk):
 
 def test_a_job_that_cannot_go_on_fails_whole(desk):
     job = desk.dream(4, chunk_size=1)
-    chunks = desk.chunks(job.id)
-    desk.finish(desk.claim(chunks[0]))
-    held, other = desk.claim(chunks[1]), desk.claim(chunks[2])
+    desk.finish(desk.claim())
+    held, other = desk.claim(), desk.claim()
     assert fail_chunk_job(desk.database, held, "no weights here").job_state == "failed"
     row = desk.job(job.id)
     assert (row.state, row.error, row.done, row.failed) == ("failed", "no weights here", 1, 3)
@@ -113,5 +113,5 @@ def test_a_job_that_cannot_go_on_fails_whole(desk):
         "no weights here"
     ] * 3
     assert desk.finish(other) is None
-    assert desk.claim(chunks[3]) is None
+    assert desk.claim() is None
     desk.check(job.id)

@@ -39,9 +39,7 @@ class History:
         self.desk.check(self.job_id)
 
     def _claim(self):
-        if chunks := self.desk.chunks(self.job_id) + self.desk.chunks(self.job_id, "running"):
-            held = self.desk.claim(self.dice.choice(chunks))
-            self.held += [held] if held else []
+        self.held += self.desk.claims(room=self.dice.choice([1, 4]))
 
     def _drawn(self):
         """A claim, stale or not; finished ones are tried again too."""
@@ -68,7 +66,7 @@ class History:
         self.desk.now += self.desk.lease_s + 1
 
     def _sweep(self):
-        sweep(self.desk.database, now=self.desk.now, resend_after_s=60)
+        sweep(self.desk.database, now=self.desk.now)
 
     def _cancel(self):
         self._unless_refused(cancel)

@@ -6,10 +6,11 @@ import pytest
 from sqlalchemy import event
 
 from beholder.jobs.channel_queries import channels
-from beholder.jobs.claims import claim, renew
+from beholder.jobs.claims import claim_next, renew_all
 from beholder.jobs.models import Base
 from beholder.jobs.queries import items, latest_study, list_jobs, progress
-from beholder.jobs.sweep import sweep, unsent_chunks
+from beholder.jobs.sweep import sweep
+from beholder.jobs.turns import waiting, whose_turn
 
 pytestmark = pytest.mark.slow  # real databases and servers; seconds in all
 
@@ -51,12 +52,13 @@ QUESTIONS = {
     "progress": lambda db, job: progress(db, job),
     "items": lambda db, job: list(items(db, job)),
     "failed items": lambda db, job: list(items(db, job, state="failed")),
-    "unsent chunks": lambda db, job: list(unsent_chunks(db, job)),
+    "how much waits": lambda db, job: waiting(db, limit=32),
+    "whose turn": lambda db, job: whose_turn(db, 2e9),
     "top of a layer": lambda db, job: list(channels(db, study=job, layer=35, top=3)),
     "chosen": lambda db, job: list(channels(db, study=job, chosen=True)),
     "across studies": lambda db, job: list(channels(db, layer=35, channel=7)),
-    "sweep": lambda db, job: sweep(db, now=2e9, resend_after_s=60),
-    "claim": lambda db, job: claim(db, 1, worker="w", lease_s=15),
+    "sweep": lambda db, job: sweep(db, now=2e9),
+    "claim": lambda db, job: claim_next(db, worker="w", lease_s=15, room=8),
 }
 
 
@@ -81,18 +83,24 @@ def test_no_table_is_read_through(desk_on_sqlite, plans, question):
         ("top of a layer", "ix_channels_top"),
         ("across studies", "ix_channels_across"),
         ("sweep", "ix_chunks_state_lease_until"),
-        ("sweep", "ix_chunks_state_sent_at"),
+        ("sweep", "ix_jobs_unsettled"),
+        ("whose turn", "ix_jobs_turn"),
+        ("claim", "ix_jobs_served"),
+        ("claim", "ix_chunks_job_id_state_first_position"),
+        ("claim", "ix_chunks_job_id_state_layer_first_position"),
+        ("claim", "ix_jobs_batch"),
     ],
 )
 def test_an_index_is_made_for_it(desk_on_sqlite, plans, question, index):
     desk = desk_on_sqlite
     job = desk.study(2, 1).id
     desk.run(job)
+    desk.dream(2, chunk_size=1)
     assert any(index in plan for plan in plans(lambda: QUESTIONS[question](desk.database, job)))
 
 
 def test_renewing_reads_two_rows(desk_on_sqlite, plans):
     held = desk_on_sqlite.claim_next(desk_on_sqlite.dream(1).id)
-    found = plans(lambda: renew(desk_on_sqlite.database, held, lease_s=15))
+    found = plans(lambda: renew_all(desk_on_sqlite.database, [held], lease_s=15))
     assert len(found) == 2
     assert all(plan.startswith("SEARCH") for plan in found)

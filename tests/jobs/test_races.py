@@ -36,24 +36,24 @@ def _at_once(*works):
 
 
 def test_one_of_many_gets_a_chunk(desk):
-    job = desk.dream(3, chunk_size=1)
-    for chunk in desk.chunks(job.id):
-        claims = _at_once(*[lambda chunk=chunk: desk.claim(chunk)] * 6)
+    for _ in range(3):
+        job = desk.dream(1)
+        claims = _at_once(*[desk.claim] * 6)
         assert sorted(held is None for held in claims) == [False] + [True] * 5
-    desk.check(job.id)
+        desk.check(job.id)
 
 
 @pytest.mark.parametrize("attempt", range(4))
 @pytest.mark.parametrize("kind", ["dream", "study"])
 def test_the_last_two_chunks_end_at_the_same_time(desk, kind, attempt):
     job = desk.dream(2, chunk_size=1) if kind == "dream" else desk.study(2, 0, chunk_size=1)
-    held = [desk.claim(chunk) for chunk in desk.chunks(job.id)]
+    held = [desk.claim(), desk.claim()]
     ends = _at_once(*[lambda one=one: desk.finish(one) for one in held])
     desk.check(job.id)
     if kind == "dream":
         assert sorted(end.job_state for end in ends) == ["done", "running"]
     else:
-        assert sorted(len(end.next_chunk_ids) for end in ends) == [0, 1]
+        assert sorted(end.new_chunks for end in ends) == [0, 1]
         assert desk.run(job.id).state == "done"
 
 
@@ -71,10 +71,14 @@ def test_finishing_and_cancelling_at_the_same_time(desk, attempt):
         assert desk.job(job.id).state == "cancelled"
 
 
-def test_two_sweeps_send_a_chunk_once(desk):
-    job = desk.dream(20, chunk_size=1)
-    sent = _at_once(*[lambda: sweep(desk.database, now=desk.now, resend_after_s=60)] * 4)
-    assert sorted(sum(sent, ())) == desk.chunks(job.id)
+def test_two_sweeps_split_a_chunk_once(desk):
+    job = desk.dream(20, chunk_size=20)
+    for _ in range(2):
+        desk.claim_next(job.id)
+        desk.now += desk.lease_s + 1
+    _at_once(*[lambda: sweep(desk.database, now=desk.now)] * 4)
+    assert len(desk.chunks(job.id)) == 20
+    desk.check(job.id)
 
 
 def test_two_retries_run_it_once(desk):
@@ -99,10 +103,8 @@ def test_workers_that_share_a_job_lose_and_double_nothing(desk):
     ends = []
 
     def work():
-        for chunk in desk.chunks(job.id):
-            held = desk.claim(chunk)
-            if held is not None:
-                ends.append(desk.finish(held))
+        while held := desk.claim():
+            ends.append(desk.finish(held))
 
     _at_once(*[work] * 4)
     assert len(ends) == 12

@@ -9,7 +9,6 @@ from beholder.errors import NoPictures
 from beholder.jobs.models import Chunk, Item, Job, Picture
 from beholder.jobs.queries import get_job, items
 from beholder.jobs.submit import Entry, create_job, noise_entries
-from beholder.jobs.sweep import unsent_chunks
 from beholder.specs import DreamSpec, StudySpec
 
 DREAM = DreamSpec(network="random:0")
@@ -137,9 +136,3 @@ def test_more_pictures_take_no_more_memory(desk):
     peak_of_few = _peak_bytes(desk, 2_000)
     assert _peak_bytes(desk, 10_000) < 1.2 * peak_of_few
     assert _count(desk.database, Picture) == 10_000
-
-
-def test_unsent_chunks_come_in_pages(desk, monkeypatch):
-    monkeypatch.setattr("beholder.jobs.sweep._PAGE", 2)
-    job = desk.dream(5, chunk_size=1)
-    assert list(unsent_chunks(desk.database, job.id)) == desk.chunks(job.id)

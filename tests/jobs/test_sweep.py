@@ -3,12 +3,15 @@
 import pytest
 
 from beholder.jobs.control import cancel
+from beholder.jobs.models import Job
 from beholder.jobs.queries import items
-from beholder.jobs.sweep import mark_sent, sweep
+from beholder.jobs.sweep import sweep
+from beholder.jobs.turns import waiting
 
 
-def _sweep(desk, *, resend_after_s=60.0, limit=500):
-    return sweep(desk.database, now=desk.now, resend_after_s=resend_after_s, limit=limit)
+def _sweep(desk, *, limit=500):
+    sweep(desk.database, now=desk.now, limit=limit)
+    return waiting(desk.database, limit=99)
 
 
 def _die(desk, held):
@@ -17,43 +20,34 @@ def _die(desk, held):
     desk.now += desk.lease_s + 1
 
 
-def test_what_was_never_sent_is_sent_once(desk):
-    job = desk.dream(3, chunk_size=1)
-    assert sorted(_sweep(desk)) == desk.chunks(job.id)
-    assert _sweep(desk) == ()
-    desk.now += 61
-    assert sorted(_sweep(desk)) == desk.chunks(job.id)
-
-
-def test_what_was_sent_is_left_alone_for_a_while(desk):
-    job = desk.dream(3, chunk_size=1)
-    first, *_ = chunks = desk.chunks(job.id)
-    mark_sent(desk.database, chunks, now=desk.now)
-    assert _sweep(desk) == ()
-    assert desk.everything_sent(job.id) == []
-    desk.now += 30
-    mark_sent(desk.database, [first], now=desk.now)
-    desk.now += 31
-    assert sorted(_sweep(desk)) == chunks[1:]
-    assert _sweep(desk, resend_after_s=float("inf")) == ()
+def test_what_waits_is_counted_up_to_a_limit(desk):
+    desk.dream(3, chunk_size=1)
+    assert [waiting(desk.database, limit=limit) for limit in (2, 3, 4)] == [2, 3, 3]
+    desk.claim()
+    assert _sweep(desk) == 2
+    cancelled = desk.dream(5, chunk_size=1)
+    assert _sweep(desk) == 7
+    cancel(desk.database, cancelled.id)
+    assert _sweep(desk) == 2
 
 
 def test_no_more_than_the_limit_at_a_time(desk):
-    job = desk.dream(5, chunk_size=1)
-    sent = [_sweep(desk, limit=2) for _ in range(4)]
-    assert [len(ids) for ids in sent] == [2, 2, 1, 0]
-    assert sorted(sum(sent, ())) == desk.chunks(job.id)
+    desk.dream(5, chunk_size=1)
+    while held := desk.claim():
+        _die(desk, held)
+        desk.now -= desk.lease_s + 1
+    desk.now += desk.lease_s + 1
+    assert [_sweep(desk, limit=2) for _ in range(4)] == [2, 4, 5, 5]
 
 
 def test_a_dead_workers_chunk_goes_to_another(desk):
     job = desk.dream(2)
     held = desk.claim_next(job.id)
-    mark_sent(desk.database, [held.chunk_id], now=desk.now)
-    assert _sweep(desk) == ()
+    assert _sweep(desk) == 0
     _die(desk, held)
-    assert _sweep(desk) == (held.chunk_id,)
+    assert _sweep(desk) == 1
     desk.check(job.id)
-    again = desk.claim(held.chunk_id)
+    again = desk.claim_next(job.id)
     assert (again.attempt, again.stale_tokens) == (2, (held.token,))
     assert desk.finish(held) is None
     assert desk.finish(again).job_state == "done"
@@ -64,8 +58,7 @@ def test_a_picture_that_kills_its_worker_is_set_aside_and_the_rest_finish(desk):
     job = desk.dream(5)
     deaths = 0
     for _ in range(50):
-        for chunk in desk.chunks(job.id):
-            held = desk.claim(chunk)
+        while held := desk.claim():
             if 2 in {item.position for item in held.items}:
                 deaths += 1
                 _die(desk, held)
@@ -86,13 +79,12 @@ def test_a_picture_that_kills_its_worker_is_set_aside_and_the_rest_finish(desk):
 
 def test_a_worn_out_chunk_is_not_taken_before_the_sweep_decides(desk):
     job = desk.dream(1, chunk_size=1)
-    (chunk,) = desk.chunks(job.id)
     for attempt in (1, 2, 3):
-        held = desk.claim(chunk)
+        held = desk.claim()
         assert held.attempt == attempt
         _die(desk, held)
-    assert desk.claim(chunk) is None
-    assert _sweep(desk) == ()
+    assert desk.claim() is None
+    assert _sweep(desk) == 0
     assert desk.job(job.id).state == "failed"
     desk.check(job.id)
 
@@ -106,9 +98,9 @@ def test_setting_a_picture_aside_lets_its_study_go_on(desk, stage):
         desk.finish(desk.claim_next(job.id))
     for _ in range(3):
         _die(desk, held)
-        sent = _sweep(desk)
+        _sweep(desk)
         desk.check(job.id)
-        held = desk.claim(sent[0]) if sent else None
+        held = desk.claim()
     if stage == "measure":
         assert held.stage == "choose"
         desk.finish(held)
@@ -137,7 +129,7 @@ def test_the_rows_of_a_big_cancelled_job_follow_bit_by_bit(desk, monkeypatch):
     assert set(desk.states(job.id).values()) == {"cancelled"}
     assert len(desk.chunks(job.id)) == 8
     assert desk.finish(held) is None
-    assert _sweep(desk) == ()
+    assert _sweep(desk) == 0
     assert desk.chunks(job.id) == desk.chunks(job.id, "running") == []
     desk.check(job.id)
 
@@ -151,7 +143,7 @@ def test_settling_keeps_to_its_limit(desk, monkeypatch):
     left = []
     for _ in range(3):
         with desk.database.write() as session:
-            settle(session, job.id, limit=2)
+            settle(session, session.get(Job, job.id), limit=2)
         left.append(len(desk.chunks(job.id)))
         desk.check(job.id)
     assert left == [3, 1, 0]

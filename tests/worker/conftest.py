@@ -10,17 +10,17 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
+from sqlalchemy import select
 from torch import nn
 from torchvision.models.vgg import VGG, make_layers
 
-from beholder.jobs.claims import Claim, claim
+from beholder.jobs.claims import Claim, claim_next
 from beholder.jobs.database import Database
 from beholder.jobs.models import Chunk
 from beholder.jobs.queries import get_job, items
 from beholder.jobs.schema import upgrade
 from beholder.jobs.spool import Entry, StoredPicture
 from beholder.jobs.submit import create_job
-from beholder.jobs.sweep import unsent_chunks
 from beholder.jobs.views import ItemView, JobView
 from beholder.settings import Settings
 from beholder.specs import Spec
@@ -72,20 +72,14 @@ class Bench:
     def submit(self, spec: Spec, entries: list[Entry], **options: int) -> str:
         return create_job(self.db, spec, entries, **options).id
 
-    def unsent(self, job_id: str) -> list[int]:
-        return list(unsent_chunks(self.db, job_id))
-
     def run(self, job_id: str) -> JobView:
-        """Run a job to its end, in this process."""
-        runner, waiting = self.runner(), self.unsent(job_id)
-        while waiting:
-            waiting += runner.run(waiting.pop(0))
+        """Run a job to its end, in this process, and whatever else waits."""
+        self.runner().run()
         return self.job(job_id)
 
-    def take(self, job_id: str) -> Claim:
-        """Claim a job's first chunk as another worker, which then says no more."""
-        taken = claim(self.db, self.unsent(job_id)[0], worker="other", lease_s=60)
-        assert taken is not None
+    def take(self) -> Claim:
+        """Claim what is next as another worker, which then says no more."""
+        (taken,) = claim_next(self.db, worker="other", lease_s=60)
         return taken
 
     def job(self, job_id: str) -> JobView:
@@ -94,9 +88,10 @@ class Bench:
     def items(self, job_id: str) -> list[ItemView]:
         return list(items(self.db, job_id))
 
-    def chunk(self, chunk_id: int) -> Chunk:
+    def chunk(self, job_id: str) -> Chunk:
+        """A job's only chunk."""
         with self.db.read() as session:
-            return session.get_one(Chunk, chunk_id)
+            return session.scalars(select(Chunk).where(Chunk.job_id == job_id)).one()
 
     def results(self) -> list[Path]:
         root = self.store.local_path("results")

@@ -130,7 +130,7 @@ def test_an_overflow_is_said(bench: Any, network: str, draw: Callable[..., bytes
         network, loaded.sha256, loaded.labels, loaded.module, loaded.device
     )
     job_id = bench.submit(spec, [bench.entry(draw(1))])
-    runner.run(bench.unsent(job_id)[0])
+    runner.run()
     assert "overflowed" in bench.items(job_id)[0].error
     assert bench.results() == []
 
@@ -162,20 +162,30 @@ def test_a_cancelled_job_stops_between_steps(
     import threading
 
     threading.Timer(0.5, cancel, (bench.db, job_id)).start()
-    bench.runner().run(bench.unsent(job_id)[0])
+    bench.runner().run()
     assert bench.job(job_id).state == "cancelled"
     assert bench.results() == []
 
 
 def test_a_stopping_worker_gives_its_chunk_back(
-    bench: Any, network: str, draw: Callable[..., bytes]
+    bench: Any, network: str, draw: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec = DreamSpec(network=network, size=48, layers=(5,), steps=2)
     job_id = bench.submit(spec, [bench.entry(draw(1))])
-    (chunk_id,) = bench.unsent(job_id)
-    bench.stopping.set()
-    assert bench.runner().run(chunk_id) == ()
-    assert (bench.chunk(chunk_id).state, bench.chunk(chunk_id).attempts) == ("queued", 0)
+    steps = 0
+
+    def stop_at_first(network: Any, pictures: torch.Tensor, **options: Any) -> Any:
+        nonlocal steps
+        steps += 1
+        bench.stopping.set()
+        return dream(network, pictures, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("worker.dreams.dream", stop_at_first)
+        assert bench.runner().run() == 0
+        assert bench.runner().run() == 0
+    assert steps == 1
+    assert (bench.chunk(job_id).state, bench.chunk(job_id).attempts) == ("queued", 0)
     bench.stopping.clear()
     assert bench.run(job_id).state == "done"
 
@@ -184,33 +194,31 @@ def test_a_chunk_that_another_holds_is_left_alone(
     bench: Any, network: str, draw: Callable[..., bytes]
 ) -> None:
     spec = DreamSpec(network=network, size=48, layers=(5,), steps=1)
-    job_id = bench.submit(spec, [bench.entry(draw(1))])
-    (chunk_id,) = bench.unsent(job_id)
-    bench.take(job_id)
-    assert bench.runner().run(chunk_id) == ()
+    bench.submit(spec, [bench.entry(draw(1))])
+    bench.take()
+    assert bench.runner().run() == 0
     assert bench.results() == []
 
 
 def test_a_stale_writer_leaves_no_file(
     bench: Any, network: str, draw: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from beholder.jobs.claims import claim
+    from beholder.jobs.claims import claim_next
 
     spec = DreamSpec(network=network, size=48, layers=(5,), steps=1)
     job_id = bench.submit(spec, [bench.entry(draw(1))])
-    (chunk_id,) = bench.unsent(job_id)
 
     def overtaken(network: Any, pictures: torch.Tensor, **options: Any) -> Any:
         far = 10**12  # long after this worker's lease
-        assert claim(bench.db, chunk_id, worker="other", lease_s=1, now=far) is not None
+        assert len(claim_next(bench.db, worker="other", lease_s=1, now=far)) == 1
         return dream(network, pictures, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr("worker.dreams.dream", overtaken)
-        assert bench.runner().run(chunk_id) == ()
+        assert bench.runner().run() == 0
     assert bench.results() == []
     assert bench.items(job_id)[0].state == "running"
-    assert bench.chunk(chunk_id).worker == "other"
+    assert bench.chunk(job_id).worker == "other"
 
 
 def test_a_full_store_fails_the_job_with_the_way_out_and_leaves_nothing(
@@ -250,7 +258,6 @@ def test_an_outage_costs_no_attempt(
 
     spec = DreamSpec(network=network, size=48, layers=(5,), steps=1)
     job_id = bench.submit(spec, [bench.entry(draw(1))])
-    (chunk_id,) = bench.unsent(job_id)
 
     def silent(*_: Any) -> bytes:
         raise ServiceUnavailable("the store does not answer.")
@@ -259,8 +266,8 @@ def test_an_outage_costs_no_attempt(
         patch.setattr("beholder.store.Store.picture", silent)
         for _ in range(5):
             with pytest.raises(ServiceUnavailable):
-                bench.runner().run(chunk_id)
-    assert (bench.chunk(chunk_id).state, bench.chunk(chunk_id).attempts) == ("queued", 0)
+                bench.runner().run()
+    assert (bench.chunk(job_id).state, bench.chunk(job_id).attempts) == ("queued", 0)
     assert bench.run(job_id).state == "done"
 
 
@@ -273,7 +280,6 @@ def test_what_nobody_foresaw_is_tried_again_and_then_told(
 
     spec = DreamSpec(network=network, size=48, layers=(5,), steps=1)
     job_id = bench.submit(spec, [bench.entry(draw(1))])
-    (chunk_id,) = bench.unsent(job_id)
 
     def broken(*_: Any, **__: Any) -> Any:
         raise RuntimeError("cuDNN error:\nEXECUTION_FAILED")
@@ -281,8 +287,8 @@ def test_what_nobody_foresaw_is_tried_again_and_then_told(
     monkeypatch.setattr("worker.dreams.dream", broken)
     for _ in range(3):
         with pytest.raises(RuntimeError):
-            bench.runner().run(chunk_id)
-        sweep(bench.db, now=time.time(), resend_after_s=1e9)
+            bench.runner().run()
+        sweep(bench.db, now=time.time())
     (item,) = bench.items(job_id)
     assert item.state == "failed"
     assert item.error.startswith("RuntimeError: cuDNN error: EXECUTION_FAILED")
@@ -296,9 +302,9 @@ def test_a_dead_workers_files_are_cleared_by_the_next(
 
     spec = DreamSpec(network=network, size=48, layers=(5,), steps=1)
     job_id = bench.submit(spec, [bench.entry(draw(1))])
-    taken = bench.take(job_id)
+    taken = bench.take()
     bench.store.put(f"{result_folder(job_id, taken.token)}/half.png", b"written before it died")
-    sweep(bench.db, now=10**12, resend_after_s=1e9)
-    bench.runner().run(taken.chunk_id)
+    sweep(bench.db, now=10**12)
+    bench.runner().run()
     assert bench.job(job_id).done == 1
     assert [path.name for path in bench.results()] == ["0000000-00001.png"]

@@ -1,0 +1,74 @@
+"""Whose turn it is: the highest priority first, and in it the job that was served longest ago.
+
+Every claim has a number, one more than the latest, and writes it on the job as its `turn`. A new
+job begins with the number before the latest: in front of the job that was served last, and behind
+those that have waited since before.
+"""
+
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy.orm import Session
+
+from beholder.jobs.database import Database
+from beholder.jobs.models import OPEN, Chunk, Job
+
+MAX_ATTEMPTS = 3  # of one item; after that its worker's deaths are taken to be its doing
+SPLIT_AFTER = 2  # attempts of a chunk of several items; each then goes on alone
+
+
+@dataclass(frozen=True)
+class Turn:
+    """The job to be served next, and when it was served last, as of a moment ago."""
+
+    job_id: str
+    number: int
+
+
+def whose_turn(database: Database, now: float) -> Turn | None:
+    """The job whose chunk is to be claimed next; None if there is nothing to do. now: epoch s."""
+    open_chunk = select(Chunk.id).where(
+        Chunk.job_id == Job.id,
+        Chunk.state.in_(OPEN),
+        or_(Chunk.state == "queued", and_(Chunk.lease_until < now, tries_left())),
+    )
+    statement = (
+        select(Job.id, Job.turn)
+        .where(Job.finished_at.is_(None), open_chunk.exists())
+        .order_by(Job.priority, Job.turn, Job.created_at)
+        .limit(1)
+    )
+    with database.read() as session:
+        row = session.execute(statement).first()
+    return Turn(*row) if row else None
+
+
+def waiting(database: Database, *, limit: int) -> int:
+    """How many chunks wait for a worker; `limit` stands for that many or more."""
+    some = (
+        select(Chunk.id)
+        .join(Job, Job.id == Chunk.job_id)
+        .where(Job.finished_at.is_(None), Chunk.state == "queued")
+        .limit(limit)
+    )
+    with database.read() as session:
+        return session.scalar(select(func.count()).select_from(some.subquery())) or 0
+
+
+def latest_turn(session: Session) -> int:
+    """The number of the latest claim; 0 before the first."""
+    return session.scalar(select(func.max(Job.turn)).where(Job.started_at.is_not(None))) or 0
+
+
+def tries_left() -> ColumnElement[bool]:
+    """Of a chunk: whether its worker's death leaves it to be tried again as it is."""
+    several = Chunk.last_position > Chunk.first_position
+    return or_(
+        and_(several, Chunk.attempts < SPLIT_AFTER), and_(~several, Chunk.attempts < MAX_ATTEMPTS)
+    )
+
+
+def worn_out(chunk: Chunk) -> bool:
+    """Whether workers died on the chunk so often that it is not to be tried again as it is."""
+    several = chunk.last_position > chunk.first_position
+    return chunk.attempts >= (SPLIT_AFTER if several else MAX_ATTEMPTS)

@@ -1,0 +1,8 @@
+"""The priorities of jobs. A job is served before all of a lower priority, in turn with its equals."""
+
+from typing import Literal
+
+Priority = Literal["low", "normal", "high"]
+
+PRIORITIES: tuple[Priority, ...] = ("high", "normal", "low")  # as they are served
+DEFAULT_PRIORITY: Priority = "normal"
