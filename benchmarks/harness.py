@@ -185,16 +185,21 @@ def options(argv: Sequence[str], *, about: str, seconds: float) -> Options:
     return Options(**vars(parser.parse_args(argv)))
 
 
-def run(name: str, rows_of: Callable[[Options], list[Row]], *, about: str, seconds: float) -> None:
+def run(
+    name: str, rows_of: Callable[[Options], Iterable[Row]], *, about: str, seconds: float
+) -> None:
     """The `main` of benchmark `name`: read the options, measure, print, write.
 
+    The file is written again after each row, so that what was measured outlives a time limit.
     Without the GPU that `--device cuda` asks for it says so in one line and is done.
     """
     given = options(sys.argv[1:], about=about, seconds=seconds)
     if given.device.startswith("cuda") and not has_gpu():
         print(f"{name}: this machine has no GPU; nothing was measured.")
         return
-    rows = rows_of(given)
+    rows: list[Row] = []
+    for row in rows_of(given):
+        rows.append(row)
+        if given.json is not None:
+            write_document(document(name, rows), given.json)
     print_table(rows)
-    if given.json is not None:
-        write_document(document(name, rows), given.json)
