@@ -13,6 +13,7 @@ from beholder.jobs.database import Database
 from beholder.jobs.hooks import rearm
 from beholder.jobs.models import (
     FINISHED,
+    INCOMING,
     ITEM_STATES,
     Channel,
     Chunk,
@@ -95,7 +96,7 @@ def delete(database: Database, job_id: str) -> tuple[str, ...]:
 
 def _job(session: Session, job_id: str) -> Job:
     job = lock_job(session, job_id)
-    if job is None:
+    if job is None or job.state == INCOMING:
         raise NotFound(f"no job {job_id!r}: `beholder jobs` lists them.")
     return job
 

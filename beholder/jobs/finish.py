@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from beholder.errors import Conflict
 from beholder.jobs.advance import advance_all
+from beholder.jobs.bulk import in_batches, table_of
 from beholder.jobs.claims import Claim
 from beholder.jobs.database import Database
 from beholder.jobs.models import OPEN, Channel, Chunk, Exemplar, File, Item, Job, Verdict, utc_now
@@ -26,7 +27,6 @@ from beholder.jobs.outcomes import (
     VerdictOutcome,
 )
 from beholder.jobs.rows import fail_everything, items_of
-from beholder.jobs.submit import in_batches, table_of
 
 _Outcome = DreamOutcome | VerdictOutcome | ItemFailure
 

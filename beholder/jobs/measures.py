@@ -29,7 +29,8 @@ def measures(database: Database, *, workers_within_s: float) -> Measures:
     """As of now. Reads the jobs' counters and the queued chunks; never the items."""
     sums = [func.coalesce(func.sum(getattr(Job, state)), 0) for state in ITEM_STATES]
     with database.read() as session:
-        rows = session.execute(select(Job.state, func.count(), *sums).group_by(Job.state)).all()
+        jobs = select(Job.state, func.count(), *sums).where(Job.state.in_(ITEM_STATES))
+        rows = session.execute(jobs.group_by(Job.state)).all()
         waiting = select(func.count(), func.min(Chunk.created_at)).where(Chunk.state == "queued")
         queued, oldest = session.execute(waiting).one()
         workers = workers_since(session, utc_now() - timedelta(seconds=workers_within_s))

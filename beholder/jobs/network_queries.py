@@ -8,7 +8,7 @@ import re
 from sqlalchemy import ColumnElement, or_, select
 
 from beholder.jobs.database import Database
-from beholder.jobs.models import FINISHED, Job
+from beholder.jobs.models import OPEN, Job
 from beholder.jobs.views import JobView, columns_of
 
 _JOB = [getattr(Job, name) for name in columns_of(JobView)]
@@ -45,7 +45,7 @@ def channel_dream(
     here = (Job.spec["layers"][0].as_integer() == layer) & (
         Job.spec["layers"][1].as_integer().is_(None)
     )
-    state = (Job.state == "done") if finished else Job.state.not_in(FINISHED)
+    state = (Job.state == "done") if finished else Job.state.in_(OPEN)
     statement = select(*_JOB).where(Job.kind == "dream", _on(network), state, only, here)
     with database.read() as session:
         row = session.execute(statement.order_by(*_NEWEST).limit(1)).first()

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from beholder.errors import InvalidInput, NotFound
 from beholder.jobs.database import Database
-from beholder.jobs.models import ITEM_STATES, OPEN, File, Item, Job, Picture, Verdict
+from beholder.jobs.models import INCOMING, ITEM_STATES, OPEN, File, Item, Job, Picture, Verdict
 from beholder.jobs.outcomes import Judgement, StoredFile
 from beholder.jobs.spool import StoredPicture
 from beholder.jobs.views import (
@@ -28,6 +28,7 @@ from beholder.jobs.views import (
 _JOB = [getattr(Job, name) for name in columns_of(JobView)]
 _PROGRESS = [getattr(Job, name) for name in columns_of(Progress)]
 _ITEM = [getattr(Item, name) for name in columns_of(ItemView) if name not in ("files", "verdicts")]
+_VISIBLE = Job.state != INCOMING
 _PAGE = 500
 
 
@@ -44,7 +45,8 @@ def list_jobs(
 
     words: a part of the name in any case, or the beginning of the id.
     """
-    statement = select(*_JOB).order_by(Job.created_at.desc(), Job.id.desc()).limit(limit)
+    statement = select(*_JOB).where(_VISIBLE).order_by(Job.created_at.desc(), Job.id.desc())
+    statement = statement.limit(limit)
     if state:
         statement = statement.where(Job.state == _checked(state))
     if kind:
@@ -70,7 +72,7 @@ def get_job(database: Database, job_id: str) -> JobView:
 def progress(database: Database, job_id: str) -> Progress:
     """How far a job is, by its full id. Raises NotFound."""
     with database.read() as session:
-        row = session.execute(select(*_PROGRESS).where(Job.id == job_id)).first()
+        row = session.execute(select(*_PROGRESS).where(Job.id == job_id, _VISIBLE)).first()
     if row is None:
         raise _no_job(job_id)
     return Progress(*row)
@@ -152,14 +154,16 @@ def verdicts(database: Database, job_id: str, *, kind: str | None = None) -> Ite
 
 
 def _job(session: Session, wanted: str, *, exact: bool = False) -> JobView:
-    same = session.execute(select(*_JOB).where(Job.id == wanted.lower())).first()
+    same = session.execute(select(*_JOB).where(Job.id == wanted.lower(), _VISIBLE)).first()
     if same:
         return JobView(*same)
     if exact or not wanted:
         raise _no_job(wanted)
     begins = Job.id.startswith(wanted.lower(), autoescape=True)
     for condition, what in ((begins, "begin with"), (Job.name == wanted, "are called")):
-        rows = session.execute(select(*_JOB).where(condition).order_by(Job.id).limit(3)).all()
+        rows = session.execute(
+            select(*_JOB).where(condition, _VISIBLE).order_by(Job.id).limit(3)
+        ).all()
         if len(rows) > 1:
             some = ", ".join(row.id for row in rows)
             raise InvalidInput(f"several jobs {what} {wanted!r} ({some}): write more of the id.")

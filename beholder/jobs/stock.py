@@ -4,10 +4,10 @@ from collections.abc import Iterable, Sequence
 
 from sqlalchemy import select
 
+from beholder.jobs.bulk import in_batches, insert_pictures
 from beholder.jobs.database import Database
 from beholder.jobs.models import Picture
 from beholder.jobs.spool import StoredPicture
-from beholder.jobs.submit import in_batches, insert_pictures
 from beholder.jobs.views import columns_of
 
 _PAGE = 500

@@ -1,39 +1,35 @@
 """Submitting: `create_job(database, spec, entries)`. The entries may be read as they come.
 
 They are spooled to a temporary file first, so that memory stays constant and the database is not
-locked while pictures are read; one transaction then writes the whole job.
+locked while pictures are read. Then the job is written in short transactions, and appears whole.
 """
 
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Table, func, insert, select, text
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from beholder.errors import NoPictures
-from beholder.jobs.chunking import Ranges, chunk_size_of, insert_chunks
+from beholder.jobs.bulk import BATCH
+from beholder.jobs.chunking import Ranges, chunk_size_of
 from beholder.jobs.database import Database
 from beholder.jobs.hooks import Hook, add_hook
-from beholder.jobs.models import Chunk, Item, Job, Picture
+from beholder.jobs.incoming import Batch, write_job
+from beholder.jobs.models import Chunk, Job
 from beholder.jobs.repeats import Repeatable, earlier_job, fingerprint, remember
 from beholder.jobs.sharing import batch_key
 from beholder.jobs.spool import Entry, Spool, StoredPicture
-from beholder.jobs.turns import latest_turn
 from beholder.priorities import DEFAULT_PRIORITY, Priority
 from beholder.specs import DreamSpec, JobKind, Spec
 
 __all__ = ["CreatedJob", "Entry", "StoredPicture", "create_job", "noise_entries"]
 
-_BATCH = 1_000  # rows handed to the database at a time
 _ID_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's: no i, l, o or u to misread
 _ID_LENGTH = 10
 _LONGEST_NAME = 200
-_SUBMIT_LOCK = 0x6265686E  # any number that nothing else on the server locks
-
-_Rows = list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -89,16 +85,19 @@ def create_job(
             "hook": hook and vars(hook),
         }
         content = fingerprint(asked, spool) if request else ""
-        with database.write() as session:
-            _lock_submissions(session)
-            if request and (earlier := earlier_job(session, request, content)):
-                return _again(session, earlier)
-            chunks = _write(session, job, spec, spool)
+
+        def earlier(session: Session) -> Job | None:
+            return earlier_job(session, request, content) if request else None
+
+        def seal(session: Session) -> None:
             if request:
                 remember(session, request, content, job.id)
             if hook:
                 add_hook(session, job.id, hook)
-        return CreatedJob(job.id, job.total, job.failed, chunks)
+
+        batches = _batches(job, spec, spool)
+        made = write_job(database, job, batches, earlier=earlier, seal=seal)
+        return _created(database, made, repeated=made is not job)
 
 
 def _new_job(kind: JobKind, spec: Spec, spool: Spool, name: str, chunk_size: int | None) -> Job:
@@ -119,9 +118,10 @@ def _new_job(kind: JobKind, spec: Spec, spool: Spool, name: str, chunk_size: int
     )
 
 
-def _again(session: Session, job: Job) -> CreatedJob:
-    chunks = session.scalar(select(func.count()).where(Chunk.job_id == job.id)) or 0
-    return CreatedJob(job.id, job.total, job.failed, chunks, repeated=True)
+def _created(database: Database, job: Job, *, repeated: bool) -> CreatedJob:
+    with database.read() as session:
+        chunks = session.scalar(select(func.count()).where(Chunk.job_id == job.id)) or 0
+    return CreatedJob(job.id, job.total, job.failed, chunks, repeated)
 
 
 def _insist_on_work(spool: Spool, kind: str) -> None:
@@ -133,63 +133,37 @@ def _insist_on_work(spool: Spool, kind: str) -> None:
         raise NoPictures(f"none of the {total} {wanted}s can be used: {reason}")
 
 
-def _write(session: Session, job: Job, spec: Spec, spool: Spool) -> int:
-    """Everything of a job, in the transaction of `session`. How many chunks it has."""
-    job.turn = latest_turn(session) - 1  # before the job that was served last
-    session.add(job)
-    session.flush()
-    in_batches(_picture_rows(spool), lambda rows: insert_pictures(session, rows))
-    ranges = Ranges(job.chunk_size)
-
-    def write_items(rows: _Rows) -> None:
-        session.execute(insert(table_of(Item)), rows)
-        insert_chunks(session, job, ranges.closed())
-
-    in_batches(_item_rows(job.id, spec, spool, ranges), write_items)
-    insert_chunks(session, job, ranges.finish())
-    return ranges.count
-
-
-def _lock_submissions(session: Session) -> None:
-    """One submission writes at a time, on every database (SQLite has one writer anyway).
-
-    Two that insert the same new pictures in different orders would deadlock, and two with the
-    same key would each find it unused.
-    """
-    if session.get_bind().dialect.name == "postgresql":
-        session.execute(text(f"SELECT pg_advisory_xact_lock({_SUBMIT_LOCK})"))
-
-
-def _picture_rows(spool: Spool) -> Iterator[dict[str, Any]]:
-    for entry in spool:
-        if entry.picture:
-            yield vars(entry.picture)
-
-
-def insert_pictures(session: Session, rows: _Rows) -> None:
-    """Note pictures, leaving those that are known as they are."""
-    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(table_of(Picture)).on_conflict_do_nothing()
-    session.execute(statement, rows)
-
-
-def _item_rows(job_id: str, spec: Spec, spool: Spool, ranges: Ranges) -> Iterator[dict[str, Any]]:
-    """Items in the order of their positions; `ranges` hears of each that is to be run."""
+def _batches(job: Job, spec: Spec, spool: Spool) -> Iterator[Batch]:
+    """The job's rows, items in the order of their positions. The last batch may be empty."""
+    first_layer = spec.layers[0] if isinstance(spec, DreamSpec) else None
+    ranges, batch = Ranges(job.chunk_size), Batch()
     for position, (layer, entry) in enumerate(_ordered(spec, spool)):
+        if entry.picture and layer == first_layer:  # the other layers are of the same pictures
+            batch.pictures.append(vars(entry.picture))
         if not entry.error:
             ranges.add(position, layer)
-        yield {
-            "job_id": job_id,
-            "position": position,
-            "picture_sha256": entry.picture.sha256 if entry.picture else None,
-            "source": entry.source,
-            "role": entry.role,
-            "group": entry.group,
-            "layer": layer,
-            "seed": entry.seed,
-            "state": "failed" if entry.error else "queued",
-            "error": entry.error,
-        }
+        batch.items.append(_item_row(job.id, position, layer, entry))
+        if len(batch.items) == BATCH:
+            batch.chunks = ranges.closed()
+            yield batch
+            batch = Batch()
+    batch.chunks, batch.last = ranges.finish(), True
+    yield batch
+
+
+def _item_row(job_id: str, position: int, layer: int | None, entry: Entry) -> dict[str, Any]:
+    return {
+        "job_id": job_id,
+        "position": position,
+        "picture_sha256": entry.picture.sha256 if entry.picture else None,
+        "source": entry.source,
+        "role": entry.role,
+        "group": entry.group,
+        "layer": layer,
+        "seed": entry.seed,
+        "state": "failed" if entry.error else "queued",
+        "error": entry.error,
+    }
 
 
 def _ordered(spec: Spec, spool: Spool) -> Iterator[tuple[int | None, Entry]]:
@@ -200,22 +174,3 @@ def _ordered(spec: Spec, spool: Spool) -> Iterator[tuple[int | None, Entry]]:
     else:
         for role in ("target", "control"):
             yield from ((None, entry) for entry in spool if entry.role == role)
-
-
-def in_batches(rows: Iterable[dict[str, Any]], write: Callable[[_Rows], object]) -> None:
-    """Hand `rows` to `write`, a bounded number at a time."""
-    batch: _Rows = []
-    for row in rows:
-        batch.append(row)
-        if len(batch) == _BATCH:
-            write(batch)
-            batch = []
-    if batch:
-        write(batch)
-
-
-def table_of(model: type[Any]) -> Table:
-    """A model's table, for statements that go around the ORM because they are many."""
-    table = model.__table__
-    assert isinstance(table, Table)
-    return table

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from beholder.jobs.advance import advance
 from beholder.jobs.chunking import Range, insert_chunks
 from beholder.jobs.database import Database
+from beholder.jobs.incoming import remove_abandoned
 from beholder.jobs.models import OPEN, Chunk, Item, Job, utc_now
 from beholder.jobs.rows import (
     fail_everything,
@@ -38,6 +39,7 @@ def sweep(database: Database, *, now: float, limit: int = 500) -> None:
                 settle(session, job)
             elif job is not None:
                 _recover_all(session, job, chunk_ids, now)
+    remove_abandoned(database)
 
 
 def _neglected(database: Database, now: float, limit: int) -> Mapping[str, Sequence[int]]:

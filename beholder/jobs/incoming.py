@@ -1,0 +1,147 @@
+"""Jobs on their way into the database: `write_job` in short transactions, `remove_abandoned`.
+
+A million items take half a minute to write, for which one transaction would keep every other
+writer of SQLite waiting. So a job is written in many, and nobody looks at it before the last has
+made it whole: until then its state is INCOMING, and it counts as finished for those who look for
+work. Its `finished_at` says when its latest rows came; where none come any more, the submitter is
+dead, and what it left is removed.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import delete, insert, select, text, update
+from sqlalchemy.orm import Session
+
+from beholder.errors import BeholderError, ServiceUnavailable
+from beholder.jobs.bulk import Rows, insert_pictures, table_of
+from beholder.jobs.chunking import Range, insert_chunks
+from beholder.jobs.database import Database
+from beholder.jobs.models import INCOMING, Chunk, Item, Job, utc_now
+from beholder.jobs.turns import latest_turn
+
+ABANDONED_AFTER = timedelta(minutes=10)  # far longer than a writer may have to wait for its turn
+_NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+_REMOVED_TOGETHER = 2_000  # rows; removing one costs about as much as writing one
+_REMOVALS = 10  # such transactions at a time, so that those who sweep get on with the rest
+_SUBMIT_LOCK = 0x6265686E  # any number that nothing else on the server locks
+_QUIET = {"synchronize_session": False}
+
+
+@dataclass
+class Batch:
+    """What one transaction writes: pictures, items that may refer to them, and their chunks."""
+
+    pictures: Rows = field(default_factory=list)
+    items: Rows = field(default_factory=list)
+    chunks: list[Range] = field(default_factory=list)
+    last: bool = False
+
+
+def write_job(
+    database: Database,
+    job: Job,
+    batches: Iterator[Batch],
+    *,
+    earlier: Callable[[Session], Job | None],
+    seal: Callable[[Session], None],
+) -> Job:
+    """Write a job so that it appears whole or not at all; the job that there is in the end.
+
+    earlier: the job that stands for this one, if there is one; asked in every transaction, since
+    the same request may be on its way twice. seal: called in the last.
+    """
+    begun = False
+    try:
+        for batch in batches:  # made ready before the lock is taken
+            with database.write() as session:
+                _lock_submissions(session)
+                instead = earlier(session)
+                if instead is None:
+                    _touch(session, job, begun)
+                    _write(session, job, batch)
+                    if batch.last:
+                        _seal(session, job)
+                        seal(session)
+            if instead:
+                _abandon(database, job)
+                return instead
+            begun = True
+    except BaseException:
+        _abandon(database, job)
+        raise
+    return job
+
+
+def remove_abandoned(database: Database) -> None:
+    """Remove some of what submitters that died have left; the rest when called again."""
+    for _ in range(_REMOVALS):
+        old = utc_now() - ABANDONED_AFTER
+        left = select(Job.id).where(Job.state == INCOMING, Job.finished_at < old).limit(1)
+        with database.read() as session:
+            job_id = session.scalar(left)
+        if job_id is None:
+            return
+        with database.write() as session:
+            if not any(_remove_some(session, model, job_id) for model in (Item, Chunk)):
+                session.execute(delete(Job).where(Job.id == job_id), execution_options=_QUIET)
+
+
+def _lock_submissions(session: Session) -> None:
+    """One submission writes at a time, on every database (SQLite has one writer anyway).
+
+    Two that insert the same new pictures in different orders would deadlock, and two with the
+    same key would each find it unused.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text(f"SELECT pg_advisory_xact_lock({_SUBMIT_LOCK})"))
+
+
+def _touch(session: Session, job: Job, begun: bool) -> None:
+    """Note that the job is still being written; the first time, that it is."""
+    if not begun:
+        job.state, job.finished_at = INCOMING, utc_now()
+        session.add(job)
+        session.flush()
+    elif not _change(session, job, finished_at=utc_now()):
+        raise ServiceUnavailable(
+            f"writing the job rested for over {ABANDONED_AFTER.seconds // 60} minutes, and what "
+            "was there of it was removed: submit it again."
+        )
+
+
+def _write(session: Session, job: Job, batch: Batch) -> None:
+    if batch.pictures:
+        insert_pictures(session, batch.pictures)
+    if batch.items:
+        session.execute(insert(table_of(Item)), batch.items)
+    insert_chunks(session, job, batch.chunks)
+
+
+def _seal(session: Session, job: Job) -> None:
+    """Show the job: as of now, and before the job that was served last."""
+    turn = latest_turn(session) - 1
+    _change(session, job, state="queued", finished_at=None, created_at=utc_now(), turn=turn)
+
+
+def _change(session: Session, job: Job, **values: object) -> bool:
+    """Whether the job was there to be changed."""
+    statement = update(Job).where(Job.id == job.id, Job.state == INCOMING).values(**values)
+    changed = session.execute(statement.returning(Job.id), execution_options=_QUIET)
+    return changed.first() is not None
+
+
+def _abandon(database: Database, job: Job) -> None:
+    """Leave what has been written to be removed; where even that fails, time will tell."""
+    with suppress(BeholderError), database.write() as session:
+        _change(session, job, finished_at=_NEVER)
+
+
+def _remove_some(session: Session, model: type[Item] | type[Chunk], job_id: str) -> bool:
+    """Remove a bounded number of rows; whether there were any."""
+    some = select(model.id).where(model.job_id == job_id).limit(_REMOVED_TOGETHER)
+    statement = delete(model).where(model.id.in_(some))
+    removed = session.execute(statement.returning(model.id), execution_options=_QUIET)
+    return len(removed.all()) > 0
