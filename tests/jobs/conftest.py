@@ -7,7 +7,7 @@ import hashlib
 import itertools
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -222,20 +222,24 @@ class Desk:
         if held.stage == "choose":
             rows = channel_rows()
             return finish_choose(self.database, held, rows, target_pictures=3, control_pictures=2)
-        failed = [
-            ItemFailure(item.position, "can't be decoded.")
-            for item in held.items
-            if failing(item.position)
-        ]
-        good = [item.position for item in held.items if not failing(item.position)]
         if held.stage == "dream":
-            dreams = [dreamt(held, position) for position in good]
-            return finish_dreams(self.database, [(held, [*dreams, *failed])])[held.token]
+            return self.finish_all([held], failing=failing)[held.token]
+        good, failed = _sorted_out(held, failing)
         verdicts = [VerdictOutcome(position, VERDICT, 0.5) for position in good]
         if held.stage == "measure":
             partial = f"results/{held.job_id}/{held.token}/partial" if good else None
             return finish_measure(self.database, held, [*verdicts, *failed], partial=partial)
         return finish_classify(self.database, held, [*verdicts, *failed])
+
+    def finish_all(
+        self, batch: Sequence[Claim], *, failing: Callable[[int], bool] = lambda _: False
+    ) -> dict[str, Finished | None]:
+        """Finish a batch of dreams in one transaction."""
+        ended = []
+        for held in batch:
+            good, failed = _sorted_out(held, failing)
+            ended.append((held, [*(dreamt(held, position) for position in good), *failed]))
+        return finish_dreams(self.database, ended)
 
     def run(self, job_id: str, *, failing: Callable[[int], bool] = lambda _: False) -> Job:
         """Work until nothing of the job is queued."""
@@ -271,6 +275,15 @@ class Desk:
         else:
             assert job.state in OPEN
             assert open_chunks, "nothing would ever finish this job"
+
+
+def _sorted_out(held: Claim, failing: Callable[[int], bool]) -> tuple[list[int], list[ItemFailure]]:
+    """The positions that go well, and the failures of the others."""
+    positions = [item.position for item in held.items]
+    failed = [
+        ItemFailure(position, "can't be decoded.") for position in positions if failing(position)
+    ]
+    return [position for position in positions if not failing(position)], failed
 
 
 def dreamt(held: Claim, position: int) -> DreamOutcome:

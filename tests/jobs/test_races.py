@@ -111,3 +111,27 @@ def test_workers_that_share_a_job_lose_and_double_nothing(desk):
     assert Counter(end.job_state for end in ends) == {"running": 11, "done": 1}
     assert all(len(item.files) == 1 for item in items(desk.database, job.id))
     desk.check(job.id)
+
+
+def test_workers_that_share_batches_of_many_jobs_lose_and_double_nothing(desk):
+    jobs = [desk.dream(2, chunk_size=1, seed=seed).id for seed in range(20)]
+    claimed, ends = [], []
+
+    def work():
+        while claims := desk.claims(room=6):
+            claimed.extend(claim.chunk_id for claim in claims)
+            ends.extend(desk.finish_all(claims).values())
+
+    _at_once(*[work] * 4)
+    assert len(claimed) == len(set(claimed)) == 40
+    assert Counter(end.job_state for end in ends if end)["done"] >= 20
+    for job in jobs:
+        assert desk.job(job).state == "done"
+        desk.check(job)
+
+
+def test_workers_at_one_job_after_another_all_get_something(desk):
+    """All see the same job's turn, one gets it; the others look again rather than give up."""
+    jobs = [desk.dream(1, size=32 + number).id for number in range(8)]
+    claims = _at_once(*[desk.claim] * 8)
+    assert sorted(held.job_id for held in claims) == sorted(jobs)
