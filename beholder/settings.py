@@ -85,6 +85,11 @@ class Settings(BaseSettings):
         return self.home / "networks"
 
     @property
+    def batch_sizes(self) -> Path:
+        """Where this machine's workers remember which batches its memory holds."""
+        return self.home / "batch-sizes.json"
+
+    @property
     def redis_socket(self) -> Path:
         """The private Redis's socket: in the data folder, or in a short path standing for it."""
         socket = self.home.absolute() / "redis.sock"

@@ -1,124 +1,125 @@
-"""Running a chunk of dreams: one batch a shape, encoded to PNG on threads behind the next one."""
+"""Dreams: a batch on the device, its pictures encoded and stored on threads behind it."""
 
 import hashlib
-import io
 import math
 import time
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from concurrent.futures import Future, wait
 
-import torch
 from torch import Tensor
 
-from beholder.jobs.claims import Claim, ClaimedItem
-from beholder.jobs.outcomes import DreamOutcome, ItemFailure, StoredFile
+from beholder.jobs.claims import Claim
+from beholder.jobs.finish import finish_dreams
+from beholder.jobs.outcomes import DreamOutcome, Finished, ItemFailure, StoredFile
 from beholder.science.dream import Dream, dream
-from beholder.science.inputs import to_image
-from beholder.science.networks import Network
 from beholder.specs import DreamSpec
-from beholder.store import Store, result_folder
+from beholder.store import result_folder
+from worker.encoding import png
 from worker.lease import Lease
-from worker.pictures import Batch, Loader
+from worker.pictures import Batch, Wanted
+from worker.rooms import Shape
+from worker.work import Means, Work
 
 Outcome = DreamOutcome | ItemFailure
 
 
-@dataclass(frozen=True)
-class DreamChunk:
-    """One claimed chunk of dreams, about to run on `network`."""
+def dream_shape(spec: DreamSpec, layer: int, height: int, width: int) -> Shape:
+    """What dreams of this spec, layer, height and width are to memory."""
+    return Shape(spec.network, "dream", layer, height, width, kept=len(spec.steps_kept))
 
-    claim: Claim
-    spec: DreamSpec
-    network: Network
-    lease: Lease
-    store: Store
-    loader: Loader
-    threads: ThreadPoolExecutor
 
-    def run(self) -> list[Outcome]:
-        """Every item's outcome; the files are in the store when this returns."""
-        batches, failures = self.loader.batches(self.claim.items, self.spec)
-        outcomes: list[Outcome] = list(failures)
-        pending: list[Future[Outcome]] = []
+class DreamWork(Work[DreamSpec, DreamOutcome]):
+    """Claims of dreams of one layer, perhaps of several jobs."""
+
+    def __init__(self, lease: Lease, spec: DreamSpec, means: Means) -> None:
+        super().__init__(lease, spec, means)
+        self._pending: list[tuple[Claim, Future[Outcome | None]]] = []
+
+    def run(self, batch: Batch) -> None:
+        """Dream, and hand each picture to the threads."""
+        begun = time.monotonic()
+        for part, result in self._fitting(batch, self._dream):
+            seconds = (time.monotonic() - begun) / len(part.items)
+            for row, wanted in enumerate(part.items):
+                kept = self.means.threads.submit(
+                    self._keep, wanted, part.starts[row], result, row, seconds
+                )
+                self._pending.append((wanted.claim, kept))
+            begun = time.monotonic()
+
+    def finish(self) -> dict[str, Finished | None]:
+        """Every item's outcome, all claims' in one transaction; the files are in the store."""
         try:
-            for number, batch in enumerate(batches):
-                share = (number / len(batches), (number + 1) / len(batches))
-                for part, result, seconds in self._dream(batch, share):
-                    pending += [
-                        self.threads.submit(
-                            self._keep, item, part.pictures[row], result, row, seconds
-                        )
-                        for row, item in enumerate(part.items)
-                    ]
-            outcomes += [future.result() for future in pending]
+            for claim, kept in self._pending:
+                self._collect(claim, kept)
         finally:
-            # Nothing is written any more once this chunk's folder may be removed.
-            for future in pending:
-                future.cancel()
-            wait(pending)
-        return outcomes
+            for _, kept in self._pending:
+                kept.cancel()
+            wait([kept for _, kept in self._pending])
+        ended = [(claim, self._outcomes[claim.token]) for claim in self.standing]
+        return finish_dreams(self.means.db, ended) if ended else {}
 
-    def _dream(
-        self, batch: Batch, share: tuple[float, float]
-    ) -> Iterator[tuple[Batch, Dream, float]]:
-        """Dream a batch, in halves when it does not fit into the device's memory."""
-        begin, end = share
+    @property
+    def layer(self) -> int:
+        """The one that all of the dreams are about."""
+        layer = self.lease.claims[0].items[0].layer
+        assert layer is not None
+        return layer
 
-        def on_step(step: int) -> None:
-            self.lease.check(begin + (end - begin) * step / self.spec.steps)
+    def _shape(self, height: int, width: int) -> Shape:
+        return dream_shape(self.spec, self.layer, height, width)
 
-        started = time.monotonic()
+    def _dream(self, batch: Batch) -> Dream:
+        rows = len(batch.items)
+        return dream(
+            self.network,
+            batch.wait(),
+            layer=self.layer,
+            channels=self.spec.channels,
+            steps=self.spec.steps,
+            learning_rate=self.spec.learning_rate,
+            snapshots=self.spec.steps_kept,
+            normalize=self.spec.normalize,
+            pre_relu=self.spec.pre_relu,
+            on_step=lambda step: self._check(rows * step / self.spec.steps),
+        )
+
+    def _collect(self, claim: Claim, kept: Future[Outcome | None]) -> None:
         try:
-            result = dream(
-                self.network,
-                batch.pictures.to(self.network.device),
-                layer=batch.layer,
-                channels=self.spec.channels,
-                steps=self.spec.steps,
-                learning_rate=self.spec.learning_rate,
-                snapshots=self.spec.steps_kept,
-                normalize=self.spec.normalize,
-                pre_relu=self.spec.pre_relu,
-                on_step=on_step,
-            )
-        except torch.OutOfMemoryError:
-            if len(batch.items) == 1:
-                raise
+            outcome = kept.result()
+        except Exception as error:
+            self.fail(error, [claim])
         else:
-            yield batch, result, (time.monotonic() - started) / len(batch.items)
-            return
-        torch.cuda.empty_cache()
-        half = len(batch.items) // 2
-        for part in (slice(0, half), slice(half, None)):
-            yield from self._dream(batch.part(part), share)
+            if outcome is not None:
+                self._outcomes[claim.token].append(outcome)
 
     def _keep(
-        self, item: ClaimedItem, start: Tensor, result: Dream, row: int, seconds: float
-    ) -> Outcome:
+        self, wanted: Wanted, start: Tensor, result: Dream, row: int, seconds: float
+    ) -> Outcome | None:
+        """Write an item's pictures, unless its claim no longer stands."""
+        if self.error(wanted.claim) is not None:
+            return None
+        item = wanted.item
         objective = result.objective[:, row].tolist()
         if not (all(map(math.isfinite, objective)) and result.pictures[row].isfinite().all()):
             return ItemFailure(
                 item.position, "the gradient overflowed: use a lower --learning-rate."
             )
         files = tuple(
-            self._put(item, step, pictures[row]) for step, pictures in result.snapshots.items()
+            self._put(wanted, step, pictures[row]) for step, pictures in result.snapshots.items()
         )
         kept: dict[str, object] = {"objective": objective}
-        if item.seed is not None and item.layer == self.spec.layers[0]:
+        spec = wanted.claim.spec
+        assert isinstance(spec, DreamSpec)
+        if item.seed is not None and item.layer == spec.layers[0]:
             # A start from noise is nowhere else; once a seed is enough for those who look.
-            kept["start"] = self._put(item, 0, start).path
+            kept["start"] = self._put(wanted, 0, start).path
         return DreamOutcome(item.position, files, kept, seconds)
 
-    def _put(self, item: ClaimedItem, step: int, picture: Tensor) -> StoredFile:
+    def _put(self, wanted: Wanted, step: int, picture: Tensor) -> StoredFile:
         """Write the picture as it is after `step` steps; step 0 is the start."""
-        image = to_image(picture)
-        buffer = io.BytesIO()
-        image.save(buffer, "PNG", compress_level=3)
-        data = buffer.getvalue()
-        folder = result_folder(self.claim.job_id, self.claim.token)
-        path = f"{folder}/{item.position:07d}-{step:05d}.png"
-        self.store.put(path, data)
-        return StoredFile(
-            step, path, hashlib.sha256(data).hexdigest(), len(data), image.width, image.height
-        )
+        file = png(picture)
+        folder = result_folder(wanted.claim.job_id, wanted.claim.token)
+        path = f"{folder}/{wanted.item.position:07d}-{step:05d}.png"
+        self.means.store.put(path, file.data)
+        digest = hashlib.sha256(file.data).hexdigest()
+        return StoredFile(step, path, digest, len(file.data), file.width, file.height)

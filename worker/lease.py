@@ -1,14 +1,15 @@
-"""Holding a claim while its chunk runs: a thread renews the lease, the work asks `check()`.
+"""Holding claims while they are worked on: `Leases` renews all that a process has in hand.
 
-`check()` reads a flag, so it may be called after every step.
+What runs together is one `Lease`. Its `check()` reads flags, so it may be called after every step.
 """
 
 import logging
 import threading
+from collections.abc import Sequence
 from typing import Protocol
 
 from beholder.errors import BeholderError
-from beholder.jobs.claims import Claim, renew
+from beholder.jobs.claims import Claim, renew_all
 from beholder.jobs.database import Database
 
 log = logging.getLogger(__name__)
@@ -24,7 +25,7 @@ class Flag(Protocol):
 
 
 class Interrupted(Exception):
-    """The work on this chunk ends here."""
+    """The work on a claim ends here."""
 
 
 class Cancelled(Interrupted):
@@ -40,21 +41,76 @@ class Stopping(Interrupted):
 
 
 class Lease:
-    """Renews `claim` in the background until the block ends."""
+    """Claims that run together, renewed until `end()`."""
 
-    def __init__(
-        self, db: Database, claim: Claim, *, lease_s: float, stopping: Flag | None
-    ) -> None:
+    def __init__(self, leases: "Leases", claims: Sequence[Claim]) -> None:
+        self.claims = tuple(claims)
+        self.progress = 0.0
+        self._leases = leases
+        self._interrupted: dict[str, Interrupted] = {}
+
+    def check(self, progress: float | None = None) -> None:
+        """Raise Interrupted if all of the work should end; note how far it is (0 to 1)."""
+        if progress is not None:
+            self.progress = progress
+        if self._leases.stopping:
+            raise Stopping
+        if len(self._interrupted) == len(self.claims):
+            raise next(iter(self._interrupted.values()))
+
+    def interruption(self, claim: Claim) -> Interrupted | None:
+        """Why this one of the claims is not to be worked on any more; None while it stands."""
+        return self._interrupted.get(claim.token)
+
+    def interrupt(self, token: str, reason: Interrupted) -> None:
+        """The claim with this token no longer stands."""
+        self._interrupted[token] = reason
+
+    def end(self) -> None:
+        """Renew no more."""
+        self._leases.forget(self)
+
+
+class Leases:
+    """Renews in the background, inside a `with`, everything that was begun and has not ended.
+
+    stopping: whether the worker was asked to stop; `stop()` also says it, of this work alone.
+    """
+
+    def __init__(self, db: Database, *, lease_s: float, stop: Flag | None) -> None:
         self._db = db
-        self._claim = claim
         self._lease_s = lease_s
-        self._stopping = stopping
+        self._stop_of_worker = stop
+        self._stopped = False
+        self._held: list[Lease] = []
+        self._lock = threading.Lock()
         self._ended = threading.Event()
-        self._interruption: type[Interrupted] | None = None
-        self._progress = 0.0
         self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
 
-    def __enter__(self) -> "Lease":
+    @property
+    def stopping(self) -> bool:
+        """Whether to end all work."""
+        asked = self._stop_of_worker is not None and self._stop_of_worker.is_set()
+        return self._stopped or asked
+
+    def stop(self) -> None:
+        """End all work at its next `check()`."""
+        self._stopped = True
+
+    def begin(self, claims: Sequence[Claim]) -> Lease:
+        """Hold these claims from now on."""
+        lease = Lease(self, claims)
+        with self._lock:
+            self._held.append(lease)
+        return lease
+
+    def forget(self, lease: Lease) -> None:
+        """Hold its claims no longer."""
+        with self._lock:
+            if lease in self._held:
+                self._held.remove(lease)
+
+    def __enter__(self) -> "Leases":
         self._thread.start()
         return self
 
@@ -62,24 +118,23 @@ class Lease:
         self._ended.set()
         self._thread.join()
 
-    def check(self, progress: float | None = None) -> None:
-        """Raise Interrupted if the work should end; note how far it is (0 to 1)."""
-        if progress is not None:
-            self._progress = progress
-        if self._stopping is not None and self._stopping.is_set():
-            raise Stopping
-        if self._interruption is not None:
-            raise self._interruption
-
     def _keep(self) -> None:
         beat_s = min(self._lease_s / RENEWALS_PER_LEASE, LONGEST_BEAT_S)
         while not self._ended.wait(beat_s):
             try:
-                state = renew(self._db, self._claim, lease_s=self._lease_s, progress=self._progress)
+                self._renew()
             except BeholderError as error:
-                # The next beat tries again. If the lease runs out meanwhile, the token decides.
-                log.warning("chunk %s: lease not renewed: %s", self._claim.chunk_id, error)
+                # The next beat tries again. If a lease runs out meanwhile, the token decides.
+                log.warning("leases not renewed: %s", error)
+
+    def _renew(self) -> None:
+        with self._lock:
+            held = list(self._held)
+        for lease in held:
+            standing = [claim for claim in lease.claims if lease.interruption(claim) is None]
+            if not standing:
                 continue
-            if state != "held":
-                self._interruption = Cancelled if state == "cancelled" else LeaseLost
-                return
+            states = renew_all(self._db, standing, lease_s=self._lease_s, progress=lease.progress)
+            for token, state in states.items():
+                if state != "held":
+                    lease.interrupt(token, Cancelled() if state == "cancelled" else LeaseLost())

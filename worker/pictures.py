@@ -1,61 +1,117 @@
-"""A chunk's pictures as tensors, read and decoded on threads; what can't be read fails alone."""
+"""Pictures on their way to the device: read and decoded on threads, batched by shape, copied ahead.
 
-from collections.abc import Sequence
+What can't be read fails alone.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from beholder.errors import NotFound, PictureError
-from beholder.jobs.claims import ClaimedItem
+from beholder.jobs.claims import Claim, ClaimedItem
 from beholder.jobs.outcomes import ItemFailure
 from beholder.pictures import decode
 from beholder.science.inputs import noise, to_tensor
 from beholder.specs import DEFAULT_SIZE, Spec
 from beholder.store import Store
 
+_OF_UNKNOWN_SIZE = 8  # pictures decoded at a time where each keeps its own size
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """An item to work on, and the claim that it belongs to: a batch may be of several jobs."""
+
+    claim: Claim
+    item: ClaimedItem
+
 
 @dataclass(frozen=True)
 class Batch:
-    """Items whose pictures have one shape. pictures: (B, 3, H, W) float32 in [0, 1], on the CPU."""
+    """Items whose pictures have one shape.
 
-    items: tuple[ClaimedItem, ...]
+    starts: (B, 3, H, W) float32 in [0, 1], on the CPU. pictures: the same, on the device.
+    arrived: on a GPU, what its own copying stream has to reach before `pictures` may be read.
+    """
+
+    items: tuple[Wanted, ...]
+    starts: Tensor
     pictures: Tensor
+    arrived: torch.cuda.Event | None = None
 
-    @property
-    def layer(self) -> int:
-        """The layer that a chunk of dreams is about; a chunk never spans two."""
-        (layer,) = {item.layer for item in self.items}
-        assert layer is not None
-        return layer
+    def parts(self, size: int) -> list["Batch"]:
+        """As few batches as have at most `size` items each, of sizes as equal as can be."""
+        count = -(-len(self.items) // size)
+        bounds = [len(self.items) * number // count for number in range(count + 1)]
+        return [self._part(slice(*pair)) for pair in pairwise(bounds)]
 
-    def part(self, rows: slice) -> "Batch":
-        """Some of it."""
-        return Batch(self.items[rows], self.pictures[rows])
+    def wait(self) -> Tensor:
+        """`pictures`, for use on the current stream; the CPU does not wait."""
+        if self.arrived is not None:
+            stream = torch.cuda.current_stream(self.pictures.device)
+            stream.wait_event(self.arrived)
+            self.pictures.record_stream(stream)
+        return self.pictures
+
+    def only(self, tokens: set[str]) -> "Batch":
+        """Without the items of other claims than these."""
+        rows = [row for row, wanted in enumerate(self.items) if wanted.claim.token in tokens]
+        if len(rows) == len(self.items):
+            return self
+        items = tuple(self.items[row] for row in rows)
+        return replace(self, items=items, starts=self.starts[rows], pictures=self.wait()[rows])
+
+    def _part(self, rows: slice) -> "Batch":
+        return replace(
+            self, items=self.items[rows], starts=self.starts[rows], pictures=self.pictures[rows]
+        )
 
 
 @dataclass(frozen=True)
+class Failed:
+    """An item whose picture can't be used."""
+
+    wanted: Wanted
+    failure: ItemFailure
+
+
+@dataclass
 class Loader:
-    """Reads pictures from a store; `threads` runs the decoding."""
+    """Reads pictures from a store; `threads` runs the decoding. Used by one thread."""
 
     store: Store
     threads: ThreadPoolExecutor
     max_pixels: int
+    _stream: torch.cuda.Stream | None = None
 
-    def batches(
-        self, items: Sequence[ClaimedItem], spec: Spec
-    ) -> tuple[list[Batch], list[ItemFailure]]:
-        """The items that can be worked on, by shape, in their order; and those that can't."""
-        shapes: dict[torch.Size, list[tuple[ClaimedItem, Tensor]]] = {}
-        failures: list[ItemFailure] = []
-        loaded = self.threads.map(lambda item: self._load(item, spec), items)
-        for item, result in zip(items, loaded, strict=True):
-            if isinstance(result, ItemFailure):
-                failures.append(result)
-            else:
-                shapes.setdefault(result.shape, []).append((item, result))
-        return [_batch(pairs) for pairs in shapes.values()], failures
+    def load(
+        self,
+        wanted: Sequence[Wanted],
+        spec: Spec,
+        *,
+        device: torch.device,
+        room: Callable[[int, int], int],
+    ) -> Iterator[Batch | Failed]:
+        """The items in batches of one shape, decoded as they are asked for.
+
+        room: how many pictures of a height and width make a batch.
+        """
+        group = _OF_UNKNOWN_SIZE if spec.size == "keep" else room(spec.size, spec.size)
+        for start in range(0, len(wanted), group):
+            shapes: dict[torch.Size, list[tuple[Wanted, Tensor]]] = {}
+            some = wanted[start : start + group]
+            loaded = self.threads.map(lambda one: self._load(one.item, spec), some)
+            for one, result in zip(some, loaded, strict=True):
+                if isinstance(result, ItemFailure):
+                    yield Failed(one, result)
+                else:
+                    shapes.setdefault(result.shape, []).append((one, result))
+            for pairs in shapes.values():
+                yield from self._batch(pairs, device).parts(room(*pairs[0][1].shape[1:]))
 
     def _load(self, item: ClaimedItem, spec: Spec) -> Tensor | ItemFailure:
         try:
@@ -67,7 +123,15 @@ class Loader:
         except (PictureError, NotFound) as error:
             return ItemFailure(item.position, str(error))
 
-
-def _batch(pairs: list[tuple[ClaimedItem, Tensor]]) -> Batch:
-    items, tensors = zip(*pairs, strict=True)
-    return Batch(items, torch.stack(tensors))
+    def _batch(self, pairs: list[tuple[Wanted, Tensor]], device: torch.device) -> Batch:
+        items, tensors = zip(*pairs, strict=True)
+        if device.type != "cuda":
+            starts = torch.stack(tensors)  # (B, 3, H, W)
+            return Batch(items, starts, starts.to(device))
+        starts = torch.empty((len(tensors), *tensors[0].shape), pin_memory=True)
+        torch.stack(tensors, out=starts)
+        if self._stream is None:
+            self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        with torch.cuda.stream(self._stream):
+            pictures = starts.to(device, non_blocking=True)
+            return Batch(items, starts, pictures, self._stream.record_event())

@@ -1,13 +1,17 @@
-"""A chunk's way through a worker: claim it, run its stage, write files, finish in a transaction.
+"""What a worker process does: claim, decode, compute, store, until nothing is left to claim.
 
-`Runner.run()` goes on until there is nothing left to claim.
+A `Runner` keeps what lasts as long as its process and takes claims through the stations of
+`pipeline`. What is done with pictures is in `dreams` and `studies`.
 """
 
 import logging
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+
+import torch
 
 from beholder.errors import (
     BeholderError,
@@ -20,35 +24,32 @@ from beholder.errors import (
 )
 from beholder.jobs.claims import Claim, claim_next, give_up, release
 from beholder.jobs.database import Database
-from beholder.jobs.finish import (
-    fail_chunk_job,
-    finish_choose,
-    finish_classify,
-    finish_dreams,
-    finish_measure,
-    record_network,
-)
+from beholder.jobs.finish import fail_chunk_job, record_network
 from beholder.jobs.outcomes import Finished
-from beholder.science.networks import Network, load_network
+from beholder.science.networks import find_device
 from beholder.settings import Settings
 from beholder.specs import DreamSpec
 from beholder.store import Store, result_folder
-from worker.dreams import DreamChunk
-from worker.lease import Flag, Interrupted, Lease, Stopping
-from worker.pictures import Loader
-from worker.studies import StudyChunk
+from worker.dreams import DreamWork, dream_shape
+from worker.lease import Flag, Interrupted, Lease, Leases, Stopping
+from worker.loaded import Loaded
+from worker.pictures import Batch, Loader
+from worker.pipeline import AnyWork, Pipeline, Stations
+from worker.rooms import Rooms
+from worker.studies import STAGES
+from worker.work import Means
 
 log = logging.getLogger(__name__)
 # What no other worker could do better: the job ends with the reason, and `retry` runs it again.
 _JOB_ERRORS = (Conflict, InvalidInput, NetworkUnavailable, NotFound, StorageFull)
-THREADS = 4  # decoding and encoding release the interpreter's lock
+_LEAST_THREADS = 4  # a store on the network has to be waited for
 
 
 @dataclass
 class Runner:
     """What a worker process keeps between chunks: connections, threads, the loaded network.
 
-    stopping: set when this worker is asked to stop; the chunk in hand is then given back.
+    stopping: set when this worker is asked to stop; what is in hand is then given back.
     ring: tells other workers of that many new chunks.
     working: around the work on a chunk with this id, to time it.
     claimed: how many chunks it has had in hand.
@@ -62,95 +63,141 @@ class Runner:
     ring: Callable[[int], None] = lambda count: None
     working: Callable[[int], AbstractContextManager[None]] = lambda chunk_id: nullcontext()
     claimed: int = 0
-    _network: Network | None = None
-    _threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(THREADS))
+    loaded: Loaded = field(init=False)
+    _means: Means = field(init=False)
+
+    def __post_init__(self) -> None:
+        device = find_device(self.settings.device)
+        self.loaded = Loaded(self.settings.networks_dir, device)
+        torch.get_num_threads()  # settles this thread's number, before others settle on one
+        threads = ThreadPoolExecutor(
+            max(_LEAST_THREADS, os.cpu_count() or 1),
+            thread_name_prefix="pictures",
+            # Each would have a team of its own, all on the same cores.
+            initializer=lambda: torch.set_num_threads(1),
+        )
+        self._means = Means(
+            self.db,
+            self.store,
+            Loader(self.store, threads, self.settings.max_pixels),
+            Rooms(device, self.settings.batch_sizes),
+            threads,
+        )
 
     def run(self) -> int:
-        """Do chunks until none is left, or the worker is asked to stop; how many were finished."""
-        finished = 0
-        while not self._is_stopping():
-            claims = claim_next(self.db, worker=self.name, lease_s=self.settings.lease_s)
-            if not claims:
-                break
-            for held in claims:
-                self.claimed += 1
-                with self.working(held.chunk_id):
-                    finished += self._run(held)
-        return finished
+        """Do chunks until none is left, or the worker is asked to stop; how many were finished.
 
-    def _is_stopping(self) -> bool:
-        return self.stopping is not None and self.stopping.is_set()
+        What nobody foresaw, and an outage, ends the run: what is in hand is finished or given back,
+        then the error is raised.
+        """
+        leases = Leases(self.db, lease_s=self.settings.lease_s, stop=self.stopping)
+        with leases:
+            run = _Run(self, self._means, leases)
+            stations = Stations(run.take, run.batches, run.compute, run.close, leases.stop)
+            while Pipeline(stations).drive():
+                pass  # what was just finished may have queued more
+        if run.trouble is not None:
+            raise run.trouble
+        return len(run.ended)
 
-    def _run(self, held: Claim) -> bool:
-        """Do a chunk's work; whether it was finished."""
-        lease_s = self.settings.lease_s
-        for token in held.stale_tokens:
-            self._remove_files(held, token)
+
+@dataclass
+class _Run:
+    """One go at what waits: the stations of its works, and what became of them."""
+
+    runner: Runner
+    means: Means
+    leases: Leases
+    ended: list[Claim] = field(default_factory=list)
+    trouble: Exception | None = None
+
+    def take(self) -> AnyWork | None:
+        """Claim what runs together next."""
+        runner = self.runner
+        if self.leases.stopping:
+            return None
+        claims = claim_next(
+            runner.db, worker=runner.name, lease_s=runner.settings.lease_s, room=self._room
+        )
+        if not claims:
+            return None
+        runner.claimed += len(claims)
+        return self._work(self.leases.begin(claims))
+
+    def batches(self, work: AnyWork) -> Iterator[Batch]:
+        """Make ready what the work needs, then decode its pictures."""
+        for claim in work.lease.claims:
+            for token in claim.stale_tokens:
+                self._remove_files(claim, token)
+        work.network = self.runner.loaded.get(work.spec.network)
+        for claim in work.lease.claims:
+            try:
+                record_network(self.means.db, claim, work.network.name, work.network.sha256)
+            except Conflict as error:
+                work.fail(error, [claim])
+        yield from work.batches()
+
+    def compute(self, work: AnyWork, batch: Batch) -> None:
+        """Run a batch; what goes wrong is the work's."""
+        with self.runner.loaded.in_use, self.runner.working(work.lease.claims[0].chunk_id):
+            try:
+                work.run(batch)
+            except Exception as error:
+                work.fail(error)
+
+    def close(self, work: AnyWork) -> None:
+        """Finish the claims that stand, and end the others according to what went wrong."""
+        ended: dict[str, Finished | None] = {}
         try:
-            with Lease(self.db, held, lease_s=lease_s, stopping=self.stopping) as lease:
-                finished = self._work(held, lease)
-        except Interrupted as reason:
-            log.info("job %s chunk %s: %s", held.job_id, held.chunk_id, type(reason).__name__)
-            finished = None
-            if isinstance(reason, Stopping):
-                release(self.db, held)
-        except _JOB_ERRORS as error:
-            self._remove_files(held, held.token)  # before the claim ends: after it, none would
-            finished = fail_chunk_job(self.db, held, str(error))
-        except ServiceUnavailable:
-            self._remove_files(held, held.token)
-            release(self.db, held)  # nobody's fault: the attempt does not count
-            raise
+            ended = work.finish()
         except Exception as error:
-            self._remove_files(held, held.token)
-            give_up(self.db, held, _reason(error))
-            raise
-        if finished is None:
-            self._remove_files(held, held.token)
-            return False
-        self.ring(finished.new_chunks)
-        return True
+            work.fail(error)
+        work.lease.end()
+        for claim in work.lease.claims:
+            try:
+                self._end(claim, ended.get(claim.token), work.error(claim))
+            except Exception as error:  # the database is away; the lease will run out
+                self._stop_for(error)
 
-    def _work(self, claim: Claim, lease: Lease) -> Finished | None:
-        """The stage's work and its last transaction; None when the claim was lost meanwhile."""
-        network = self._load(claim.spec.network)
-        record_network(self.db, claim, network.name, network.sha256)
-        loader = Loader(self.store, self._threads, self.settings.max_pixels)
+    def _end(self, claim: Claim, finished: Finished | None, error: Exception | None) -> None:
+        if finished is not None:
+            self.ended.append(claim)
+            self.runner.ring(finished.new_chunks)
+            return
+        ending = "LeaseLost" if error is None else type(error).__name__
+        log.info("job %s chunk %s: %s", claim.job_id, claim.chunk_id, ending)
+        self._remove_files(claim, claim.token)  # before the claim ends: after it, none would
+        if isinstance(error, _JOB_ERRORS):
+            fail_chunk_job(self.means.db, claim, str(error))
+        elif isinstance(error, Stopping):
+            release(self.means.db, claim)
+        elif isinstance(error, ServiceUnavailable):
+            self._stop_for(error)
+            release(self.means.db, claim)  # nobody's fault: the attempt does not count
+        elif error is not None and not isinstance(error, Interrupted):
+            self._stop_for(error)
+            give_up(self.means.db, claim, _reason(error))
+
+    def _stop_for(self, error: Exception) -> None:
+        """End the run with this error, the first of them: all else is given back."""
+        self.trouble = self.trouble or error
+        self.leases.stop()
+
+    def _work(self, lease: Lease) -> AnyWork:
+        claim = lease.claims[0]
         if isinstance(claim.spec, DreamSpec):
-            chunk = DreamChunk(claim, claim.spec, network, lease, self.store, loader, self._threads)
-            return finish_dreams(self.db, [(claim, chunk.run())])[claim.token]
-        study = StudyChunk(claim, claim.spec, network, lease, self.store, loader)
-        match claim.stage:
-            case "measure":
-                outcomes, partial = study.measure()
-                return finish_measure(self.db, claim, outcomes, partial=partial)
-            case "choose":
-                target, control = study.merged()
-                exemplars = list(study.exemplars())  # renews the lease: not in the transaction
-                return finish_choose(
-                    self.db,
-                    claim,
-                    study.choose(target, control),
-                    exemplars=exemplars,
-                    target_pictures=target.n,
-                    control_pictures=control.n,
-                )
-            case _:
-                return finish_classify(self.db, claim, study.classify())
+            return DreamWork(lease, claim.spec, self.means)
+        return STAGES[claim.stage](lease, claim.spec, self.means)
 
-    def _load(self, name: str) -> Network:
-        """The network of this name; the one in memory when it is that."""
-        if self._network is None or self._network.name != name:
-            self._network = None  # its memory is needed for the next
-            self._network = load_network(
-                name, folder=self.settings.networks_dir, device=self.settings.device
-            )
-        return self._network
+    def _room(self, spec: DreamSpec, layer: int) -> int:
+        """How many dreams of a spec, at a layer, make a batch."""
+        side = 1 if spec.size == "keep" else spec.size  # those share with none
+        return self.means.rooms.room(dream_shape(spec, layer, side, side))
 
     def _remove_files(self, claim: Claim, token: str) -> None:
         """Remove what was written under a claim that did not finish."""
         try:
-            self.store.remove_folder(result_folder(claim.job_id, token))
+            self.means.store.remove_folder(result_folder(claim.job_id, token))
         except BeholderError as error:
             log.warning("job %s: leftovers of %s not removed: %s", claim.job_id, token, error)
 

@@ -1,128 +1,192 @@
-"""Running a study's three stages: measure each picture, choose the channels, classify without them.
+"""A study's three stages: measure each picture, choose the channels, classify without them.
 
 A measured chunk's statistics and strongest pictures are kept as files; choosing merges them. The
 intact verdict comes from the measuring pass, so each picture goes through the network twice.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
 
-from beholder.jobs.claims import Claim, ClaimedItem
-from beholder.jobs.outcomes import ChannelRow, ExemplarRow, ItemFailure, Judgement, VerdictOutcome
+from torch import Tensor
+
+from beholder.jobs.claims import Claim
+from beholder.jobs.finish import finish_choose, finish_classify, finish_measure
+from beholder.jobs.outcomes import (
+    ChannelRow,
+    ExemplarRow,
+    Finished,
+    ItemFailure,
+    Judgement,
+    VerdictOutcome,
+)
+from beholder.layers import LAST_LAYER
 from beholder.science.blind import Verdict, blinded, classify, verdicts
-from beholder.science.measure import measure
-from beholder.science.networks import Network
+from beholder.science.measure import Measurement, measure
 from beholder.science.statistics import ChannelStatistics, chosen_channels
 from beholder.science.strongest import Strongest
 from beholder.specs import StudySpec
-from beholder.store import Store, result_folder
+from beholder.store import result_folder
 from worker.lease import Lease
-from worker.pictures import Batch, Loader
+from worker.pictures import Batch, Wanted
+from worker.rooms import Shape
+from worker.work import Means, Work
 
 Outcome = VerdictOutcome | ItemFailure
 STRONGEST = "strongest.npz"
-BATCH = 8  # pictures a pass; bounds the memory of the early layers' maps
 
 
-@dataclass(frozen=True)
-class StudyChunk:
-    """One claimed chunk of a study, about to run on `network`."""
+class StudyWork(Work[StudySpec, VerdictOutcome]):
+    """One claim of a study; studies share no batches."""
 
-    claim: Claim
-    spec: StudySpec
-    network: Network
-    lease: Lease
-    store: Store
-    loader: Loader
+    @property
+    def claim(self) -> Claim:
+        """The only one."""
+        (claim,) = self.lease.claims
+        return claim
 
-    def measure(self) -> tuple[list[Outcome], str]:
-        """Intact verdicts, and the path of the statistics of the chunk's two groups."""
-        groups = {"target": self._no_statistics(), "control": self._no_statistics()}
-        strongest = Strongest(self.network.widths)
-        outcomes: list[Outcome] = []
-        for batch in self._batches(outcomes):
-            result = measure(
-                self.network,
-                batch.pictures.to(self.network.device),
-                normalize=self.spec.normalize,
-                pre_relu=self.spec.pre_relu,
-            )
-            for role, statistics in groups.items():
-                rows = [row for row, item in enumerate(batch.items) if item.role == role]
-                if rows:
-                    statistics.update(
-                        tuple(strengths[rows] for strengths in result.strengths),
-                        positions=[batch.items[row].position for row in rows],
-                    )
-            strongest.update(result.strengths, [item.position for item in batch.items])
-            outcomes += _outcomes(batch.items, verdicts(self.network, result.logits))
-        return outcomes, self._keep(groups, strongest)
+    def finish(self) -> dict[str, Finished | None]:
+        """Store what the claim has come to."""
+        return {self.claim.token: self._end()} if self.standing else {}
 
-    def merged(self) -> tuple[ChannelStatistics, ChannelStatistics]:
-        """The statistics of all targets and of all controls."""
-        return self._merged("target"), self._merged("control")
+    @abstractmethod
+    def _end(self) -> Finished | None:
+        """The stage's last transaction."""
 
-    def choose(self, target: ChannelStatistics, control: ChannelStatistics) -> Iterator[ChannelRow]:
-        """Every channel's row: statistics of both groups, and whether it is to be blinded."""
-        chosen = chosen_channels(
-            target,
-            min_layer=self.spec.min_layer,
-            most_common=self.spec.most_common,
-            threshold=self.spec.threshold,
-        )
-        return channel_rows(target, control, chosen)
+    def _shape(self, height: int, width: int) -> Shape:
+        return Shape(self.spec.network, "study", LAST_LAYER, height, width)
 
-    def exemplars(self) -> Iterator[ExemplarRow]:
-        """The strongest pictures of each channel, over targets and controls."""
-        merged = Strongest(self.network.widths)
-        for folder in self.claim.partials:
-            self.lease.check()
-            data = self.store.get(f"{folder}/{STRONGEST}")
-            merged = merged.merge(Strongest.from_bytes(data))
-        for layer, channel, rank, position, strength in merged.rows():
-            yield ExemplarRow(layer, channel, rank, position, strength)
+    @property
+    def _ended(self) -> list[Outcome]:
+        """The outcomes of the claim's items."""
+        return self._outcomes[self.claim.token]
 
-    def classify(self) -> list[Outcome]:
-        """Blinded verdicts."""
-        outcomes: list[Outcome] = []
-        with blinded(self.network, self.claim.chosen or {}):
-            for batch in self._batches(outcomes):
-                logits = classify(
-                    self.network,
-                    batch.pictures.to(self.network.device),
-                    normalize=self.spec.normalize,
-                )
-                outcomes += _outcomes(batch.items, verdicts(self.network, logits))
-        return outcomes
-
-    def _batches(self, outcomes: list[Outcome]) -> Iterator[Batch]:
-        """The chunk in small batches; failures to decode go straight to `outcomes`."""
-        items = self.claim.items
-        for start in range(0, len(items), BATCH):
-            self.lease.check(start / len(items))
-            batches, failures = self.loader.batches(items[start : start + BATCH], self.spec)
-            outcomes += failures
-            yield from batches
+    def _judge(self, items: Sequence[Wanted], logits: Tensor) -> None:
+        """Keep what the network says of each picture, from its logits (B, classes)."""
+        for wanted, verdict in zip(items, verdicts(self.network, logits), strict=True):
+            self._ended.append(VerdictOutcome(wanted.item.position, _judgement(verdict)))
 
     def _no_statistics(self) -> ChannelStatistics:
         return ChannelStatistics.empty(
             self.network.widths, top=self.spec.top, threshold=self.spec.norm_threshold
         )
 
-    def _keep(self, groups: dict[str, ChannelStatistics], strongest: Strongest) -> str:
+
+class MeasureWork(StudyWork):
+    """Intact verdicts, and the statistics of the chunk's targets and controls."""
+
+    def __init__(self, lease: Lease, spec: StudySpec, means: Means) -> None:
+        super().__init__(lease, spec, means)
+        self._measured: list[tuple[tuple[Wanted, ...], Measurement]] = []
+
+    def run(self, batch: Batch) -> None:
+        """Measure; what it means is worked out behind."""
+        for part, result in self._fitting(batch, self._measure):
+            self._measured.append((part.items, result))
+
+    def _measure(self, batch: Batch) -> Measurement:
+        return measure(
+            self.network,
+            batch.wait(),
+            normalize=self.spec.normalize,
+            pre_relu=self.spec.pre_relu,
+        )
+
+    def _end(self) -> Finished | None:
+        groups = {"target": self._no_statistics(), "control": self._no_statistics()}
+        strongest = Strongest(self.network.widths)
+        for measured, result in self._measured:
+            items = [wanted.item for wanted in measured]
+            for role, statistics in groups.items():
+                rows = [row for row, item in enumerate(items) if item.role == role]
+                if rows:
+                    statistics.update(
+                        tuple(strengths[rows] for strengths in result.strengths),
+                        positions=[items[row].position for row in rows],
+                    )
+            strongest.update(result.strengths, [item.position for item in items])
+            self._judge(measured, result.logits)
+        partial = self._store(groups, strongest)
+        return finish_measure(self.means.db, self.claim, self._ended, partial=partial)
+
+    def _store(self, groups: dict[str, ChannelStatistics], strongest: Strongest) -> str:
+        """Keep them as files; their folder."""
         folder = result_folder(self.claim.job_id, self.claim.token)
         for role, statistics in groups.items():
-            self.store.put(f"{folder}/{role}.npz", statistics.to_bytes())
-        self.store.put(f"{folder}/{STRONGEST}", strongest.to_bytes())
+            self.means.store.put(f"{folder}/{role}.npz", statistics.to_bytes())
+        self.means.store.put(f"{folder}/{STRONGEST}", strongest.to_bytes())
         return folder
+
+
+class ChooseWork(StudyWork):
+    """The statistics of all chunks merged, and the channels to blind. Not for the device."""
+
+    def batches(self) -> Iterator[Batch]:
+        """None."""
+        return iter(())
+
+    def run(self, batch: Batch) -> None:
+        """Nothing, since there are no batches."""
+
+    def _end(self) -> Finished | None:
+        target, control = self._merged("target"), self._merged("control")
+        exemplars = list(self._exemplars())  # reads files: not in the transaction
+        chosen = chosen_channels(
+            target,
+            min_layer=self.spec.min_layer,
+            most_common=self.spec.most_common,
+            threshold=self.spec.threshold,
+        )
+        return finish_choose(
+            self.means.db,
+            self.claim,
+            channel_rows(target, control, chosen),
+            exemplars=exemplars,
+            target_pictures=target.n,
+            control_pictures=control.n,
+        )
 
     def _merged(self, role: str) -> ChannelStatistics:
         merged = self._no_statistics()
-        for folder in self.claim.partials:
-            self.lease.check()
-            data = self.store.get(f"{folder}/{role}.npz")
+        for data in self._files(f"{role}.npz"):
             merged = merged.merge(ChannelStatistics.from_bytes(data))
         return merged
+
+    def _exemplars(self) -> Iterator[ExemplarRow]:
+        """The strongest pictures of each channel, over targets and controls."""
+        merged = Strongest(self.network.widths)
+        for data in self._files(STRONGEST):
+            merged = merged.merge(Strongest.from_bytes(data))
+        for layer, channel, rank, position, strength in merged.rows():
+            yield ExemplarRow(layer, channel, rank, position, strength)
+
+    def _files(self, name: str) -> Iterator[bytes]:
+        """Every measured chunk's file of this name."""
+        for folder in self.claim.partials:
+            self.lease.check()
+            yield self.means.store.get(f"{folder}/{name}")
+
+
+class ClassifyWork(StudyWork):
+    """Verdicts without the chosen channels."""
+
+    def run(self, batch: Batch) -> None:
+        """Classify, blinded."""
+        with blinded(self.network, self.claim.chosen or {}):
+            for part, logits in self._fitting(batch, self._classify):
+                self._judge(part.items, logits)
+
+    def _classify(self, batch: Batch) -> Tensor:
+        return classify(self.network, batch.wait(), normalize=self.spec.normalize)
+
+    def _end(self) -> Finished | None:
+        return finish_classify(self.means.db, self.claim, self._ended)
+
+
+STAGES: dict[str, type[StudyWork]] = {
+    "measure": MeasureWork,
+    "choose": ChooseWork,
+    "classify": ClassifyWork,
+}
 
 
 def channel_rows(
@@ -160,11 +224,5 @@ def _columns(statistics: ChannelStatistics, layer: int) -> tuple[list[float], ..
     )
 
 
-def _outcomes(items: tuple[ClaimedItem, ...], found: list[Verdict]) -> list[Outcome]:
-    return [
-        VerdictOutcome(
-            item.position,
-            Judgement(verdict.label, verdict.index, verdict.confidence, verdict.top5),
-        )
-        for item, verdict in zip(items, found, strict=True)
-    ]
+def _judgement(verdict: Verdict) -> Judgement:
+    return Judgement(verdict.label, verdict.index, verdict.confidence, verdict.top5)

@@ -58,7 +58,7 @@ def load_network(
     name or device that there isn't, NetworkUnavailable for weights that can't be had.
     """
     check_network(name)
-    place = _device(device)
+    place = find_device(device)
     module, labels = _load(name, folder, progress)
     module = module.eval().requires_grad_(False)
     return Network(name, weights.digest(module), labels, module.to(place), place)
@@ -93,7 +93,8 @@ def _specimens() -> tuple[VGG, tuple[str, ...]]:
         return weights.load(path)
 
 
-def _device(name: str | torch.device) -> torch.device:
+def find_device(name: str | torch.device) -> torch.device:
+    """The device of this name; "auto" takes the GPU when there is one. Raises InvalidSpec."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:

@@ -1,0 +1,89 @@
+"""How many pictures make a batch, on devices that are only said to be there."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from worker.rooms import CPU_PIXELS_A_CORE, GPU_PIXELS, HOST_BYTES, MOST, Rooms, Shape
+
+pytestmark = pytest.mark.slow  # imports torch
+
+SHAPE = Shape("specimens", "dream", 20, 224, 224)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "home" / "batch-sizes.json"
+
+
+def cpu(path: Path) -> Rooms:
+    return Rooms(torch.device("cpu"), path)
+
+
+def sized(side: int) -> Shape:
+    return Shape("specimens", "dream", 20, side, side)
+
+
+def test_larger_pictures_share_with_fewer(path: Path) -> None:
+    rooms = cpu(path)
+    found = [rooms.room(sized(side)) for side in (32, 64, 224, 448, 8192)]
+    assert found == sorted(found, reverse=True)
+    assert found[0] <= MOST
+    assert found[2] == CPU_PIXELS_A_CORE * torch.get_num_threads() // 224**2
+    assert found[-1] == 1
+
+
+def test_what_did_not_fit_is_never_tried_again_by_anyone(path: Path) -> None:
+    mine, yours = cpu(path), cpu(path)
+    before = mine.room(sized(64))
+    mine.too_many(sized(64), before)
+    assert mine.room(sized(64)) == before // 2
+    yours.too_many(sized(32), 6)
+    assert (yours.room(sized(64)), yours.room(sized(32))) == (before // 2, 3)
+    later = cpu(path)
+    assert (later.room(sized(64)), later.room(sized(32))) == (before // 2, 3)
+    later.too_many(sized(64), 1)
+    assert later.room(sized(64)) == 1
+    assert later.room(sized(48)) > 3  # another size is another matter
+
+
+@pytest.mark.parametrize("content", ["", "[1]", '{"cpu/x": "many"}', '{"cpu/x": -1}'])
+def test_a_file_of_something_else_is_passed_over(path: Path, content: str) -> None:
+    path.parent.mkdir()
+    path.write_text(content)
+    assert cpu(path).room(SHAPE) >= 1
+    cpu(path).too_many(SHAPE, 4)
+    assert json.loads(path.read_text()) == {SHAPE.key("cpu"): 2}
+
+
+def test_a_folder_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    rooms = cpu(tmp_path / "file" / "batch-sizes.json")
+    rooms.too_many(SHAPE, 4)
+    assert rooms.room(SHAPE) == 2
+
+
+def test_a_gpus_room_is_what_its_free_memory_holds(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The figures of a GPU that this machine may not have, as torch would give them."""
+    figures = {"before": 100, "peak": 0, "free": 0}
+    monkeypatch.setattr("torch.cuda.reset_peak_memory_stats", lambda device: None)
+    monkeypatch.setattr("torch.cuda.memory_allocated", lambda device: figures["before"])
+    monkeypatch.setattr("torch.cuda.max_memory_allocated", lambda device: figures["peak"])
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda device: "H100")
+    rooms = Rooms(torch.device("cuda", 0), path, free=lambda device: figures["free"])
+    assert rooms.room(SHAPE) == GPU_PIXELS // SHAPE.pixels  # until it has been measured
+    many = replace(SHAPE, kept=250)  # snapshots, which wait in the host's memory
+    assert rooms.room(many) == HOST_BYTES // (many.pixels * 3 * 4 * 250)
+    figures |= {"peak": 100 + 4 * 1000, "free": 20_000}
+    with rooms.watched(SHAPE, 4):
+        pass
+    assert rooms.room(SHAPE) == 17  # 85% of 20,000 bytes, 1,000 each
+    with pytest.raises(torch.OutOfMemoryError), rooms.watched(SHAPE, 17):
+        raise torch.OutOfMemoryError
+    rooms.too_many(SHAPE, 17)
+    assert rooms.room(SHAPE) == 8

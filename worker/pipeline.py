@@ -1,0 +1,95 @@
+"""Works overlap: one is decoded ahead of the device, one is on it, some are stored behind it."""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+from typing import Any
+
+from worker.pictures import Batch
+from worker.work import Work
+
+AnyWork = Work[Any, Any]
+Step = tuple[AnyWork, Batch | None]  # a batch for the device, or None: the work's end
+
+AHEAD = 1  # batches that are decoded, or about to be, while another is on the device
+BEHIND = 2  # works that are stored at a time; a third waits, and the device with it
+
+
+@dataclass(frozen=True)
+class Stations:
+    """What a work passes. `take` and `batches` have a thread of their own, `close` has others.
+
+    take: the next work, or None where there is none now.
+    batches: its batches, decoded as they are asked for.
+    run: does one of them on the device. Raises no Exception.
+    close: the work's end, whatever became of it. Raises no Exception.
+    stop: asks all of them to be quick, since the worker ends.
+    """
+
+    take: Callable[[], AnyWork | None]
+    batches: Callable[[AnyWork], Iterator[Batch]]
+    run: Callable[[AnyWork, Batch], None]
+    close: Callable[[AnyWork], None]
+    stop: Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Drives works through their stations."""
+
+    stations: Stations
+    _steps: SimpleQueue[Step | None] = field(default_factory=SimpleQueue)
+    _slots: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(AHEAD))
+
+    def drive(self) -> int:
+        """Work until there is nothing to take; how many works there were. Raises what `take` does.
+
+        Every work that was taken has been closed by then.
+        """
+        with ThreadPoolExecutor(1) as ahead, ThreadPoolExecutor(BEHIND) as behind:
+            fed = ahead.submit(self._feed)
+            try:
+                works = self._work(behind)
+            except BaseException:
+                self.stations.stop()
+                self._work(behind)  # gives back what is in hand
+                raise
+            fed.result()
+        return works
+
+    def _feed(self) -> None:
+        """Put every step of every work in line, decoding no further ahead than AHEAD batches."""
+        try:
+            self._slots.acquire()
+            while (work := self.stations.take()) is not None:
+                try:
+                    for batch in self.stations.batches(work):
+                        self._steps.put((work, batch))
+                        self._slots.acquire()
+                except Exception as error:
+                    work.fail(error)
+                self._steps.put((work, None))
+        finally:
+            self._steps.put(None)
+            self._slots.release()
+
+    def _work(self, behind: ThreadPoolExecutor) -> int:
+        """Do the steps in their order; how many works came to their end."""
+        closing: deque[Future[None]] = deque()
+        works = 0
+        while (step := self._steps.get()) is not None:
+            work, batch = step
+            if batch is not None:
+                self._slots.release()
+                self.stations.run(work, batch)
+                continue
+            if len(closing) == BEHIND:
+                closing.popleft().result()
+            closing.append(behind.submit(self.stations.close, work))
+            works += 1
+        for end in closing:
+            end.result()
+        return works

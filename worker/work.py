@@ -1,0 +1,141 @@
+"""What runs together: `Work` is one claim, or several whose pictures share a batch.
+
+Its parts run on three threads, so that one work's overlap with another's: `batches` ahead of the
+device, `run` on the device, `finish` behind it.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import torch
+
+from beholder.jobs.claims import Claim
+from beholder.jobs.database import Database
+from beholder.jobs.outcomes import DreamOutcome, Finished, ItemFailure, VerdictOutcome
+from beholder.science.networks import Network
+from beholder.specs import Spec
+from beholder.store import Store
+from worker.lease import Lease
+from worker.pictures import Batch, Failed, Loader, Wanted
+from worker.rooms import Rooms, Shape
+
+Outcome = DreamOutcome | VerdictOutcome | ItemFailure
+AnySpec = TypeVar("AnySpec", bound=Spec)
+AnyOutcome = TypeVar("AnyOutcome", DreamOutcome, VerdictOutcome)
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Means:
+    """What a worker process has for all of its work. threads: for decoding and encoding."""
+
+    db: Database
+    store: Store
+    loader: Loader
+    rooms: Rooms
+    threads: ThreadPoolExecutor
+
+
+class Work(ABC, Generic[AnySpec, AnyOutcome]):
+    """Claims in hand, of the same `spec`. One that can't be finished is noted with its error.
+
+    network: on which it runs; to be set before `batches` is asked for the first.
+    """
+
+    network: Network
+
+    def __init__(self, lease: Lease, spec: AnySpec, means: Means) -> None:
+        self.lease = lease
+        self.spec = spec
+        self.means = means
+        self._outcomes: dict[str, list[AnyOutcome | ItemFailure]] = {
+            claim.token: [] for claim in lease.claims
+        }
+        self._errors: dict[str, Exception] = {}
+        self._total = sum(len(claim.items) for claim in lease.claims)
+        self._behind = 0  # items that have been on the device
+
+    def batches(self) -> Iterator[Batch]:
+        """The pictures, decoded as they are asked for; those that can't be fail alone."""
+        wanted = [Wanted(claim, item) for claim in self.standing for item in claim.items]
+        for loaded in self.means.loader.load(
+            wanted, self.spec, device=self.network.device, room=self._room
+        ):
+            if isinstance(loaded, Failed):
+                self._outcomes[loaded.wanted.claim.token].append(loaded.failure)
+            elif self.standing:
+                yield loaded
+            else:
+                return
+
+    @abstractmethod
+    def run(self, batch: Batch) -> None:
+        """Do a batch's arithmetic."""
+
+    @abstractmethod
+    def finish(self) -> dict[str, Finished | None]:
+        """Store what the claims that stand have come to, by token; None where one was lost.
+
+        No file is written any more when this returns, or raises.
+        """
+
+    @abstractmethod
+    def _shape(self, height: int, width: int) -> Shape:
+        """What its batches of this height and width are to memory."""
+
+    @property
+    def standing(self) -> list[Claim]:
+        """The claims that are still worth working on."""
+        return [claim for claim in self.lease.claims if self.error(claim) is None]
+
+    def error(self, claim: Claim) -> Exception | None:
+        """Why a claim can't be finished, or is not to be any more."""
+        return self._errors.get(claim.token) or self.lease.interruption(claim)
+
+    def fail(self, error: Exception, claims: Sequence[Claim] | None = None) -> None:
+        """Note why claims (None: all of them) can't be finished; the first reason stays."""
+        for claim in self.lease.claims if claims is None else claims:
+            self._errors.setdefault(claim.token, error)
+
+    def _fitting(
+        self, batch: Batch, compute: Callable[[Batch], Result]
+    ) -> Iterator[tuple[Batch, Result]]:
+        """`compute` on a batch, in parts where all of it does not fit into the device's memory.
+
+        Rows of claims that no longer stand are left out.
+        """
+        waiting = [batch]
+        while waiting:
+            self._check()
+            wanted = waiting.pop().only({claim.token for claim in self.standing})
+            size = len(wanted.items)
+            shape = self._shape(*wanted.pictures.shape[2:])
+            room = self.means.rooms.room(shape)
+            if size > room:
+                waiting += reversed(wanted.parts(room))
+            if not 1 <= size <= room:
+                continue
+            try:
+                with self.means.rooms.watched(shape, size):
+                    result = compute(wanted)
+            except torch.OutOfMemoryError:
+                if size == 1:
+                    raise
+                waiting.append(wanted)
+            else:
+                self._behind += size
+                yield wanted, result
+                continue
+            # Behind the handler, which still holds what the failed attempt had in memory.
+            self.means.rooms.too_many(shape, size)
+            torch.cuda.empty_cache()
+
+    def _check(self, done: float = 0.0) -> None:
+        """Raise Interrupted where nothing stands. done: pictures' worth of the batch in hand."""
+        self.lease.check((self._behind + done) / self._total)
+
+    def _room(self, height: int, width: int) -> int:
+        return self.means.rooms.room(self._shape(height, width))
