@@ -113,7 +113,7 @@ def _document(db: Database, job: JobView, rows: Iterable[str]) -> Iterator[str]:
 def _head(db: Database, job: JobView) -> dict[str, Any]:
     if job.kind != "study":
         return results_head(job)
-    summary = summary_of(items(db, job.id))
+    summary = summary_of(db, job.id)
     return results_head(job, summary=summary, chosen=chosen_by_layer(db, job.id))
 
 

@@ -1,6 +1,5 @@
 """What a study's page shows: two rows of verdicts, charts of shared channels, what was chosen."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -12,7 +11,7 @@ from beholder.jobs.channel_queries import channels
 from beholder.jobs.exemplar_queries import strongest_of
 from beholder.jobs.outcomes import Judgement
 from beholder.jobs.queries import items
-from beholder.jobs.verdicts import Summary, label_kept
+from beholder.jobs.verdicts import label_kept, summary_of
 from beholder.jobs.views import ChannelView, ItemView, JobView
 from beholder.layers import LAYERS
 
@@ -42,35 +41,21 @@ class Chosen:
 
 def study_values(opened: Services, job: JobView) -> dict[str, Any]:
     """The template's values."""
-    rows, summary = _verdicts(items(opened.db, job.id))
+    targets = list(items(opened.db, job.id, role="target", limit=SHOWN))
+    controls = list(items(opened.db, job.id, role="control", limit=SHOWN))
     chosen = _chosen(opened, job)
-    groups = sorted({item.group or "" for item, _ in rows["target"]} - {""})
+    groups = sorted({item.group or "" for item in targets} - {""})
     return {
-        "targets": [subject for _, subject in rows["target"]],
-        "controls": [subject for _, subject in rows["control"]],
+        "targets": [_subject(item) for item in targets],
+        "controls": [_subject(item) for item in controls],
         "target_heading": f"Targets: {', '.join(groups)}" if groups else "Targets",
-        "summary": summary,
+        "summary": summary_of(opened.db, job.id),
         "shown_pictures": SHOWN,
-        "more_pictures": job.total > sum(map(len, rows.values())),
+        "more_pictures": job.total > len(targets) + len(controls),
         "charts": _charts(opened, job),
         "chosen": chosen,
         "blinded": sum(1 for _ in channels(opened.db, study=job.id, chosen=True)),
     }
-
-
-def _verdicts(
-    found: Iterable[ItemView],
-) -> tuple[dict[str, list[tuple[ItemView, Subject]]], Summary]:
-    """The first pictures of each role, and the summary of all."""
-    rows: dict[str, list[tuple[ItemView, Subject]]] = {"target": [], "control": []}
-    summary = Summary()
-    for item in found:
-        subject = _subject(item)
-        role = "control" if item.role == "control" else "target"
-        if len(rows[role]) < SHOWN:
-            rows[role].append((item, subject))
-        summary.add(item)
-    return rows, summary
 
 
 def _subject(item: ItemView) -> Subject:

@@ -150,9 +150,7 @@ class _Export:
     def _head(self) -> dict[str, Any]:
         if self.job.kind != "study":
             return results_head(self.job)
-        from beholder.jobs.queries import items
-
-        self.shown.summary = summary_of(items(self.context.db, self.job.id))
+        self.shown.summary = summary_of(self.context.db, self.job.id)
         self.shown.chosen = chosen_by_layer(self.context.db, self.job.id)
         return results_head(self.job, summary=self.shown.summary, chosen=self.shown.chosen)
 

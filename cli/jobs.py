@@ -93,7 +93,7 @@ def job_document(context: Context, job: "JobView") -> dict[str, Any]:
         from beholder.jobs.verdicts import chosen_by_layer, summary_of, verdict_row
 
         judged = [item for item in items(context.db, job.id) if item.verdicts]
-        document["summary"] = summary_of(judged).row()
+        document["summary"] = summary_of(context.db, job.id).row()
         document["chosen"] = chosen_by_layer(context.db, job.id)
         document["verdicts"] = [verdict_row(item) for item in judged]
     return document
@@ -130,6 +130,8 @@ def _facts(job: "JobView") -> Iterator[tuple[str, str]]:
         yield "error", job.error
     yield "asks", spec_words(spec)
     yield "network", network_words(job.network, job.network_sha256)
+    if job.priority != DEFAULT_PRIORITY:
+        yield "priority", job.priority
     counts = {name: getattr(job, name) for name in ("queued", "running", "failed", "cancelled")}
     rest = [f"{count:,} {name}" for name, count in counts.items() if count]
     yield "items", ", ".join([f"{job.done:,} of {job.total:,} done", *rest])
@@ -192,8 +194,7 @@ def _show_study(context: Context, job: "JobView") -> None:
         title = f"first {len(judged)} of {job.total:,}" if job.total > SHOWN_VERDICTS else ""
         columns = ["picture", "role", "intact", "blinded", "changed"]
         out.print(table(columns, judged, title=title))
-        summary = summary_of(items(context.db, job.id))
-        out.print(summary.words(), markup=False, highlight=False)
+        out.print(summary_of(context.db, job.id).words(), markup=False, highlight=False)
 
 
 def _verdict_cells(item: "ItemView") -> dict[str, Any]:

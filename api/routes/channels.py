@@ -102,7 +102,7 @@ def study_verdicts(
     shown = page[:limit]
     document: dict[str, Any] = {}
     if after < 0:
-        document["summary"] = summary_of(items(opened.db, study.id)).row()
+        document["summary"] = summary_of(opened.db, study.id).row()
         document["chosen"] = chosen_by_layer(opened.db, study.id)
     rows = [view.row() for item in shown for view in verdict_rows(item, kind)]
     more = shown[-1].position if len(page) > limit else None

@@ -136,6 +136,7 @@ def _first_stage(session: Session, job: Job) -> str:
 def _forget_results(session: Session, job: Job) -> None:
     """Undo a study's last two stages: other pictures will have a say in what is chosen."""
     job.target_pictures = job.control_pictures = None
+    job.targets_judged = job.targets_kept = job.controls_judged = job.controls_kept = 0
     of_job = select(Item.id).where(Item.job_id == job.id)
     for statement in (
         delete_from(Channel).where(Channel.job_id == job.id),

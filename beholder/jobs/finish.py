@@ -27,6 +27,7 @@ from beholder.jobs.outcomes import (
     VerdictOutcome,
 )
 from beholder.jobs.rows import fail_everything, items_of
+from beholder.jobs.verdicts import count_kept
 
 _Outcome = DreamOutcome | VerdictOutcome | ItemFailure
 
@@ -132,6 +133,7 @@ def finish_classify(
         ending = _Ending(*held, outcomes)
         ids = _end_items(session, [ending], done="done")
         _store_verdicts(session, ids, ending, "blinded")
+        count_kept(session, ending.job, ids.values())
         return _end_chunk(session, ending)
 
 

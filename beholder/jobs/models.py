@@ -111,6 +111,7 @@ class Job(Base):
     stage: what its open chunks do; None once it has finished.
     measured: how many of a study's items have been measured.
     target_pictures, control_pictures: what the channels' statistics cover; None until chosen.
+    targets_judged, controls_judged: how many have both verdicts; ..._kept: the same label in both.
     turn: the number of the claim that served it last; the least is served next in its priority.
     batch_key: jobs with the same one may share a GPU batch where their layers are the same.
     unsettled: rows of the cancelled job are still to follow it; None if not.
@@ -140,6 +141,10 @@ class Job(Base):
     measured: Mapped[int] = mapped_column(default=0)
     target_pictures: Mapped[int | None]
     control_pictures: Mapped[int | None]
+    targets_judged: Mapped[int] = mapped_column(default=0, server_default="0")
+    targets_kept: Mapped[int] = mapped_column(default=0, server_default="0")
+    controls_judged: Mapped[int] = mapped_column(default=0, server_default="0")
+    controls_kept: Mapped[int] = mapped_column(default=0, server_default="0")
     priority: Mapped[Priority] = mapped_column(
         Ranked, default=DEFAULT_PRIORITY, server_default=str(PRIORITIES.index(DEFAULT_PRIORITY))
     )
@@ -192,6 +197,7 @@ class Item(Base):
     __table_args__ = (
         Index(None, "job_id", "position", unique=True),
         Index(None, "job_id", "state", "position"),
+        _partial("ix_items_controls", "job_id", "position", where="role = 'control'"),
     )
 
 

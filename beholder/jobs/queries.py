@@ -8,14 +8,14 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import literal, select, tuple_
 from sqlalchemy.orm import Session
 
 from beholder.errors import InvalidInput, NotFound
 from beholder.jobs.database import Database
 from beholder.jobs.models import INCOMING, ITEM_STATES, OPEN, File, Item, Job, Picture, Verdict
 from beholder.jobs.outcomes import Judgement, StoredFile
-from beholder.jobs.spool import StoredPicture
+from beholder.jobs.spool import Role, StoredPicture
 from beholder.jobs.views import (
     ItemView,
     JobView,
@@ -128,6 +128,7 @@ def items(
     job_id: str,
     *,
     state: str | None = None,
+    role: Role | None = None,
     after: int = -1,
     limit: int | None = None,
 ) -> Iterator[ItemView]:
@@ -139,7 +140,8 @@ def items(
     while left is None or left > 0:
         size = _PAGE if left is None else min(_PAGE, left)
         with database.read() as session:
-            page = _item_page(session, _job(session, job_id, exact=True), state, after, size)
+            job = _job(session, job_id, exact=True)
+            page = _item_page(session, job, state, role, after, size)
         yield from page
         if len(page) < size:
             return
@@ -177,11 +179,18 @@ def _no_job(job_id: str) -> NotFound:
 
 
 def _item_page(
-    session: Session, job: JobView, state: str | None, after: int, size: int
+    session: Session,
+    job: JobView,
+    state: str | None,
+    role: Role | None,
+    after: int,
+    size: int,
 ) -> list[ItemView]:
     statement = select(*_ITEM).where(Item.job_id == job.id, Item.position > after)
     if state:
         statement = statement.where(Item.state.in_(_stored_states(job, _checked(state))))
+    if role:  # spelt out, since an index holds the controls alone
+        statement = statement.where(Item.role == literal(role, literal_execute=True))
     rows = session.execute(statement.order_by(Item.position).limit(size)).all()
     ids = [row.id for row in rows]
     files, judged = _files(session, ids), _judgements(session, ids)

@@ -1,16 +1,19 @@
 """A study's outcome: intact against blinded, a row a picture, and the count of labels kept."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from sqlalchemy import case, func, select
+from sqlalchemy.orm import Session, aliased
+
+from beholder.jobs.channel_queries import channels
+from beholder.jobs.database import Database
+from beholder.jobs.models import Item, Job, Verdict
 from beholder.jobs.views import ItemView
 
-if TYPE_CHECKING:
-    from beholder.jobs.database import Database
 
-
-@dataclass
+@dataclass(frozen=True)
 class Summary:
     """How many pictures kept their label, of those that have both verdicts."""
 
@@ -18,18 +21,6 @@ class Summary:
     targets_kept: int = 0
     controls: int = 0
     controls_kept: int = 0
-
-    def add(self, item: ItemView) -> None:
-        """Count a picture, if it has been classified both ways."""
-        kept = label_kept(item)
-        if kept is None:
-            return
-        if item.role == "control":
-            self.controls += 1
-            self.controls_kept += kept
-        else:
-            self.targets += 1
-            self.targets_kept += kept
 
     def words(self) -> str:
         """ "target class kept: 1 of 5; controls kept: 5 of 5"."""
@@ -43,12 +34,34 @@ class Summary:
         return asdict(self)
 
 
-def summary_of(items: Iterable[ItemView]) -> Summary:
-    """The summary of all of a study's items."""
-    summary = Summary()
-    for item in items:
-        summary.add(item)
-    return summary
+_SUMMARY = (Job.targets_judged, Job.targets_kept, Job.controls_judged, Job.controls_kept)
+
+
+def summary_of(database: Database, study: str) -> Summary:
+    """The summary of a study, by its full id, so far; read off its job."""
+    with database.read() as session:
+        row = session.execute(select(*_SUMMARY).where(Job.id == study)).first()
+    return Summary(*row) if row else Summary()
+
+
+def count_kept(session: Session, job: Job, item_ids: Collection[int]) -> None:
+    """Add items of a locked job that have just got their second verdict to its summary."""
+    intact, blinded = aliased(Verdict), aliased(Verdict)
+    kept = func.sum(case((intact.label == blinded.label, 1), else_=0))
+    statement = (
+        select(Item.role, func.count(), kept)
+        .join(intact, (intact.item_id == Item.id) & (intact.kind == "intact"))
+        .join(blinded, (blinded.item_id == Item.id) & (blinded.kind == "blinded"))
+        .where(Item.id.in_(item_ids))
+        .group_by(Item.role)
+    )
+    for role, both, same in session.execute(statement):
+        if role == "control":
+            job.controls_judged += both
+            job.controls_kept += same
+        else:
+            job.targets_judged += both
+            job.targets_kept += same
 
 
 def label_kept(item: ItemView) -> bool | None:
@@ -67,10 +80,8 @@ def verdict_row(item: ItemView) -> dict[str, Any]:
     return {**row, "kept": label_kept(item)}
 
 
-def chosen_by_layer(db: "Database", study: str) -> list[dict[str, Any]]:
+def chosen_by_layer(db: Database, study: str) -> list[dict[str, Any]]:
     """The blinded channels, a row a layer, most common first."""
-    from beholder.jobs.channel_queries import channels
-
     rows: dict[int, dict[str, Any]] = {}
     for channel in channels(db, study=study, chosen=True):
         start = {"layer": channel.layer, "layer_name": channel.layer_name, "channels": []}

@@ -19,7 +19,7 @@ from sqlalchemy import create_engine, delete, make_url, select, text
 from beholder.jobs.claims import Claim, claim_next, release
 from beholder.jobs.database import Database
 from beholder.jobs.finish import finish_choose, finish_classify, finish_dreams, finish_measure
-from beholder.jobs.models import FINISHED, ITEM_STATES, OPEN, Base, Chunk, Item, Job
+from beholder.jobs.models import FINISHED, ITEM_STATES, OPEN, Base, Chunk, Item, Job, Verdict
 from beholder.jobs.outcomes import (
     ChannelRow,
     DreamOutcome,
@@ -32,6 +32,7 @@ from beholder.jobs.outcomes import (
 from beholder.jobs.queries import items
 from beholder.jobs.schema import upgrade
 from beholder.jobs.submit import CreatedJob, Entry, StoredPicture, create_job
+from beholder.jobs.verdicts import Summary, summary_of
 from beholder.priorities import Priority
 from beholder.specs import DreamSpec, StudySpec
 
@@ -152,6 +153,7 @@ def picture(number: int) -> StoredPicture:
 
 
 VERDICT = Judgement("kelpie", 227, 0.9288, (("kelpie", 0.9288), ("dingo", 0.05)))
+OTHER = Judgement("dingo", 273, 0.5, (("dingo", 0.5),))
 
 
 @dataclass
@@ -229,6 +231,7 @@ class Desk:
         if held.stage == "measure":
             partial = f"results/{held.job_id}/{held.token}/partial" if good else None
             return finish_measure(self.database, held, [*verdicts, *failed], partial=partial)
+        verdicts = [VerdictOutcome(at, VERDICT if at % 3 != 1 else OTHER, 0.5) for at in good]
         return finish_classify(self.database, held, [*verdicts, *failed])
 
     def finish_all(
@@ -268,6 +271,23 @@ class Desk:
             rows = session.scalars(select(Item).where(Item.job_id == job_id)).all()
             open_chunks = self.chunks(job_id, "queued") + self.chunks(job_id, "running")
             assert job.measured == sum(item.measured for item in rows)
+            judged = session.execute(
+                select(Item.role, Verdict.kind, Verdict.label)
+                .join(Item, Item.id == Verdict.item_id)
+                .where(Item.job_id == job_id)
+                .order_by(Item.position, Verdict.kind)
+            ).all()
+        both = [
+            (blinded.role, blinded.label == intact.label)
+            for blinded, intact in itertools.pairwise(judged)
+            if (blinded.kind, intact.kind) == ("blinded", "intact")
+        ]
+        assert summary_of(self.database, job_id) == Summary(
+            sum(role == "target" for role, _ in both),
+            sum(role == "target" and kept for role, kept in both),
+            sum(role == "control" for role, _ in both),
+            sum(role == "control" and kept for role, kept in both),
+        )
         if job.state in FINISHED:
             assert job.queued == job.running == 0
             assert job.finished_at is not None
