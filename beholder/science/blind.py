@@ -2,23 +2,22 @@
 what the network sees, `before_and_after` both at once.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
 from beholder.errors import InvalidInput
 from beholder.layers import find_layer
-from beholder.science.inputs import input_step
-from beholder.science.measure import check_sides
-from beholder.science.networks import Network, at_rest, channel_index
+from beholder.science.measure import check_sides, logits_of, walks
+from beholder.science.networks import Network, channel_index
+from beholder.science.prefix import Precision, Zeroing
 
 _TOP = 5
-
-Hook = Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -50,23 +49,31 @@ def blinded(network: Network, channels: Mapping[int, Sequence[int]]) -> Iterator
     handles: list[RemovableHandle] = []
     try:
         for layer, index in cuts:
-            handles.append(network.module.features[layer].register_forward_hook(_zeroing(index)))
+            handles.append(network.module.features[layer].register_forward_hook(Zeroing(index)))
         yield network
     finally:
         for handle in handles:
             handle.remove()
 
 
-def classify(network: Network, pictures: Tensor, *, normalize: bool = False) -> Tensor:
+def classify(
+    network: Network,
+    pictures: Tensor,
+    *,
+    normalize: bool = False,
+    precision: Precision = "float32",
+) -> Tensor:
     """The logits (B, classes), on the CPU, of `pictures` (B, 3, H, W).
 
-    Raises InvalidInput, and PictureError for a side under 32 pixels.
+    precision: as for `dream`. Raises InvalidInput, InvalidSpec, and PictureError for a side under
+    32 pixels.
     """
     check_sides(pictures)
-    with torch.no_grad(), at_rest(network.module):
-        ready = input_step(normalize, network.device)(pictures.to(network.device))
-        logits: Tensor = network.module(ready)
-        return logits.cpu()
+    rows: list[Tensor] = []
+    for walk in walks(network, pictures, normalize=normalize, precision=precision):
+        ((_, maps),) = deque(walk, maxlen=1)
+        rows.append(logits_of(network, maps))
+    return torch.cat(rows).cpu()
 
 
 def verdicts(network: Network, logits: Tensor) -> list[Verdict]:
@@ -100,14 +107,3 @@ def before_and_after(
 def _verdict(network: Network, values: list[float], indices: list[int]) -> Verdict:
     top = tuple((network.labels[i], value) for i, value in zip(indices, values, strict=True))
     return Verdict(top[0][0], indices[0], top[0][1], top)
-
-
-def _zeroing(index: Tensor) -> Hook:
-    """A forward hook that zeroes the channels `index` (C,) of maps (B, C, h, w)."""
-
-    def zero(module: nn.Module, inputs: tuple[Tensor, ...], maps: Tensor) -> Tensor:
-        if torch.is_grad_enabled():  # a ReLU's stored output must not change before backward
-            return maps.index_fill(1, index, 0.0)
-        return maps.index_fill_(1, index, 0.0)
-
-    return zero

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from beholder.errors import InvalidSpec
 from beholder.layers import find_layer
@@ -19,6 +19,7 @@ from beholder.science.networks import (
     check_pictures,
     depth_of,
 )
+from beholder.science.prefix import Precision, Prefix, prefix_of
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ def dream(
     snapshots: Sequence[int] = (),
     normalize: bool = False,
     pre_relu: bool = False,
+    precision: Precision = "float32",
     on_step: Callable[[int], None] | None = None,
 ) -> Dream:
     """Change `pictures` (B, 3, H, W) so that `layer` answers more strongly to each of them.
@@ -56,13 +58,19 @@ def dream(
     Each picture becomes what it would become alone. A picture that leaves the layer silent stays.
 
     layer: index or name; a convolution is read after its in-place ReLU, with `pre_relu` before.
+    precision: "float32" is off the true gradient by no more than autograd is; "exact" runs the
+    modules and autograd themselves, as was published, and takes longer; "float64" takes far
+    longer, and is the same dream on every machine; "tf32" (on a GPU) and "bf16" are faster, and
+    `beholder.science.precision` measures whether that shows.
     snapshots: steps, from 1 on, whose pictures are kept too. on_step: called with 1, 2, ... after
     each step, on a GPU ahead of the arithmetic; what it raises ends the dream.
     `pictures` itself is left alone. Raises InvalidLayer, InvalidChannel, InvalidSpec, InvalidInput.
     """
     check_pictures(pictures)
     kept = _steps_kept(steps, snapshots)
-    ascent = _Ascent.of(network, layer, channels, normalize=normalize, pre_relu=pre_relu)
+    ascent = _Ascent.of(
+        network, layer, channels, normalize=normalize, pre_relu=pre_relu, precision=precision
+    )
     current = pictures.detach().to(network.device)
     taken: dict[int, Tensor] = {}
     objective: list[Tensor] = []
@@ -91,32 +99,40 @@ def dream_layers(
     snapshots: Sequence[int] = (),
     normalize: bool = False,
     pre_relu: bool = False,
+    precision: Precision = "float32",
     on_step: Callable[[int], None] | None = None,
 ) -> dict[int, Dream]:
     """`dream` on each of `layers` from the same start, by layer index.
 
     Arguments as for `dream`; every layer and channel is looked up before the first step is made.
-    `on_step` counts on from layer to layer.
+    A convolution and the ReLU that it is read after share one dream. `on_step` counts on from
+    layer to layer.
     """
-    indices = list(dict.fromkeys(find_layer(layer).index for layer in layers))
-    for index in indices:
+    rows = list(dict.fromkeys(find_layer(layer) for layer in layers))
+    for row in rows:
         if channels is not None:
-            channel_index(network, find_layer(index), channels)
+            channel_index(network, row, channels)
     found: dict[int, Dream] = {}
-    for index in indices:
-        report = None if on_step is None else _counting_on(on_step, len(found) * steps)
-        found[index] = dream(
-            network,
-            pictures,
-            layer=index,
-            channels=channels,
-            steps=steps,
-            learning_rate=learning_rate,
-            snapshots=snapshots,
-            normalize=normalize,
-            pre_relu=pre_relu,
-            on_step=report,
-        )
+    by_depth: dict[int, Dream] = {}
+    for row in rows:
+        depth = depth_of(row, pre_relu=pre_relu)
+        if depth not in by_depth:
+            by_depth[depth] = dream(
+                network,
+                pictures,
+                layer=row.index,
+                channels=channels,
+                steps=steps,
+                learning_rate=learning_rate,
+                snapshots=snapshots,
+                normalize=normalize,
+                pre_relu=pre_relu,
+                precision=precision,
+                on_step=None if on_step is None else _counting_on(on_step, len(found) * steps),
+            )
+        elif on_step is not None:
+            on_step((len(found) + 1) * steps)
+        found[row.index] = by_depth[depth]
     return found
 
 
@@ -126,11 +142,13 @@ def _counting_on(on_step: Callable[[int], None], done: int) -> Callable[[int], N
 
 @dataclass(frozen=True)
 class _Ascent:
-    """The part of a network up to a layer, and which of that layer's channels count."""
+    """The way from pictures to a layer's norm and back, and which of its channels count."""
 
-    prepare: Callable[[Tensor], Tensor]
-    prefix: nn.Sequential
+    network: Network
+    depth: int  # how many modules lead to the layer
     channels: Tensor | None  # (C,) int64
+    normalize: bool
+    prefix: Prefix | None  # None where hooks have to be run
 
     @classmethod
     def of(
@@ -141,24 +159,35 @@ class _Ascent:
         *,
         normalize: bool,
         pre_relu: bool,
+        precision: Precision,
     ) -> "_Ascent":
         row = find_layer(layer)
         return cls(
-            input_step(normalize, network.device),
-            network.module.features[: depth_of(row, pre_relu=pre_relu)],
+            network,
+            depth_of(row, pre_relu=pre_relu),
             None if channels is None else channel_index(network, row, channels),
+            normalize,
+            prefix_of(network.module, network.device, precision),
         )
 
-    @torch.enable_grad()
     def __call__(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """Each picture's norm (B,), and its gradient (B, 3, H, W)."""
-        pictures = pictures.detach().requires_grad_()
-        maps = self.prefix(self.prepare(pictures))  # (B, C, h, w)
-        if self.channels is not None:
-            maps = maps.index_select(1, self.channels)
-        norms = torch.linalg.vector_norm(maps.flatten(1), dim=1)  # (B,)
-        # The norms' sum, not the batch's norm: a picture's gradient must not know its neighbours.
-        (gradient,) = torch.autograd.grad(norms.sum(), pictures)
+        prepare = input_step(self.normalize, self.network.device)
+        with torch.enable_grad():
+            pictures = pictures.detach().requires_grad_()
+            ready = prepare(pictures)
+        if self.prefix is not None:
+            norms, gradient = self.prefix.gradient(ready.detach(), self.depth, self.channels)
+            if ready is pictures:
+                return norms, gradient
+            return norms, torch.autograd.grad(ready, pictures, gradient)[0]
+        with torch.enable_grad():
+            maps = self.network.module.features[: self.depth](ready)  # (B, C, h, w)
+            if self.channels is not None:
+                maps = maps.index_select(1, self.channels)
+            norms = torch.linalg.vector_norm(maps.flatten(1), dim=1)  # (B,)
+            # The norms' sum, not the batch's: a picture's gradient must not know its neighbours.
+            (gradient,) = torch.autograd.grad(norms.sum(), pictures)
         return norms.detach(), gradient
 
 

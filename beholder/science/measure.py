@@ -3,6 +3,7 @@
 A channel's strength is the L2 norm of its map. Maps are never kept.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +13,7 @@ from beholder.errors import PictureError
 from beholder.layers import LAYERS
 from beholder.science.inputs import MIN_SIDE, input_step
 from beholder.science.networks import Network, at_rest, check_pictures
+from beholder.science.prefix import Precision, prefix_of
 
 
 @dataclass(frozen=True)
@@ -26,27 +28,62 @@ class Measurement:
 
 
 def measure(
-    network: Network, pictures: Tensor, *, normalize: bool = False, pre_relu: bool = False
+    network: Network,
+    pictures: Tensor,
+    *,
+    normalize: bool = False,
+    pre_relu: bool = False,
+    precision: Precision = "float32",
 ) -> Measurement:
     """All channel strengths, and the logits, of `pictures` (B, 3, H, W) in one pass.
 
     A convolution's strengths are those of the in-place ReLU after it, as published; `pre_relu`
-    measures it before. Raises InvalidInput, and PictureError for a side under 32 pixels.
+    measures it before. precision: as for `dream`.
+    Raises InvalidInput, InvalidSpec, and PictureError for a side under 32 pixels.
     """
     check_sides(pictures)
-    strengths: list[Tensor] = []
+    parts = [
+        _measured(network, walk)
+        for walk in walks(network, pictures, normalize=normalize, raw=pre_relu, precision=precision)
+    ]
+    strengths, logits = zip(*parts, strict=True)
+    found = _to_cpu(
+        {layer: torch.cat([rows[layer] for rows in strengths]) for layer in strengths[0]}
+    )
+    # A convolution that was not read itself is what its ReLU made of it.
+    last = [layer.index if layer.index in found else layer.index + 1 for layer in LAYERS]
+    return Measurement(tuple(found[layer] for layer in last), torch.cat(logits).cpu())
+
+
+def walks(
+    network: Network,
+    pictures: Tensor,
+    *,
+    normalize: bool = False,
+    raw: bool = False,
+    precision: Precision = "float32",
+) -> Iterator[Iterator[tuple[int, Tensor]]]:
+    """The pictures' ways through the network's layers, a few pictures at a time.
+
+    Each is (layer index, maps (B, C, h, w)) layer after layer, as of `Prefix.walk`. Go through one
+    before taking the next. Without `raw`, convolutions are left out.
+    """
+    ready = input_step(normalize, network.device)(pictures.to(network.device))
+    prefix = prefix_of(network.module, network.device, precision)
     with torch.no_grad(), at_rest(network.module):
-        maps = input_step(normalize, network.device)(pictures.to(network.device))
-        for layer, module in zip(LAYERS, network.module.features, strict=True):
-            maps = module(maps)  # (B, C, h, w)
-            # A convolution waits for its ReLU, which fills in both rows.
-            if layer.kind != "conv" or pre_relu:
-                strengths.append(_strengths(maps))
-            if layer.kind == "relu" and not pre_relu:
-                strengths.append(strengths[-1])
-        logits = network.module.classifier(network.module.avgpool(maps).flatten(1))
-        rows = _to_cpu(strengths)
-    return Measurement(rows, logits.cpu())
+        if prefix is None:
+            yield _through_modules(network, ready, raw=raw)
+        else:
+            for piece in prefix.pieces(ready):
+                yield prefix.walk(piece, raw=raw)
+
+
+def logits_of(network: Network, maps: Tensor) -> Tensor:
+    """What the classifier makes of the last layer's maps (B, C, h, w): (B, classes)."""
+    with torch.no_grad(), at_rest(network.module):
+        pooled = network.module.avgpool(maps.float())
+        logits: Tensor = network.module.classifier(pooled.flatten(1))
+        return logits
 
 
 def top_channels(strengths: Tensor, n: int, threshold: float) -> list[list[int]]:
@@ -76,16 +113,34 @@ def check_sides(pictures: Tensor) -> None:
         )
 
 
+def _through_modules(network: Network, maps: Tensor, *, raw: bool) -> Iterator[tuple[int, Tensor]]:
+    """What `Prefix.walk` gives, through the modules and their hooks."""
+    for layer, module in zip(LAYERS, network.module.features, strict=True):
+        maps = module(maps)
+        if layer.kind != "conv" or raw:
+            yield layer.index, maps
+
+
+def _measured(
+    network: Network, walk: Iterable[tuple[int, Tensor]]
+) -> tuple[dict[int, Tensor], Tensor]:
+    """The strengths (B, C) of each layer that a walk reads, and the logits (B, classes)."""
+    strengths: dict[int, Tensor] = {}
+    for layer, maps in walk:
+        strengths[layer] = _strengths(maps)
+    return strengths, logits_of(network, maps)
+
+
 def _strengths(maps: Tensor) -> Tensor:
-    """(B, C, h, w) to (B, C)."""
-    norms: Tensor = torch.linalg.vector_norm(maps.flatten(2), dim=2)
-    return norms
+    """(B, C, h, w) to (B, C), in float32."""
+    if maps.is_cuda:
+        norms: Tensor = torch.linalg.vector_norm(maps, dim=(2, 3), dtype=torch.float32)
+        return norms
+    return maps.float().square().sum(dim=(2, 3)).sqrt()  # three times as fast on a CPU
 
 
-def _to_cpu(rows: list[Tensor]) -> tuple[Tensor, ...]:
-    """Every row on the CPU, in one transfer; a row that is there twice stays one tensor."""
-    distinct = {id(row): row for row in rows}
-    moved = torch.cat(list(distinct.values()), dim=1).cpu()  # (B, all C)
-    parts = torch.split(moved, [row.shape[1] for row in distinct.values()], dim=1)
-    by_id = {key: part.clone() for key, part in zip(distinct, parts, strict=True)}
-    return tuple(by_id[id(row)] for row in rows)
+def _to_cpu(found: dict[int, Tensor]) -> dict[int, Tensor]:
+    """Every layer's strengths on the CPU, in one transfer."""
+    moved = torch.cat(list(found.values()), dim=1).cpu()  # (B, all C)
+    parts = torch.split(moved, [rows.shape[1] for rows in found.values()], dim=1)
+    return {layer: part.clone() for layer, part in zip(found, parts, strict=True)}

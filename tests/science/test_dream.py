@@ -26,6 +26,7 @@ def assert_parity(reference, network, picture, layer, channels, steps=30, learni
         steps=steps,
         learning_rate=learning_rate,
         snapshots=[steps // 3],
+        precision="exact",
     )
     names = {"conv5_1": 28, "pool4": 27}
     expected = reference.dream(

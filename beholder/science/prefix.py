@@ -1,0 +1,305 @@
+"""The front of a network, laid out for speed: pictures forward to a layer, and a gradient back.
+
+`Prefix` gives what the modules and autograd would, within rounding, for less: weights are frozen,
+so only the maps before convolutions and the pools' places are kept; a convolution's gradient is
+itself a convolution, with weights turned round once; tensors are channels_last.
+"""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Literal
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision.models.vgg import VGG
+
+from beholder.errors import InvalidSpec
+from beholder.layers import LAYERS
+
+Precision = Literal["exact", "float64", "float32", "tf32", "bf16"]
+
+_KINDS: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "float64": torch.float64}
+# glibc keeps freed blocks up to this size; larger ones come back as fresh pages, each a fault.
+_REUSED_BYTES = 32 * 2**20
+
+
+class Zeroing:
+    """A forward hook that zeroes `channels` (C,) int64 of maps (B, C, h, w)."""
+
+    def __init__(self, channels: Tensor) -> None:
+        self.channels = channels
+
+    def __call__(self, module: nn.Module, inputs: tuple[Tensor, ...], maps: Tensor) -> Tensor:
+        if torch.is_grad_enabled():  # a ReLU's stored output must not change before backward
+            return maps.index_fill(1, self.channels, 0.0)
+        return maps.index_fill_(1, self.channels, 0.0)
+
+
+def prefix_of(module: VGG, device: torch.device, precision: Precision) -> "Prefix | None":
+    """A network's layers, prepared once; None where its own modules are to be run.
+
+    They are for "exact", and for hooks other than `Zeroing`. Raises InvalidSpec for a precision
+    that the device does not have.
+    """
+    if precision == "exact":
+        return None
+    if precision == "tf32" and device.type != "cuda":
+        raise InvalidSpec(f"precision: tf32 needs a CUDA GPU, not {device}; write float32 or bf16.")
+    zeroed: dict[int, list[Tensor]] = {}
+    for index, part in enumerate(module.features):
+        for hook in part._forward_hooks.values():
+            if not isinstance(hook, Zeroing):
+                return None
+            zeroed.setdefault(index, []).append(hook.channels)
+        if part._forward_pre_hooks:
+            return None
+    key = tuple((weight.data_ptr(), weight._version) for weight in module.features.parameters())
+    known = _PREPARED.setdefault(module, {})
+    if precision not in known or known[precision].key != key:
+        known[precision] = _Weights(module.features, precision, key)
+    return Prefix(known[precision], device, zeroed)
+
+
+class Prefix:
+    """The layers of one network in one precision. Get it with `prefix_of`.
+
+    float32 is as near to the true gradient as autograd's; tf32 rounds what a GPU multiplies to 10
+    bits of fraction; bf16 keeps maps and their gradients with 7, and norms in float32; float64 is
+    slow, and the same dream everywhere. On a CPU no result depends on what else is in the batch.
+    """
+
+    def __init__(
+        self, weights: "_Weights", device: torch.device, zeroed: dict[int, list[Tensor]]
+    ) -> None:
+        self._weights = weights
+        self._device = device
+        self._zeroed = zeroed
+
+    def gradient(
+        self, pictures: Tensor, depth: int, channels: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Each picture's norm (B,) behind `depth` modules, and its gradient (B, 3, H, W).
+
+        pictures: as the first layer takes them. channels: (C,) int64, the maps that count; None
+        takes all. A picture whose maps are all zero has gradient zero; the norm of
+        one that holds an infinity or NaN is NaN.
+        """
+        with torch.no_grad(), self._arithmetic():
+            found = [self._gradient(piece, depth, channels) for piece in self.pieces(pictures)]
+            norms, gradients = (torch.cat(parts) for parts in zip(*found, strict=True))
+            # A fused ReLU makes 0 of NaN, which would hide it.
+            sound = pictures.isfinite().flatten(1).all(dim=1)
+        return torch.where(sound, norms, torch.nan), gradients
+
+    def pieces(self, pictures: Tensor) -> tuple[Tensor, ...]:
+        """`pictures` in batches that are best worked on one by one.
+
+        On a CPU a few pictures, whose maps find their memory again; on a GPU all of them.
+        """
+        if self._device.type != "cpu":
+            return (pictures,)
+        width = self._weights.convolution(0).bias.numel()
+        largest = width * pictures[0, 0].numel() * self._weights.kind.itemsize
+        return torch.split(pictures, max(1, _REUSED_BYTES // largest))
+
+    def walk(self, pictures: Tensor, *, raw: bool = False) -> Iterator[tuple[int, Tensor]]:
+        """(layer index, maps (B, C, h, w)) of `pictures`, layer after layer, in channels_last.
+
+        raw: convolutions come too, as they are before their ReLUs.
+        """
+        with torch.no_grad(), self._arithmetic():
+            maps = self._entry(pictures)
+            for stage in self._weights.stages(len(LAYERS)):
+                if raw and isinstance(stage, _Conv):
+                    maps = self._without(stage.index, stage.without_relu(maps))
+                    yield stage.index, maps
+                    maps = self._without(stage.last, maps.relu())
+                else:
+                    maps = self._forward(stage, maps, [])
+                yield stage.last, maps
+
+    def _gradient(
+        self, pictures: Tensor, depth: int, channels: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        kept: list[Tensor] = []
+        maps = self._entry(pictures)
+        stages = self._weights.stages(depth)
+        for stage in stages:
+            maps = self._forward(stage, maps, kept)
+        norms, gradient = _of_norms(maps, channels)
+        del maps
+        for stage in reversed(stages):
+            gradient = stage.backward(gradient, kept)
+        return norms, gradient.to(norms.dtype)
+
+    def _entry(self, pictures: Tensor) -> Tensor:
+        return pictures.to(self._weights.kind).contiguous(memory_format=torch.channels_last)
+
+    def _forward(self, stage: "_Conv | _Pool", maps: Tensor, kept: list[Tensor]) -> Tensor:
+        maps = stage.forward(maps, kept)
+        if isinstance(stage, _Conv) and stage.relu:
+            maps = self._without(stage.index, maps)  # zero before the ReLU is zero behind it
+        return self._without(stage.last, maps)
+
+    def _without(self, layer: int, maps: Tensor) -> Tensor:
+        """`maps` with the layer's zeroed channels; gradients stop there as at any other zero."""
+        for channels in self._zeroed.get(layer, ()):
+            maps.index_fill_(1, channels, 0.0)
+        return maps
+
+    def _arithmetic(self) -> AbstractContextManager[None]:
+        """cuDNN multiplies float32 in tf32 unless it is told not to."""
+        if self._device.type != "cuda":
+            return nullcontext()
+        flags: AbstractContextManager[None] = torch.backends.cudnn.flags(
+            enabled=True, allow_tf32=self._weights.precision == "tf32"
+        )
+        return flags
+
+
+class _Weights:
+    """Every convolution's weights, prepared when they are first needed.
+
+    key: tells whether the network's own have been changed since.
+    """
+
+    def __init__(
+        self, features: nn.Sequential, precision: Precision, key: tuple[tuple[int, int], ...]
+    ) -> None:
+        self.precision = precision
+        self.key = key
+        self.kind = _KINDS.get(precision, torch.float32)
+        self._features = features
+        self._convolutions: dict[int, _Convolution] = {}
+
+    def stages(self, depth: int) -> "list[_Conv | _Pool]":
+        """The first `depth` modules; a ReLU is part of the convolution before it."""
+        stages: list[_Conv | _Pool] = []
+        for layer in LAYERS[:depth]:
+            if layer.kind == "pool":
+                stages.append(_Pool(layer.index))
+            elif layer.kind == "conv":
+                weights = self.convolution(layer.index)
+                stages.append(_Conv(layer.index, weights, relu=layer.index + 1 < depth))
+        return stages
+
+    def convolution(self, index: int) -> "_Convolution":
+        if index not in self._convolutions:
+            module = self._features[index]
+            assert isinstance(module, nn.Conv2d)
+            self._convolutions[index] = _Convolution.of(module, self.kind)
+        return self._convolutions[index]
+
+
+# By module, so that they go when the network goes.
+_PREPARED: WeakKeyDictionary[VGG, dict[Precision, _Weights]] = WeakKeyDictionary()
+
+
+@dataclass(frozen=True)
+class _Convolution:
+    """The weights of a 3x3 convolution, ready to use both ways.
+
+    back: gives the gradient for `front`'s input: channels exchanged, turned by 180 degrees.
+    """
+
+    front: Tensor  # (out, in, 3, 3)
+    bias: Tensor  # (out,)
+    back: Tensor  # (in, out, 3, 3)
+
+    @classmethod
+    def of(cls, module: nn.Conv2d, kind: torch.dtype) -> "_Convolution":
+        front = module.weight.detach().to(kind)
+        assert module.bias is not None
+        bias = module.bias.detach().to(kind)
+        return cls(_prepared(front), bias, _prepared(front.flip(2, 3).transpose(0, 1)))
+
+
+@dataclass(frozen=True)
+class _Conv:
+    """The convolution at `index`, and with `relu` the ReLU after it."""
+
+    index: int
+    weights: _Convolution
+    relu: bool
+
+    @property
+    def last(self) -> int:
+        return self.index + self.relu
+
+    def forward(self, maps: Tensor, kept: list[Tensor]) -> Tensor:
+        kept.append(maps)
+        return _convolve(maps, self.weights.front, self.weights.bias, relu=self.relu)
+
+    def without_relu(self, maps: Tensor) -> Tensor:
+        return _convolve(maps, self.weights.front, self.weights.bias, relu=False)
+
+    def backward(self, gradient: Tensor, kept: list[Tensor]) -> Tensor:
+        gradient = _convolve(gradient, self.weights.back, None, relu=False)
+        before = kept.pop()
+        if self.index == 0:
+            return gradient
+        # What came in was a ReLU's, or the largest of several: where it is 0, nothing goes back.
+        stopped: Tensor = torch.ops.aten.threshold_backward(gradient, before, 0)
+        return stopped
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """The 2x2 maximum at `last`. Gradients of maxima that are 0 have been stopped behind it."""
+
+    last: int
+
+    def forward(self, maps: Tensor, kept: list[Tensor]) -> Tensor:
+        pooled, places = F.max_pool2d(maps, 2, 2, return_indices=True)
+        kept += [maps, places]
+        return pooled
+
+    def backward(self, gradient: Tensor, kept: list[Tensor]) -> Tensor:
+        places, maps = kept.pop(), kept.pop()
+        spread: Tensor = torch.ops.aten.max_pool2d_with_indices_backward(
+            gradient, maps, [2, 2], [2, 2], [0, 0], [1, 1], False, places
+        )
+        return spread
+
+
+def _of_norms(maps: Tensor, channels: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The norm of each picture's maps (B, C, h, w), and its gradient for the maps: they by it."""
+    if channels is not None:
+        counted = torch.zeros(maps.shape[1], dtype=maps.dtype, device=maps.device)
+        maps = maps * counted.index_fill_(0, channels, 1.0).view(1, -1, 1, 1)
+    rows = maps.permute(0, 2, 3, 1).flatten(1)  # as they lie in memory
+    kind = torch.promote_types(maps.dtype, torch.float32)
+    norms = torch.linalg.vector_norm(rows, dim=1, dtype=kind)
+    factor = torch.where(norms == 0, 0.0, 1 / norms)
+    return norms, maps * factor.to(maps.dtype).view(-1, 1, 1, 1)
+
+
+def _prepared(weights: Tensor) -> Tensor:
+    """`weights` (out, in, 3, 3) in the order that the device's convolution reads them in."""
+    weights = weights.contiguous(memory_format=torch.channels_last)
+    if _onednn(weights):
+        weights = torch.ops.mkldnn._reorder_convolution_weight(weights, [1, 1], [1, 1], [1, 1], 1)
+    return weights
+
+
+def _convolve(maps: Tensor, weights: Tensor, bias: Tensor | None, *, relu: bool) -> Tensor:
+    """A padded 3x3 convolution of `maps` (B, in, h, w) by `_prepared` weights: (B, out, h, w)."""
+    if not _onednn(maps):
+        found = F.conv2d(maps, weights, bias, padding=1)
+        return found.relu_() if relu else found
+    # What torch.compile makes of a frozen convolution: weights already in blocks, and the ReLU in
+    # the same pass. One parallel region instead of three matters most where cores are shared.
+    after = "relu" if relu else "none"
+    fused: Tensor = torch.ops.mkldnn._convolution_pointwise(
+        maps, weights, bias, [1, 1], [1, 1], [1, 1], 1, after, [], ""
+    )
+    return fused
+
+
+def _onednn(tensor: Tensor) -> bool:
+    if tensor.device.type != "cpu" or tensor.dtype == torch.float64:
+        return False
+    return bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
