@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from beholder.errors import InvalidSpec
 from beholder.layers import find_layer
@@ -19,7 +19,11 @@ from beholder.science.networks import (
     check_pictures,
     depth_of,
 )
-from beholder.science.prefix import Precision, Prefix, prefix_of
+from beholder.science.prefix import Precision, Prefix, arithmetic, prefix_of
+from beholder.science.tile_plan import needs_tiles, tile_side
+from beholder.science.tiles import tiled_gradient
+
+MEMORY = 2**30  # bytes that a picture's maps may take before it goes tile by tile
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,9 @@ def dream(
     normalize: bool = False,
     pre_relu: bool = False,
     precision: Precision = "float32",
+    memory: int = MEMORY,
     on_step: Callable[[int], None] | None = None,
+    on_part: Callable[[float], None] | None = None,
 ) -> Dream:
     """Change `pictures` (B, 3, H, W) so that `layer` answers more strongly to each of them.
 
@@ -62,22 +68,31 @@ def dream(
     modules and autograd themselves, as was published, and takes longer; "float64" takes far
     longer, and is the same dream on every machine; "tf32" (on a GPU) and "bf16" are faster, and
     `beholder.science.precision` measures whether that shows.
-    snapshots: steps, from 1 on, whose pictures are kept too. on_step: called with 1, 2, ... after
-    each step, on a GPU ahead of the arithmetic; what it raises ends the dream.
+    memory: bytes that a picture's maps may take; a larger picture's gradient is computed tile by
+    tile, to the same values, in float32 or tf32. snapshots: steps, from 1 on, whose pictures are
+    kept too. on_step: called with 1, 2, ... after each step, on a GPU ahead of the arithmetic;
+    on_part: with fractions, where steps go tile by tile. What they raise ends the dream.
     `pictures` itself is left alone. Raises InvalidLayer, InvalidChannel, InvalidSpec, InvalidInput.
     """
     check_pictures(pictures)
     kept = _steps_kept(steps, snapshots)
     ascent = _Ascent.of(
-        network, layer, channels, normalize=normalize, pre_relu=pre_relu, precision=precision
+        network,
+        layer,
+        channels,
+        normalize=normalize,
+        pre_relu=pre_relu,
+        precision=precision,
+        memory=memory,
     )
     current = pictures.detach().to(network.device)
     taken: dict[int, Tensor] = {}
     objective: list[Tensor] = []
     with at_rest(network.module):
         for step in range(1, steps + 1):
-            norms, gradient = ascent(current)
-            current = (current + learning_rate * gradient).clamp_(0.0, 1.0)
+            norms, gradient = ascent(current, None if on_part is None else _from(on_part, step - 1))
+            # In place: a picture may be most of the memory there is.
+            current = gradient.mul_(learning_rate).add_(current).clamp_(0.0, 1.0)
             objective.append(norms)
             if step in kept:
                 taken[step] = current.to("cpu", non_blocking=True)
@@ -100,6 +115,7 @@ def dream_layers(
     normalize: bool = False,
     pre_relu: bool = False,
     precision: Precision = "float32",
+    memory: int = MEMORY,
     on_step: Callable[[int], None] | None = None,
 ) -> dict[int, Dream]:
     """`dream` on each of `layers` from the same start, by layer index.
@@ -128,6 +144,7 @@ def dream_layers(
                 normalize=normalize,
                 pre_relu=pre_relu,
                 precision=precision,
+                memory=memory,
                 on_step=None if on_step is None else _counting_on(on_step, len(found) * steps),
             )
         elif on_step is not None:
@@ -140,6 +157,10 @@ def _counting_on(on_step: Callable[[int], None], done: int) -> Callable[[int], N
     return lambda step: on_step(done + step)
 
 
+def _from(call: Callable[[float], None], done: int) -> Callable[[float], None]:
+    return lambda more: call(done + more)
+
+
 @dataclass(frozen=True)
 class _Ascent:
     """The way from pictures to a layer's norm and back, and which of its channels count."""
@@ -148,7 +169,9 @@ class _Ascent:
     depth: int  # how many modules lead to the layer
     channels: Tensor | None  # (C,) int64
     normalize: bool
-    prefix: Prefix | None  # None where hooks have to be run
+    precision: Precision
+    prefix: Prefix | None  # None where the modules themselves are to be run
+    memory: int  # bytes
 
     @classmethod
     def of(
@@ -160,6 +183,7 @@ class _Ascent:
         normalize: bool,
         pre_relu: bool,
         precision: Precision,
+        memory: int,
     ) -> "_Ascent":
         row = find_layer(layer)
         return cls(
@@ -167,28 +191,58 @@ class _Ascent:
             depth_of(row, pre_relu=pre_relu),
             None if channels is None else channel_index(network, row, channels),
             normalize,
+            precision,
             prefix_of(network.module, network.device, precision),
+            memory,
         )
 
-    def __call__(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        """Each picture's norm (B,), and its gradient (B, 3, H, W)."""
+    def __call__(
+        self, pictures: Tensor, on_share: Callable[[float], None] | None
+    ) -> tuple[Tensor, Tensor]:
+        """Each picture's norm (B,), and its gradient (B, 3, H, W).
+
+        on_share: called with how much of a large picture's gradient is done.
+        """
+        features = self.network.module.features[: self.depth]
         prepare = input_step(self.normalize, self.network.device)
+        if self.prefix is None:
+            with arithmetic(self.network.device, "float32"):
+                return _by_autograd(features, prepare, pictures, self.channels)
+        height, width = pictures.shape[2:]
+        if needs_tiles(features, height, width, self.memory):
+            with arithmetic(self.network.device, self.precision):
+                return tiled_gradient(
+                    features,
+                    pictures,
+                    channels=self.channels,
+                    prepare=prepare,
+                    tile=tile_side(features, self.memory),
+                    on_progress=on_share,
+                )
         with torch.enable_grad():
             pictures = pictures.detach().requires_grad_()
             ready = prepare(pictures)
-        if self.prefix is not None:
-            norms, gradient = self.prefix.gradient(ready.detach(), self.depth, self.channels)
-            if ready is pictures:
-                return norms, gradient
-            return norms, torch.autograd.grad(ready, pictures, gradient)[0]
-        with torch.enable_grad():
-            maps = self.network.module.features[: self.depth](ready)  # (B, C, h, w)
-            if self.channels is not None:
-                maps = maps.index_select(1, self.channels)
-            norms = torch.linalg.vector_norm(maps.flatten(1), dim=1)  # (B,)
-            # The norms' sum, not the batch's: a picture's gradient must not know its neighbours.
-            (gradient,) = torch.autograd.grad(norms.sum(), pictures)
-        return norms.detach(), gradient
+        norms, gradient = self.prefix.gradient(ready.detach(), self.depth, self.channels)
+        if ready is not pictures:
+            (gradient,) = torch.autograd.grad(ready, pictures, gradient)
+        return norms, gradient
+
+
+@torch.enable_grad()
+def _by_autograd(
+    features: nn.Sequential,
+    prepare: Callable[[Tensor], Tensor],
+    pictures: Tensor,
+    channels: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    pictures = pictures.detach().requires_grad_()
+    maps = features(prepare(pictures))  # (B, C, h, w)
+    if channels is not None:
+        maps = maps.index_select(1, channels)
+    norms = torch.linalg.vector_norm(maps.flatten(1), dim=1)  # (B,)
+    # The norms' sum, not the batch's norm: a picture's gradient must not know its neighbours.
+    (gradient,) = torch.autograd.grad(norms.sum(), pictures)
+    return norms.detach(), gradient
 
 
 def _steps_kept(steps: int, snapshots: Sequence[int]) -> frozenset[int]:

@@ -63,6 +63,16 @@ def prefix_of(module: VGG, device: torch.device, precision: Precision) -> "Prefi
     return Prefix(known[precision], device, zeroed)
 
 
+def arithmetic(device: torch.device, precision: Precision) -> AbstractContextManager[None]:
+    """What cuDNN may round: it multiplies float32 in tf32 unless it is told not to."""
+    if device.type != "cuda":
+        return nullcontext()
+    flags: AbstractContextManager[None] = torch.backends.cudnn.flags(
+        enabled=True, allow_tf32=precision == "tf32"
+    )
+    return flags
+
+
 class Prefix:
     """The layers of one network in one precision. Get it with `prefix_of`.
 
@@ -87,7 +97,7 @@ class Prefix:
         takes all. A picture whose maps are all zero has gradient zero; the norm of
         one that holds an infinity or NaN is NaN.
         """
-        with torch.no_grad(), self._arithmetic():
+        with torch.no_grad(), arithmetic(self._device, self._weights.precision):
             found = [self._gradient(piece, depth, channels) for piece in self.pieces(pictures)]
             norms, gradients = (torch.cat(parts) for parts in zip(*found, strict=True))
             # A fused ReLU makes 0 of NaN, which would hide it.
@@ -110,7 +120,7 @@ class Prefix:
 
         raw: convolutions come too, as they are before their ReLUs.
         """
-        with torch.no_grad(), self._arithmetic():
+        with torch.no_grad(), arithmetic(self._device, self._weights.precision):
             maps = self._entry(pictures)
             for stage in self._weights.stages(len(LAYERS)):
                 if raw and isinstance(stage, _Conv):
@@ -149,15 +159,6 @@ class Prefix:
         for channels in self._zeroed.get(layer, ()):
             maps.index_fill_(1, channels, 0.0)
         return maps
-
-    def _arithmetic(self) -> AbstractContextManager[None]:
-        """cuDNN multiplies float32 in tf32 unless it is told not to."""
-        if self._device.type != "cuda":
-            return nullcontext()
-        flags: AbstractContextManager[None] = torch.backends.cudnn.flags(
-            enabled=True, allow_tf32=self._weights.precision == "tf32"
-        )
-        return flags
 
 
 class _Weights:
