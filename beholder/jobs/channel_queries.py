@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Select, func, select, tuple_
 from beholder.errors import InvalidInput
 from beholder.jobs.database import Database
 from beholder.jobs.models import Channel, Job
-from beholder.jobs.views import ChannelView, layer_name
+from beholder.jobs.views import ChannelView, columns_of, layer_name
 
 Sort = Literal["layer", "count", "controls", "mean", "deviation", "maximum", "contrast"]
 
@@ -20,6 +20,10 @@ _NEWEST = (Job.created_at.desc(), Job.id.desc())
 # How far apart targets and controls are, in deviations; the sum keeps it to plain arithmetic.
 _CONTRAST = (Channel.mean - Channel.control_mean) / (
     Channel.deviation + Channel.control_deviation + 1e-12
+)
+_COLUMNS = (
+    Channel.job_id,
+    *(getattr(Channel, name) for name in columns_of(ChannelView)[1:] if name != "layer_name"),
 )
 _PAGE = 1_000
 
@@ -51,8 +55,8 @@ def channels(
     wanted = _conditions(study, layer, channel, chosen, network_sha256)
     if top is not None:
         wanted = [_among_top(wanted, top, one_layer=None not in (study, layer))]
-    statement = select(Channel).join(Job, Job.id == Channel.job_id).where(*wanted)
-    return _stream(database, statement.order_by(*_order(sort)).limit(limit))
+    statement = select(*_COLUMNS).join(Job, Job.id == Channel.job_id).where(*wanted)
+    return _stream(database, statement.order_by(*_order(sort)).limit(limit), limit)
 
 
 def _conditions(
@@ -97,22 +101,11 @@ def _order(sort: Sort) -> list[Any]:
     return [by.desc().nulls_last(), *_NEWEST, Channel.layer, Channel.channel]
 
 
-def _stream(database: Database, statement: Select[Channel]) -> Iterator[ChannelView]:
-    with database.read() as session:
-        rows = session.scalars(statement, execution_options={"yield_per": _PAGE})
-        for row in rows:
-            yield ChannelView(
-                study=row.job_id,
-                layer=row.layer,
-                layer_name=layer_name(row.layer),
-                channel=row.channel,
-                count=row.count,
-                controls=row.controls,
-                mean=row.mean,
-                deviation=row.deviation,
-                maximum=row.maximum,
-                control_mean=row.control_mean,
-                control_deviation=row.control_deviation,
-                control_maximum=row.control_maximum,
-                chosen=row.chosen,
-            )
+def _stream(
+    database: Database, statement: Select[*tuple[Any, ...]], limit: int | None
+) -> Iterator[ChannelView]:
+    whole = limit is not None and limit <= _PAGE  # then in parts would only take more messages
+    options = {} if whole else {"yield_per": _PAGE}
+    with database.read(streaming=not whole) as session:
+        for study, layer, *values in session.execute(statement, execution_options=options):
+            yield ChannelView(study, layer, layer_name(layer), *values)

@@ -22,6 +22,7 @@ from beholder.jobs.rows import (
 )
 from beholder.jobs.turns import MAX_ATTEMPTS, worn_out
 
+_SETTLED = 20  # transactions of a sweep that bring a cancelled job's rows in line with it
 _DIED = f"its worker died {MAX_ATTEMPTS} times"
 
 
@@ -35,11 +36,22 @@ def sweep(database: Database, *, now: float, limit: int = 500) -> None:
     for job_id, chunk_ids in _neglected(database, now, limit).items():
         with database.write() as session:
             job = lock_job(session, job_id)
-            if job is not None and job.state == "cancelled":
-                settle(session, job)
-            elif job is not None:
+            cancelled = job is not None and job.state == "cancelled"
+            if job is not None and not cancelled:
                 _recover_all(session, job, chunk_ids, now)
+        if cancelled:
+            _settle(database, job_id)
     remove_abandoned(database)
+
+
+def _settle(database: Database, job_id: str) -> None:
+    """Some of it, in transactions that keep nobody waiting; the rest is left to later sweeps."""
+    for _ in range(_SETTLED):
+        with database.write() as session:
+            job = lock_job(session, job_id)
+            if job is None or not job.unsettled:
+                return
+            settle(session, job)
 
 
 def _neglected(database: Database, now: float, limit: int) -> Mapping[str, Sequence[int]]:
