@@ -11,6 +11,7 @@ from beholder.jobs.claims import Claim
 from beholder.jobs.finish import finish_dreams
 from beholder.jobs.outcomes import DreamOutcome, Finished, ItemFailure, StoredFile
 from beholder.science.dream import Dream, dream
+from beholder.science.prefix import Precision
 from beholder.specs import DreamSpec
 from beholder.store import result_folder
 from worker.encoding import png
@@ -65,11 +66,17 @@ class DreamWork(Work[DreamSpec, DreamOutcome]):
         assert layer is not None
         return layer
 
+    @property
+    def _precision(self) -> Precision:
+        return self.means.precisions.of(self.network, self.spec, self.layer)
+
     def _shape(self, height: int, width: int) -> Shape:
         return dream_shape(self.spec, self.layer, height, width)
 
     def _dream(self, batch: Batch) -> Dream:
-        rows = len(batch.items)
+        def check(steps: float) -> None:
+            self._check(len(batch.items) * steps / self.spec.steps)
+
         return dream(
             self.network,
             batch.wait(),
@@ -80,7 +87,9 @@ class DreamWork(Work[DreamSpec, DreamOutcome]):
             snapshots=self.spec.steps_kept,
             normalize=self.spec.normalize,
             pre_relu=self.spec.pre_relu,
-            on_step=lambda step: self._check(rows * step / self.spec.steps),
+            precision=self._precision,
+            on_step=check,
+            on_part=check,
         )
 
     def _collect(self, claim: Claim, kept: Future[Outcome | None]) -> None:
@@ -107,7 +116,7 @@ class DreamWork(Work[DreamSpec, DreamOutcome]):
         files = tuple(
             self._put(wanted, step, pictures[row]) for step, pictures in result.snapshots.items()
         )
-        kept: dict[str, object] = {"objective": objective}
+        kept: dict[str, object] = {"objective": objective, "precision": self._precision}
         spec = wanted.claim.spec
         assert isinstance(spec, DreamSpec)
         if item.seed is not None and item.layer == spec.layers[0]:

@@ -7,7 +7,7 @@ device, `run` on the device, `finish` behind it.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 import torch
@@ -20,6 +20,7 @@ from beholder.specs import Spec
 from beholder.store import Store
 from worker.lease import Lease
 from worker.pictures import Batch, Failed, Loader, Wanted
+from worker.precisions import Precisions
 from worker.rooms import Rooms, Shape
 
 Outcome = DreamOutcome | VerdictOutcome | ItemFailure
@@ -37,6 +38,7 @@ class Means:
     loader: Loader
     rooms: Rooms
     threads: ThreadPoolExecutor
+    precisions: Precisions = field(default_factory=Precisions)
 
 
 class Work(ABC, Generic[AnySpec, AnyOutcome]):

@@ -242,3 +242,20 @@ def test_wrong_shapes_are_named(narrow, shape):
 def test_bytes_are_refused(narrow):
     with pytest.raises(InvalidInput, match="uint8"):
         dream(narrow, torch.zeros((1, 3, 32, 32), dtype=torch.uint8))
+
+
+def test_a_large_picture_tells_of_parts_of_steps(narrow, starts):
+    parts, small = [], 2**17
+    picture = starts(1, 160)
+    dream(narrow, picture, layer=11, steps=2, memory=small, on_part=parts.append)
+    assert parts == sorted(parts)
+    assert len(parts) > 20
+    assert 0 < parts[0] < 0.5
+    assert parts[-1] == 2
+    dream(narrow, picture, layer=11, steps=2, on_part=lambda part: pytest.fail("it fits"))
+    with pytest.raises(KeyboardInterrupt):
+        dream(narrow, picture, layer=11, memory=small, on_part=interrupt)
+
+
+def interrupt(part):
+    raise KeyboardInterrupt
