@@ -106,8 +106,15 @@ def submit(services: Services, submission: Submission, request: Repeatable | Non
         if isinstance(spec, DreamSpec):
             yield from noise_entries(spec)
 
-    name = asked.name or submission.name
-    return create_job(services.db, spec, entries(), name=name, request=request, hook=hook)
+    return create_job(
+        services.db,
+        spec,
+        entries(),
+        name=asked.name or submission.name,
+        priority=asked.priority,
+        request=request,
+        hook=hook,
+    )
 
 
 async def _read_multipart(request: Request, services: Services, submission: Submission) -> None:
@@ -124,12 +131,11 @@ async def _read_multipart(request: Request, services: Services, submission: Subm
         elif part.name in ("spec", "webhook"):
             fields[part.name] = read_json(part.text or "{}", part.name)
             make_job(model, fields)  # says what is wrong before the pictures have arrived
-        elif part.name == "name":
-            fields["name"] = part.text
+        elif part.name in ("name", "priority"):
+            fields[part.name] = part.text
         else:
-            raise InvalidInput(
-                f"no field {part.name!r}: fields are spec, name, webhook, {', '.join(roles)}."
-            )
+            known = ", ".join(("spec", "name", "priority", "webhook", *roles))
+            raise InvalidInput(f"no field {part.name!r}: fields are {known}.")
     submission.asked = make_job(model, {**fields, **hashes})
 
 

@@ -52,7 +52,7 @@ def job(
         zip=links.zip_file(view.id),
         network_path=links.network_path(view),
         facts=_facts(spec),
-        command=command(spec, view.name, pictures=_has_pictures(view, spec)),
+        command=command(spec, view.name, view.priority, pictures=_has_pictures(view, spec)),
         failures=list(failed),
         **values,
     )

@@ -21,6 +21,7 @@ from beholder.errors import BeholderError, InvalidInput
 from beholder.jobs.submit import create_job, noise_entries
 from beholder.layers import LAYERS, Layer, is_number, parse_channels
 from beholder.networks import NETWORKS, WEIGHT_SUFFIXES
+from beholder.priorities import DEFAULT_PRIORITY, PRIORITIES, Priority
 from beholder.specs import DreamSpec, JobKind, Spec, StudySpec
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -30,7 +31,8 @@ Opened = Annotated[Services, Depends(services)]
 BUILT_IN_RATE = 0.5
 STEPS_KEPT = "5, 10, 20"
 _MANY = ("layers",)  # fields that come once for each tick
-_TEXT = ("name", "network", "size", "normalize", "pre_relu")
+_TEXT = ("network", "size", "normalize", "pre_relu")
+_OF_THE_JOB = ("name", "priority")  # what is not in the spec
 FIELDS: dict[JobKind, tuple[str, ...]] = {
     "dream": (*_TEXT, "steps", "learning_rate", "snapshots", "channels", "noise", "seed"),
     "study": (*_TEXT, "top", "min_layer", "most_common", "threshold"),
@@ -103,7 +105,7 @@ async def _read(request: Request, opened: Services, form: _Form) -> None:
                 form.submission.add(await run_in_threadpool(take_in, opened, part, role))
         elif part.name in _MANY:
             form.layers.append(part.text)
-        elif part.name in FIELDS[kind]:
+        elif part.name in (*_OF_THE_JOB, *FIELDS[kind]):
             form.text[part.name] = part.text.strip()
 
 
@@ -115,15 +117,22 @@ def _queue(opened: Services, form: _Form) -> str:
         raise InvalidInput("a file of weights is named from the command line, not from here.")
     noise = noise_entries(spec) if isinstance(spec, DreamSpec) else ()
     name = form.text.get("name") or form.submission.name
-    return create_job(opened.db, spec, (*form.submission.entries, *noise), name=name).id
+    entries = (*form.submission.entries, *noise)
+    return create_job(opened.db, spec, entries, name=name, priority=_priority(form)).id
+
+
+def _priority(form: _Form) -> Priority:
+    text = form.text.get("priority", DEFAULT_PRIORITY)
+    for known in PRIORITIES:
+        if text == known:
+            return known
+    raise InvalidInput(f"priority: {', '.join(PRIORITIES)}; got {text[:40]!r}.")
 
 
 def spec_of_form(kind: JobKind, text: Mapping[str, str], layers: list[str]) -> Spec:
     """The spec of a form's fields; empty ones keep their defaults. Raises InvalidInput."""
     fields: dict[str, Any] = {
-        name: value
-        for name, value in text.items()
-        if value and name in FIELDS[kind] and name != "name"
+        name: value for name, value in text.items() if value and name in FIELDS[kind]
     }
     for name in ("normalize", "pre_relu"):
         fields[name] = bool(text.get(name))
@@ -178,6 +187,7 @@ def _form(
         problem=problem,
         values=values,
         blocks=_blocks(),
+        priorities=PRIORITIES,
         networks=[entry for entry in NETWORKS if entry.name != "PATH"],
         chosen_words=layers_words(values["layers"]) if values.get("layers") else "",
         command=command(_standard(kind, network)),
@@ -195,7 +205,7 @@ def _standard(kind: JobKind, network: str) -> Spec:
 
 def _defaults(kind: JobKind, network: str) -> dict[str, Any]:
     spec = _standard(kind, network)
-    values: dict[str, Any] = {"name": "", **spec.model_dump()}
+    values: dict[str, Any] = {"name": "", "priority": DEFAULT_PRIORITY, **spec.model_dump()}
     if isinstance(spec, DreamSpec):
         values |= {"snapshots": STEPS_KEPT, "channels": "", "layers": list(spec.layers)}
         values["learning_rate"] = f"{spec.learning_rate:g}"

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 from beholder import durations
 from beholder.layers import LAYERS
+from beholder.priorities import DEFAULT_PRIORITY, Priority
 from beholder.specs import DreamSpec, Spec, StudySpec
 
 SHOWN_LAYERS = 4
@@ -68,7 +69,13 @@ def ask_words(spec: Spec) -> str:
     return " · ".join(words)
 
 
-def command(spec: Spec, name: str = "", *, pictures: bool = False) -> str:
+def command(
+    spec: Spec,
+    name: str = "",
+    priority: Priority = DEFAULT_PRIORITY,
+    *,
+    pictures: bool = False,
+) -> str:
     """The command that asks for the same. DIR stands for the folder of pictures.
 
     pictures: whether a dream has any besides its noise; without noise it always has.
@@ -83,6 +90,7 @@ def command(spec: Spec, name: str = "", *, pictures: bool = False) -> str:
         words += ["--size", str(spec.size)]
     words += ["--normalize"] * spec.normalize + ["--pre-relu"] * spec.pre_relu
     words += ["--name", name] if name else []
+    words += ["--priority", priority] if priority != DEFAULT_PRIORITY else []
     return shlex.join(words)
 
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from api.problems import sentence
 from beholder.errors import InvalidInput, InvalidSpec
 from beholder.networks import WEIGHT_SUFFIXES, check_network
+from beholder.priorities import DEFAULT_PRIORITY, Priority
 from beholder.specs import DreamSpec, StudySpec
 
 EXAMPLE_SHA256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
@@ -42,6 +43,7 @@ class NewHook(_Body):
 
 class _NewJob(_Body):
     name: Annotated[str, Field(max_length=MAX_NAME)] = ""
+    priority: Priority = DEFAULT_PRIORITY
     webhook: NewHook | None = None
 
     @field_validator("name")

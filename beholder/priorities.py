@@ -1,4 +1,4 @@
-"""The priorities of jobs. A job is served before all of a lower priority, in turn with its equals."""
+"""The priorities of jobs: one is served before all of a lower priority, in turn with its equals."""
 
 from typing import Literal
 

@@ -130,8 +130,7 @@ def _facts(job: "JobView") -> Iterator[tuple[str, str]]:
         yield "error", job.error
     yield "asks", spec_words(spec)
     yield "network", network_words(job.network, job.network_sha256)
-    if job.priority != DEFAULT_PRIORITY:
-        yield "priority", job.priority
+    yield "priority", job.priority
     counts = {name: getattr(job, name) for name in ("queued", "running", "failed", "cancelled")}
     rest = [f"{count:,} {name}" for name, count in counts.items() if count]
     yield "items", ", ".join([f"{job.done:,} of {job.total:,} done", *rest])

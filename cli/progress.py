@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from beholder.durations import duration
+from beholder.priorities import PRIORITIES
 from cli.context import Context
 from cli.output import remarks, say
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 POLL_S = 0.5
 LINE_EVERY_S = 10.0  # without a terminal
+RUNNING_LOOKED_AT = 100
 FINAL = frozenset({"done", "failed", "cancelled"})
 
 
@@ -31,7 +33,7 @@ def follow(
         while True:
             on_poll()
             job, through = _look(context, job_id)
-            line = pace.line(job, through) if job.state != "queued" else _waiting(context)
+            line = pace.line(job, through) if job.state != "queued" else waiting_words(context, job)
             show.update(job, through, line)
             if job.state in FINAL:
                 return job
@@ -46,15 +48,18 @@ def _look(context: Context, job_id: str) -> "tuple[JobView, float]":
     return job, completed(context.db, job)
 
 
-def _waiting(context: Context) -> str:
-    """What a queued job waits for."""
+def waiting_words(context: Context, job: "JobView") -> str:
+    """What a queued job waits for: those of a higher priority, or its turn among the others."""
     from beholder.jobs.queries import list_jobs
 
-    running = list_jobs(context.db, state="running", limit=1)
+    running = list_jobs(context.db, state="running", limit=RUNNING_LOOKED_AT)
     if not running:
         return "queued"
-    ahead = running[0]
-    return f"queued behind {ahead.kind} {ahead.id}, {int(ahead.done):,} of {ahead.total:,}"
+    first = min(running, key=lambda other: PRIORITIES.index(other.priority))
+    at = f"{first.kind} {first.id}, {first.done:,} of {first.total:,}"
+    if PRIORITIES.index(first.priority) < PRIORITIES.index(job.priority):
+        return f"queued, {first.priority} priority goes first: {at}"
+    return f"queued, next in turn with {at}"
 
 
 @dataclass

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from beholder.errors import InvalidInput, ServiceUnavailable
+from beholder.priorities import DEFAULT_PRIORITY, Priority
 from cli.context import Context
 from cli.output import plural, print_json, remarks, say
 from cli.progress import follow
@@ -57,14 +58,19 @@ class Source:
 
 
 def queue_job(
-    context: Context, spec: "Spec", sources: Sequence[Source], *, name: str
+    context: Context,
+    spec: "Spec",
+    sources: Sequence[Source],
+    *,
+    name: str,
+    priority: Priority = DEFAULT_PRIORITY,
 ) -> "CreatedJob":
     """Take the pictures in, write the job, tell the workers. All of it or nothing is queued."""
     from beholder.jobs.submit import create_job
 
     reasons: list[str] = []
     with closing(_entries(context, spec, sources, reasons.append)) as entries:
-        created = create_job(context.db, spec, entries, name=name)
+        created = create_job(context.db, spec, entries, name=name, priority=priority)
     for reason in reasons[:SHOWN_REASONS]:
         say(reason)
     if len(reasons) > SHOWN_REASONS:

@@ -7,6 +7,7 @@ import typer
 
 from beholder.defaults import DEFAULT_SIZE
 from beholder.layers import find_layer
+from beholder.priorities import DEFAULT_PRIORITY
 from cli.context import Context
 from cli.output import JsonOption
 from cli.queueing import Source, prepare, queue_job, report
@@ -16,6 +17,7 @@ from cli.submit import (
     NormalizeOption,
     OutputOption,
     PreReluOption,
+    PriorityOption,
     RecursiveOption,
     SizeOption,
     WaitOption,
@@ -54,6 +56,7 @@ def study(
     normalize: NormalizeOption = False,
     pre_relu: PreReluOption = False,
     name: NameOption = "",
+    priority: PriorityOption = DEFAULT_PRIORITY,
     wait: WaitOption = False,
     output: OutputOption = None,
     json: JsonOption = False,
@@ -78,5 +81,5 @@ def study(
         Source(folders=tuple(control or ()), recursive=recursive, role="control"),
     ]
     target = ", ".join(folder.resolve().name for folder in folders)
-    created = queue_job(context, spec, sources, name=name or target)
+    created = queue_job(context, spec, sources, name=name or target, priority=priority)
     report(context, created, wait=wait, output=output, as_json=json)

@@ -9,6 +9,7 @@ from beholder.defaults import DEFAULT_LAYER, DEFAULT_SIZE
 from beholder.errors import InvalidInput, NoPictures
 from beholder.layers import parse_channels, parse_layers
 from beholder.networks import WEIGHT_SUFFIXES
+from beholder.priorities import DEFAULT_PRIORITY, Priority
 from cli.context import Context
 from cli.output import JsonOption
 from cli.queueing import Source, prepare, queue_job, report
@@ -44,6 +45,9 @@ OutputOption = Annotated[
     typer.Option("--output", "-o", help="With --wait: write the results to this folder."),
 ]
 NameOption = Annotated[str, typer.Option(help="A name to find the job by.")]
+PriorityOption = Annotated[
+    Priority, typer.Option(help="high is served before normal, and normal before low.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -81,6 +85,7 @@ def submit(
     normalize: NormalizeOption = False,
     pre_relu: PreReluOption = False,
     name: NameOption = "",
+    priority: PriorityOption = DEFAULT_PRIORITY,
     wait: WaitOption = False,
     output: OutputOption = None,
     json: JsonOption = False,
@@ -106,7 +111,7 @@ def submit(
     if not (source.files or source.folders or noise):
         raise NoPictures("name pictures, a folder (--dir DIR), or --noise N.")
     prepare(context, spec, wait=wait, output=output)
-    created = queue_job(context, spec, [source], name=name or _name(source))
+    created = queue_job(context, spec, [source], name=name or _name(source), priority=priority)
     report(context, created, wait=wait, output=output, as_json=json)
 
 

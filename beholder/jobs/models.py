@@ -20,7 +20,6 @@ from sqlalchemy import (
     String,
     Text,
     TypeDecorator,
-    text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -69,8 +68,11 @@ def utc_now() -> datetime:
 
 
 def _partial(name: str, *columns: str, where: str) -> Index:
-    """An index of some rows; a query reads it where it has the same condition, word for word."""
-    return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
+    """An index of some rows, by the condition that its migration has.
+
+    Here it is a note: as an option of the index it would load every dialect at every start.
+    """
+    return Index(name, *columns, info={"where": where})
 
 
 class Base(DeclarativeBase):
@@ -156,16 +158,9 @@ class Job(Base):
         Index(None, "created_at", "id"),
         Index(None, "state", "created_at", "id"),
         Index(None, "kind", "created_at", "id"),
-        _partial("ix_jobs_turn", "priority", "turn", "created_at", where="finished_at IS NULL"),
-        _partial(
-            "ix_jobs_batch",
-            "batch_key",
-            "priority",
-            "turn",
-            "created_at",
-            where="finished_at IS NULL",
-        ),
-        _partial("ix_jobs_served", "turn", where="started_at IS NOT NULL"),
+        Index("ix_jobs_round", "finished_at", "priority", "turn", "created_at"),
+        Index("ix_jobs_batch", "finished_at", "batch_key", "priority", "turn", "created_at"),
+        Index(None, "turn"),
         _partial("ix_jobs_unsettled", "unsettled", where="unsettled IS NOT NULL"),
     )
 

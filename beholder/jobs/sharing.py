@@ -68,7 +68,7 @@ def _of_others(job: Job, chunk: Chunk, limit: int) -> Select[Job, Chunk]:
             Job.id != job.id,
             *_like(chunk, Chunk),  # once more, of the row as it is when it has been locked
         )
-        .order_by(Job.turn, Job.created_at)
+        .order_by(Job.finished_at, Job.turn, Job.created_at)  # as in the index
         .limit(limit)
         .with_for_update(skip_locked=True)
     )

@@ -35,7 +35,7 @@ def whose_turn(database: Database, now: float) -> Turn | None:
     statement = (
         select(Job.id, Job.turn)
         .where(Job.finished_at.is_(None), open_chunk.exists())
-        .order_by(Job.priority, Job.turn, Job.created_at)
+        .order_by(Job.finished_at, Job.priority, Job.turn, Job.created_at)  # as in the index
         .limit(1)
     )
     with database.read() as session:
@@ -57,7 +57,7 @@ def waiting(database: Database, *, limit: int) -> int:
 
 def latest_turn(session: Session) -> int:
     """The number of the latest claim; 0 before the first."""
-    return session.scalar(select(func.max(Job.turn)).where(Job.started_at.is_not(None))) or 0
+    return max(0, session.scalar(select(func.max(Job.turn))) or 0)
 
 
 def tries_left() -> ColumnElement[bool]:

@@ -1,4 +1,4 @@
-"""Whose turn it is: priorities, fair turns and shared batches, in place of messages that name chunks."""
+"""Whose turn it is: priorities, turns and shared batches, where messages named chunks before."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -7,6 +7,12 @@ revision = "0004"
 down_revision = "0003"
 branch_labels = None
 depends_on = None
+
+INDEXES = {
+    "ix_jobs_round": ["finished_at", "priority", "turn", "created_at"],
+    "ix_jobs_batch": ["finished_at", "batch_key", "priority", "turn", "created_at"],
+    "ix_jobs_turn": ["turn"],
+}
 
 
 def upgrade() -> None:
@@ -25,19 +31,16 @@ def upgrade() -> None:
         sa.Column("unsettled", sa.Boolean(), nullable=True),
     ):
         op.add_column("jobs", column)
-    unfinished, started = sa.text("finished_at IS NULL"), sa.text("started_at IS NOT NULL")
-    unsettled = sa.text("unsettled IS NOT NULL")
-    for name, columns, where in (
-        ("ix_jobs_turn", ["priority", "turn", "created_at"], unfinished),
-        ("ix_jobs_batch", ["batch_key", "priority", "turn", "created_at"], unfinished),
-        ("ix_jobs_served", ["turn"], started),
-        ("ix_jobs_unsettled", ["unsettled"], unsettled),
-    ):
-        op.create_index(name, "jobs", columns, sqlite_where=where, postgresql_where=where)
+    for name, columns in INDEXES.items():
+        op.create_index(name, "jobs", columns)
+    some = sa.text("unsettled IS NOT NULL")
+    op.create_index(
+        "ix_jobs_unsettled", "jobs", ["unsettled"], sqlite_where=some, postgresql_where=some
+    )
 
 
 def downgrade() -> None:
-    for name in ("ix_jobs_unsettled", "ix_jobs_served", "ix_jobs_batch", "ix_jobs_turn"):
+    for name in ("ix_jobs_unsettled", *INDEXES):
         op.drop_index(name, "jobs")
     for name in ("unsettled", "batch_key", "turn", "priority"):
         op.drop_column("jobs", name)

@@ -245,3 +245,21 @@ def test_a_network_is_refused_without_talk_of_paths(server):
     assert detail == "no network 'resnet': write vgg19, specimens or random:SEED (random:0)."
     form = server.http.post("/new", files=[("layers", (None, "3")), ("network", (None, "resnet"))])
     assert (form.status_code, "state dict" in form.text) == (422, False)
+
+
+@pytest.mark.parametrize("kind", ["dreams", "studies"])
+def test_a_priority_comes_in_either_form(server, draw, kind):
+    field = "pictures" if kind == "dreams" else "targets"
+    for priority in ("low", "high"):
+        sent = server.http.post(
+            f"/v1/{kind}", data={"priority": priority}, files=[part(field, "k.png", draw(1))]
+        )
+        assert (sent.status_code, sent.json()["priority"]) == (201, priority)
+        stored = hashlib.sha256(draw(1)).hexdigest()
+        named = {field: [stored], "priority": priority}
+        assert server.http.post(f"/v1/{kind}", json=named).json()["priority"] == priority
+    assert server.http.post(f"/v1/{kind}", json={field: [stored]}).json()["priority"] == "normal"
+    refused = server.http.post(f"/v1/{kind}", json={field: [stored], "priority": "urgent"})
+    assert refused.status_code == 422
+    assert "priority: " in refused.json()["detail"]
+    assert "'urgent'" in refused.json()["detail"]

@@ -1,11 +1,18 @@
 """`jobs`, `show`, `watch`, `cancel`, `retry` on a real database."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from beholder.jobs.claims import claim_next
+from beholder.jobs.queries import get_job
+from beholder.jobs.views import JobView
+from cli.context import Context
+from cli.progress import waiting_words
 
 pytestmark = pytest.mark.slow  # real databases; seconds in all
 
@@ -154,3 +161,32 @@ def test_an_old_database_is_one_line(beholder: Beholder, dream_job: Make, home: 
     assert answer.code == 2
     assert answer.err.startswith("beholder: the database")
     assert answer.err.count("\n") == 1
+
+
+def test_a_priority_is_submitted_and_shown(beholder: Beholder, pictures: Path) -> None:
+    row = json.loads(beholder("submit", "--noise", "1", "--priority", "high", "--json").out)
+    assert row["priority"] == "high"
+    assert re.search(r"^priority +high$", beholder("show", row["id"]).out, re.MULTILINE)
+    study = beholder("study", "--dir", str(pictures), "--priority", "low", "--json")
+    assert json.loads(study.out)["priority"] == "low"
+    refused = beholder("submit", "--noise", "1", "--priority", "urgent")
+    assert refused.code == 2
+    assert "'urgent'" in refused.err
+
+
+def test_a_queued_job_says_what_it_waits_for(context: Context, beholder: Beholder) -> None:
+    def job(priority: str) -> JobView:
+        answer = beholder("submit", "--noise", "1", "--priority", priority, "--json")
+        return get_job(context.db, json.loads(answer.out)["id"])
+
+    low = job("low")
+    assert waiting_words(context, low) == "queued"
+    normal = job("normal")
+    claim_next(context.db, worker="test", lease_s=60)
+    assert waiting_words(context, low) == f"queued, normal priority goes first: {_at(normal)}"
+    assert waiting_words(context, job("normal")) == f"queued, next in turn with {_at(normal)}"
+    assert waiting_words(context, job("high")) == f"queued, next in turn with {_at(normal)}"
+
+
+def _at(job: JobView) -> str:
+    return f"{job.kind} {job.id}, {job.done} of {job.total}"

@@ -127,3 +127,14 @@ def test_pages_answer_head(ask, job):
     for address in ("/", "/new", job):
         assert ask("read", "HEAD", address).status_code == 200
     assert ask("read", "HEAD", f"{job}/cancel").status_code == 405
+
+
+def test_a_priority_is_chosen_shown_and_kept_in_the_command(ask):
+    files = [picture()]
+    page = ask("submit", "POST", "/new", data={**FORM, "priority": "high"}, files=files)
+    shown = ask("read", "GET", page.headers["location"]).text
+    assert "high priority" in shown
+    assert "--priority high" in shown
+    refused = ask("submit", "POST", "/new", data={**FORM, "priority": "urgent"}, files=files)
+    assert refused.status_code == 422
+    assert "high, normal, low" in refused.text

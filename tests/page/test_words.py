@@ -30,16 +30,16 @@ def test_the_command_asks_for_the_same(spec, monkeypatch):
 
     asked = []
 
-    def note(context, spec, sources, *, name):
-        asked.append((spec, name))
+    def note(context, spec, sources, *, name, priority):
+        asked.append((spec, name, priority))
         raise InvalidInput("noted")
 
     for module in (submit, studies):
         monkeypatch.setattr(module, "queue_job", note)
     monkeypatch.setenv("BEHOLDER_NETWORK", "vgg19")
-    words = shlex.split(command(spec, "it's named"))
+    words = shlex.split(command(spec, "it's named", "low"))
     CliRunner().invoke(app, words[1:])
-    assert asked == [(spec, "it's named")]
+    assert asked == [(spec, "it's named", "low")]
 
 
 def test_pictures_beside_noise_are_in_the_command():

@@ -14,6 +14,8 @@ export function commandOf(kind, form, pictures) {
   if (form.get("normalize")) words.push("--normalize");
   if (form.get("pre_relu")) words.push("--pre-relu");
   if (text(form, "name")) words.push("--name", text(form, "name"));
+  const priority = text(form, "priority");
+  if (priority && priority !== "normal") words.push("--priority", priority);
   return words.map(quoted).join(" ");
 }
 
