@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 TEST_STAMP := .venv/.installed-dev
 WITH_TORCH := tests/science tests/specimens tests/worker
 
-.PHONY: demo test test-fast lint clean
+.PHONY: demo test test-fast lint bench bench-gpu clean
 
 demo: $(STAMP)
 	$(BIN)/beholder demo
@@ -25,6 +25,14 @@ lint: $(TEST_STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Under ten minutes. docs/performance.md says what is measured, and how its tables are renewed.
+bench: $(TEST_STAMP)
+	$(BIN)/python -m benchmarks --json build/bench-cpu.json
+
+# One line where there is no GPU.
+bench-gpu: $(TEST_STAMP)
+	$(BIN)/python -m benchmarks --device cuda --json build/bench-cuda.json
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'

@@ -30,6 +30,16 @@ class Compared:
     works: Mapping[str, Work]
     timings: Mapping[str, Timing]
 
+    @property
+    def rounds(self) -> int:
+        """How many there was time for."""
+        return min(len(timing.seconds) for timing in self.timings.values())
+
+    @property
+    def spread(self) -> float:
+        """The greatest of the sides'."""
+        return max(timing.spread for timing in self.timings.values())
+
     def times(self, fast: str, slow: str) -> float:
         """How many times as many units a second."""
         units = self.works[fast].units / self.works[slow].units

@@ -157,6 +157,12 @@ def document(benchmark: str, rows: Iterable[Row]) -> Document:
     }
 
 
+def merged(documents: Sequence[Document]) -> Document:
+    """Of one machine: the rows of all, and the time of the last."""
+    rows = [row for found in documents for row in found["rows"]]
+    return {**documents[-1], "rows": rows}
+
+
 def row_of(fields: Mapping[str, Any]) -> Row:
     """A row of a document again."""
     return Row(**{name: fields[name] for name in Row.__dataclass_fields__})

@@ -14,6 +14,7 @@ from beholder.layers import LAST_LAYER, LAYERS
 from beholder.science.dream import dream, dream_layers
 from beholder.science.measure import measure
 from beholder.science.networks import Network, load_network
+from beholder.science.precision import agreement
 from beholder.science.statistics import ChannelStatistics
 from benchmarks.article import Article
 from benchmarks.comparison import Compared, Work, compare, product_work
@@ -46,7 +47,7 @@ class Plan:
 
 
 PLANS = {
-    "cpu": Plan((2, 8), (4, 16), 2, 1, 2, 10),
+    "cpu": Plan((2, 8), (4, 16), 1, 1, 2, 10),
     "cuda": Plan((16, 64, 128), (64, 256), 30, 10, 8, 1),
 }
 
@@ -196,14 +197,28 @@ def snapshots_row(bench: Bench) -> Row:
     return bench.row("snapshots, one run for five", found.times("one", "five"), "x", detail)
 
 
+def agreement_rows(bench: Bench) -> list[Row]:
+    """How far dreams in this precision are from float32's, on a network that has learned."""
+    specimens, rows = load_network("specimens", device=bench.device), []
+    for layer in DREAM_LAYERS:
+        found = agreement(
+            specimens, bench.precision, layer=layer, learning_rate=0.02, size=bench.size
+        )
+        verdict = "admitted" if found.admitted else "refused: float32 is taken"
+        detail = f"specimens; objective differs by {found.objective_error:.2%}; {verdict}"
+        name = f"similarity to float32, layer {layer}, {bench.precision}"
+        rows.append(Row(name, found.similarity, "SSIM", detail=detail))
+    return rows
+
+
 def _times_and_share(
     bench: Bench, name: str, found: Compared, detail: str, fast: str = "ours"
 ) -> list[Row]:
     rates = " of ".join(f"{found.rate(side) / 1e12:.3g}" for side in ("ours", "product"))
-    spread = max(timing.spread for timing in found.timings.values())
     times = found.times(fast, "theirs")
+    detail = f"times the article's way; {detail}; {found.rounds} rounds, spread {found.spread:.0%}"
     return [
-        bench.row(name, times, "x", f"times the article's way; {detail}; spread {spread:.0%}"),
+        bench.row(name, times, "x", detail),
         bench.row(
             f"{name}, {OF_PRODUCTS}", found.share("ours", "product"), "%", f"{rates} TFLOP/s"
         ),
@@ -246,6 +261,8 @@ def rows_of(given: Options, *, size: int = SIZE) -> Iterator[Row]:
         yield layers_row(bench)
         if precision == "float32":
             yield snapshots_row(bench)
+        else:
+            yield from agreement_rows(bench)
 
 
 if __name__ == "__main__":

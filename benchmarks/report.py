@@ -1,0 +1,67 @@
+"""`python -m benchmarks.report FILE ...`: the tables of docs/performance.md, from `--json` files.
+
+The files are those of `benchmarks/results/`; without arguments all of them. A file is a machine.
+The page's own words stay: only what is between the two marks is written.
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+
+from benchmarks.harness import Document, row_of, table
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "performance.md"
+RESULTS = ROOT / "benchmarks" / "results"
+BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
+
+
+def rendered(documents: Sequence[Document]) -> str:
+    """A section for each document: its machine, versions and time, and a table a benchmark."""
+    return "\n\n".join(_section(found) for found in documents)
+
+
+def inserted(page: str, figures: str) -> str:
+    """`page` with `figures` between its marks. Raises ValueError when it lacks them."""
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise ValueError(f"the page has no {BEGIN} ... {END} to write between.")
+    return f"{before}{BEGIN}\n\n{figures}\n\n{END}{after}"
+
+
+def _section(found: Document) -> str:
+    machine, versions = found["machine"], found["versions"]
+    cpu = f"{machine['cpu']} ({machine['instructions']}), {machine['cores']} cores"
+    memory = f"{machine['memory_gib']} GiB"
+    gpu = machine.get("gpu")
+    listed = ", ".join(f"{name} {version}" for name, version in versions.items())
+    parts = [
+        f"### {gpu or cpu}",
+        f"{f'Beside it {cpu}, {memory}' if gpu else memory}. {listed}. Measured {found['when']}.",
+    ]
+    for benchmark, rows in groupby(found["rows"], key=lambda fields: str(fields["benchmark"])):
+        parts += [f"**{benchmark}**", _markdown(table([row_of(fields) for fields in rows]))]
+    return "\n\n".join(parts)
+
+
+def _markdown(cells: list[list[str]]) -> str:
+    head, *body = ([cell.replace("|", "\\|") for cell in line] for line in cells)
+    lines = [head, ["---", "---:", "---:", "---", "---"], *body]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def main(files: Sequence[str]) -> None:
+    """Write the page's figures anew."""
+    paths = [Path(file) for file in files] or sorted(RESULTS.glob("*.json"))
+    documents = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    PAGE.write_text(
+        inserted(PAGE.read_text(encoding="utf-8"), rendered(documents)), encoding="utf-8"
+    )
+    print(f"{PAGE.relative_to(ROOT)}: {sum(len(found['rows']) for found in documents)} figures.")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
