@@ -130,11 +130,11 @@ class _Run:
             for token in claim.stale_tokens:
                 self._remove_files(claim, token)
         work.network = self.runner.loaded.get(work.spec.network)
-        for claim in work.lease.claims:
-            try:
-                record_network(self.means.db, claim, work.network.name, work.network.sha256)
-            except Conflict as error:
-                work.fail(error, [claim])
+        network, claims = work.network, work.lease.claims
+        refused = record_network(self.means.db, claims, network.name, network.sha256)
+        for claim in claims:
+            if claim.token in refused:
+                work.fail(refused[claim.token], [claim])
         yield from work.batches()
 
     def compute(self, work: AnyWork, batch: Batch) -> None:

@@ -143,18 +143,6 @@ def renew_all(
     return {claim.token: hold(claim) for claim in claims}
 
 
-def renew(
-    database: Database,
-    claim: Claim,
-    *,
-    lease_s: float,
-    progress: float = 0.0,
-    now: float | None = None,
-) -> Hold:
-    """`renew_all` for one claim."""
-    return renew_all(database, [claim], lease_s=lease_s, progress=progress, now=now)[claim.token]
-
-
 def release(database: Database, claim: Claim) -> bool:
     """Give a chunk back unfinished, the attempt not counted; False if it was no longer ours."""
     with database.write() as session:

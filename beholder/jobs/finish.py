@@ -2,7 +2,7 @@
 
 `finish_dreams` for those of a batch, `finish_measure`, `finish_choose`, `finish_classify`;
 `fail_chunk_job` when the job can't go on; `record_network` before the first. All of them change
-nothing, and return None, where the claim no longer stands.
+nothing where the claim no longer stands.
 """
 
 from collections.abc import Iterable, Sequence
@@ -150,23 +150,24 @@ def fail_chunk_job(database: Database, claim: Claim, reason: str) -> Finished | 
         return Finished(0, job.state)
 
 
-def record_network(database: Database, claim: Claim, name: str, sha256: str) -> None:
-    """Note which weights a job runs on. Raises Conflict if it began with others."""
-    if claim.network_sha256 is None:
+def record_network(
+    database: Database, claims: Sequence[Claim], name: str, sha256: str
+) -> dict[str, Conflict]:
+    """Note which weights the claims' jobs run on; by token, those whose job began with others."""
+    recorded = {claim.token: claim.network_sha256 or sha256 for claim in claims}
+    first = [claim for claim in claims if claim.network_sha256 is None]
+    if first:
         with database.write() as session:
-            held = _held(session, claim)
-            if held is None:
-                return
-            job, _ = held
-            job.network_sha256 = job.network_sha256 or sha256
-            recorded = job.network_sha256
-    else:
-        recorded = claim.network_sha256
-    if recorded != sha256:
-        raise Conflict(
-            f"job {claim.job_id} began with weights {recorded[:12]} of {name}, this worker has "
-            f"{sha256[:12]}: give every worker the same file, or submit a new job."
+            for token, (job, _) in _all_held(session, first).items():
+                job.network_sha256 = recorded[token] = job.network_sha256 or sha256
+    return {
+        claim.token: Conflict(
+            f"job {claim.job_id} began with weights {recorded[claim.token][:12]} of {name}, this "
+            f"worker has {sha256[:12]}: give every worker the same file, or submit a new job."
         )
+        for claim in claims
+        if recorded[claim.token] != sha256
+    }
 
 
 def _held(session: Session, claim: Claim) -> tuple[Job, Chunk] | None:

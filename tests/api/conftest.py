@@ -88,7 +88,7 @@ class Server:
             if claim.job_id != job_id:
                 passed.append(claim)
                 continue
-            finish.record_network(services.db, claim, claim.spec.network, SHA256)
+            finish.record_network(services.db, [claim], claim.spec.network, SHA256)
             assert _finish(services, claim, failing) is not None
             chunks -= 1
         for claim in passed:

@@ -3,7 +3,6 @@
 import pytest
 from sqlalchemy import select
 
-from beholder.errors import Conflict
 from beholder.jobs.claims import release, renew_all
 from beholder.jobs.control import cancel
 from beholder.jobs.finish import fail_chunk_job, record_network
@@ -97,7 +96,7 @@ def test_a_stale_worker_changes_no_row(desk, stage, successor):
     assert desk.finish(stale, failing=lambda _: True) is None
     assert fail_chunk_job(desk.database, stale, "no weights") is None
     assert release(desk.database, stale) is False
-    record_network(desk.database, stale, "vgg19", "f" * 64)
+    record_network(desk.database, [stale], "vgg19", "f" * 64)
     assert _renew(desk, stale) == ["lost"]
     assert _everything(desk.database) == before
 
@@ -122,17 +121,29 @@ def test_a_cancelled_jobs_chunks_cannot_be_claimed(desk):
 def test_the_first_chunk_records_the_weights_and_others_are_refused(desk):
     job = desk.dream(2, chunk_size=1)
     first, second = desk.claim(), desk.claim()
-    record_network(desk.database, first, "vgg19", "a" * 64)
+    assert record_network(desk.database, [first], "vgg19", "a" * 64) == {}
     assert desk.job(job.id).network_sha256 == "a" * 64
-    record_network(desk.database, second, "vgg19", "a" * 64)
-    with pytest.raises(Conflict, match=r"began with weights aaaaaaaaaaaa .* has bbbbbbbbbbbb"):
-        record_network(desk.database, second, "vgg19", "b" * 64)
+    assert record_network(desk.database, [second], "vgg19", "a" * 64) == {}
+    refused = record_network(desk.database, [second], "vgg19", "b" * 64)
+    assert "began with weights aaaaaaaaaaaa of vgg19, this worker has bbbbbbbbbbbb" in str(
+        refused[second.token]
+    )
     release(desk.database, second)
     again = desk.claim()
     assert again.chunk_id == second.chunk_id
     assert again.network_sha256 == "a" * 64
-    with pytest.raises(Conflict):
-        record_network(desk.database, again, "vgg19", "b" * 64)
+    assert list(record_network(desk.database, [again], "vgg19", "b" * 64)) == [again.token]
+
+
+def test_of_a_batch_only_the_jobs_with_other_weights_are_refused(desk):
+    old = desk.dream(2, chunk_size=1)
+    assert record_network(desk.database, [desk.claim()], "vgg19", "a" * 64) == {}
+    new = desk.dream(1)
+    batch = desk.claims(room=4)
+    assert {claim.job_id for claim in batch} == {old.id, new.id}
+    refused = record_network(desk.database, batch, "vgg19", "b" * 64)
+    assert [refused.keys()] == [{claim.token for claim in batch if claim.job_id == old.id}]
+    assert desk.job(new.id).network_sha256 == "b" * 64
 
 
 def test_a_chunk_knows_its_worker(desk):

@@ -45,7 +45,7 @@ def test_studies_are_found_by_name_and_by_hash(desk):
     assert measured_studies(desk.database) == []
     for study in (first, second):
         held = desk.claim_next(study.id)
-        record_network(desk.database, held, "random:0", "ab" * 32)
+        record_network(desk.database, [held], "random:0", "ab" * 32)
         desk.finish(held)
         desk.run(study.id)
     for network in (None, "random:0", "ab" * 8):

@@ -143,7 +143,7 @@ def _study(desk, rows, *, sha256="a" * 64):
     job = desk.study(1, 0)
     desk.finish(desk.claim_next(job.id))
     held = desk.claim_next(job.id)
-    record_network(desk.database, held, "random:0", sha256)
+    record_network(desk.database, [held], "random:0", sha256)
     finish_choose(desk.database, held, rows, target_pictures=1, control_pictures=0)
     return job.id
 
