@@ -208,15 +208,16 @@ class _Ascent:
         if self.prefix is None:
             with arithmetic(self.network.device, "float32"):
                 return _by_autograd(features, prepare, pictures, self.channels)
+        modules = list(features)
         height, width = pictures.shape[2:]
-        if needs_tiles(features, height, width, self.memory):
+        if needs_tiles(modules, height, width, self.memory):
             with arithmetic(self.network.device, self.precision):
                 return tiled_gradient(
-                    features,
+                    modules,
                     pictures,
                     channels=self.channels,
                     prepare=prepare,
-                    tile=tile_side(features, self.memory),
+                    tile=tile_side(modules, self.memory),
                     on_progress=on_share,
                 )
         with torch.enable_grad():

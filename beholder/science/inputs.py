@@ -6,11 +6,10 @@ Pictures are float32 tensors (3, H, W) with values in [0, 1].
 from collections.abc import Callable
 from typing import Literal
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms import InterpolationMode
-from torchvision.transforms import functional as F
 
 from beholder.errors import PictureError
 
@@ -26,19 +25,20 @@ def to_tensor(image: Image.Image, *, size: int | Literal["keep"] = 224) -> Tenso
     """An RGB image as (3, size, size) in [0, 1], or (3, H, W) with "keep".
 
     The published preprocessing: the shorter side is resized to size * 256 / 224 pixels (bicubic,
-    antialiased, torchvision's on the PIL image), then the centre is cropped. "keep" does neither.
+    antialiased, as torchvision does on a PIL image), then the centre is cropped. "keep" does
+    neither.
     Raises PictureError for another mode than RGB, a side under 32 pixels, or far too long a strip.
     """
     if image.mode != "RGB":
         raise PictureError(f"{image.mode} pixels: beholder.pictures.decode makes them RGB.")
     if size != "keep":
-        image = F.center_crop(_resized(image, round(size * _RESIZED / _CROPPED)), [size, size])
+        image = _centre(_resized(image, round(size * _RESIZED / _CROPPED)), size)
     if min(image.size) < MIN_SIDE:
         raise PictureError(
             f"{image.width} x {image.height} pixels is too small: "
             f"each side needs {MIN_SIDE} at least."
         )
-    pixels: Tensor = F.pil_to_tensor(image)  # (3, H, W) uint8
+    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)  # (3, H, W) uint8
     return pixels.float() / 255
 
 
@@ -49,8 +49,14 @@ def _resized(image: Image.Image, shorter: int) -> Image.Image:
         raise PictureError(
             f"{image.width} x {image.height} pixels is too long a strip to resize: crop it first."
         )
-    resized: Image.Image = F.resize(image, [shorter], InterpolationMode.BICUBIC, antialias=True)
-    return resized
+    size = (shorter, longer) if image.width <= image.height else (longer, shorter)
+    return image if size == image.size else image.resize(size, Image.Resampling.BICUBIC)
+
+
+def _centre(image: Image.Image, side: int) -> Image.Image:
+    """The square in the middle; halves of a pixel are rounded as torchvision rounds them."""
+    left, top = (round((length - side) / 2) for length in image.size)
+    return image.crop((left, top, left + side, top + side))
 
 
 def noise(seed: int, *, size: int) -> Tensor:

@@ -11,14 +11,13 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import vgg19
-from torchvision.models.vgg import VGG
 
 from beholder.errors import InvalidChannel, InvalidInput, InvalidSpec, NetworkUnavailable
 from beholder.layers import LAYERS, Layer
 from beholder.networks import check_network
 from beholder.science import weights
 from beholder.science.imagenet import imagenet_file
+from beholder.science.vgg import VGG
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,8 @@ class Network:
     """A VGG19 that results can name.
 
     name: what it was asked for by. sha256: of its weights, whatever file held them.
-    labels: one a class. module: torchvision's VGG, in evaluation mode and frozen, on `device`.
+    labels: one a class. module: built as torchvision's VGG, in evaluation mode and frozen, on
+    `device`.
     """
 
     name: str
@@ -78,9 +78,11 @@ def _load(name: str, folder: Path | None, progress: bool) -> tuple[VGG, tuple[st
 
 def _random(seed: int) -> VGG:
     """torchvision's VGG19 as after `torch.manual_seed(seed)`; the caller's generators stay put."""
+    from torchvision.models import vgg19  # slow to import: see `vgg`
+
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.default_generator.manual_seed(seed)
-        return vgg19(weights=None)
+        return weights.build(vgg19(weights=None).state_dict())
 
 
 def _specimens() -> tuple[VGG, tuple[str, ...]]:

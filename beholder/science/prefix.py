@@ -14,10 +14,10 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.models.vgg import VGG
 
 from beholder.errors import InvalidSpec
 from beholder.layers import LAYERS
+from beholder.science.vgg import VGG
 
 Precision = Literal["exact", "float64", "float32", "tf32", "bf16"]
 

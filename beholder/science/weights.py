@@ -13,11 +13,10 @@ from pathlib import Path
 import torch
 from safetensors import safe_open
 from torch import Tensor, nn
-from torchvision.models import VGG19_Weights
-from torchvision.models.vgg import VGG, make_layers
 
 from beholder.errors import NetworkUnavailable
 from beholder.layers import LAYERS
+from beholder.science.vgg import VGG, features_of
 
 _LINEARS = ((0,), (0, 3, 6))  # where a classifier has its linear layers: narrow, torchvision's
 _KERNEL = (3, 3)
@@ -76,9 +75,8 @@ def build(state: Mapping[str, Tensor]) -> VGG:
     table = _table(state)
     linears, side = _classifier(state, channels=[v for v in table if isinstance(v, int)][-1])
     with torch.device("meta"):  # no memory, and no random numbers, for weights about to be replaced
-        module = VGG(make_layers(table), init_weights=False)
-        module.avgpool = nn.AdaptiveAvgPool2d((side, side))
-        module.classifier = _head(linears)
+        pooling = nn.AdaptiveAvgPool2d((side, side))
+        module = VGG(features_of(table), pooling, _head(linears))
     extra = sorted(set(state) - set(module.state_dict()))
     if extra:
         raise _Misfit(f"{extra[0]} is one tensor too many (batch norm is not supported)")
@@ -102,6 +100,8 @@ def digest(module: nn.Module) -> str:
 
 def imagenet_labels() -> tuple[str, ...]:
     """ImageNet-1k's 1000 categories, from torchvision; nothing is downloaded."""
+    from torchvision.models import VGG19_Weights  # slow to import: see `vgg`
+
     return tuple(VGG19_Weights.IMAGENET1K_V1.meta["categories"])
 
 
@@ -168,12 +168,15 @@ def _head(shapes: list[tuple[int, int]]) -> nn.Sequential:
 
 
 def _classes(module: VGG) -> int:
-    return int(module.classifier[-1].out_features)
+    last = module.classifier[-1]
+    assert isinstance(last, nn.Linear)
+    return last.out_features
 
 
 def _check_pooling(metadata: Mapping[str, str], module: VGG) -> None:
     """What the file says of the pooling has to agree with what its classifier takes."""
-    side = str(module.avgpool.output_size[0])
+    pooled = module.avgpool.output_size
+    side = str(pooled[0] if isinstance(pooled, tuple) else pooled)
     if metadata.get("avgpool", side) != side:
         raise _Misfit(
             f"its avgpool is {metadata['avgpool']}, but its classifier takes {side} x {side}"
