@@ -42,7 +42,7 @@ from worker.work import Means
 log = logging.getLogger(__name__)
 # What no other worker could do better: the job ends with the reason, and `retry` runs it again.
 _JOB_ERRORS = (Conflict, InvalidInput, NetworkUnavailable, NotFound, StorageFull)
-_LEAST_THREADS = 4  # a store on the network has to be waited for
+PICTURE_THREADS = max(4, os.cpu_count() or 1)  # 4: a store on the network has to be waited for
 
 
 @dataclass
@@ -71,7 +71,7 @@ class Runner:
         self.loaded = Loaded(self.settings.networks_dir, device)
         torch.get_num_threads()  # settles this thread's number, before others settle on one
         threads = ThreadPoolExecutor(
-            max(_LEAST_THREADS, os.cpu_count() or 1),
+            PICTURE_THREADS,
             thread_name_prefix="pictures",
             # Each would have a team of its own, all on the same cores.
             initializer=lambda: torch.set_num_threads(1),

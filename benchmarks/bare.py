@@ -1,0 +1,73 @@
+"""The library alone, for `service` to be held against: plain loops, one thing after another.
+
+`dreams` is what a notebook would do with a folder. The others are parts of the work by
+themselves.
+"""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from beholder.pictures import decode
+from beholder.science.blind import blinded, classify
+from beholder.science.dream import dream
+from beholder.science.inputs import to_tensor
+from beholder.science.measure import measure
+from beholder.science.networks import Network
+from beholder.specs import DreamSpec
+from worker.encoding import png
+
+
+def load(files: Sequence[Path], size: int) -> Tensor:
+    """Pictures of `files`, (B, 3, size, size)."""
+    return torch.stack([to_tensor(decode(file.read_bytes()), size=size) for file in files])
+
+
+def dreams(
+    network: Network, spec: DreamSpec, files: Sequence[Path], *, batch: int, folder: Path
+) -> None:
+    """Decode, dream, encode and write each picture, `batch` of them at a time."""
+    for some in batched(files, batch):
+        result = dream(
+            network,
+            load(some, int(spec.size)).to(network.device),
+            layer=spec.layers[0],
+            steps=spec.steps,
+            learning_rate=spec.learning_rate,
+        )
+        for file, picture in zip(some, result.pictures, strict=True):
+            (folder / f"{file.stem}.png").write_bytes(png(picture).data)
+
+
+def dreaming(network: Network, spec: DreamSpec, pictures: Tensor, count: int) -> None:
+    """The device's part of `dreams` alone: `pictures` (B, 3, H, W) again and again."""
+    done = 0
+    while done < count:
+        some = pictures[: count - done]
+        dream(network, some, layer=spec.layers[0], steps=spec.steps)
+        done += len(some)
+
+
+def decoding(files: Sequence[Path], size: int, threads: int) -> None:
+    """A study's decoding alone: each picture for both of its stages."""
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in range(2):
+            list(pool.map(lambda file: load([file], size).shape, files))
+
+
+def forward(network: Network, pictures: Tensor, count: int) -> None:
+    """A study's passes alone: `count` pictures measured, then classified with a channel blinded."""
+    for _ in range(0, count, len(pictures)):
+        measure(network, pictures)
+    with blinded(network, {35: (0,)}):
+        for _ in range(0, count, len(pictures)):
+            classify(network, pictures)
+
+
+def batched(files: Sequence[Path], size: int) -> Iterator[Sequence[Path]]:
+    """`files`, at most `size` at a time."""
+    for start in range(0, len(files), size):
+        yield files[start : start + size]

@@ -1,0 +1,237 @@
+"""The service against the bare library: `python -m benchmarks.service [--pictures N] [...]`.
+
+Dreams from submission to the last file, small jobs against a large one, a study against the slower
+of its two parts, and how soon a worker's first dream is there.
+"""
+
+import argparse
+import io
+import itertools
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from beholder.jobs.spool import Entry
+from beholder.science.networks import load_network
+from beholder.specimens.draw import CLASSES, draw
+from beholder.specs import DreamSpec, StudySpec
+from benchmarks import bare
+from benchmarks.harness import Better, Options, Row, Side, Timing, alternate, run, times_faster
+from benchmarks.running import Running
+from worker.dreams import dream_shape
+from worker.rooms import Rooms
+from worker.runner import PICTURE_THREADS
+
+DRAWN = 24  # different pictures; a file's tail makes each of them another one
+DRAWN_SIZE = 480  # pixels a side, as those of a photograph made for the web
+ABOUT = "The service against the bare library."
+SECONDS = 120.0
+# By the row's name: which way is better, and how far.
+_GOALS: dict[str, tuple[Better, float | None]] = {
+    "dreams, of the bare loop": ("higher", 92),
+    "small jobs": ("higher", 70),
+    "study, of the slower part": ("higher", 90),
+    "first dream": ("lower", 3),
+}
+_NO_GOAL: tuple[Better, float | None] = ("higher", None)
+GOALS = {"cpu": _GOALS, "cuda": {**_GOALS, "dreams, of the bare loop": ("higher", 85.0)}}
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much to do. Each is an option of the command.
+
+    pictures, steps, layer: of the dreams. small: jobs of one picture. study: pictures of a study.
+    rounds: how often each side is timed.
+    """
+
+    network: str = "specimens"
+    size: int = 224
+    pictures: int = 64
+    steps: int = 10
+    layer: int = 35
+    small: int = 48
+    study: int = 256
+    rounds: int = 3
+
+
+ON_GPU = Sizes(network="random:0", pictures=1_000, steps=30, small=500, study=10_000, rounds=2)
+
+
+def rows(options: Options, **given: Any) -> Iterator[Row]:
+    """Every figure, each as soon as it is measured. given: sizes other than the device's own."""
+    usual = ON_GPU if options.device.startswith("cuda") else Sizes()
+    with tempfile.TemporaryDirectory() as folder, Running(options.device) as running:
+        bench = Bench(options.device, replace(usual, **given), running, Path(folder))
+        yield bench.first_dream()
+        running.start()
+        bench.warm_up()
+        yield from bench.dreams()
+        yield bench.small_jobs()
+        yield from bench.study()
+
+
+class Bench:
+    """A running service, and pictures for it and for the bare loops."""
+
+    def __init__(self, device: str, sizes: Sizes, running: Running, folder: Path) -> None:
+        self.sizes = sizes
+        self.running = running
+        self.network = load_network(sizes.network, device=device)
+        self.spec = DreamSpec(
+            network=sizes.network, size=sizes.size, steps=sizes.steps, layers=(sizes.layer,)
+        )
+        self._study = StudySpec(network=sizes.network, size=sizes.size)
+        rooms = Rooms(self.network.device, folder / "batch-sizes.json")
+        self.batch = rooms.room(dream_shape(self.spec, sizes.layer, sizes.size, sizes.size))
+        self._device = device
+        self._folder = folder
+        self._written = folder / "written"
+        self._written.mkdir()
+        self._numbers = itertools.count()
+        self._drawn = [_jpeg(number) for number in range(DRAWN)]
+
+    def warm_up(self) -> None:
+        """A small job of each kind and a bare batch: the code has run, the network is loaded."""
+        self.running.wait_for_worker()
+        files, entries = self._pictures(self.batch)
+        self.running.run([self._dreams(entries)])
+        self.running.run([self.running.submit(self._study, entries)])
+        bare.dreams(self.network, self.spec, files, batch=self.batch, folder=self._written)
+
+    def first_dream(self) -> Row:
+        """From starting a worker to the first file of what waits."""
+        found = []
+        for _ in range(self.sizes.rounds):
+            _, entries = self._pictures(1)
+            spec = DreamSpec(network="specimens", steps=1, layers=(self.sizes.layer,))
+            found.append(self.running.first_file_s(self.running.submit(spec, entries)))
+            self.running.stop()
+        return self._row("first dream", statistics.median(found), "s", "specimens, from its start")
+
+    def dreams(self) -> Iterator[Row]:
+        """From submission to the last file, against the bare loop and against its dreams alone."""
+        sizes = self.sizes
+        files, _ = self._pictures(sizes.pictures)
+        ready = bare.load(files[: self.batch], sizes.size).to(self.network.device)
+
+        def loop() -> Side:
+            return lambda: bare.dreams(
+                self.network, self.spec, files, batch=self.batch, folder=self._written
+            )
+
+        def alone() -> Side:
+            return lambda: bare.dreaming(self.network, self.spec, ready, sizes.pictures)
+
+        def service() -> Side:
+            folder = self._folder_of(sizes.pictures)
+            return lambda: self.running.run([self._dreams(self.running.take_in(folder))])
+
+        timings = self._alternate(loop=loop, alone=alone, service=service)
+        how = f"{sizes.network}, {sizes.pictures} of {sizes.size} px, {sizes.steps} steps"
+        share = 100 * times_faster(timings, "service", "loop")
+        yield self._row("dreams, of the bare loop", share, "%", how)
+        share = 100 * times_faster(timings, "service", "alone")
+        yield self._row("dreams, of dreaming alone", share, "%", f"batches of {self.batch}")
+        yield self._row("dreams", sizes.pictures / timings["service"].median, "/s", how)
+
+    def small_jobs(self) -> Row:
+        """Jobs of one picture against one job of as many, both queued when the worker is woken."""
+        count = self.sizes.small
+
+        def small() -> Side:
+            _, entries = self._pictures(count)
+            jobs = [self._dreams([entry]) for entry in entries]
+            return lambda: self.running.run(jobs)
+
+        def large() -> Side:
+            _, entries = self._pictures(count)
+            job = self._dreams(entries)
+            return lambda: self.running.run([job])
+
+        share = 100 * times_faster(self._alternate(small=small, large=large), "small", "large")
+        return self._row("small jobs", share, "%", f"{count} jobs of one picture against one job")
+
+    def study(self) -> Iterator[Row]:
+        """From submission to the end, against decoding alone and the network alone."""
+        sizes = self.sizes
+        files, _ = self._pictures(sizes.study)
+        ready = bare.load(files[: self.batch], sizes.size).to(self.network.device)
+
+        def service() -> Side:
+            folder = self._folder_of(sizes.study)
+            return lambda: self.running.run(
+                [self.running.submit(self._study, self.running.take_in(folder))]
+            )
+
+        timings = self._alternate(
+            decoding=lambda: lambda: bare.decoding(files, sizes.size, PICTURE_THREADS),
+            forward=lambda: lambda: bare.forward(self.network, ready, sizes.study),
+            service=service,
+        )
+        slower = max(("decoding", "forward"), key=lambda side: timings[side].median)
+        both = timings["decoding"].median + timings["forward"].median
+        how = f"{sizes.network}, {sizes.study} of {sizes.size} px, against {slower}"
+        share = 100 * times_faster(timings, "service", slower)
+        yield self._row("study, of the slower part", share, "%", how)
+        share = 100 * both / timings["service"].median
+        yield self._row("study, of one part after the other", share, "%", how)
+
+    def _alternate(self, **sides: Callable[[], Side]) -> dict[str, Timing]:
+        """Time in turn what each side gives; giving it is preparation, and not timed."""
+        taken: dict[str, list[float]] = {name: [] for name in sides}
+        for _ in range(self.sizes.rounds):
+            for name, prepare in sides.items():
+                only = {name: prepare()}
+                taken[name] += alternate(only, rounds=1, warmup=0, device=self._device)[
+                    name
+                ].seconds
+        return {name: Timing(tuple(seconds)) for name, seconds in taken.items()}
+
+    def _dreams(self, entries: Iterable[Entry]) -> str:
+        return self.running.submit(self.spec, entries)
+
+    def _pictures(self, count: int) -> tuple[list[Path], list[Entry]]:
+        """New files, and the entries of a job of them."""
+        folder = self._folder_of(count)
+        return sorted(folder.iterdir()), list(self.running.take_in(folder))
+
+    def _folder_of(self, count: int) -> Path:
+        """A folder of that many files that the service has not seen."""
+        number = next(self._numbers)
+        folder = self._folder / f"pictures-{number}"
+        folder.mkdir()
+        for place in range(count):
+            # Decoders stop at a JPEG's end; the hash does not.
+            data = self._drawn[place % DRAWN] + f"{number} {place}".encode()
+            (folder / f"{place:06d}.jpg").write_bytes(data)
+        return folder
+
+    def _row(self, name: str, value: float, unit: str, detail: str) -> Row:
+        better, goal = GOALS[self._device.partition(":")[0]].get(name, _NO_GOAL)
+        return Row(f"service, {name}", value, unit, goal, better, detail)
+
+
+def _jpeg(number: int) -> bytes:
+    buffer = io.BytesIO()
+    draw(CLASSES[number % len(CLASSES)], seed=number, size=DRAWN_SIZE).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def sizes_of(words: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """The sizes that were given, and the words that are no sizes."""
+    parser = argparse.ArgumentParser(add_help=False)
+    for field in fields(Sizes):
+        kind = str if field.name == "network" else int
+        parser.add_argument(f"--{field.name}", type=kind, default=argparse.SUPPRESS)
+    given, rest = parser.parse_known_args(words)
+    return vars(given), rest
+
+
+if __name__ == "__main__":
+    given, sys.argv[1:] = sizes_of(sys.argv[1:])
+    run("service", lambda options: rows(options, **given), about=ABOUT, seconds=SECONDS)

@@ -1,0 +1,21 @@
+"""The service's benchmark runs from end to end, on as little as can be."""
+
+import pytest
+
+from benchmarks.harness import Options
+from benchmarks.service import GOALS, rows, sizes_of
+
+pytestmark = pytest.mark.slow  # starts Redis and two workers
+
+
+def test_sizes_are_options_and_the_rest_is_left() -> None:
+    words = ["--pictures", "9", "--json", "f", "--network", "random:1"]
+    assert sizes_of(words) == ({"pictures": 9, "network": "random:1"}, ["--json", "f"])
+
+
+def test_every_goal_has_its_figure() -> None:
+    little = {"size": 32, "layer": 5, "steps": 1, "pictures": 5, "small": 3, "study": 6}
+    found = list(rows(Options("cpu", seconds=1), rounds=1, **little))
+    assert all(row.value is not None and row.value > 0 for row in found)
+    held = {row.name.removeprefix("service, "): row.goal for row in found if row.goal is not None}
+    assert held == {name: goal for name, (_, goal) in GOALS["cpu"].items()}
