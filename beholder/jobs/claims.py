@@ -8,6 +8,7 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import Literal, NamedTuple, cast
 
 from sqlalchemy import ColumnElement, and_, select, update
@@ -248,10 +249,11 @@ def _items(session: Session, chunks: list[Chunk]) -> dict[int, list[_OpenItem]]:
         select(Chunk.id, Item.id, Item.state, *_ITEM)
         .join(Item, items_of(Chunk))
         .where(Chunk.id.in_([chunk.id for chunk in chunks]))
-        .order_by(Chunk.id, Item.position)
     )
+    # Sorted here: asked to do it, SQLite reads all items that come after the chunk's.
+    rows = sorted(session.execute(statement), key=attrgetter("position"))
     found: dict[int, list[_OpenItem]] = {chunk.id: [] for chunk in chunks}
-    for chunk_id, number, state, *item in session.execute(statement):
+    for chunk_id, number, state, *item in rows:
         found[chunk_id].append(_OpenItem(number, state, ClaimedItem(*item)))
     return found
 

@@ -104,3 +104,11 @@ def test_renewing_reads_two_rows(desk_on_sqlite, plans):
     found = plans(lambda: renew_all(desk_on_sqlite.database, [held], lease_s=15))
     assert len(found) == 2
     assert all(plan.startswith("SEARCH") for plan in found)
+
+
+def test_claiming_reads_no_items_but_the_chunks(desk_on_sqlite, plans):
+    desk_on_sqlite.dream(2)
+    found = plans(lambda: desk_on_sqlite.claims(room=8))
+    of_items = [plan for plan in found if plan.startswith("SEARCH items") and "job_id" in plan]
+    assert of_items
+    assert all("position>? AND position<?" in plan for plan in of_items)
