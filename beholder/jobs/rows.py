@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from beholder.jobs.models import OPEN, Chunk, Item, Job, utc_now
 
-SETTLE_LIMIT = 400  # chunks of a cancelled job that are changed at a time, or items
+SETTLE_LIMIT = 100  # chunks of a cancelled job that are changed at a time, or items
 
 
 def lock_job(session: Session, job_id: str) -> Job | None:

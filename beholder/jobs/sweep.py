@@ -22,7 +22,7 @@ from beholder.jobs.rows import (
 )
 from beholder.jobs.turns import MAX_ATTEMPTS, worn_out
 
-_SETTLED = 20  # transactions of a sweep that bring a cancelled job's rows in line with it
+_SETTLED = 40  # transactions of a sweep that bring a cancelled job's rows in line with it
 _DIED = f"its worker died {MAX_ATTEMPTS} times"
 
 
