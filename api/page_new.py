@@ -21,6 +21,7 @@ from beholder.errors import BeholderError, InvalidInput
 from beholder.jobs.submit import create_job, noise_entries
 from beholder.layers import LAYERS, Layer, is_number, parse_channels
 from beholder.networks import NETWORKS, WEIGHT_SUFFIXES
+from beholder.precisions import PRECISIONS
 from beholder.priorities import DEFAULT_PRIORITY, PRIORITIES, Priority
 from beholder.specs import DreamSpec, JobKind, Spec, StudySpec
 
@@ -34,7 +35,16 @@ _MANY = ("layers",)  # fields that come once for each tick
 _TEXT = ("network", "size", "normalize", "pre_relu")
 _OF_THE_JOB = ("name", "priority")  # what is not in the spec
 FIELDS: dict[JobKind, tuple[str, ...]] = {
-    "dream": (*_TEXT, "steps", "learning_rate", "snapshots", "channels", "noise", "seed"),
+    "dream": (
+        *_TEXT,
+        "steps",
+        "learning_rate",
+        "snapshots",
+        "channels",
+        "noise",
+        "seed",
+        "precision",
+    ),
     "study": (*_TEXT, "top", "min_layer", "most_common", "threshold"),
 }
 
@@ -188,6 +198,7 @@ def _form(
         values=values,
         blocks=_blocks(),
         priorities=PRIORITIES,
+        precisions=PRECISIONS,
         networks=[entry for entry in NETWORKS if entry.name != "PATH"],
         chosen_words=layers_words(values["layers"]) if values.get("layers") else "",
         command=command(_standard(kind, network)),

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 from beholder import durations
 from beholder.layers import LAYERS
+from beholder.precisions import DEFAULT_PRECISION
 from beholder.priorities import DEFAULT_PRIORITY, Priority
 from beholder.specs import DreamSpec, Spec, StudySpec
 
@@ -106,6 +107,8 @@ def _dream(spec: DreamSpec, pictures: bool) -> Iterator[str]:
     yield from ("--steps", str(spec.steps), "--learning-rate", f"{spec.learning_rate:g}")
     if spec.snapshots:
         yield from ("--snapshots", ",".join(map(str, sorted(spec.snapshots))))
+    if spec.precision != DEFAULT_PRECISION:
+        yield from ("--precision", spec.precision)
 
 
 def _layers_text(chosen: Sequence[int]) -> str:

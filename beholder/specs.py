@@ -13,6 +13,7 @@ from beholder.defaults import DEFAULT_SIZE as DEFAULT_SIZE
 from beholder.errors import InvalidSpec
 from beholder.layers import LAST_LAYER, LAYERS, check_channels
 from beholder.networks import check_network, width_divisor
+from beholder.precisions import DEFAULT_PRECISION, DreamPrecision
 
 JobKind = Literal["dream", "study"]
 
@@ -21,7 +22,6 @@ MIN_SIZE, MAX_SIZE = 32, 8192  # five 2x2 pools need 32 pixels a side
 
 LayerIndex = Annotated[int, Field(ge=0, le=LAST_LAYER)]
 Size = int | Literal["keep"]
-DreamPrecision = Literal["auto", "exact", "float32", "tf32", "bf16"]
 
 
 class _Spec(BaseModel):
@@ -85,7 +85,7 @@ class DreamSpec(_Spec):
     snapshots: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(max_length=250)] = ()
     noise: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     seed: Annotated[int, Field(ge=0, lt=2**62)] = 0
-    precision: DreamPrecision = "auto"
+    precision: DreamPrecision = DEFAULT_PRECISION
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

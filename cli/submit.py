@@ -9,6 +9,7 @@ from beholder.defaults import DEFAULT_LAYER, DEFAULT_SIZE
 from beholder.errors import InvalidInput, NoPictures
 from beholder.layers import parse_channels, parse_layers
 from beholder.networks import WEIGHT_SUFFIXES
+from beholder.precisions import DEFAULT_PRECISION, DreamPrecision
 from beholder.priorities import DEFAULT_PRIORITY, Priority
 from cli.context import Context
 from cli.output import JsonOption
@@ -84,6 +85,13 @@ def submit(
     noise: Annotated[int, typer.Option(help="This many dreams that start from noise.")] = 0,
     normalize: NormalizeOption = False,
     pre_relu: PreReluOption = False,
+    precision: Annotated[
+        DreamPrecision,
+        typer.Option(
+            help="auto: float32 on a CPU; on a GPU what is fastest without showing. exact: as "
+            "published, operation by operation."
+        ),
+    ] = DEFAULT_PRECISION,
     name: NameOption = "",
     priority: PriorityOption = DEFAULT_PRIORITY,
     wait: WaitOption = False,
@@ -106,6 +114,7 @@ def submit(
         snapshots=() if snapshots is None else parse_steps(snapshots),
         noise=noise,
         seed=seed,
+        precision=precision,
     )
     source = Source(tuple(pictures or ()), tuple(folders or ()), recursive)
     if not (source.files or source.folders or noise):

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from beholder.layers import LAYERS
 from beholder.names import channels_text
+from beholder.precisions import DEFAULT_PRECISION
 from beholder.specs import DEFAULT_SIZE, DreamSpec, Spec
 
 SHOWN_LAYERS = 6
@@ -44,6 +45,8 @@ def _dream_words(spec: DreamSpec) -> Iterator[str]:
         yield f"kept at steps {', '.join(str(step) for step in spec.steps_kept)}"
     if spec.noise:
         yield f"{spec.noise:,} from noise (seed {spec.seed})"
+    if spec.precision != DEFAULT_PRECISION:
+        yield f"in {spec.precision}"
 
 
 def layers_words(layers: Sequence[int]) -> str:

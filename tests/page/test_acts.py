@@ -129,6 +129,16 @@ def test_pages_answer_head(ask, job):
     assert ask("read", "HEAD", f"{job}/cancel").status_code == 405
 
 
+def test_a_precision_is_chosen_and_kept_in_the_command(ask):
+    files = [picture()]
+    page = ask("submit", "POST", "/new", data={**FORM, "precision": "exact"}, files=files)
+    shown = ask("read", "GET", page.headers["location"]).text
+    assert "--precision exact" in shown
+    refused = ask("submit", "POST", "/new", data={**FORM, "precision": "best"}, files=files)
+    assert refused.status_code == 422
+    assert "precision" in refused.text
+
+
 def test_a_priority_is_chosen_shown_and_kept_in_the_command(ask):
     files = [picture()]
     page = ask("submit", "POST", "/new", data={**FORM, "priority": "high"}, files=files)

@@ -17,7 +17,7 @@ from beholder.specs import DreamSpec, StudySpec
         DreamSpec(network="specimens"),
         DreamSpec(layers=(0, 1, 2, 7), steps=110, snapshots=(10, 60), channels=(3, 17)),
         DreamSpec(layers=tuple(range(37)), size="keep", normalize=True, pre_relu=True),
-        DreamSpec(layers=(30, 12), learning_rate=0.5, noise=2, seed=7, size=96),
+        DreamSpec(layers=(30, 12), learning_rate=0.5, noise=2, seed=7, size=96, precision="bf16"),
         StudySpec(),
         StudySpec(top=20, min_layer=26, most_common=3, threshold=2, size=64),
     ],

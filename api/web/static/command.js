@@ -35,6 +35,8 @@ function dream(form, pictures) {
   words.push("--steps", text(form, "steps") || "30", "--learning-rate", text(form, "learning_rate") || "0.01");
   const kept = text(form, "snapshots").split(/[\s,]+/).filter(Boolean);
   if (kept.length) words.push("--snapshots", kept.join(","));
+  const precision = text(form, "precision");
+  if (precision && precision !== "auto") words.push("--precision", precision);
   return words;
 }
 

@@ -1,0 +1,8 @@
+"""What a dream may ask for as precision. `science.prefix` computes it; this loads no torch."""
+
+from typing import Literal
+
+DreamPrecision = Literal["auto", "exact", "float32", "tf32", "bf16"]
+
+PRECISIONS: tuple[DreamPrecision, ...] = ("auto", "exact", "float32", "tf32", "bf16")
+DEFAULT_PRECISION: DreamPrecision = "auto"
