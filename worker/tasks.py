@@ -17,6 +17,7 @@ from worker.flag import SharedFlag
 
 log = logging.getLogger(__name__)
 OUTAGE_PAUSE_S = 2.0
+ERROR_PAUSE_S = 0.2  # so that an error that never ends fills no disk with its log
 
 
 def register(app: Celery, settings: Settings) -> None:
@@ -53,4 +54,5 @@ def register(app: Celery, settings: Settings) -> None:
             log.exception("work")
             if "CUDA" in str(error):
                 os._exit(1)  # a broken CUDA context stays broken; the next child starts anew
+            time.sleep(ERROR_PAUSE_S)
             child["it"].ring(1)  # for what else there is to do

@@ -1,0 +1,68 @@
+"""Jobs take turns on a real service: a small one goes among a huge one's chunks, by priority."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from sqlalchemy import func, select
+
+from beholder.jobs.database import Database
+from beholder.jobs.models import Chunk
+
+pytestmark = pytest.mark.slow
+
+# A worker has four in hand when another job comes: it decodes one, computes one, stores two. Two
+# more may overtake the other job's chunk while that is stored.
+IN_HAND = 6
+
+
+@pytest.fixture
+def busy(machine: Any, tmp_path: Path) -> str:
+    """A service at work on the first chunks of a huge job, none of which share a batch."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number in range(100):
+        Image.effect_noise((64, 64), number).save(folder / f"{number}.png")
+    machine.start("up")
+    machine.until(lambda: machine.pids("-m worker"))
+    job: str = machine.json(
+        "submit", "--dir", folder, "--size", "keep", "--layer", "all", "--steps", 10
+    )["id"]
+    machine.until(lambda: machine.job(job)["done"] >= 8)
+    return job
+
+
+def dream(machine: Any, count: int, *options: str) -> str:
+    row = machine.json("submit", "--noise", count, "--steps", 10, "--size", 64, *options)
+    return str(row["id"])
+
+
+def chunks_ended(machine: Any, job: str, row: dict[str, Any]) -> int:
+    """How many chunks of `job` ended between another job's submission and its end."""
+    times = [datetime.fromisoformat(row[name]) for name in ("created_at", "finished_at")]
+    database = Database.open(f"sqlite:///{Path(machine.env['BEHOLDER_HOME']) / 'beholder.db'}")
+    within = Chunk.finished_at.between(*times)
+    with database.read() as session:
+        ended = select(func.count()).where(Chunk.job_id == job, Chunk.state == "done", within)
+        count: int = session.scalar(ended) or 0
+    database.dispose()
+    return count
+
+
+def test_a_small_job_starts_after_what_is_in_hand_of_a_huge_one(machine: Any, busy: str) -> None:
+    small = machine.ended(dream(machine, 1, "--layer", "5"))
+    assert chunks_ended(machine, busy, small) <= IN_HAND
+    assert machine.job(busy)["state"] == "running"
+    machine.run("cancel", busy)
+
+
+def test_priorities_are_served_in_their_order(machine: Any, busy: str) -> None:
+    low = dream(machine, 8, "--layer", "5", "--priority", "low")
+    high = machine.ended(dream(machine, 200, "--layer", "5", "--priority", "high"))
+    assert chunks_ended(machine, busy, high) <= IN_HAND
+    waiting = machine.job(low)
+    assert (waiting["state"], waiting["started_at"]) == ("queued", None)
+    machine.run("cancel", busy)
+    assert machine.ended(low)["done"] == 8
