@@ -92,7 +92,7 @@ def _tf32(allowed: bool) -> Iterator[None]:
 
 
 def best_product(
-    precision: Precision, device: str, *, sizes: tuple[int, ...] | None = None, rounds: int = 5
+    precision: Precision, device: str, *, sizes: tuple[int, ...] | None = None, rounds: int = 3
 ) -> tuple[Product, float]:
     """The fastest product, and its best rate of `rounds`, in operations a second.
 

@@ -6,12 +6,13 @@ step, on the network `random:0`, whose work is VGG19's own.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from beholder.layers import LAST_LAYER, LAYERS
-from beholder.science.dream import dream, dream_layers
+from beholder.science.dream import Dream, dream, dream_layers
 from beholder.science.measure import measure
 from beholder.science.networks import Network, load_network
 from beholder.science.precision import agreement
@@ -24,6 +25,7 @@ from benchmarks.rates import PRECISIONS, Precision, best_product
 
 SIZE = 224  # pixels a side
 DREAM_LAYERS = (5, 12, 20, 28, 35)
+BATCH_LAYER = 20  # where the best batch is looked for
 DEPTHS = (10, 60, 110, 160, 210)
 DEPTHS_LAYER = 12
 COMPARISONS = 8  # of a precision: five layers, strengths, all layers, depths
@@ -114,29 +116,27 @@ class Bench:
 
     def best(self, counts: tuple[int, ...], call: Callable[[Tensor], object]) -> Tensor:
         """As many pictures as make `call` fastest by picture, of `counts`."""
-        sides = {str(count): _on(call, self.pictures[:count]) for count in counts}
+        sides = {str(count): partial(call, self.pictures[:count]) for count in counts}
         timings = alternate(sides, rounds=1, device=self.device)
         best = min(counts, key=lambda count: timings[str(count)].median / count)
         return self.pictures[:best]
 
 
-def dream_rows(bench: Bench, layer: int) -> list[Row]:
-    """A dream of the best batch against dreams of one picture at a time."""
-    steps, precision = bench.plan.steps, bench.precision
-    operations = step_operations(bench.network.widths, layer=layer, size=bench.size)
-    start = bench.pictures[0]
+def dream_rows(bench: Bench) -> Iterator[Row]:
+    """Dreams of the best batch against dreams of one picture at a time, for each layer."""
+    batch = bench.best(bench.plan.batches, partial(_dream, bench, layer=BATCH_LAYER, steps=1))
+    for layer in DREAM_LAYERS:
+        steps, done = bench.plan.steps, len(batch) * bench.plan.steps
+        operations = step_operations(bench.network.widths, layer=layer, size=bench.size)
+        ours = partial(_dream, bench, batch, layer=layer, steps=steps)
+        theirs = partial(bench.article.dream, bench.pictures[0], layer=layer, steps=steps)
+        found = bench.compare(ours=Work(ours, done, done * operations), theirs=Work(theirs, steps))
+        name = f"dream, layer {layer}, {bench.precision}"
+        yield from _times_and_share(bench, name, found, f"{len(batch)} pictures at once")
 
-    def ours(pictures: Tensor, steps: int = 1) -> object:
-        return dream(bench.network, pictures, layer=layer, steps=steps, precision=precision)
 
-    batch = bench.best(bench.plan.batches, ours)
-    done = len(batch) * steps
-    found = bench.compare(
-        ours=Work(lambda: ours(batch, steps), done, done * operations),
-        theirs=Work(lambda: bench.article.dream(start, layer=layer, steps=steps), steps),
-    )
-    name = f"dream, layer {layer}, {precision}"
-    return _times_and_share(bench, name, found, f"{len(batch)} pictures at once")
+def _dream(bench: Bench, pictures: Tensor, *, layer: int, steps: int) -> Dream:
+    return dream(bench.network, pictures, layer=layer, steps=steps, precision=bench.precision)
 
 
 def strengths_rows(bench: Bench) -> list[Row]:
@@ -225,10 +225,6 @@ def _times_and_share(
     ]
 
 
-def _on(call: Callable[[Tensor], object], pictures: Tensor) -> Callable[[], object]:
-    return lambda: call(pictures)
-
-
 def kind_of(device: str) -> str:
     """ "cpu" or "cuda"."""
     return torch.device(device).type
@@ -255,8 +251,7 @@ def rows_of(given: Options, *, size: int = SIZE) -> Iterator[Row]:
             product_work(product, rate),
             given.seconds / COMPARISONS / len(precisions),
         )
-        for layer in DREAM_LAYERS:
-            yield from dream_rows(bench, layer)
+        yield from dream_rows(bench)
         yield from strengths_rows(bench)
         yield layers_row(bench)
         if precision == "float32":
