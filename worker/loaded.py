@@ -4,8 +4,6 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
-
 from beholder.science.networks import Network, load_network
 
 
@@ -13,11 +11,12 @@ from beholder.science.networks import Network, load_network
 class Loaded:
     """Loads networks by name, one at a time.
 
-    folder: where downloaded weights are kept. in_use: to be held while the device works with it.
+    folder: where downloaded weights are kept. device: as `load_network` takes it.
+    in_use: to be held while the device works with the network.
     """
 
     folder: Path
-    device: torch.device
+    device: str
     network: Network | None = None
     in_use: threading.Lock = field(default_factory=threading.Lock)
 

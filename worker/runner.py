@@ -17,6 +17,7 @@ from beholder.errors import (
     BeholderError,
     Conflict,
     InvalidInput,
+    InvalidSpec,
     NetworkUnavailable,
     NotFound,
     ServiceUnavailable,
@@ -67,8 +68,7 @@ class Runner:
     _means: Means = field(init=False)
 
     def __post_init__(self) -> None:
-        device = find_device(self.settings.device)
-        self.loaded = Loaded(self.settings.networks_dir, device)
+        self.loaded = Loaded(self.settings.networks_dir, self.settings.device)
         torch.get_num_threads()  # settles this thread's number, before others settle on one
         threads = ThreadPoolExecutor(
             PICTURE_THREADS,
@@ -80,7 +80,7 @@ class Runner:
             self.db,
             self.store,
             Loader(self.store, threads, self.settings.max_pixels),
-            Rooms(device, self.settings.batch_sizes),
+            Rooms(_device(self.settings.device), self.settings.batch_sizes),
             threads,
         )
 
@@ -200,6 +200,14 @@ class _Run:
             self.means.store.remove_folder(result_folder(claim.job_id, token))
         except BeholderError as error:
             log.warning("job %s: leftovers of %s not removed: %s", claim.job_id, token, error)
+
+
+def _device(name: str) -> torch.device:
+    """The device of this name. One that there isn't fails the jobs, when they load a network."""
+    try:
+        return find_device(name)
+    except InvalidSpec:
+        return torch.device("cpu")
 
 
 def _reason(error: Exception) -> str:

@@ -131,6 +131,16 @@ def test_a_missing_network_fails_the_job_and_retry_runs_it(
     assert bench.run(job.id).state == "done"
 
 
+def test_a_device_that_is_not_there_fails_the_job(
+    bench: Any, network: str, draw: Callable[..., bytes]
+) -> None:
+    bench.settings = bench.settings.model_copy(update={"device": "warp"})
+    spec = DreamSpec(network=network, size=48, layers=(5,), steps=1)
+    job = bench.run(bench.submit(spec, [bench.entry(draw(1))]))
+    assert job.state == "failed"
+    assert "no device 'warp': write auto" in job.error
+
+
 def test_a_channel_that_only_the_file_knows_to_be_missing(
     bench: Any, network: str, draw: Callable[..., bytes]
 ) -> None:
