@@ -30,7 +30,7 @@ from beholder.intake import keep
 from beholder.jobs.hooks import Hook
 from beholder.jobs.repeats import Repeatable
 from beholder.jobs.spool import Entry, Role, Spool
-from beholder.jobs.stock import known_pictures
+from beholder.jobs.stock import use_pictures
 from beholder.jobs.submit import CreatedJob, create_job, noise_entries
 from beholder.specs import DreamSpec, JobKind
 
@@ -165,7 +165,7 @@ def take_in(services: Services, part: Part, role: Role | None = None) -> Entry:
 def _add_refs(services: Services, submission: Submission, refs: _Refs, role: Role | None) -> None:
     """Pictures that are here already, by hash. Raises InvalidInput for one that is not."""
     given = [PictureRef(sha256=ref) if isinstance(ref, str) else ref for ref in refs]
-    known = known_pictures(services.db, [ref.sha256 for ref in given])
+    known = use_pictures(services.db, [ref.sha256 for ref in given])
     for ref in given:
         if ref.sha256 not in known:
             raise InvalidInput(

@@ -10,17 +10,23 @@ import errno
 import hashlib
 import os
 import secrets
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, cast
+from typing import IO, Any, NamedTuple, cast
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from beholder.errors import BeholderError, NotFound, ServiceUnavailable, StorageFull
 
+AWAY = ".away"  # ends the name of a picture that may be about to be removed
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_PIECE = 1 << 20  # bytes
+_FRESH_S = 3600.0  # a remote picture brought again is rewritten once it is older than this
+_TIMES = ("mtime", "LastModified", "last_modified", "updated", "created")  # as file systems say it
 
 
 def picture_path(sha256: str) -> str:
@@ -36,6 +42,15 @@ def job_folder(job_id: str) -> str:
 def result_folder(job_id: str, token: str) -> str:
     """The folder that a claim's results go to."""
     return f"{job_folder(job_id)}/{token}"
+
+
+class Listed(NamedTuple):
+    """What a folder holds. modified: seconds since the epoch."""
+
+    name: str
+    is_folder: bool
+    bytes: int
+    modified: float
 
 
 class Store:
@@ -59,13 +74,14 @@ class Store:
     def put_picture(self, data: bytes, *, flush: bool = True) -> str:
         """Keep a picture once, whoever brings it; its SHA-256 in hex.
 
+        One that is there counts as brought now, which keeps it from `drop_picture`.
         Without `flush` a power cut may take it back until `flush()` has returned. What that
         leaves is shorter than the picture, so one of its size is whole, and not written again.
         """
         sha256 = hashlib.sha256(data).hexdigest()
         path = picture_path(sha256)
         with self._reported(path):
-            if self._size(path) != len(data):
+            if not self._brought_again(path, len(data)):
                 self._write(path, data, flush=flush)
         return sha256
 
@@ -101,6 +117,60 @@ class Store:
             if self._fs.exists(full):
                 self._fs.rm(full, recursive=True)
 
+    def list(self, path: str) -> Iterator[Listed]:
+        """What is in a folder, in no order; nothing when it is not there."""
+        with self._reported(path):
+            try:
+                yield from self._listed(self._full(path))
+            except FileNotFoundError:
+                return
+
+    def digest(self, path: str) -> tuple[str, int]:
+        """A file's SHA-256 in hex and its bytes, in constant memory. Raises NotFound."""
+        sha256, size = hashlib.sha256(), 0
+        with self._reported(path), self._open(self._full(path)) as file:
+            while piece := file.read(_PIECE):
+                sha256.update(piece)
+                size += len(piece)
+        return sha256.hexdigest(), size
+
+    def remove(self, path: str) -> None:
+        """Remove a file; nothing happens when it is not there."""
+        with self._reported(path), suppress(FileNotFoundError):
+            full = self._full(path)
+            os.unlink(full) if self._local else self._fs.rm_file(full)
+
+    def drop_picture(self, sha256: str, *, before: float) -> bool:
+        """Remove a picture that nobody has brought since `before` (epoch); whether that was so.
+
+        On a local disk it is moved aside first: whoever brings it again either marks it before,
+        which is seen then, or finds none and writes it anew. A remote store can't do that, and
+        leaves the moment between a look at the picture's time and its removal.
+        """
+        path = picture_path(sha256)
+        with self._reported(path):
+            full = self._full(path)
+            if not self._local:
+                old = _modified(self._fs.info(full)) < before
+                if old:
+                    self._fs.rm_file(full)
+                return old
+            folder, name = os.path.split(full)
+            away = f"{folder}/.{name}{AWAY}"
+            os.replace(full, away)
+            if os.stat(away).st_mtime >= before:
+                os.replace(away, full)
+                return False
+            os.unlink(away)
+            return True
+
+    def restore_away(self, sha256: str) -> None:
+        """Bring back what a `drop_picture` that was killed has moved aside."""
+        path = picture_path(sha256)
+        folder, name = os.path.split(path)
+        with self._reported(path), suppress(FileNotFoundError):
+            os.replace(self._full(f"{folder}/.{name}{AWAY}"), self._full(path))
+
     def local_path(self, path: str) -> Path | None:
         """The file on this machine's disk, or None for a remote store."""
         return Path(self._full(path)) if self._local else None
@@ -120,13 +190,37 @@ class Store:
         else:
             self._fs.pipe_file(self._full(path), data)
 
-    def _size(self, path: str) -> int | None:
-        """A file's bytes; None when there is none."""
+    def _brought_again(self, path: str, size: int) -> bool:
+        """Whether the picture is there whole; its time is that of who brought it last."""
         full = self._full(path)
         try:
-            return os.stat(full).st_size if self._local else int(self._fs.info(full)["size"])
-        except FileNotFoundError:
-            return None
+            if self._local:
+                if os.stat(full).st_size != size:
+                    return False
+                os.utime(full)
+                return True
+            info = self._fs.info(full)
+        except (FileNotFoundError, PermissionError):
+            return False
+        return int(info["size"]) == size and time.time() - _modified(info) < _FRESH_S
+
+    def _listed(self, full: str) -> Iterator[Listed]:
+        if self._local:
+            with os.scandir(full) as entries:
+                for entry in entries:
+                    with suppress(FileNotFoundError):  # removed while we look
+                        stat = entry.stat(follow_symlinks=False)
+                        folder = entry.is_dir(follow_symlinks=False)
+                        yield Listed(entry.name, folder, stat.st_size, stat.st_mtime)
+            return
+        self._fs.invalidate_cache(full)
+        for info in self._fs.ls(full, detail=True):
+            name, folder = info["name"].rstrip("/").rpartition("/")[2], info["type"] == "directory"
+            if info["name"].rstrip("/") != full:  # some list a folder in itself
+                yield Listed(name, folder, int(info["size"] or 0), _modified(info))
+
+    def _open(self, full: str) -> IO[bytes]:
+        return open(full, "rb") if self._local else cast(IO[bytes], self._fs.open(full, "rb"))
 
     @contextmanager
     def _reported(self, path: str) -> Iterator[None]:
@@ -143,6 +237,14 @@ class Store:
                 ) from None
             reason = " ".join(str(error).split())
             raise ServiceUnavailable(f"the store {self} can't be used: {reason}") from None
+
+
+def _modified(info: dict[str, Any]) -> float:
+    """When a remote file was written; where that is not said, now: then nobody removes it."""
+    found = next((info[key] for key in _TIMES if info.get(key)), None)
+    if isinstance(found, datetime):
+        return found.timestamp()
+    return float(found) if isinstance(found, int | float) else time.time()
 
 
 def _write_local(path: str, data: bytes, *, flush: bool) -> None:

@@ -16,7 +16,7 @@ from api.schemas import Hashes
 from api.services import Services
 from beholder.intake import keep
 from beholder.jobs.queries import get_picture
-from beholder.jobs.stock import known_pictures, record_pictures
+from beholder.jobs.stock import known_pictures, record_pictures, use_pictures
 
 router = APIRouter(prefix="/v1/pictures", tags=["pictures"])
 Hash = Annotated[str, Path(pattern="^[0-9a-f]{64}$", examples=[SHA256])]
@@ -60,7 +60,7 @@ def _keep(opened: Services, data: bytes) -> JSONResponse:
 def missing(hashes: Hashes, opened: Opened) -> JSONResponse:
     """So that a client sends only what is lacking. In the order asked, each once."""
     asked = list(dict.fromkeys(hashes.sha256))
-    known = known_pictures(opened.db, asked)
+    known = use_pictures(opened.db, asked)
     return JSONResponse({"missing": [sha256 for sha256 in asked if sha256 not in known]})
 
 

@@ -57,7 +57,7 @@ def write_job(
     try:
         for batch in batches:  # made ready before the lock is taken
             with database.write() as session:
-                _lock_submissions(session)
+                lock_submissions(session)
                 instead = earlier(session)
                 if instead is None:
                     _touch(session, job, begun)
@@ -89,7 +89,7 @@ def remove_abandoned(database: Database) -> None:
                 session.execute(delete(Job).where(Job.id == job_id), execution_options=_QUIET)
 
 
-def _lock_submissions(session: Session) -> None:
+def lock_submissions(session: Session) -> None:
     """One submission writes at a time, on every database (SQLite has one writer anyway).
 
     Two that insert the same new pictures in different orders would deadlock, and two with the

@@ -94,7 +94,10 @@ class Base(DeclarativeBase):
 
 
 class Picture(Base):
-    """An input picture, once, whatever number of jobs use it. Its bytes are in the store."""
+    """An input picture, once, whatever number of jobs use it. Its bytes are in the store.
+
+    used_at: when a request last named it by its hash; None if none did.
+    """
 
     __tablename__ = "pictures"
 
@@ -104,6 +107,7 @@ class Picture(Base):
     format: Mapped[str] = mapped_column(String(16))
     bytes: Mapped[int] = mapped_column(BigInteger)
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    used_at: Mapped[datetime | None]
 
 
 class Job(Base):
@@ -117,6 +121,7 @@ class Job(Base):
     turn: the number of the claim that served it last; the least is served next in its priority.
     batch_key: jobs with the same one may share a GPU batch where their layers are the same.
     unsettled: rows of the cancelled job are still to follow it; None if not.
+    kept: it is never removed for its age; None if it may be.
     """
 
     __tablename__ = "jobs"
@@ -153,6 +158,7 @@ class Job(Base):
     turn: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     batch_key: Mapped[str | None] = mapped_column(String(16))
     unsettled: Mapped[bool | None]
+    kept: Mapped[bool | None]
 
     __table_args__ = (
         Index(None, "created_at", "id"),
