@@ -17,6 +17,7 @@ from beholder.science.dream import dream
 from beholder.science.inputs import to_tensor
 from beholder.science.measure import measure
 from beholder.science.networks import Network
+from beholder.science.prefix import Precision
 from beholder.specs import DreamSpec
 from worker.encoding import png
 
@@ -27,7 +28,13 @@ def load(files: Sequence[Path], size: int) -> Tensor:
 
 
 def dreams(
-    network: Network, spec: DreamSpec, files: Sequence[Path], *, batch: int, folder: Path
+    network: Network,
+    spec: DreamSpec,
+    files: Sequence[Path],
+    *,
+    precision: Precision,
+    batch: int,
+    folder: Path,
 ) -> None:
     """Decode, dream, encode and write each picture, `batch` of them at a time."""
     for some in batched(files, batch):
@@ -37,17 +44,20 @@ def dreams(
             layer=spec.layers[0],
             steps=spec.steps,
             learning_rate=spec.learning_rate,
+            precision=precision,
         )
         for file, picture in zip(some, result.pictures, strict=True):
             (folder / f"{file.stem}.png").write_bytes(png(picture).data)
 
 
-def dreaming(network: Network, spec: DreamSpec, pictures: Tensor, count: int) -> None:
+def dreaming(
+    network: Network, spec: DreamSpec, pictures: Tensor, count: int, *, precision: Precision
+) -> None:
     """The device's part of `dreams` alone: `pictures` (B, 3, H, W) again and again."""
     done = 0
     while done < count:
         some = pictures[: count - done]
-        dream(network, some, layer=spec.layers[0], steps=spec.steps)
+        dream(network, some, layer=spec.layers[0], steps=spec.steps, precision=precision)
         done += len(some)
 
 

@@ -23,6 +23,7 @@ from benchmarks import bare
 from benchmarks.harness import Better, Options, Row, Side, Timing, alternate, run, times_faster
 from benchmarks.running import Running
 from worker.dreams import dream_shape
+from worker.precisions import Precisions
 from worker.rooms import Rooms
 from worker.runner import PICTURE_THREADS
 
@@ -86,6 +87,7 @@ class Bench:
             network=sizes.network, size=sizes.size, steps=sizes.steps, layers=(sizes.layer,)
         )
         self._study = StudySpec(network=sizes.network, size=sizes.size)
+        self.precision = Precisions().of(self.network, self.spec, sizes.layer)
         rooms = Rooms(self.network.device, folder / "batch-sizes.json")
         self.batch = rooms.room(dream_shape(self.spec, sizes.layer, sizes.size, sizes.size))
         self._device = device
@@ -101,7 +103,7 @@ class Bench:
         files, entries = self._pictures(self.batch)
         self.running.run([self._dreams(entries)])
         self.running.run([self.running.submit(self._study, entries)])
-        bare.dreams(self.network, self.spec, files, batch=self.batch, folder=self._written)
+        self._bare_dreams(files)
 
     def first_dream(self) -> Row:
         """From starting a worker to the first file of what waits."""
@@ -120,19 +122,22 @@ class Bench:
         ready = bare.load(files[: self.batch], sizes.size).to(self.network.device)
 
         def loop() -> Side:
-            return lambda: bare.dreams(
-                self.network, self.spec, files, batch=self.batch, folder=self._written
-            )
+            return lambda: self._bare_dreams(files)
 
         def alone() -> Side:
-            return lambda: bare.dreaming(self.network, self.spec, ready, sizes.pictures)
+            return lambda: bare.dreaming(
+                self.network, self.spec, ready, sizes.pictures, precision=self.precision
+            )
 
         def service() -> Side:
             folder = self._folder_of(sizes.pictures)
             return lambda: self.running.run([self._dreams(self.running.take_in(folder))])
 
         timings = self._alternate(loop=loop, alone=alone, service=service)
-        how = f"{sizes.network}, {sizes.pictures} of {sizes.size} px, {sizes.steps} steps"
+        how = (
+            f"{sizes.network}, {sizes.pictures} of {sizes.size} px, {sizes.steps} steps, "
+            f"{self.precision}"
+        )
         share = 100 * times_faster(timings, "service", "loop")
         yield self._row("dreams, of the bare loop", share, "%", how)
         share = 100 * times_faster(timings, "service", "alone")
@@ -191,6 +196,16 @@ class Bench:
                     name
                 ].seconds
         return {name: Timing(tuple(seconds)) for name, seconds in taken.items()}
+
+    def _bare_dreams(self, files: Sequence[Path]) -> None:
+        bare.dreams(
+            self.network,
+            self.spec,
+            files,
+            precision=self.precision,
+            batch=self.batch,
+            folder=self._written,
+        )
 
     def _dreams(self, entries: Iterable[Entry]) -> str:
         return self.running.submit(self.spec, entries)

@@ -25,7 +25,8 @@ Outcome = DreamOutcome | ItemFailure
 
 def dream_shape(spec: DreamSpec, layer: int, height: int, width: int) -> Shape:
     """What dreams of this spec, layer, height and width are to memory."""
-    return Shape(spec.network, "dream", layer, height, width, kept=len(spec.steps_kept))
+    kept = len(spec.steps_kept)
+    return Shape(spec.network, "dream", layer, height, width, spec.precision, kept)
 
 
 class DreamWork(Work[DreamSpec, DreamOutcome]):

@@ -27,8 +27,8 @@ HOST_BYTES = 2**30  # of results that wait for their batch's end
 class Shape:
     """What a batch's memory depends on, besides how many pictures it has.
 
-    work: "dream" or "study". layer: down to which it runs. kept: pictures kept of each, in the
-    host's memory, until the batch is through.
+    work: "dream" or "study". layer: down to which it runs. precision: as the job asks for it.
+    kept: pictures kept of each, in the host's memory, until the batch is through.
     """
 
     network: str
@@ -36,6 +36,7 @@ class Shape:
     layer: int
     height: int
     width: int
+    precision: str = "float32"
     kept: int = 1
 
     @property
@@ -45,7 +46,9 @@ class Shape:
 
     def key(self, device: str) -> str:
         """As it is remembered."""
-        return f"{device}/{self.network}/{self.work}/{self.layer}/{self.height}x{self.width}"
+        size = f"{self.height}x{self.width}"
+        parts = (device, self.network, self.work, self.layer, size, self.precision)
+        return "/".join(map(str, parts))
 
 
 def free_bytes(device: torch.device) -> int:
