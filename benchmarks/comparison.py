@@ -1,6 +1,6 @@
 """Ours, theirs and a matrix product, timed in turn: `compare` gives a `Compared`.
 
-Ratios are of units a second, shares of operations a second.
+Ratios are of units a second, by round; rates are of operations a second, of the best round.
 """
 
 from collections.abc import Callable, Mapping
@@ -45,14 +45,9 @@ class Compared:
         units = self.works[fast].units / self.works[slow].units
         return times_faster(self.timings, fast, slow) * units
 
-    def share(self, side: str, whole: str) -> float:
-        """Operations a second, in per cent of those of `whole`."""
-        operations = self.works[side].operations / self.works[whole].operations
-        return 100 * times_faster(self.timings, side, whole) * operations
-
     def rate(self, side: str) -> float:
-        """Operations a second."""
-        return self.works[side].operations / self.timings[side].median
+        """Operations a second, of the fastest round."""
+        return self.works[side].operations / self.timings[side].best
 
     def unit_s(self, side: str) -> float:
         """Seconds a unit."""

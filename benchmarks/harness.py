@@ -34,6 +34,11 @@ class Timing:
         return statistics.median(self.seconds)
 
     @property
+    def best(self) -> float:
+        """Seconds of the fastest round, the one that was disturbed least."""
+        return min(self.seconds)
+
+    @property
     def spread(self) -> float:
         """The range of the rounds as a share of their median: 0.1 is 10%."""
         return (max(self.seconds) - min(self.seconds)) / self.median

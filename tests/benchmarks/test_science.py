@@ -25,7 +25,7 @@ def test_every_goal_has_its_row(monkeypatch):
 def test_a_faster_precision_has_rows_for_its_agreement():
     pictures = torch.zeros(1, 3, 32, 32)
     work = Work(lambda: None, 1, 1)
-    bench = science.Bench("cpu", science.PLANS["cpu"], None, None, pictures, "bf16", work, 1.0)
+    bench = science.Bench("cpu", science.PLANS["cpu"], None, None, pictures, "bf16", work, 1.0, 1.0)
     rows = science.agreement_rows(bench)
     assert [row.name.split(", ")[1] for row in rows] == [f"layer {i}" for i in (5, 12, 20, 28, 35)]
     assert all(0 < row.value < 1 for row in rows)
@@ -43,16 +43,20 @@ def compared():
         "theirs": Work(lambda: None, units=2),
         "product": Work(lambda: None, units=1, operations=100),
     }
-    timings = {"ours": Timing((2.0,)), "theirs": Timing((1.5,)), "product": Timing((1.0,))}
+    timings = {
+        "ours": Timing((2.0, 4.0)),
+        "theirs": Timing((1.5, 3.0)),
+        "product": Timing((2.0, 1.0)),
+    }
     return Compared(works, timings)
 
 
 def test_units_and_operations_a_second():
     found = compared()
     assert found.times("ours", "theirs") == 3.0  # 4 a second against 4/3
-    assert found.share("ours", "product") == 40.0  # 40 a second of 100
-    assert found.rate("product") == 100.0
-    assert found.unit_s("ours") == 0.25
+    assert (found.rate("ours"), found.rate("product")) == (40.0, 100.0)
+    assert found.unit_s("ours") == 0.375
+    assert (found.rounds, found.spread) == (2, 2 / 3)
 
 
 def test_a_product_is_repeated_until_it_can_be_timed():
