@@ -160,6 +160,8 @@ def _read(path: str) -> bytes:
         if status.st_size > MAX_FILE_BYTES:
             raise PictureError(f"the file is larger than {MAX_FILE_BYTES >> 20} MiB.")
         with open(path, "rb", buffering=0) as file:
-            return file.readall()
+            # One byte more than there should be, so that a file that has grown is read whole.
+            data = file.read(status.st_size + 1)
+            return data if len(data) == status.st_size else data + file.readall()
     except OSError as error:
         raise PictureError(f"the file can't be read: {error.strerror}.") from None

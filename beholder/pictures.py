@@ -1,17 +1,20 @@
 """Reading picture files: a cheap look at the header (`peek`), and decoding to RGB (`decode`).
 
-Both take bytes and raise PictureError with the reason. Pillow alone; no torch, no numpy.
+Both take bytes and raise PictureError with the reason, in bounded time (`beholder.watched`) and
+memory. What can't be stopped is decoded by `beholder.apart`. Pillow alone; no torch, no numpy.
 """
 
-import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.ImageFile import ImageFile
 
+from beholder.apart import decode_apart
 from beholder.errors import PictureError
+from beholder.watched import Watched
 
 PICTURE_SUFFIXES = frozenset(
     {".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
@@ -20,7 +23,11 @@ PICTURE_SUFFIXES = frozenset(
 _FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 _BACKGROUND = (255, 255, 255)  # what shows through transparent pixels
 _ORIENTATION_TAG = 0x0112
+# Where Pillow looks for it, but for TIFF, which has it among its own tags.
+_TURNING = frozenset({"exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"})
 _SIDEWAYS = frozenset({5, 6, 7, 8})  # EXIF orientations that swap width and height
+
+_MAX_REASON = 200  # characters of what Pillow says, which may quote the file
 
 DEFAULT_MAX_PIXELS = 100_000_000
 PILLOW_MAX_PIXELS = 178_956_970  # twice Image.MAX_IMAGE_PIXELS; Pillow raises above it
@@ -42,7 +49,7 @@ def peek(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> PictureInfo:
     """
     with _reading(), _open(data, max_pixels) as image:
         width, height = image.size
-        if image.getexif().get(_ORIENTATION_TAG) in _SIDEWAYS:
+        if _lies_sideways(image, data):
             width, height = height, width
         return PictureInfo(width, height, str(image.format))
 
@@ -51,24 +58,53 @@ def decode(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Image.Image:
     """The first frame as an upright RGB image with 8 bits a channel.
 
     EXIF orientation is applied, transparency is laid over white, grey and CMYK become RGB, and
-    16-bit greys are scaled to 8 bits. Raises PictureError when it can't be decoded whole.
+    16-bit greys are scaled to 8 bits. Raises PictureError when it can't be decoded whole, or takes
+    longer than any picture of its size should.
     """
     with _reading(), _open(data, max_pixels) as image:
-        image.load()
-        return _to_rgb(ImageOps.exif_transpose(image))
+        if not _decoded_in_one_call(image):
+            return _upright(image)
+        pixels = image.width * image.height
+    return decode_apart(data, pixels=pixels)
 
 
-def _open(data: bytes, max_pixels: int) -> Image.Image:
+def decode_here(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Image.Image:
+    """As `decode`, always in this process: for one that may take its time, or be killed."""
+    with _reading(), _open(data, max_pixels) as image:
+        return _upright(image)
+
+
+@contextmanager
+def _open(data: bytes, max_pixels: int) -> Iterator[ImageFile]:
     if not data:
         raise PictureError("the file is empty.")
-    image = Image.open(io.BytesIO(data), formats=_FORMATS)
-    width, height = image.size
-    if width * height > max_pixels:
-        raise PictureError(
-            f"{width} x {height} pixels is more than the limit of {max_pixels:,}: "
-            "scale it down, or raise BEHOLDER_MAX_PIXELS."
-        )
-    return image
+    file = Watched(data)
+    with Image.open(file, formats=_FORMATS) as image:
+        width, height = image.size
+        if width * height > max_pixels:
+            raise PictureError(
+                f"{width} x {height} pixels is more than the limit of {max_pixels:,}: "
+                "scale it down, or raise BEHOLDER_MAX_PIXELS."
+            )
+        file.allow(pixels=width * height)
+        yield image
+
+
+def _decoded_in_one_call(image: ImageFile) -> bool:
+    return image.format == "AVIF" or any(tile.codec_name == "libtiff" for tile in image.tile)
+
+
+def _lies_sideways(image: ImageFile, data: bytes) -> bool:
+    if image.format == "TIFF":  # Pillow has turned its size already
+        return False
+    if image.format == "PNG" and b"eXIf" not in data:  # else Pillow decodes all to look for it
+        return False
+    return image.getexif().get(_ORIENTATION_TAG) in _SIDEWAYS
+
+
+def _upright(image: ImageFile) -> Image.Image:
+    image.load()
+    return _to_rgb(ImageOps.exif_transpose(image))
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -106,5 +142,10 @@ def _reading() -> Iterator[None]:
             f"more than {PILLOW_MAX_PIXELS:,} pixels can't be decoded: scale it down."
         ) from None
     except Exception as error:  # Pillow's decoders raise nearly anything on broken bytes
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise PictureError(f"the file is damaged or cut short ({reason}).") from None
+        raise PictureError(f"the file is damaged or cut short ({_reason(error)}).") from None
+
+
+def _reason(error: Exception) -> str:
+    """What Pillow says, on one line and without the file's control characters."""
+    words = " ".join(str(error).split()) or type(error).__name__
+    return "".join(letter if letter.isprintable() else "?" for letter in words)[:_MAX_REASON]

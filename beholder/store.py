@@ -14,7 +14,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
-from pathlib import Path, PurePosixPath
+from io import FileIO
+from pathlib import Path
 from typing import IO, Any, NamedTuple, cast
 
 import fsspec
@@ -179,10 +180,9 @@ class Store:
         return self._root if self._local else str(self._fs.unstrip_protocol(self._root))
 
     def _full(self, path: str) -> str:
-        parts = PurePosixPath(path)
-        if parts.is_absolute() or ".." in parts.parts:
+        if path.startswith("/") or ".." in path.split("/"):
             raise ValueError(f"a path inside the store is relative and has no ..: {path!r}")
-        return f"{self._root}/{parts}"
+        return f"{self._root}/{path}" if path != "." else self._root
 
     def _write(self, path: str, data: bytes, *, flush: bool) -> None:
         if self._local:
@@ -253,9 +253,8 @@ def _write_local(path: str, data: bytes, *, flush: bool) -> None:
     temporary = f"{folder}/.{name}.{secrets.token_hex(6)}"
     try:
         with _new_file(temporary) as file:
-            file.write(data)
+            _write_all(file, data)
             if flush:
-                file.flush()
                 os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
@@ -263,13 +262,20 @@ def _write_local(path: str, data: bytes, *, flush: bool) -> None:
         raise
 
 
-def _new_file(path: str) -> IO[bytes]:
+def _new_file(path: str) -> FileIO:
     """A new file, in a new folder if need be."""
     try:
-        return open(path, "xb")
+        return open(path, "xb", buffering=0)
     except FileNotFoundError:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        return open(path, "xb")
+        return open(path, "xb", buffering=0)
+
+
+def _write_all(file: FileIO, data: bytes) -> None:
+    """A write may take a part, and leave it to the next to say why."""
+    left = memoryview(data)
+    while left:
+        left = left[file.write(left) :]
 
 
 def _find_syncfs() -> Callable[[int], int] | None:

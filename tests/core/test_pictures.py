@@ -127,3 +127,24 @@ def test_damaged_bytes_raise_nothing_else() -> None:
             reasons.append(str(error))
     assert len(reasons) > 30
     assert not any("\n" in reason for reason in reasons)
+
+
+def test_a_look_at_a_png_decodes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("the pixels were decoded")
+
+    buffer = io.BytesIO()
+    Image.new("RGB", (50, 40), "teal").save(buffer, "PNG")
+    monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", never)
+    assert peek(buffer.getvalue()).width == 50
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "TIFF", "WEBP"])
+def test_a_look_turns_what_is_turned(form: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    buffer = io.BytesIO()
+    Image.new("RGB", (50, 40), "teal").save(buffer, form, exif=exif)
+    info = peek(buffer.getvalue())
+    assert (info.width, info.height) == (40, 50)
+    assert decode(buffer.getvalue()).size == (40, 50)
