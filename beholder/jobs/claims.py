@@ -94,7 +94,8 @@ def claim_next(
             return ()
         with database.write() as session:
             job = lock_job(session, turn.job_id)
-            # While this worker waited for the lock, another may have served the job.
+            # While this worker waited for the lock, another may have served the job. After many
+            # such looks it takes the job's next chunk all the same.
             if job is None or (job.turn != turn.number and look < _LOOKS // 2):
                 continue
             # The lease counts from when the lock is had, which may take longer than a lease; one
