@@ -20,7 +20,7 @@ from beholder.science.networks import (
     depth_of,
 )
 from beholder.science.prefix import Precision, Prefix, arithmetic, prefix_of
-from beholder.science.tile_plan import needs_tiles, tile_side
+from beholder.science.tile_plan import TILE_MEMORY, needs_tiles, tile_side
 from beholder.science.tiles import tiled_gradient
 
 MEMORY = 2**30  # bytes that a picture's maps may take before it goes tile by tile
@@ -211,13 +211,15 @@ class _Ascent:
         modules = list(features)
         height, width = pictures.shape[2:]
         if needs_tiles(modules, height, width, self.memory):
+            on_cpu = self.network.device.type == "cpu"
+            memory = min(self.memory, TILE_MEMORY) if on_cpu else self.memory
             with arithmetic(self.network.device, self.precision):
                 return tiled_gradient(
                     modules,
                     pictures,
                     channels=self.channels,
                     prepare=prepare,
-                    tile=tile_side(modules, self.memory),
+                    tile=tile_side(modules, memory),
                     on_progress=on_share,
                 )
         with torch.enable_grad():

@@ -5,8 +5,11 @@ tile needs no more than it computes. One pass is enough: the gradient of a norm 
 half its square, divided by the norm, and both sums are taken along the way.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+import ctypes
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +17,8 @@ from torch.nn import functional as F
 
 from beholder.science.tile_plan import Piece, Tile, operations, plan, remembers, steps_of
 
-_NONE_WON = 4  # beside a 2x2 window's places 0 to 3
+_ROWS = 16  # worked on at once where an operation is not a convolution
+_NONE_WON = 4  # added to a 2x2 window's place, 0 to 3, where nothing in it is above 0
 
 
 def tiled_gradient(
@@ -37,7 +41,8 @@ def tiled_gradient(
     steps = steps_of(features)
     height, width = pictures.shape[2:]
     total = operations(steps, height, width, tile) * len(pictures)
-    run = _Run(tuple(features), channels, prepare, _Meter(total, on_progress))
+    kept = _Stack.of(max(each.kept_bytes for each in plan(steps, height, width, tile)), pictures)
+    run = _Run(tuple(features), channels, prepare, kept, _Meter(total, on_progress))
     gradient = torch.zeros_like(pictures, memory_format=torch.contiguous_format)
     squares = torch.zeros(len(pictures), dtype=torch.float64, device=pictures.device)
     with torch.no_grad():
@@ -72,6 +77,7 @@ class _Run:
     modules: tuple[nn.Module, ...]
     channels: Tensor | None
     prepare: Callable[[Tensor], Tensor]
+    kept: "_Stack"
     meter: _Meter
 
     def add(self, tile: Tile, picture: Tensor, gradient: Tensor) -> Tensor:
@@ -80,17 +86,17 @@ class _Run:
         picture, gradient: (1, 3, H, W), whole.
         """
         head = len(tile.bands[0].steps)
-        bands = [_Pass(self.modules[:head], band, self.meter) for band in tile.bands]
-        rest = _Pass(self.modules[head:], tile.rest, self.meter)
+        bands = [_Pass(self.modules[:head], each, self.kept, self.meter) for each in tile.bands]
+        rest = _Pass(self.modules[head:], tile.rest, self.kept, self.meter, trims=True)
         maps = rest.forward(self._through(bands, picture))
         square, maps = _square(maps, self.channels)
         back = rest.backward(maps)  # (1, C, h, w), for the map between bands and rest
-        first = 0
-        for band in bands:
-            rows = len(band.piece.rows[-1])
-            part = band.backward(back[:, :, first : first + rows])
+        end = back.shape[2]
+        for band in reversed(bands):  # what was kept last is on top
+            first = end - len(band.piece.rows[-1])
+            part = band.backward(back[:, :, first:end])
             _window(gradient, band.piece).add_(self._prepared_back(picture, band.piece, part))
-            first += rows
+            end = first
         return square
 
     def _through(self, bands: Sequence["_Pass"], picture: Tensor) -> Tensor:
@@ -101,8 +107,7 @@ class _Run:
             maps = band.forward(_laid_out(self.prepare(_window(picture, band.piece))))
             if found is None:
                 height = sum(len(each.piece.rows[-1]) for each in bands)
-                shape = (1, maps.shape[1], height, maps.shape[3])
-                found = maps.new_empty(shape).contiguous(memory_format=torch.channels_last)
+                found = _empty_like(maps, (1, maps.shape[1], height, maps.shape[3]))
             found[:, :, first : first + maps.shape[2]] = maps
             first += maps.shape[2]
         assert found is not None
@@ -116,44 +121,78 @@ class _Run:
         return found
 
 
-@dataclass
-class _Pass:
-    """Modules on their way through a piece, and back.
+class _Stack:
+    """What the way back needs, the last on top: bytes, in one block that every tile uses again.
 
-    kept: what the way back needs, the last on top. A convolution's weights are frozen, so that its
-    input is not among it; of a ReLU a byte a value is, of a pool a byte a window.
+    A convolution's weights are frozen, so that its input is not needed; of a ReLU a byte a value
+    is, of a pool a byte a window. Were they tensors of their own, they would lie scattered between
+    maps that come and go, and the process would grow by holes that nothing fits into.
+    """
+
+    def __init__(self, block: Tensor) -> None:
+        self._block = block
+        self._views: list[Tensor] = []
+        self._end = 0
+
+    @classmethod
+    def of(cls, most_bytes: int, like: Tensor) -> "_Stack":
+        """Room for `most_bytes` on the device of `like`."""
+        return cls(torch.empty(most_bytes, dtype=torch.uint8, device=like.device))
+
+    def push(self, shape: torch.Size) -> Tensor:
+        """Uninitialised bytes (1, C, h, w), channels last."""
+        batch, channels, height, width = shape
+        first, self._end = self._end, self._end + shape.numel()
+        flat = self._block[first : self._end].view(batch, height, width, channels)
+        self._views.append(flat.permute(0, 3, 1, 2))
+        return self._views[-1]
+
+    def pop(self) -> Tensor:
+        """What was pushed last; good until the next push."""
+        view = self._views.pop()
+        self._end -= view.numel()
+        return view
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """Modules on their way through a piece, and back, leaving on `kept` what that takes.
+
+    trims: give freed memory back as it goes, where maps are large and no two of a size.
     """
 
     modules: tuple[nn.Module, ...]
     piece: Piece
+    kept: _Stack
     meter: _Meter
-    kept: list[Tensor] = field(default_factory=list)
+    trims: bool = False
 
     def forward(self, maps: Tensor) -> Tensor:
         """(1, C, h, w) of the piece's first map to its last; `maps` itself may be overwritten."""
         keeps = remembers([step.kind for step in self.piece.steps])
         for index, (module, keep) in enumerate(zip(self.modules, keeps, strict=True)):
             if isinstance(module, nn.Conv2d):
+                self._trim(maps)
                 ends, both = _split(self.piece.padding(index))
                 maps = F.pad(maps, ends) if any(ends) else maps
                 maps = F.conv2d(maps, module.weight, module.bias, padding=both)
                 maps = _hooked(module, maps)
             elif isinstance(module, nn.MaxPool2d):
-                maps, place = _pooled(module, maps)
-                self.kept.append(place)
+                maps = self._pooled(module, maps)
             else:
                 maps = _hooked(module, maps.relu_())
                 if keep:
-                    self.kept.append(maps > 0)
+                    torch.gt(maps, 0, out=self.kept.push(maps.shape).view(torch.bool))
             self.meter.add(self.piece.forward[index])
         return maps
 
     def backward(self, gradient: Tensor) -> Tensor:
-        """The gradient for the piece's first map, from that for its last; empties `kept`."""
+        """The gradient for the piece's first map, from that for its last."""
         keeps = remembers([step.kind for step in self.piece.steps])
         for index in reversed(range(len(self.modules))):
             module = self.modules[index]
             if isinstance(module, nn.Conv2d):
+                self._trim(gradient)
                 left, right, above, below = self.piece.padding(index)
                 ends, both = _split((2 - left, 2 - right, 2 - above, 2 - below))
                 gradient = F.pad(gradient, ends) if any(ends) else gradient
@@ -161,9 +200,40 @@ class _Pass:
             elif isinstance(module, nn.MaxPool2d):
                 gradient = _spread(gradient, self.kept.pop())
             elif keeps[index]:
-                gradient.mul_(self.kept.pop())
+                _zero_where_not(gradient, self.kept.pop().view(torch.bool))
             self.meter.add(self.piece.backward[index])
         return gradient
+
+    def _trim(self, maps: Tensor) -> None:
+        if self.trims and maps.is_cpu:
+            _malloc_trim()(0)
+
+    def _pooled(self, module: nn.MaxPool2d, maps: Tensor) -> Tensor:
+        """The pool's map; what is kept is each window's first largest place, row by row."""
+        batch, channels, height, width = maps.shape
+        found = _empty_like(maps, (batch, channels, height // 2, width // 2))
+        kept = self.kept.push(found.shape)
+        for rows in _row_slices(found):
+            part = maps[:, :, 2 * rows.start : 2 * rows.stop]
+            part, places = F.max_pool2d(part, 2, return_indices=True)
+            found[:, :, rows] = part = _hooked(module, part)
+            column = places & 1  # a piece's width is even before a pool
+            row = places.div_(width, rounding_mode="floor") & 1
+            # The ReLU before lets nothing back where nothing is above 0.
+            kept[:, :, rows] = column.add_(row, alpha=2).add_(part <= 0, alpha=_NONE_WON)
+        return found
+
+
+@cache
+def _malloc_trim() -> Callable[[int], object]:
+    """glibc's, which gives back all that is free; elsewhere nothing.
+
+    Left alone, glibc keeps what was freed in blocks under 32 MiB: here as much again as is in use.
+    """
+    found: Callable[[int], object] | None = None
+    if os.name == "posix":
+        found = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    return found or (lambda _: None)
 
 
 def _window(picture: Tensor, piece: Piece) -> Tensor:
@@ -191,30 +261,37 @@ def _split(padding: tuple[int, int, int, int]) -> tuple[tuple[int, ...], tuple[i
     return (left - across, right - across, above - down, below - down), (down, across)
 
 
-def _pooled(module: nn.MaxPool2d, maps: Tensor) -> tuple[Tensor, Tensor]:
-    """The pool's map, and by window the place of its first largest value, row by row, as uint8.
-
-    Where that is not above 0, the ReLU before lets nothing back, and the place is a fifth one.
-    """
-    width = maps.shape[3]
-    pooled, places = F.max_pool2d(maps, 2, return_indices=True)  # in a map of even width
-    pooled = _hooked(module, pooled)
-    right = (places & 1).to(torch.uint8)
-    below = (places.div_(width, rounding_mode="floor") & 1).to(torch.uint8)
-    return pooled, (right + 2 * below).masked_fill_(pooled <= 0, _NONE_WON)
-
-
 def _spread(gradient: Tensor, place: Tensor) -> Tensor:
     """`gradient` (1, C, h, w) at the places that won, zero at others: (1, C, 2h, 2w)."""
     batch, channels, height, width = gradient.shape
-    shape = (batch, channels, 2 * height, 2 * width)
-    found = torch.empty(
-        shape, dtype=gradient.dtype, device=gradient.device, memory_format=torch.channels_last
-    )
-    for number in range(4):
-        window = found[:, :, number // 2 :: 2, number % 2 :: 2]
-        torch.mul(gradient, place == number, out=window)
+    found = _empty_like(gradient, (batch, channels, 2 * height, 2 * width))
+    for rows in _row_slices(gradient):
+        part, won = gradient[:, :, rows], place[:, :, rows]
+        for number in range(4):
+            windows = found[:, :, 2 * rows.start + number // 2 : 2 * rows.stop : 2, number % 2 :: 2]
+            torch.mul(part, won == number, out=windows)
     return found
+
+
+def _zero_where_not(maps: Tensor, mask: Tensor) -> None:
+    for rows in _row_slices(maps):
+        maps[:, :, rows].mul_(mask[:, :, rows])
+
+
+def _row_slices(maps: Tensor) -> Iterator[slice]:
+    """`maps` (1, C, h, w) a few rows at a time: operations on mixed types make copies of one type,
+    and small ones stay in the cache.
+    """
+    height = maps.shape[2]
+    for first in range(0, height, _ROWS):
+        yield slice(first, min(first + _ROWS, height))
+
+
+def _empty_like(maps: Tensor, shape: tuple[int, int, int, int]) -> Tensor:
+    """Uninitialised, channels last."""
+    return torch.empty(
+        shape, dtype=maps.dtype, device=maps.device, memory_format=torch.channels_last
+    )
 
 
 def _square(maps: Tensor, channels: Tensor | None) -> tuple[Tensor, Tensor]:
