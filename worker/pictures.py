@@ -34,7 +34,8 @@ class Wanted:
 class Batch:
     """Items whose pictures have one shape.
 
-    starts: (B, 3, H, W) float32 in [0, 1], on the CPU. pictures: the same, on the device.
+    starts: (B, 3, H, W) float32 in [0, 1], on the CPU. pictures: the same, on the device if that
+    had room for them already.
     arrived: on a GPU, what its own copying stream has to reach before `pictures` may be read.
     """
 
@@ -132,6 +133,11 @@ class Loader:
         torch.stack(tensors, out=starts)
         if self._stream is None:
             self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-        with torch.cuda.stream(self._stream):
-            pictures = starts.to(device, non_blocking=True)
-            return Batch(items, starts, pictures, self._stream.record_event())
+        try:
+            with torch.cuda.stream(self._stream):
+                pictures = starts.to(device, non_blocking=True)
+                return Batch(items, starts, pictures, self._stream.record_event())
+        except (
+            torch.OutOfMemoryError
+        ):  # the batch before has all of it; copied when that is through
+            return Batch(items, starts, starts)

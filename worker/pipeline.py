@@ -74,7 +74,6 @@ class Pipeline:
                 self._steps.put((work, None))
         finally:
             self._steps.put(None)
-            self._slots.release()
 
     def _work(self, behind: ThreadPoolExecutor) -> int:
         """Do the steps in their order; how many works came to their end."""
