@@ -108,23 +108,24 @@ def build_spec(kind: str, fields: dict[str, Any], *, network: str) -> DreamSpec 
     A path is refused: what lies on the server is no business of its clients.
     """
     named = fields.get("network", network)
-    if "network" in fields and str(named).lower().endswith(WEIGHT_SUFFIXES):
-        raise InvalidSpec(
-            "network: over HTTP write vgg19, specimens or random:SEED; a file's path is for the "
-            "command line on the server."
-        )
-    check_remote_network(named)
+    if isinstance(named, str):  # the model says of anything else what it should be
+        if "network" in fields and named.lower().endswith(WEIGHT_SUFFIXES):
+            raise InvalidSpec(
+                "network: over HTTP write vgg19, specimens or random:SEED; a file's path is for "
+                "the command line on the server."
+            )
+        check_remote_network(named)
     model = DreamSpec if kind == "dream" else StudySpec
     return model.build(**{**fields, "network": named})
 
 
-def check_remote_network(name: object) -> None:
+def check_remote_network(name: str) -> None:
     """Raise InvalidSpec for what names no network, without a word of the server's files."""
     try:
-        check_network(str(name))
+        check_network(name)
     except InvalidSpec:
         raise InvalidSpec(
-            f"no network {str(name)[:80]!r}: write vgg19, specimens or random:SEED (random:0)."
+            f"no network {name[:80]!r}: write vgg19, specimens or random:SEED (random:0)."
         ) from None
 
 

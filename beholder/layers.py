@@ -127,7 +127,7 @@ def _part(part: str) -> Sequence[int]:
     if part.lower().startswith("kind:"):
         kind = part[5:].lower()
         if kind not in ("conv", "relu", "pool"):
-            raise InvalidLayer(f"no layers of kind {kind!r}: kinds are conv, relu and pool.")
+            raise InvalidLayer(f"no layers of kind {kind[:40]!r}: kinds are conv, relu and pool.")
         return [layer.index for layer in LAYERS if layer.kind == kind]
     if "-" in part:
         first, last = (find_layer(end).index for end in part.split("-", 1))

@@ -105,4 +105,4 @@ def _entries(setting: str) -> Iterator[_Entry]:
 
 
 def _hash(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()

@@ -7,7 +7,7 @@ import typer
 
 from beholder.defaults import DEFAULT_LAYER, DEFAULT_SIZE
 from beholder.errors import InvalidInput, NoPictures
-from beholder.layers import parse_channels, parse_layers
+from beholder.layers import is_number, parse_channels, parse_layers
 from beholder.networks import WEIGHT_SUFFIXES
 from beholder.precisions import DEFAULT_PRECISION, DreamPrecision
 from beholder.priorities import DEFAULT_PRIORITY, Priority
@@ -137,16 +137,16 @@ def network_name(context: Context, option: str | None) -> str:
 
 def parse_size(text: str) -> int | str:
     """A side in pixels, or "keep"."""
-    if text != "keep" and not text.isdecimal():
-        raise InvalidInput(f'--size is a number of pixels (224) or "keep"; got {text!r}.')
+    if text != "keep" and not is_number(text):
+        raise InvalidInput(f'--size is a number of pixels (224) or "keep"; got {text[:40]!r}.')
     return text if text == "keep" else int(text)
 
 
 def parse_steps(text: str) -> tuple[int, ...]:
     """The steps of "10,60,110"."""
     words = [word.strip() for word in text.split(",")]
-    if not all(word.isdecimal() for word in words):
-        raise InvalidInput(f"--snapshots are steps such as 10,60,110; got {text!r}.")
+    if not all(is_number(word) for word in words):
+        raise InvalidInput(f"--snapshots are steps such as 10,60,110; got {text[:40]!r}.")
     return tuple(sorted({int(word) for word in words}))
 
 

@@ -1,10 +1,15 @@
-"""Real servers for the tests: from wheels, on a unix socket or loopback, stopped afterwards."""
+"""What tests share: real servers, from wheels, stopped afterwards; and `fuzz`."""
 
+import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis.strategies import SearchStrategy
 
 
 @pytest.fixture(scope="session")
@@ -19,3 +24,28 @@ def postgres_server() -> Iterator[str]:
     finally:
         server.cleanup()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def fuzz() -> Callable[..., None]:
+    """Try a check on many inputs: the same each time, or new ones for FUZZ_SECONDS."""
+    seconds = float(os.environ.get("FUZZ_SECONDS", 0))
+
+    def run(check: Callable[..., None], inputs: SearchStrategy[Any], *, examples: int) -> None:
+        @settings(
+            max_examples=examples,
+            derandomize=not seconds,
+            database=None,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(inputs)
+        def once(value: Any) -> None:
+            check(value)
+
+        ends = time.monotonic() + seconds
+        once()
+        while time.monotonic() < ends:
+            once()
+
+    return run
