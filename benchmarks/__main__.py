@@ -43,13 +43,13 @@ class Benchmark:
 
 # In the order that they are run: ten minutes on a CPU, limits included.
 BENCHMARKS = (
-    Benchmark("science", 240, ("cpu", "cuda")),
-    Benchmark("peers", 40, ("cpu", "cuda")),
+    Benchmark("science", 200, ("cpu", "cuda")),
+    Benchmark("peers", 30, ("cpu", "cuda")),
     Benchmark("tiles", 80, ("cpu", "cuda")),
-    Benchmark("service", 80, ("cpu", "cuda")),
-    Benchmark("submit", 50),
+    Benchmark("service", 150, ("cpu", "cuda")),
+    Benchmark("submit", 45),
     Benchmark("scale", 60),
-    Benchmark("quick", 40),
+    Benchmark("quick", 35),
 )
 
 

@@ -8,15 +8,19 @@ from pathlib import Path
 _PACKAGES = ("torch", "torchvision", "numpy", "pillow", "sqlalchemy", "celery", "redis")
 
 
-def machine() -> dict[str, str | int]:
-    """CPU model, instruction set, cores of this process, memory in GiB, and the GPU's name."""
+def machine() -> dict[str, str | float]:
+    """CPU model, instruction set, cores of this process, memory in GiB, and the GPU's name.
+
+    load: programs that wanted a core in the last minute, this one included.
+    """
     import torch  # here, so that importing this costs nothing
 
-    found: dict[str, str | int] = {
+    found: dict[str, str | float] = {
         "cpu": _cpu_model(),
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_gib": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30),
+        "load": round(os.getloadavg()[0], 1),
     }
     if torch.cuda.is_available():
         gpu = torch.cuda.get_device_properties(0)

@@ -35,7 +35,7 @@ def inserted(page: str, figures: str) -> str:
 def _section(found: Document) -> str:
     machine, versions = found["machine"], found["versions"]
     cpu = f"{machine['cpu']} ({machine['instructions']}), {machine['cores']} cores"
-    memory = f"{machine['memory_gib']} GiB"
+    memory = f"{machine['memory_gib']} GiB, load {machine['load']}"
     gpu = machine.get("gpu")
     listed = ", ".join(f"{name} {version}" for name, version in versions.items())
     parts = [

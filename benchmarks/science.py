@@ -263,4 +263,4 @@ def rows_of(given: Options, *, size: int = SIZE) -> Iterator[Row]:
 
 
 if __name__ == "__main__":
-    run("science", rows_of, about=__doc__ or "", seconds=200)
+    run("science", rows_of, about=__doc__ or "", seconds=150)
