@@ -1,5 +1,5 @@
-"""Pictures to attack with: `seeds` are whole ones of every format, `mutate` breaks one as its format
-is built, and the rest are crafted by hand, one function a trick. Nothing here is a file in git.
+"""Pictures to attack with: `seeds` are whole ones of every format, `mutate` breaks one in the way
+that its format is built, the rest are crafted by hand, one function a trick. None is a file in git.
 """
 
 import io

@@ -8,6 +8,8 @@ import string
 import pytest
 from hypothesis import strategies as st
 
+from beholder.pictures import decode
+from beholder.specs import DreamSpec, StudySpec
 from tests.security import craft
 from tests.security.checks import (
     check_fields,
@@ -26,27 +28,57 @@ _VALUES = st.recursive(
     max_leaves=6,
 )
 _FIELDS = st.dictionaries(
-    st.sampled_from(
-        "network size normalize pre_relu layers channels steps learning_rate snapshots noise seed "
-        "precision top norm_threshold min_layer most_common threshold extra".split()
-    ),
+    st.sampled_from((*DreamSpec.model_fields, *StudySpec.model_fields, "extra")),
     _VALUES,
     max_size=5,
 )
 _WORDS = st.sampled_from(
-    ("all", "kind:", "conv", "relu5_4", "pool9", "-", ",", "0", "36", "999", "random:", ".pth")
-    + ("http://", "[::1]", "@", "localhost", "%", '{"spec":', "}", '"', ":read:", "\x1b[31m", "\0")
-    + ("9" * 5000,)
+    (
+        "all",
+        "kind:",
+        "conv",
+        "relu5_4",
+        "pool9",
+        "-",
+        ",",
+        "0",
+        "36",
+        "999",
+        "random:",
+        ".pth",
+        "http://",
+        "[::1]",
+        "@",
+        "localhost",
+        "%",
+        '{"spec":',
+        "}",
+        '"',
+        ":read:",
+        "\x1b[31m",
+        "\0",
+        "9" * 5000,
+    )
 )
 _TEXTS = st.lists(_WORDS | st.text(max_size=8), max_size=6).map("".join)
 _BOUNDARY = b"--x\r\n"
 _LINES = st.lists(
     st.sampled_from(
-        (_BOUNDARY, b"--x--\r\n", b"\r\n", b"\r", b"\n", b"--", b"--x")
-        + (b'Content-Disposition: form-data; name="a"\r\n\r\n', b"Content-Disposition: ; ;=\r\n")
-        + (b'Content-Disposition: form-data; name="p"; filename="../a.png"\r\n\r\n',)
-        + (b"Content-Disposition: form-data; name*=utf-8''%ff; filename*=x\r\n\r\n",)
-        + (b"x" * 5000, b'Content-Type: multipart/mixed; boundary="y"\r\n')
+        (
+            _BOUNDARY,
+            b"--x--\r\n",
+            b"\r\n",
+            b"\r",
+            b"\n",
+            b"--",
+            b"--x",
+            b'Content-Disposition: form-data; name="a"\r\n\r\n',
+            b"Content-Disposition: ; ;=\r\n",
+            b'Content-Disposition: form-data; name="p"; filename="../a.png"\r\n\r\n',
+            b"Content-Disposition: form-data; name*=utf-8''%ff; filename*=x\r\n\r\n",
+            b"x" * 5000,
+            b'Content-Type: multipart/mixed; boundary="y"\r\n',
+        )
     )
     | st.binary(max_size=20),
     max_size=12,
@@ -95,8 +127,6 @@ def test_multipart(fuzz):
 
 @pytest.mark.parametrize("seed", [*craft.seeds(), *craft.seeds_apart()])
 def test_the_seeds_are_pictures(seed):
-    from beholder.pictures import decode
-
     assert min(decode(seed).size) > 1
 
 
