@@ -13,7 +13,7 @@ from typer.exceptions import TyperException
 
 from beholder import __version__
 from beholder.errors import BeholderError
-from cli import jobs, listings, results, service, studies, submit
+from cli import jobs, listings, results, service, studies, submit, upkeep
 from cli.output import say
 
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
@@ -26,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (submit, studies, jobs, results, listings, service):
+for group in (submit, studies, jobs, results, listings, upkeep, service):
     group.register(app)
 
 

@@ -1,11 +1,13 @@
 """Following a job to its end: a bar with rate and time left on a terminal, plain lines elsewhere.
 
 `follow` reads the database, so it shows the same whichever process or machine does the work.
+`counting` is for what this command does itself.
 """
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 POLL_S = 0.5
 LINE_EVERY_S = 10.0  # without a terminal
 RUNNING_LOOKED_AT = 100
+_SHOWN_EVERY = 50  # of what is counted
 FINAL = frozenset({"done", "failed", "cancelled"})
 
 
@@ -138,3 +141,33 @@ class _Lines:
             return
         self._state, self._line, self._at = state, line, now
         say(line)
+
+
+@contextmanager
+def counting(what: str, total: int) -> Iterator[Callable[[], None]]:
+    """A bar with rate and time left; what it gives is called once for each of `total`."""
+    from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    words, rate = TextColumn(what), TextColumn("{task.fields[rate]}")
+    console = remarks()
+    hidden = not console.is_terminal  # in a pipe it would leave an empty line
+    begun, done = time.monotonic(), 0
+    with Progress(
+        words,
+        MofNCompleteColumn(),
+        rate,
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=hidden,
+    ) as progress:
+        task = progress.add_task("", total=total, rate="")
+
+        def on_one() -> None:
+            nonlocal done
+            done += 1
+            if done % _SHOWN_EVERY == 0:  # drawing costs more than most of them
+                pace = f"{done / (time.monotonic() - begun):,.0f}/s"
+                progress.update(task, completed=done, rate=pace)
+
+        yield on_one

@@ -1,8 +1,7 @@
 """From pictures to a queued job, and waiting for it: what `submit`, `study` and `demo` share."""
 
-import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,8 +11,8 @@ import typer
 from beholder.errors import InvalidInput, ServiceUnavailable
 from beholder.priorities import DEFAULT_PRIORITY, Priority
 from cli.context import Context
-from cli.output import plural, print_json, remarks, say
-from cli.progress import follow
+from cli.output import plural, print_json, say
+from cli.progress import counting, follow
 
 if TYPE_CHECKING:
     from beholder.intake import Found
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
 EXIT_FAILED = 1
 SHOWN_REASONS = 5
-_SHOWN_EVERY = 50  # pictures
 
 
 @dataclass(frozen=True)
@@ -140,7 +138,7 @@ def _entries(
     from beholder.specs import DreamSpec
 
     # A first look counts, and finds a missing folder before anything is stored.
-    with _taking_in(sum(source.count() for source in sources)) as on_taken:
+    with counting("taking pictures in", sum(source.count() for source in sources)) as on_taken:
         for source in sources:
             with closing(source.take_in(context)) as taken:
                 for entry in taken:
@@ -150,36 +148,6 @@ def _entries(
                     on_taken()
     if isinstance(spec, DreamSpec):
         yield from noise_entries(spec)
-
-
-@contextmanager
-def _taking_in(total: int) -> Iterator[Callable[[], None]]:
-    """A bar with rate and time left; what it gives is called after each picture."""
-    from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    words, rate = TextColumn("taking pictures in"), TextColumn("{task.fields[rate]}")
-    console = remarks()
-    hidden = not console.is_terminal  # in a pipe it would leave an empty line
-    begun, done = time.monotonic(), 0
-    with Progress(
-        words,
-        MofNCompleteColumn(),
-        rate,
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=hidden,
-    ) as progress:
-        task = progress.add_task("", total=total, rate="")
-
-        def on_taken() -> None:
-            nonlocal done
-            done += 1
-            if done % _SHOWN_EVERY == 0:  # drawing costs more than a picture
-                pace = f"{done / (time.monotonic() - begun):,.0f}/s"
-                progress.update(task, completed=done, rate=pace)
-
-        yield on_taken
 
 
 def wake_workers(context: Context) -> None:

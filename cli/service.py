@@ -38,6 +38,7 @@ def register(app: typer.Typer) -> None:
     app.command("demo")(demo)
     db = typer.Typer(help="The database.", no_args_is_help=True)
     db.command("upgrade")(db_upgrade)
+    db.command("backup")(db_backup)
     app.add_typer(db, name="db")
 
 
@@ -139,6 +140,16 @@ def db_upgrade() -> None:
         make_home(settings)
     upgrade(settings.database)
     say("The database fits this version.")
+
+
+def db_backup(
+    file: Annotated[Path, typer.Argument(help="The copy, a new file.", metavar="FILE")],
+) -> None:
+    """Copy a SQLite database to a file, while jobs may be running."""
+    from beholder.upkeep.backup import back_up
+
+    back_up(Context().settings.database, file)
+    say(f"The database is copied to {file}. Copy the store next: docs/operations.md says why.")
 
 
 def demo(

@@ -17,6 +17,7 @@ from beholder.jobs.sweep import sweep
 from beholder.jobs.turns import waiting
 from beholder.settings import Settings
 from beholder.store import Store
+from beholder.upkeep.retention import Retention
 from worker.heartbeat import Heartbeat
 from worker.lease import Flag
 from worker.queue import MOST_BELLS, Queue
@@ -35,9 +36,11 @@ class Child:
         self._db = Database.open(settings.database)
         name = f"{socket.gethostname()}-{os.getpid()}"
         self._heartbeat = Heartbeat(self._db, name, settings.device)
+        store = Store.open(settings.store)
+        self._retention = Retention(self._db, store, settings.retention_days)
         self._runner = Runner(
             self._db,
-            Store.open(settings.store),
+            store,
             settings,
             name,
             stopping,
@@ -69,6 +72,8 @@ class Child:
             try:
                 self._heartbeat.beat(self._runner.claimed)
                 self.sweep()
+                if removed := self._retention.step():
+                    log.info("job %s removed for its age", removed)
             except BeholderError as error:
                 log.warning("sweep: %s", error)
             except Exception:

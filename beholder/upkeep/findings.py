@@ -1,0 +1,42 @@
+"""What `verify` finds: `Finding`, one line of what is wrong, where, and how to mend it."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal[
+    "file missing",  # of a finished item
+    "file damaged",
+    "statistics missing",  # of a measured chunk of a study
+    "leftover",  # a result that belongs to no item
+    "picture missing",
+    "picture damaged",
+    "stray picture",  # in the store, unknown to the database
+    "counters",  # of a job, against its items
+    "chunks",  # of a job, against its items
+    "study",  # verdicts, channels, exemplars
+]
+COLLECT = "`beholder gc` removes it."
+AGAIN = "`beholder verify --mend` makes it again."
+RECOUNT = "`beholder verify --mend` counts again."
+REQUEUE = "`beholder verify --mend` puts it right."
+RESUBMIT = "submit the study again."
+
+
+@dataclass(frozen=True)
+class Finding:
+    """where: a job, an item, or a path in the store. position: of the item, if it is one's."""
+
+    kind: Kind
+    where: str
+    what: str
+    mend: str
+    job_id: str | None = None
+    position: int | None = None
+
+    def line(self) -> str:
+        """For people."""
+        return f"{self.where}: {self.what}; {self.mend}"
+
+    def row(self) -> dict[str, str | int | None]:
+        """For JSON."""
+        return dict(vars(self))

@@ -1,0 +1,139 @@
+"""What nothing refers to: `collect` finds it and, if asked to, removes it, while jobs may run.
+
+Results of dead claims and deleted jobs, pictures that no item has, uploads that nobody finished.
+Requests' keys go with their jobs, and thumbnails are kept in memory alone.
+"""
+
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from sqlalchemy import select
+
+from beholder.errors import NotFound
+from beholder.jobs.database import Database
+from beholder.jobs.incoming import remove_abandoned
+from beholder.jobs.models import INCOMING, Job
+from beholder.store import AWAY, Listed, Store, picture_path
+from beholder.upkeep.leftovers import Leftover, leftovers, stray_jobs
+from beholder.upkeep.pictures import FOLDERS, GRACE_S
+from beholder.upkeep.unused import UnusedPictures
+
+UPLOADS_EXPIRE_S = 24 * 3600.0  # as the API drops them when the next begins
+
+
+@dataclass(frozen=True)
+class Garbage:
+    """path: in the store, or in the data folder. bytes, files: how much it is."""
+
+    kind: Literal["results", "picture", "upload"]
+    path: str
+    files: int
+    bytes: int
+
+
+def collect(
+    database: Database,
+    store: Store,
+    uploads: Path,
+    *,
+    remove: bool = False,
+    grace_s: float = GRACE_S,
+    now: float | None = None,
+) -> Iterator[Garbage]:
+    """What nothing refers to, as it is found; with `remove` it is gone when it comes out.
+
+    uploads: the folder of uploads in pieces. grace_s: how long ago a picture was brought or asked
+    for by the last who might be about to submit it. Raises ServiceUnavailable.
+    """
+    now = time.time() if now is None else now
+    if remove:
+        remove_abandoned(database)
+    yield from _results(database, store, remove)
+    yield from _pictures(database, store, remove, now - grace_s)
+    yield from _uploads(uploads, remove, now)
+
+
+def _results(database: Database, store: Store, remove: bool) -> Iterator[Garbage]:
+    for left in stray_jobs(database, store):
+        yield _result(store, left, remove)
+    for one in store.list("results"):
+        if one.is_folder and _is_known(database, one.name):
+            for left in leftovers(database, store, one.name, stale=False):
+                yield _result(store, left, remove)
+
+
+def _is_known(database: Database, job_id: str) -> bool:
+    with database.read() as session:
+        found = select(Job.id).where(Job.id == job_id, Job.state != INCOMING)
+        return session.scalar(found) is not None
+
+
+def _result(store: Store, left: Leftover, remove: bool) -> Garbage:
+    if remove:
+        store.remove_folder(left.path) if left.is_folder else store.remove(left.path)
+    return Garbage("results", left.path, left.files, left.bytes)
+
+
+def _pictures(database: Database, store: Store, remove: bool, before: float) -> Iterator[Garbage]:
+    with UnusedPictures(database, before) as unused:
+        for folder in FOLDERS:
+            listed = {one.name: one for one in store.list(f"pictures/{folder}")}
+            hidden = [one for name, one in listed.items() if name.startswith(".")]
+            yield from _interrupted(store, folder, hidden, remove, before)
+            rows, known = unused.rows(folder)
+            old = {
+                name: one.bytes
+                for name, one in listed.items()
+                if one.modified < before
+                and not name.startswith(".")
+                and (name in rows or name not in known)
+            }
+            gone = dict.fromkeys(rows - set(listed), 0)  # rows whose file is gone already
+            yield from _dropped(store, unused, {**old, **gone}, remove, before)
+
+
+def _interrupted(
+    store: Store, folder: str, hidden: Iterable[Listed], remove: bool, before: float
+) -> Iterator[Garbage]:
+    """What a killed writer left, and pictures that a killed `collect` had moved aside."""
+    for one in hidden:
+        path = f"pictures/{folder}/{one.name}"
+        if one.name.endswith(AWAY):
+            if remove:
+                store.restore_away(one.name[1 : -len(AWAY)])
+        elif one.modified < before:
+            if remove:
+                store.remove(path)
+            yield Garbage("picture", path, 1, one.bytes)
+
+
+def _dropped(
+    store: Store, unused: UnusedPictures, sizes: dict[str, int], remove: bool, before: float
+) -> Iterator[Garbage]:
+    for sha256 in unused.forget(list(sizes)) if remove else sizes:
+        if remove and not _drop(store, sha256, before):
+            continue
+        yield Garbage("picture", picture_path(sha256), 1, sizes[sha256])
+
+
+def _drop(store: Store, sha256: str, before: float) -> bool:
+    with suppress(NotFound):
+        return store.drop_picture(sha256, before=before)
+    return True
+
+
+def _uploads(folder: Path, remove: bool, now: float) -> Iterator[Garbage]:
+    for upload in sorted(folder.glob("*/")):
+        with suppress(FileNotFoundError):  # finished meanwhile
+            stats = [file.stat() for file in upload.iterdir()]
+            latest = max((stat.st_mtime for stat in stats), default=upload.stat().st_mtime)
+            if latest < now - UPLOADS_EXPIRE_S:
+                if remove:
+                    shutil.rmtree(upload, ignore_errors=True)
+                size = sum(stat.st_size for stat in stats)
+                yield Garbage("upload", str(upload), len(stats), size)

@@ -1,0 +1,107 @@
+"""Results that belong to no item: `leftovers` of a job, `stray_jobs` in the store.
+
+The store is always listed before the database is asked. A folder is named by a claim, whose token
+is in the database before anything is written under it, and never stands again once it has ended.
+So what is in the list, has no live claim and is then referred to by no item never will be.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from sqlalchemy import select
+
+from beholder.jobs.database import Database
+from beholder.jobs.models import Job
+from beholder.store import Store, job_folder, result_folder
+from beholder.upkeep.references import live_tokens, partials, references, token_of
+
+_TOGETHER = 500  # folders whose references are looked up in one go
+
+
+class Leftover(NamedTuple):
+    """A file, or a folder with all that is in it. files, bytes: how much it is."""
+
+    path: str
+    is_folder: bool
+    files: int
+    bytes: int
+
+
+def leftovers(
+    database: Database, store: Store, job_id: str, *, stale: bool = True
+) -> Iterator[Leftover]:
+    """What is in a job's folder and belongs to none of its items.
+
+    stale: count what the next claim of an open chunk removes as in use.
+    """
+    listed = list(store.list(job_folder(job_id)))
+    counts = {
+        one.name: _size(store, result_folder(job_id, one.name))[0]
+        for one in listed
+        if one.is_folder
+    }
+    yield from (
+        Leftover(f"{job_folder(job_id)}/{one.name}", False, 1, one.bytes)
+        for one in listed
+        if not one.is_folder
+    )
+    used = Counter(token_of(one.path) for one in references(database, job_id))
+    suspects = [token for token, count in counts.items() if count != used[token]]
+    for start in range(0, len(suspects), _TOGETHER):
+        yield from _unused(database, store, job_id, suspects[start : start + _TOGETHER], stale)
+
+
+def _unused(
+    database: Database, store: Store, job_id: str, tokens: list[str], stale: bool
+) -> Iterator[Leftover]:
+    """What belongs to nothing in these folders, looked at file by file."""
+    found = {token: dict(_files(store, result_folder(job_id, token))) for token in tokens}
+    for token in live_tokens(database, job_id, stale=stale):  # first: it may finish meanwhile
+        found.pop(token, None)
+    measured = tuple(f"{folder}/" for folder in partials(database, job_id))
+    used: set[str] = set()
+    for one in references(database, job_id):
+        if token_of(one.path) in found:
+            used.add(one.path)
+    for token, files in found.items():
+        unused = [path for path in files if path not in used and not path.startswith(measured)]
+        if len(unused) == len(files):
+            folder = result_folder(job_id, token)
+            yield Leftover(folder, True, len(files), sum(files.values()))
+        else:
+            yield from (Leftover(path, False, 1, files[path]) for path in unused)
+
+
+def stray_jobs(database: Database, store: Store) -> Iterator[Leftover]:
+    """Folders of jobs that the database does not have, and files that lie where none belong."""
+    listed = list(store.list("results"))
+    names = [one.name for one in listed if one.is_folder]
+    known: set[str] = set()
+    with database.read() as session:
+        for start in range(0, len(names), _TOGETHER):
+            some = select(Job.id).where(Job.id.in_(names[start : start + _TOGETHER]))
+            known |= set(session.scalars(some))
+    for one in listed:
+        if not one.is_folder:
+            yield Leftover(f"results/{one.name}", False, 1, one.bytes)
+        elif one.name not in known:
+            yield Leftover(job_folder(one.name), True, *_size(store, job_folder(one.name)))
+
+
+def _size(store: Store, folder: str) -> tuple[int, int]:
+    """How many files are in a folder and those in it, and their bytes."""
+    files = total = 0
+    for _, size in _files(store, folder):
+        files, total = files + 1, total + size
+    return files, total
+
+
+def _files(store: Store, folder: str) -> Iterator[tuple[str, int]]:
+    """Every file in a folder and those in it, with its bytes."""
+    for one in store.list(folder):
+        path = f"{folder}/{one.name}"
+        if one.is_folder:
+            yield from _files(store, path)
+        else:
+            yield path, one.bytes

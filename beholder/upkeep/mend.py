@@ -1,0 +1,173 @@
+"""What `verify --mend` does about findings: `mend(database, findings)`, a line for each deed.
+
+Results are made again by the job itself: their items are queued once more. What can't be told from
+the rows alone, such as a lost picture, is left to whoever has it.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.orm import Session
+
+from beholder.jobs.advance import advance
+from beholder.jobs.chunking import Range, insert_chunks
+from beholder.jobs.database import Database
+from beholder.jobs.hooks import rearm
+from beholder.jobs.models import FINISHED, OPEN, Chunk, File, Item, Job, utc_now
+from beholder.jobs.rows import lock_job, with_open_chunks
+from beholder.upkeep.findings import Finding
+from beholder.upkeep.rows import counted, uncovered
+
+_QUIET = {"synchronize_session": False}
+_TOGETHER = 500  # items in a transaction
+_GONE = "its files were lost: `beholder retry` makes them again."
+
+
+def mend(database: Database, findings: Iterable[Finding]) -> Iterator[str]:
+    """Put right what can safely be; what was done, in words."""
+    items: defaultdict[str, set[int]] = defaultdict(set)
+    jobs: dict[str, None] = {}
+    for one in findings:
+        if one.job_id is None:
+            continue
+        if one.kind in ("file missing", "file damaged") and one.position is not None:
+            items[one.job_id].add(one.position)
+        elif one.kind in ("counters", "chunks"):
+            jobs[one.job_id] = None
+    for job_id, positions in items.items():
+        yield from _make_again(database, job_id, sorted(positions))
+    for job_id in jobs:
+        yield from _put_right(database, job_id)
+
+
+def _make_again(database: Database, job_id: str, positions: list[int]) -> Iterator[str]:
+    again = 0
+    for start in range(0, len(positions), _TOGETHER):
+        with database.write() as session:
+            job = lock_job(session, job_id)
+            if job is None or job.kind != "dream":
+                continue
+            again += _reopen(session, job, positions[start : start + _TOGETHER])
+            state = job.state
+    if again:
+        how = "cancelled, for `beholder retry`" if state == "cancelled" else "queued again"
+        yield f"job {job_id}: {again:,} items {how}."
+    if again < len(positions):
+        left = len(positions) - again
+        yield f"job {job_id}: {left:,} items left, being worked on: verify again later."
+
+
+def _reopen(session: Session, job: Job, positions: list[int]) -> int:
+    """Forget the files of done items, and queue them in a chunk each; how many.
+
+    A cancelled job stays so, with one more item to `retry`. Items whose positions a worker has in
+    hand, in a chunk around them, are left: it would find one more than it took.
+    """
+    held = select(Chunk.id).where(
+        Chunk.job_id == job.id,
+        Chunk.state == "running",
+        Chunk.first_position <= Item.position,
+        Chunk.last_position >= Item.position,
+    )
+    done = select(Item).where(
+        Item.job_id == job.id,
+        Item.state == "done",
+        Item.position.in_(positions),
+        ~held.exists(),
+    )
+    items = session.scalars(done.order_by(Item.position)).all()
+    if not items:
+        return 0
+    state = "cancelled" if job.state == "cancelled" else "queued"
+    for item in items:
+        item.state, item.result, item.error = state, None, None if state == "queued" else _GONE
+    ids = [item.id for item in items]
+    session.execute(delete(File).where(File.item_id.in_(ids)), execution_options=_QUIET)
+    session.flush()
+    if state == "queued":
+        _open(session, job)
+        _cover(session, job)
+    _recount(session, job)
+    return len(items)
+
+
+def _put_right(database: Database, job_id: str) -> Iterator[str]:
+    """Counters as the rows say; a chunk for every open item; none in a finished job."""
+    with database.write() as session:
+        job = lock_job(session, job_id)
+        if job is None:
+            return
+        if job.unsettled is None:
+            yield from _mend_chunks(session, job)
+        if changed := _recount(session, job):
+            yield f"job {job_id}: counted again: {', '.join(changed)}."
+
+
+def _mend_chunks(session: Session, job: Job) -> Iterator[str]:
+    if job.state == "cancelled":
+        job.unsettled = True
+        yield f"job {job.id}: cancelled to the end by the next sweep of a worker."
+        return
+    if job.state in FINISHED:
+        closed = _close_chunks(session, job)
+        if closed:
+            yield f"job {job.id}: {closed:,} chunks of the finished job closed."
+        open_items = select(Item.id).where(Item.job_id == job.id, Item.state.in_(OPEN)).limit(1)
+        if session.scalar(open_items) is None:
+            return
+        _open(session, job)
+    if covered := _cover(session, job):
+        yield f"job {job.id}: {covered:,} open items queued again."
+    if not with_open_chunks(session, [job.id]):
+        _recount(session, job)  # what follows is decided by them
+        advance(session, job)
+        yield f"job {job.id}: goes on; it is {job.state}."
+
+
+def _close_chunks(session: Session, job: Job) -> int:
+    closed = (
+        update(Chunk)
+        .where(Chunk.job_id == job.id, Chunk.state.in_(OPEN))
+        .values(state="cancelled", token=None, lease_until=None, finished_at=utc_now())
+        .returning(Chunk.id)
+    )
+    return len(session.execute(closed, execution_options=_QUIET).all())
+
+
+def _open(session: Session, job: Job) -> None:
+    """A job that had ended goes on."""
+    if job.state not in FINISHED:
+        return
+    job.state, job.error, job.finished_at = "queued", None, None
+    if job.kind == "dream":
+        job.stage = "dream"
+    elif job.target_pictures is not None:
+        job.stage = "classify"
+    else:
+        job.stage = "measure"
+    rearm(session, job.id)
+    session.flush()
+
+
+def _cover(session: Session, job: Job) -> int:
+    """Queue a chunk for each open item that has none; workers make batches of them."""
+    session.flush()
+    lacking = list(uncovered(session, job))
+    positions = [position for position, _ in lacking]
+    for start in range(0, len(positions), _TOGETHER):
+        some = positions[start : start + _TOGETHER]
+        waiting = update(Item).where(Item.job_id == job.id, Item.position.in_(some))
+        session.execute(waiting.values(state="queued"), execution_options=_QUIET)
+    return insert_chunks(session, job, [Range(at, at, layer) for at, layer in lacking])
+
+
+def _recount(session: Session, job: Job) -> list[str]:
+    """Set the job's counters from its rows; those that were wrong."""
+    session.flush()
+    session.refresh(job)
+    counts = counted(session, job)
+    wrong = sorted(name for name, count in counts.items() if getattr(job, name) != count)
+    for name in wrong:
+        setattr(job, name, counts[name])
+    return wrong

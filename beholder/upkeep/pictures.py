@@ -1,0 +1,139 @@
+"""The pictures, in the database and in the store: `check_pictures`, one folder after the other.
+
+A picture that is in the store alone may belong to a submission that is under way. GRACE_S after
+somebody brought it last, it does not.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from typing import NamedTuple
+
+from sqlalchemy import ColumnElement, select
+
+from beholder.errors import NotFound
+from beholder.jobs.database import Database
+from beholder.jobs.models import Item, Picture
+from beholder.store import Listed, Store, picture_path
+from beholder.upkeep.ahead import ahead
+from beholder.upkeep.findings import COLLECT, Finding, Kind
+
+GRACE_S = 24 * 3600.0  # longer than the longest submission
+FOLDERS = tuple(f"{number:02x}" for number in range(256))
+_SEND = "send it again: `beholder submit` or POST /v1/pictures stores it anew."
+_PAGE = 500
+
+
+class Known(NamedTuple):
+    """A picture's row."""
+
+    sha256: str
+    bytes: int
+
+
+def check_pictures(
+    database: Database,
+    store: Store,
+    threads: Executor,
+    *,
+    quick: bool,
+    on_checked: Callable[[int], object],
+    now: float | None = None,
+) -> Iterator[Finding]:
+    """Pictures that are gone, damaged, or known to nobody. on_checked: see `check_files`."""
+    before = (time.time() if now is None else now) - GRACE_S
+    for folder in FOLDERS:
+        listed = {one.name: one for one in store.list(f"pictures/{folder}")}
+        with database.read() as session:
+            statement = select(Picture.sha256, Picture.bytes).where(in_folder(folder))
+            known = [Known(*row) for row in session.execute(statement)]
+        yield from _strays(folder, listed, {one.sha256 for one in known}, before)
+        yield from _wrong(database, store, threads, known, listed, quick, on_checked)
+    yield from _misplaced(store)
+
+
+def check_pictures_of(
+    database: Database,
+    store: Store,
+    job_id: str,
+    threads: Executor,
+    *,
+    quick: bool,
+    on_checked: Callable[[int], object],
+) -> Iterator[Finding]:
+    """The same of one job's pictures alone."""
+    last = ""
+    while True:
+        used = select(Item.picture_sha256).where(Item.job_id == job_id)
+        statement = (
+            select(Picture.sha256, Picture.bytes)
+            .where(Picture.sha256.in_(used), Picture.sha256 > last)
+            .order_by(Picture.sha256)
+            .limit(_PAGE)
+        )
+        with database.read() as session:
+            known = [Known(*row) for row in session.execute(statement)]
+        yield from _wrong(database, store, threads, known, None, quick, on_checked)
+        if len(known) < _PAGE:
+            return
+        last = known[-1].sha256
+
+
+def in_folder(folder: str) -> ColumnElement[bool]:
+    """The pictures whose hashes begin so; as a range, which the key's index answers."""
+    return Picture.sha256.between(folder, folder + "g")
+
+
+def _wrong(
+    database: Database,
+    store: Store,
+    threads: Executor,
+    known: list[Known],
+    listed: dict[str, Listed] | None,
+    quick: bool,
+    on_checked: Callable[[int], object],
+) -> Iterator[Finding]:
+    def look(one: Known) -> str | None:
+        if quick and listed is not None and one.sha256 in listed:
+            here = listed[one.sha256].bytes
+            return None if here == one.bytes else "its size is wrong"
+        return examine(store, one)
+
+    for one, wrong in ahead(threads, look, known):
+        on_checked(one.bytes)
+        if wrong and (wrong := examine(store, one)) and _still_known(database, one.sha256):
+            kind: Kind = "picture missing" if wrong.startswith("no ") else "picture damaged"
+            yield Finding(kind, picture_path(one.sha256), wrong, _SEND)
+
+
+def examine(store: Store, one: Known) -> str | None:
+    """What is wrong with a picture in the store, by its bytes; None where nothing is."""
+    try:
+        sha256, size = store.digest(picture_path(one.sha256))
+    except NotFound:
+        return "no such picture in the store, though the database knows it"
+    if sha256 == one.sha256:
+        return None
+    return f"its bytes are not its own ({size:,} of {one.bytes:,})"
+
+
+def _still_known(database: Database, sha256: str) -> bool:
+    with database.read() as session:
+        return session.get(Picture, sha256) is not None
+
+
+def _strays(
+    folder: str, listed: dict[str, Listed], known: set[str], before: float
+) -> Iterator[Finding]:
+    for one in listed.values():
+        if one.name not in known and one.modified < before:
+            path = f"pictures/{folder}/{one.name}"
+            yield Finding("stray picture", path, "the database does not know it", COLLECT)
+
+
+def _misplaced(store: Store) -> Iterator[Finding]:
+    """What lies in pictures/ beside its 256 folders."""
+    for one in store.list("pictures"):
+        if not (one.is_folder and one.name in FOLDERS):
+            path = f"pictures/{one.name}"
+            yield Finding("stray picture", path, "it is no folder of pictures", "remove it.")

@@ -1,0 +1,93 @@
+"""Jobs that are removed for their age, with their results: `expired`, `remove_job`, `Retention`.
+
+`keep` takes a job out of it.
+"""
+
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+
+from sqlalchemy import func, select
+
+from beholder.errors import Conflict, NotFound
+from beholder.jobs.control import delete
+from beholder.jobs.database import Database
+from beholder.jobs.models import FINISHED, File, Item, Job, utc_now
+from beholder.jobs.rows import lock_job
+from beholder.store import Store, job_folder
+
+_REST_S = 3600.0
+
+
+def expired(
+    database: Database,
+    *,
+    older_than: timedelta,
+    states: Sequence[str] = FINISHED,
+    limit: int | None = None,
+) -> list[str]:
+    """Jobs that ended longer ago than that and are not kept, the oldest first."""
+    statement = (
+        select(Job.id)
+        .where(Job.state.in_(states), Job.finished_at < utc_now() - older_than, Job.kept.is_(None))
+        .order_by(Job.finished_at, Job.id)
+        .limit(limit)
+    )
+    with database.read() as session:
+        return list(session.scalars(statement))
+
+
+def result_size(database: Database, job_id: str) -> tuple[int, int]:
+    """How many result files a job has, and their bytes."""
+    statement = (
+        select(func.count(), func.coalesce(func.sum(File.bytes), 0))
+        .join(Item, Item.id == File.item_id)
+        .where(Item.job_id == job_id)
+    )
+    with database.read() as session:
+        files, size = session.execute(statement).one()
+    return files, int(size)
+
+
+def remove_job(database: Database, store: Store, job_id: str) -> None:
+    """Remove a finished job with its results; its pictures stay. Raises NotFound or Conflict."""
+    delete(database, job_id)
+    store.remove_folder(job_folder(job_id))
+
+
+def keep(database: Database, job_id: str, *, kept: bool = True) -> None:
+    """Take a job out of what is removed for its age, or put it back. Raises NotFound."""
+    with database.write() as session:
+        job = lock_job(session, job_id)
+        if job is None:
+            raise NotFound(f"no job {job_id!r}: `beholder jobs` lists them.")
+        job.kept = True if kept else None
+
+
+def kept_jobs(database: Database) -> set[str]:
+    """The ids of the jobs that are kept."""
+    with database.read() as session:
+        return set(session.scalars(select(Job.id).where(Job.kept.is_not(None))))
+
+
+class Retention:
+    """A worker's part in it: one job at each call until none is left, then an hour's rest."""
+
+    def __init__(self, database: Database, store: Store, days: float | None) -> None:
+        self._database = database
+        self._store = store
+        self._age = None if days is None else timedelta(days=days)
+        self._resting_until = 0.0
+
+    def step(self) -> str | None:
+        """Remove the oldest job that is too old; its id, or None where there was nothing to do."""
+        if self._age is None or time.monotonic() < self._resting_until:
+            return None
+        for job_id in expired(self._database, older_than=self._age, limit=1):
+            try:
+                remove_job(self._database, self._store, job_id)
+            except (Conflict, NotFound):
+                return None  # retried, or removed by another worker
+            return job_id
+        self._resting_until = time.monotonic() + _REST_S
+        return None

@@ -1,0 +1,94 @@
+"""`verify`: everything that is kept, looked at once, while jobs may be running.
+
+What is wrong comes out as it is found. Memory holds a page of rows and, of the job in hand, the
+names of its chunks' folders.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from sqlalchemy import func, select
+
+from beholder.jobs.database import Database
+from beholder.jobs.models import INCOMING, File, Item, Job, Picture
+from beholder.store import Store
+from beholder.upkeep.files import check_files, check_statistics
+from beholder.upkeep.findings import COLLECT, Finding
+from beholder.upkeep.leftovers import Leftover, leftovers, stray_jobs
+from beholder.upkeep.pictures import check_pictures, check_pictures_of
+from beholder.upkeep.rows import check_rows
+
+THREADS = 8  # reading and hashing release the interpreter's lock
+_PAGE = 200
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much there is to look at."""
+
+    files: int
+    bytes: int
+
+
+def verify(
+    database: Database,
+    store: Store,
+    *,
+    jobs: Sequence[str] | None = None,
+    quick: bool = False,
+    on_checked: Callable[[int], object] = lambda _: None,
+) -> Iterator[Finding]:
+    """What is wrong with the database and the store, or with these jobs (full ids) alone.
+
+    quick: files by their sizes, not by their hashes. on_checked: called with the bytes of each.
+    Raises ServiceUnavailable where one of them does not answer.
+    """
+    with ThreadPoolExecutor(THREADS, thread_name_prefix="verify") as threads:
+        for job_id in _every_job(database) if jobs is None else jobs:
+            with database.snapshot() as session:
+                found = list(check_rows(session, job_id))
+            yield from found
+            yield from check_files(
+                database, store, job_id, threads, quick=quick, on_checked=on_checked
+            )
+            yield from check_statistics(database, store, job_id)
+            yield from map(_leftover, leftovers(database, store, job_id))
+            if jobs is not None:
+                yield from check_pictures_of(
+                    database, store, job_id, threads, quick=quick, on_checked=on_checked
+                )
+        if jobs is None:
+            yield from map(_leftover, stray_jobs(database, store))
+            yield from check_pictures(database, store, threads, quick=quick, on_checked=on_checked)
+
+
+def extent(database: Database, jobs: Sequence[str] | None = None) -> Extent:
+    """What `verify` has before it, of result files and pictures."""
+    files = select(func.count(), func.coalesce(func.sum(File.bytes), 0))
+    pictures = select(func.count(), func.coalesce(func.sum(Picture.bytes), 0))
+    if jobs is not None:
+        files = files.join(Item, Item.id == File.item_id).where(Item.job_id.in_(jobs))
+        used = select(Item.picture_sha256).where(Item.job_id.in_(jobs))
+        pictures = pictures.where(Picture.sha256.in_(used))
+    with database.read() as session:
+        rows = [session.execute(one).one() for one in (files, pictures)]
+    return Extent(sum(row[0] for row in rows), sum(int(row[1]) for row in rows))
+
+
+def _every_job(database: Database) -> Iterator[str]:
+    last = ""
+    while True:
+        page = select(Job.id).where(Job.id > last, Job.state != INCOMING).order_by(Job.id)
+        with database.read() as session:
+            ids = list(session.scalars(page.limit(_PAGE)))
+        yield from ids
+        if len(ids) < _PAGE:
+            return
+        last = ids[-1]
+
+
+def _leftover(left: Leftover) -> Finding:
+    words = f"{left.files:,} files ({left.bytes:,} bytes)" if left.is_folder else "a file"
+    job_id = left.path.split("/")[1] if left.path.count("/") > 1 else None
+    return Finding("leftover", left.path, f"{words} of no item", COLLECT, job_id)

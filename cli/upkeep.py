@@ -1,0 +1,237 @@
+"""Looking after what is kept: `verify`, `gc`, `keep`."""
+
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from datetime import timedelta
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from beholder.errors import BeholderError, InvalidInput
+from cli.context import Context
+from cli.output import JsonOption, console, plural, print_json, say, table
+from cli.progress import counting
+
+if TYPE_CHECKING:
+    from beholder.upkeep.findings import Finding
+    from beholder.upkeep.garbage import Garbage
+
+EXIT_FOUND = 1
+SHOWN = 50  # findings
+KEPT = 10_000  # findings in memory, to be listed or mended
+ENDED = ("done", "failed", "cancelled")
+_UNITS = {"h": 1 / 24, "d": 1, "w": 7}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    for command in (verify, gc, keep):
+        app.command()(command)
+
+
+def verify(
+    jobs: Annotated[
+        list[str] | None,
+        typer.Argument(help="Only these jobs. Default: everything.", metavar="[JOB]..."),
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Compare files' sizes, not their bytes.")
+    ] = False,
+    mend: Annotated[
+        bool,
+        typer.Option("--mend", help="Queue again what lost its files; set counters right."),
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Check that every result is there and as it was written. Exit code 1 when something is not."""
+    from beholder.jobs.queries import get_job
+    from beholder.upkeep.verify import extent
+    from beholder.upkeep.verify import verify as check
+
+    context = Context()
+    ids = [get_job(context.db, job).id for job in jobs] if jobs else None
+    size = extent(context.db, ids)
+    with counting("verifying", size.files) as on_file:
+        findings = check(
+            context.db, context.store, jobs=ids, quick=quick, on_checked=lambda _: on_file()
+        )
+        kept = list(islice(findings, KEPT))
+        total = len(kept) + sum(1 for _ in findings)
+    deeds = _mend(context, kept) if mend else []
+    checked = f"{plural(size.files, 'file')}, {amount(size.bytes)}"
+    if json:
+        rows = [one.row() for one in kept]
+        print_json({"checked": vars(size), "findings": rows, "total": total, "mended": deeds})
+    else:
+        _show(kept, total)
+    say(f"{checked} checked: {_counted(kept, total) if total else 'all is well.'}")
+    if total:
+        raise typer.Exit(EXIT_FOUND)
+
+
+def _show(findings: "list[Finding]", total: int) -> None:
+    out = console()
+    for one in findings[:SHOWN]:
+        out.print(one.line(), markup=False, highlight=False, soft_wrap=True)
+    if total > SHOWN:
+        say(f"... and {total - SHOWN:,} more; --json lists them.")
+
+
+def _counted(findings: "list[Finding]", total: int) -> str:
+    kinds = Counter(one.kind for one in findings)
+    each = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common())
+    return f"{plural(total, 'finding')} ({each})."
+
+
+def _mend(context: Context, findings: "Iterable[Finding]") -> list[str]:
+    from beholder.upkeep.mend import mend
+    from cli.queueing import wake_workers
+
+    deeds = []
+    for deed in mend(context.db, findings):
+        say(deed)
+        deeds.append(deed)
+    if deeds:
+        wake_workers(context)
+    return deeds
+
+
+def gc(
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove it, without asking.")] = False,
+    older_than: Annotated[
+        str | None,
+        typer.Option(help="Also jobs that ended longer ago, with their results: 30d, 12h, 4w."),
+    ] = None,
+    state: Annotated[
+        str | None,
+        typer.Option(help="Of those, only done, failed or cancelled ones; may be a list."),
+    ] = None,
+    job: Annotated[
+        str | None, typer.Option(help="Only this job, which has ended, with its results.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Show what nothing refers to any more, and remove it with --yes."""
+    context = Context()
+    ids = _asked_for(context, older_than, state, job)
+    rest = job is None
+    found = _found(context, ids, rest=rest, remove=yes)
+    if not yes and not json and found["bytes"] + len(ids) and _confirmed(found):
+        yes, found = True, _found(context, ids, rest=rest, remove=True)
+    if json:
+        print_json({"removed": yes, **found})
+        return
+    _show_garbage(found)
+    verb = "removed" if yes else "can be removed; --yes removes it"
+    say(f"{plural(found['files'], 'file')}, {amount(found['bytes'])}: {verb}.")
+
+
+def _asked_for(
+    context: Context, older_than: str | None, state: str | None, job: str | None
+) -> list[str]:
+    """The jobs to be removed."""
+    from beholder.jobs.queries import get_job
+    from beholder.upkeep.retention import expired
+
+    if job is not None:
+        if older_than or state:
+            raise InvalidInput("--job goes alone: it names the one job to remove.")
+        view = get_job(context.db, job)
+        if not view.finished:
+            raise InvalidInput(f"job {view.id} is {view.state}: cancel it before you remove it.")
+        return [view.id]
+    if older_than is None:
+        if state:
+            raise InvalidInput("--state needs --older-than, such as --older-than 30d.")
+        return []
+    states = tuple(word.strip() for word in state.split(",")) if state else ENDED
+    if unknown := set(states) - set(ENDED):
+        raise InvalidInput(f"no state {unknown.pop()!r} to remove: {', '.join(ENDED)}.")
+    return expired(context.db, older_than=age(older_than), states=states)
+
+
+def age(text: str) -> timedelta:
+    """ "30d", "12h", "4w", or a number of days. Raises InvalidInput."""
+    match = re.fullmatch(r"(\d{1,5})([hdw]?)", text.strip().lower())
+    if match is None:
+        raise InvalidInput(f"--older-than: write 30d, 12h or 4w; got {text!r}.")
+    return timedelta(days=int(match[1]) * _UNITS[match[2] or "d"])
+
+
+def _found(context: Context, ids: list[str], *, rest: bool, remove: bool) -> dict[str, Any]:
+    """What there is, by kind; removed as it is found if so asked."""
+    from beholder.upkeep.garbage import collect
+    from beholder.upkeep.retention import remove_job, result_size
+
+    kinds: dict[str, Counter[str]] = {}
+
+    def count(kind: str, files: int, size: int) -> None:
+        kinds.setdefault(kind, Counter()).update(found=1, files=files, bytes=size)
+
+    removed = []
+    for job_id in ids:
+        files, size = result_size(context.db, job_id)
+        if remove:
+            try:
+                remove_job(context.db, context.store, job_id)
+            except BeholderError as error:
+                say(f"job {job_id} not removed: {error}")
+                continue
+        removed.append(job_id)
+        count("job", files, size)
+    if rest:
+        garbage: Iterable[Garbage] = collect(
+            context.db, context.store, context.settings.home / "uploads", remove=remove
+        )
+        for one in garbage:
+            count(one.kind, one.files, one.bytes)
+    files, size = (sum(each[name] for each in kinds.values()) for name in ("files", "bytes"))
+    rows = [{"kind": kind, **counts} for kind, counts in kinds.items()]
+    return {"files": files, "bytes": size, "jobs": removed, "garbage": rows}
+
+
+def _show_garbage(found: dict[str, Any]) -> None:
+    if found["garbage"]:
+        console().print(table(["kind", "found", "files", "bytes"], found["garbage"]))
+
+
+def _confirmed(found: dict[str, Any]) -> bool:
+    """Asked on a terminal only."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return False
+    _show_garbage(found)
+    return typer.confirm(f"Remove {amount(found['bytes'])}?", err=True)
+
+
+def keep(
+    job: Annotated[
+        str | None, typer.Argument(help="The job. Default: list those that are kept.")
+    ] = None,
+    undo: Annotated[bool, typer.Option("--undo", help="Keep it no longer.")] = False,
+) -> None:
+    """Keep a job whatever its age, or list those that are kept."""
+    from beholder.jobs.queries import get_job
+    from beholder.upkeep import retention
+
+    context = Context()
+    if job is None:
+        kept = [get_job(context.db, job_id) for job_id in sorted(retention.kept_jobs(context.db))]
+        console().print(table(["id", "kind", "name", "state"], [view.row() for view in kept]))
+        return
+    view = get_job(context.db, job)
+    retention.keep(context.db, view.id, kept=not undo)
+    say(f"job {view.id}: {'no longer kept' if undo else 'kept, whatever its age'}.")
+
+
+def amount(size: float) -> str:
+    """ "512 bytes", "1.5 MB"."""
+    if size < 1000:
+        return plural(int(size), "byte")
+    for unit in ("kB", "MB", "GB"):
+        size /= 1000
+        if size < 1000:
+            return f"{size:.1f} {unit}"
+    return f"{size / 1000:.1f} TB"
