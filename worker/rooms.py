@@ -16,9 +16,8 @@ from pathlib import Path
 import torch
 
 # More pixels at once are no faster: a CPU's caches overflow, a GPU's arithmetic is busy.
-CPU_PIXELS_A_CORE = 2 * 224**2
-GPU_PIXELS = 64 * 224**2
-MOST = 256  # pictures, however small
+CPU_PIXELS_A_CORE, CPU_MOST_A_CORE = 2 * 224**2, 8  # pictures, however small
+GPU_PIXELS, GPU_MOST = 64 * 224**2, 256
 GPU_SHARE = 0.85  # of the free memory; the rest is for workspaces that vary with the batch
 HOST_BYTES = 2**30  # of results that wait for their batch's end
 
@@ -70,23 +69,25 @@ class Rooms:
     path: Path
     free: Callable[[torch.device], int] = free_bytes
     _pixels: int = field(init=False)
+    _most: int = field(init=False)
     _limits: dict[str, int] = field(init=False)
     _bytes: dict[str, float] = field(default_factory=dict)  # GPU memory of one picture
     _spare: int = 0  # bytes of it that a batch could have
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        on_cpu = CPU_PIXELS_A_CORE * torch.get_num_threads()
-        self._pixels = GPU_PIXELS if self._gpu else on_cpu
+        cores = torch.get_num_threads()
+        self._pixels = GPU_PIXELS if self._gpu else CPU_PIXELS_A_CORE * cores
+        self._most = GPU_MOST if self._gpu else CPU_MOST_A_CORE * cores
         self._limits = _read(self.path)
 
     def room(self, shape: Shape) -> int:
         """How many pictures of this shape to run at once, at least 1."""
         waiting = 12 * shape.pixels * shape.kept  # bytes of float32 in three channels
-        bounds = [MOST, self._pixels // shape.pixels, HOST_BYTES // waiting]
+        bounds = [self._most, self._pixels // shape.pixels, HOST_BYTES // waiting]
         key = self._key(shape)
         with self._lock:
-            bounds.append(self._limits.get(key, MOST))
+            bounds.append(self._limits.get(key, self._most))
             each = self._bytes.get(key)
         if each:
             bounds.append(int(self._spare * GPU_SHARE / each))
@@ -96,7 +97,7 @@ class Rooms:
         """Remember that `pictures` of this shape did not fit: half of them are tried next."""
         key = self._key(shape)
         with self._lock:
-            self._limits[key] = max(1, min(self._limits.get(key, MOST), pictures // 2))
+            self._limits[key] = max(1, min(self._limits.get(key, self._most), pictures // 2))
             # Another worker of this machine may have learned something meanwhile.
             for other, limit in _read(self.path).items():
                 self._limits[other] = min(limit, self._limits.get(other, limit))
