@@ -1,0 +1,136 @@
+"""`mend` puts right what can be: afterwards jobs finish, and nothing is wrong any more."""
+
+import pytest
+from sqlalchemy import delete, update
+
+from beholder.jobs.control import cancel, retry
+from beholder.jobs.models import OPEN, Chunk, Item, Job
+from beholder.jobs.queries import get_job, items
+from beholder.jobs.sweep import sweep
+from beholder.upkeep.garbage import collect
+from beholder.upkeep.mend import mend
+
+
+def mended(home):
+    return list(mend(home.db, home.verify()))
+
+
+def leftovers_alone(home, tmp_path):
+    """What is left to find; old files of items that were made again go with gc."""
+    list(collect(home.db, home.store, tmp_path / "uploads", remove=True))
+    return home.verify()
+
+
+def test_lost_and_damaged_files_are_made_again(home, tmp_path):
+    job_id = home.done([0, 1, 2, 3], noise=1, layers=(5, 28), snapshots=(1, 2))
+    lost, damaged, *_ = home.results(job_id)
+    lost.unlink()
+    damaged.write_bytes(b"rot")
+    (deed,) = mended(home)
+    hit = {int(path.name[:7]) for path in (lost, damaged)}
+    assert f"job {job_id}: {len(hit)} items queued again." == deed
+    job = get_job(home.db, job_id)
+    assert (job.state, job.queued, job.stage) == ("queued", len(hit), "dream")
+    assert {item.position for item in items(home.db, job_id, state="queued")} == hit
+    assert [one.kind for one in home.verify()] == ["leftover"] * len(leftovers(home))
+    assert home.run(job_id).done == 10
+    assert leftovers_alone(home, tmp_path) == []
+
+
+def leftovers(home):
+    return [one for one in home.verify() if one.kind == "leftover"]
+
+
+def test_of_a_running_job_what_no_worker_has_in_hand(home, tmp_path):
+    job_id = home.submit([0, 1, 2, 3], chunk_size=2)
+    home.finish(home.claim())
+    for path in home.results(job_id):
+        path.unlink()
+    held = home.claim()
+    assert mended(home) == [f"job {job_id}: 2 items queued again."]
+    home.finish(held)
+    assert home.run(job_id).done == 4
+    assert leftovers_alone(home, tmp_path) == []
+
+
+def test_items_within_a_chunk_that_is_being_worked_on_are_left(home):
+    job_id = home.submit([0, 1, 2], chunk_size=3)
+    home.finish(home.claim(), failing=[0, 2])
+    retry(home.db, job_id)  # the chunk goes around item 1, which is done
+    for path in home.results(job_id):
+        path.unlink()
+    held = home.claim()
+    assert [item.position for item in held.items] == [0, 2]
+    (deed,) = mended(home)
+    assert deed.endswith("1 items left, being worked on: verify again later.")
+    home.finish(held)
+    assert mended(home) == [f"job {job_id}: 1 items queued again."]
+    assert home.run(job_id).done == 3
+
+
+def test_of_a_cancelled_job_they_wait_for_retry(home, tmp_path):
+    job_id = home.submit([0, 1], chunk_size=1)
+    home.finish(home.claim())
+    cancel(home.db, job_id)
+    for path in home.results(job_id):
+        path.unlink()
+    assert mended(home) == [f"job {job_id}: 1 items cancelled, for `beholder retry`."]
+    assert get_job(home.db, job_id).state == "cancelled"
+    assert home.verify() == []
+    retry(home.db, job_id)
+    assert home.run(job_id).done == 2
+    assert leftovers_alone(home, tmp_path) == []
+
+
+@pytest.mark.parametrize("kind", ["dream", "study"])
+def test_counters_are_counted_again(home, kind):
+    job_id = home.done() if kind == "dream" else home.done_study()
+    before = get_job(home.db, job_id)
+    wrong = {"done": 77, "failed": 1, "measured": 99, "targets_kept": 5, "total": 1}
+    home.set(update(Job).where(Job.id == job_id).values(wrong))
+    (deed,) = mended(home)
+    assert deed.startswith(f"job {job_id}: counted again: ")
+    assert home.verify() == []
+    assert get_job(home.db, job_id) == before
+
+
+@pytest.mark.parametrize("kind", ["dream", "study"])
+@pytest.mark.parametrize("chunks_done", [0, 1, 3, 4])
+def test_open_items_get_a_chunk(home, kind, chunks_done):
+    job_id = home.submit([0, 1, 2, 3, 4, 5, 6, 7, 8]) if kind == "dream" else home.submit_study()
+    for _ in range(chunks_done):
+        home.finish(home.claim())
+    home.set(delete(Chunk).where(Chunk.job_id == job_id, Chunk.state.in_(OPEN)))
+    assert {one.kind for one in home.verify()} == {"chunks"}
+    assert mended(home)
+    assert home.verify() == []
+    assert home.run(job_id).state == "done"
+    assert home.verify() == []
+
+
+def test_a_finished_job_s_open_chunks_and_items(home):
+    job_id = home.done([0, 1, 2])
+    home.set(update(Chunk).values(state="running", token="abc", lease_until=1.0))
+    home.set(update(Item).where(Item.position == 0).values(state="running"))
+    assert {one.kind for one in home.verify()} == {"chunks", "counters"}
+    assert mended(home)
+    assert get_job(home.db, job_id).state == "queued"
+    home.run(job_id)
+    assert [one for one in home.verify() if one.kind != "leftover"] == []
+
+
+def test_a_cancelled_job_s_open_rows_follow_it(home):
+    job_id = home.submit([0, 1, 2])
+    cancel(home.db, job_id)
+    home.set(update(Item).where(Item.job_id == job_id).values(state="queued"))
+    home.set(update(Job).where(Job.id == job_id).values(queued=0, cancelled=3))
+    assert mended(home)
+    sweep(home.db, now=home.now)
+    assert home.verify() == []
+    assert get_job(home.db, job_id).cancelled == 3
+
+
+def test_what_is_left_to_people_is_left(home):
+    home.done([0])
+    home.picture(0).unlink()
+    assert mended(home) == []

@@ -1,0 +1,63 @@
+"""Jobs go with their age, unless they are kept or at work; one at a time."""
+
+from datetime import timedelta
+
+from sqlalchemy import update
+
+from beholder.jobs.models import Job, utc_now
+from beholder.jobs.queries import list_jobs
+from beholder.upkeep.retention import Retention, expired, keep, kept_jobs, remove_job
+
+MONTH = timedelta(days=30)
+
+
+def aged(home, job_id, days):
+    then = utc_now() - timedelta(days=days)
+    home.set(update(Job).where(Job.id == job_id).values(created_at=then, finished_at=then))
+
+
+def test_the_old_that_ended_and_are_not_kept(home):
+    young, old, older, kept = (home.done([number]) for number in range(4))
+    for job_id, days in ((young, 29), (old, 31), (older, 40), (kept, 50)):
+        aged(home, job_id, days)
+    running = home.submit([9])
+    keep(home.db, kept)
+    assert expired(home.db, older_than=MONTH) == [older, old]
+    assert expired(home.db, older_than=MONTH, states=("failed",)) == []
+    assert expired(home.db, older_than=MONTH, limit=1) == [older]
+    assert kept_jobs(home.db) == {kept}
+    keep(home.db, kept, kept=False)
+    assert expired(home.db, older_than=MONTH) == [kept, older, old]
+    assert running in {job.id for job in list_jobs(home.db)}
+
+
+def test_a_worker_removes_one_at_each_call_and_then_rests(home):
+    jobs = [home.done([number]) for number in range(3)]
+    for number, job_id in enumerate(jobs[:2]):
+        aged(home, job_id, 50 - number)
+    retention = Retention(home.db, home.store, 30)
+    assert [retention.step() for _ in range(3)] == [jobs[0], jobs[1], None]
+    assert [job.id for job in list_jobs(home.db)] == [jobs[2]]
+    assert home.verify() == []
+    aged(home, jobs[2], 50)
+    assert retention.step() is None, "it rests"
+    assert Retention(home.db, home.store, 30).step() == jobs[2]
+
+
+def test_without_a_limit_nothing_goes(home):
+    aged(home, home.done([0]), 10_000)
+    assert Retention(home.db, home.store, None).step() is None
+    assert len(list_jobs(home.db)) == 1
+
+
+def test_a_job_that_another_removed_meanwhile(home, monkeypatch):
+    job_id = home.done([0])
+    aged(home, job_id, 50)
+    retention = Retention(home.db, home.store, 30)
+
+    def removed_first(*_, **__):
+        remove_job(home.db, home.store, job_id)
+        return [job_id]
+
+    monkeypatch.setattr("beholder.upkeep.retention.expired", removed_first)
+    assert retention.step() is None
