@@ -17,7 +17,9 @@ MIN_SIDE = 32  # pixels; five 2x2 pools leave one value of it
 NOISE_DEVIATION = 0.2
 # The published method resizes to 256 and crops 224; other sizes keep that ratio.
 _RESIZED, _CROPPED = 256, 224
-_MAX_RESIZED_PIXELS = 100_000_000
+_LONGEST_STRIP = 3  # times as long as wide, where a resized picture is larger than this:
+_LARGE_PIXELS = 100_000_000
+_ROWS = 256  # made bytes at once: a large picture has no room for copies
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, by channel
 
 
@@ -39,13 +41,13 @@ def to_tensor(image: Image.Image, *, size: int | Literal["keep"] = 224) -> Tenso
             f"each side needs {MIN_SIDE} at least."
         )
     pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)  # (3, H, W) uint8
-    return pixels.float() / 255
+    return pixels.float().div_(255)  # in place: a large picture has no room for a copy
 
 
 def _resized(image: Image.Image, shorter: int) -> Image.Image:
     """`image` with its shorter side at `shorter` pixels."""
     longer = shorter * max(image.size) // min(image.size)
-    if shorter * longer > _MAX_RESIZED_PIXELS:
+    if shorter * longer > max(_LARGE_PIXELS, _LONGEST_STRIP * shorter**2):
         raise PictureError(
             f"{image.width} x {image.height} pixels is too long a strip to resize: crop it first."
         )
@@ -70,8 +72,13 @@ def noise(seed: int, *, size: int) -> Tensor:
 
 def to_image(picture: Tensor) -> Image.Image:
     """A picture (3, H, W) as an RGB image: clipped to [0, 1] and rounded to 8 bits."""
-    pixels = (picture.detach().cpu().float().clamp(0, 1) * 255).round().to(torch.uint8)
-    return Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy(), "RGB")
+    picture = picture.detach().cpu()
+    channels, height, width = picture.shape
+    pixels = torch.empty((height, width, channels), dtype=torch.uint8)
+    for first in range(0, height, _ROWS):
+        rows = picture[:, first : first + _ROWS].float().clamp(0, 1).mul_(255).round_()
+        pixels[first : first + _ROWS] = rows.to(torch.uint8).permute(1, 2, 0)
+    return Image.fromarray(pixels.numpy(), "RGB")
 
 
 def input_step(normalize: bool, device: torch.device) -> Callable[[Tensor], Tensor]:

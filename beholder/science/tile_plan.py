@@ -16,7 +16,7 @@ from beholder.layers import LayerKind, Span, seen_by, side_after
 
 # For a tile on a CPU: a gradient of 8192 x 8192 pixels at conv5_1 stays under 3 GiB in all, of
 # which torch and a loaded VGG19 are 1.2, the picture and its gradient 1.5.
-TILE_MEMORY = 192 * 2**20
+TILE_MEMORY = 176 * 2**20
 FLOAT_BYTES = 4
 # A tile goes through the first block in bands: its maps are the largest by far, and see little
 # beyond their own edges.

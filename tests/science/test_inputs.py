@@ -94,6 +94,20 @@ def test_to_image_clips_and_rounds():
     assert found.getpixel((4, 1)) == (0, 128, 255)
 
 
+def test_a_tall_picture_becomes_the_same_image():
+    picture = noise(0, size=600) + 0.5
+    expected = (picture.clamp(0, 1) * 255).round().to(torch.uint8)
+    found = np.asarray(to_image(picture))
+    assert np.array_equal(found, expected.permute(1, 2, 0).numpy())
+
+
+def test_large_sizes_take_landscapes_but_no_strips(monkeypatch):
+    monkeypatch.setattr("beholder.science.inputs._LARGE_PIXELS", 0)
+    assert to_tensor(Image.new("RGB", (300, 100)), size=64).shape == (3, 64, 64)
+    with pytest.raises(PictureError, match="too long a strip"):
+        to_tensor(Image.new("RGB", (100, 302)), size=64)
+
+
 def test_normalize_as_torchvision_does():
     from torchvision.transforms.functional import normalize
 

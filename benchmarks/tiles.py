@@ -1,0 +1,143 @@
+"""A gradient in tiles against the whole picture's: operations, memory, time, and how far off.
+
+`--seconds 1200` computes the huge picture to its end on a CPU too; otherwise nine tiles of it, one
+of which touches no edge: memory is the same from tile to tile.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from beholder.layers import LAYERS
+from beholder.science.networks import Network, depth_of, load_network
+from beholder.science.prefix import arithmetic, prefix_of
+from beholder.science.tile_plan import TILE_MEMORY, operations, steps_of, tile_side
+from beholder.science.tiles import tiled_gradient
+from benchmarks.harness import Options, Row, alternate, run
+from benchmarks.huge import GPU_TILE_MEMORY, LAYER, SIDE
+
+ABOUT = "A gradient in tiles, against the whole picture's."
+COUNTED = (5, 12, 20, 28, 35)  # layers
+WHOLE_S = 900  # with so much time a CPU may finish the huge picture
+COMPARED = {"cpu": 640, "cuda": 2048}  # pixels a side of what fits whole
+TILES_A_SIDE = 2
+
+
+def rows_of(given: Options) -> Iterator[Row]:
+    """Every figure, the cheapest first."""
+    kind = given.device.split(":")[0]
+    network = load_network("random:0", device=given.device)
+    yield from _counted(network, TILE_MEMORY if kind == "cpu" else GPU_TILE_MEMORY)
+    yield from _compared(network, COMPARED[kind], given)
+    yield from _huge(given, kind)
+
+
+def _counted(network: Network, memory: int) -> Iterator[Row]:
+    for layer in COUNTED:
+        features = _features(network, layer)
+        steps, tile = steps_of(features), tile_side(features, memory)
+        times = operations(steps, SIDE, SIDE, tile) / operations(steps, SIDE, SIDE)
+        yield Row(
+            f"operations in tiles, layer {layer}",
+            times,
+            "x",
+            goal=1.5 if layer == LAYER else None,
+            better="lower",
+            detail=f"of the whole's, {SIDE} x {SIDE}, counted; tiles of {tile} places, at most "
+            f"{memory >> 20} MiB",
+        )
+
+
+def _compared(network: Network, side: int, given: Options) -> Iterator[Row]:
+    features = _features(network, LAYER)
+    picture = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0)).to(
+        network.device
+    )
+    tile = side // LAYERS[LAYER].stride // TILES_A_SIDE
+    prefix = prefix_of(network.module, network.device, "float32")
+    assert prefix is not None
+
+    def whole() -> Tensor:
+        return prefix.gradient(picture, len(features), None)[1]
+
+    def tiled() -> Tensor:
+        with arithmetic(network.device, "float32"):
+            return _tiled(features, picture, tile)
+
+    steps = steps_of(features)
+    times = operations(steps, side, side, tile) / operations(steps, side, side)
+    timings = alternate(
+        {"tiled": tiled, "whole": whole}, seconds_max=given.seconds / 3, device=given.device
+    )
+    slower = timings["tiled"].median / timings["whole"].median
+    yield Row(
+        "time of an operation in tiles",
+        slower / times,
+        "x",
+        better="lower",
+        detail=f"of one in the whole picture, layer {LAYER}, {side} x {side} in "
+        f"{TILES_A_SIDE} x {TILES_A_SIDE} tiles, all at corners, where padding takes most",
+    )
+    autograd = _by_autograd(features, picture)
+    yield Row(
+        "gradient in tiles, off the whole's",
+        _apart(tiled(), whole()),
+        goal=2 * _apart(autograd, whole()) + 1e-6,
+        better="lower",
+        detail="as a share of its norm; the goal is twice what autograd is off it",
+    )
+
+
+def _huge(given: Options, kind: str) -> Iterator[Row]:
+    part = kind == "cpu" and given.seconds < WHOLE_S
+    command = [sys.executable, "-m", "benchmarks.huge", "--device", given.device]
+    answer = subprocess.run(
+        command + ["--part"] * part,
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = json.loads(answer.stdout)
+    how = f"{SIDE} x {SIDE}, layer {LAYER}, {found['tiles']} tiles{' of it' if part else ''}"
+    where = "GPU memory" if kind == "cuda" else "memory of the process, all in all"
+    yield Row(
+        "peak memory of a huge picture",
+        found["peak_bytes"] / 2**30,
+        "GiB",
+        goal=8.0 if kind == "cuda" else 3.0,
+        better="lower",
+        detail=f"{where}; {how}",
+    )
+    yield Row("seconds of a huge picture's gradient", found["seconds"], "s", detail=how)
+
+
+def _features(network: Network, layer: int) -> list[nn.Module]:
+    return list(network.module.features)[: depth_of(LAYERS[layer], pre_relu=False)]
+
+
+def _tiled(features: list[nn.Module], picture: Tensor, tile: int) -> Tensor:
+    unchanged: Callable[[Tensor], Tensor] = lambda pixels: pixels  # noqa: E731
+    return tiled_gradient(features, picture, channels=None, prepare=unchanged, tile=tile)[1]
+
+
+def _by_autograd(features: list[nn.Module], picture: Tensor) -> Tensor:
+    with arithmetic(picture.device, "float32"):
+        pixels = picture.clone().requires_grad_()
+        norm = nn.Sequential(*features)(pixels).norm()
+        (gradient,) = torch.autograd.grad(norm, pixels)
+    return gradient
+
+
+def _apart(found: Tensor, expected: Tensor) -> float:
+    """How far two gradients are from each other, as a share of the second's norm."""
+    return float((found - expected).norm() / expected.norm())
+
+
+if __name__ == "__main__":
+    run("tiles", rows_of, about=ABOUT, seconds=60)
