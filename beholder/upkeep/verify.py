@@ -53,13 +53,13 @@ def verify(
                 database, store, job_id, threads, quick=quick, on_checked=on_checked
             )
             yield from check_statistics(database, store, job_id)
-            yield from map(_leftover, leftovers(database, store, job_id))
+            yield from _leftovers(leftovers(database, store, job_id))
             if jobs is not None:
                 yield from check_pictures_of(
                     database, store, job_id, threads, quick=quick, on_checked=on_checked
                 )
         if jobs is None:
-            yield from map(_leftover, stray_jobs(database, store))
+            yield from _leftovers(stray_jobs(database, store))
             yield from check_pictures(database, store, threads, quick=quick, on_checked=on_checked)
 
 
@@ -88,7 +88,10 @@ def _every_job(database: Database) -> Iterator[str]:
         last = ids[-1]
 
 
-def _leftover(left: Leftover) -> Finding:
-    words = f"{left.files:,} files ({left.bytes:,} bytes)" if left.is_folder else "a file"
-    job_id = left.path.split("/")[1] if left.path.count("/") > 1 else None
-    return Finding("leftover", left.path, f"{words} of no item", COLLECT, job_id)
+def _leftovers(found: Iterator[Leftover]) -> Iterator[Finding]:
+    """Empty folders are left to `gc`."""
+    for left in found:
+        if left.files:
+            words = f"{left.files:,} files ({left.bytes:,} bytes)" if left.is_folder else "a file"
+            job_id = left.path.split("/")[1] if left.path.count("/") > 1 else None
+            yield Finding("leftover", left.path, f"{words} of no item", COLLECT, job_id)

@@ -4,7 +4,6 @@ Each test that takes `home` runs on SQLite and, marked slow, on Postgres.
 """
 
 import hashlib
-import itertools
 import os
 import shutil
 import time
@@ -32,8 +31,10 @@ from beholder.jobs.outcomes import (
 )
 from beholder.jobs.queries import get_job
 from beholder.jobs.schema import upgrade
+from beholder.jobs.silence import Silence
 from beholder.jobs.spool import Entry, StoredPicture
 from beholder.jobs.submit import create_job, noise_entries
+from beholder.jobs.sweep import sweep
 from beholder.jobs.views import JobView
 from beholder.specs import DreamSpec, StudySpec
 from beholder.store import Store, picture_path, result_folder
@@ -43,7 +44,7 @@ from beholder.upkeep.verify import verify
 SERVERS = ["sqlite", pytest.param("postgres", marks=pytest.mark.slow)]
 VERDICT = Judgement("kelpie", 227, 0.9, (("kelpie", 0.9),))
 OTHER = Judgement("dingo", 273, 0.5, (("dingo", 0.5),))
-_NUMBERS = itertools.count()
+LEASE_S = 15.0
 
 
 @dataclass
@@ -72,8 +73,20 @@ class Home:
         stored = StoredPicture(self.store.put_picture(data), 8, 8, "PNG", len(data))
         return Entry(f"folder/{number}.png", stored, **fields)
 
-    def claim(self, *, lease_s: float = 15.0) -> Claim | None:
-        taken = claim_next(self.db, worker="w", lease_s=lease_s, now=self.now)
+    def __post_init__(self) -> None:
+        self.silence = Silence(LEASE_S, look_s=1_000.0)
+
+    def sweep(self) -> None:
+        sweep(self.db, self.silence, now=self.now)
+
+    def die(self) -> None:
+        """Every worker is gone: a sweep has seen what they hold, and then a lease has passed."""
+        self.sweep()
+        self.now += LEASE_S + 1
+        self.sweep()
+
+    def claim(self, *, lease_s: float = LEASE_S) -> Claim | None:
+        taken = claim_next(self.db, worker="w", lease_s=lease_s)
         return taken[0] if taken else None
 
     def write(self, claim: Claim, item: Any) -> DreamOutcome:

@@ -6,7 +6,6 @@ from sqlalchemy import delete, update
 from beholder.jobs.control import cancel, retry
 from beholder.jobs.models import OPEN, Chunk, Item, Job
 from beholder.jobs.queries import get_job, items
-from beholder.jobs.sweep import sweep
 from beholder.upkeep.garbage import collect
 from beholder.upkeep.mend import mend
 
@@ -125,7 +124,7 @@ def test_a_cancelled_job_s_open_rows_follow_it(home):
     home.set(update(Item).where(Item.job_id == job_id).values(state="queued"))
     home.set(update(Job).where(Job.id == job_id).values(queued=0, cancelled=3))
     assert mended(home)
-    sweep(home.db, now=home.now)
+    home.sweep()
     assert home.verify() == []
     assert get_job(home.db, job_id).cancelled == 3
 

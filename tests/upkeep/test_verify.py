@@ -9,7 +9,6 @@ from beholder.jobs.bulk import table_of
 from beholder.jobs.control import cancel
 from beholder.jobs.models import Channel, Chunk, Exemplar, File, Item, Job, Verdict
 from beholder.jobs.queries import get_job
-from beholder.jobs.sweep import sweep
 from beholder.store import Store
 from beholder.upkeep.verify import extent, verify
 
@@ -75,8 +74,7 @@ def test_what_is_being_worked_on_is_no_finding(home):
     claim = home.claim()
     home.write(claim, claim.items[0])
     assert home.verify() == []
-    home.now += 20  # its worker has died; the next claim removes what it left
-    sweep(home.db, now=home.now)
+    home.die()  # the next claim removes what its worker left
     assert home.verify() == []
     cancel(home.db, claim.job_id)
     (found,) = home.verify()
@@ -140,19 +138,19 @@ def test_counters_that_do_not_add_up(home, values):
 
 
 def test_chunks_that_do_not_agree_with_the_items(home):
-    finished, lost, stuck = home.done(), home.submit([5]), home.submit_study(1, 0)
-    home.finish(home.claim())
-    sample = Chunk(
-        job_id=finished, stage="dream", first_position=0, last_position=0, state="running"
-    )
-    with home.db.write() as session:
-        session.add(sample)
-    home.set(delete(Chunk).where(Chunk.job_id == lost))
-    home.set(delete(Chunk).where(Chunk.job_id == stuck, Chunk.state == "queued"))
-    found = {one.job_id: one for one in home.verify()}
-    assert set(kinds(found.values())) <= {"chunks", "leftover"}
-    assert "1 of its chunks are open, but it is done" in found[finished].what
-    assert {lost, stuck} & set(found)
+    finished, lost, stuck = home.done(), home.submit([5, 6, 7]), home.submit_study(1, 0)
+    stray = {"job_id": finished, "stage": "dream", "first_position": 0, "last_position": 0}
+    home.set(insert(Chunk).values(**stray, state="running"))
+    home.set(delete(Chunk).where(Chunk.job_id == lost, Chunk.first_position == 0))
+    home.set(update(Chunk).where(Chunk.job_id == stuck).values(state="done"))
+    home.set(update(Item).where(Item.job_id == stuck).values(measured=True))
+    home.set(update(Job).where(Job.id == stuck).values(measured=1))
+    lines = [one.what for one in home.verify() if one.kind == "chunks"]
+    assert sorted(lines) == [
+        "1 of its chunks are open, but it is done",
+        "2 of its open items are in no open chunk, the first 0",
+        "it is queued, but has no open chunk",
+    ]
 
 
 def test_a_study_that_lacks_parts_of_its_outcome(home):

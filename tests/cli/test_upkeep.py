@@ -1,0 +1,157 @@
+"""`verify`, `gc`, `keep` and `db backup`, as people and programs see them."""
+
+import json
+import sqlite3
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+
+from beholder.errors import InvalidInput
+from beholder.jobs.control import delete
+from beholder.jobs.models import Job, utc_now
+from beholder.jobs.queries import get_job, items
+from cli.context import Context
+from cli.upkeep import age, amount
+
+
+def files_of(context: Context, job_id: str) -> list[Path]:
+    found = [context.store.local_path(one.path) for item in items(context.db, job_id)
+             for one in item.files]  # fmt: skip
+    return [path for path in found if path is not None]
+
+
+def test_all_is_well(beholder: Any, dream_job: Any) -> None:
+    dream_job()
+    answer = beholder("verify")
+    assert (answer.code, answer.out) == (0, "")
+    assert answer.err.startswith("9 files, ")
+    assert answer.err.endswith(" checked: all is well.\n")
+
+
+def test_nothing_there_yet(beholder: Any) -> None:
+    assert beholder("verify").code == beholder("gc").code == 0
+
+
+def test_a_finding_is_one_line_and_mended(beholder: Any, context: Context, dream_job: Any) -> None:
+    job_id = dream_job()
+    lost = files_of(context, job_id)[2]
+    lost.unlink()
+    answer = beholder("verify", "--quick")
+    assert answer.code == 1
+    (line,) = answer.out.splitlines()
+    assert line.startswith(f"job {job_id} item 2: no file results/{job_id}/")
+    assert line.endswith("`beholder verify --mend` makes it again.")
+    assert "1 finding (1 file missing)" in answer.err
+    found = json.loads(beholder("verify", job_id[:6], "--json", "--mend").out)
+    assert found["total"] == 1
+    assert found["findings"][0]["kind"] == "file missing"
+    assert found["findings"][0]["position"] == 2
+    assert found["mended"] == [f"job {job_id}: 1 items queued again."]
+    assert get_job(context.db, job_id).queued == 1
+
+
+def test_many_findings_are_capped(beholder: Any, context: Context, dream_job: Any) -> None:
+    job_id = dream_job(noise=30)
+    for path in files_of(context, job_id):
+        path.unlink()
+    answer = beholder("verify")
+    assert len(answer.out.splitlines()) == 50
+    assert "more; --json lists them." in answer.err
+
+
+def test_gc_shows_then_removes(beholder: Any, context: Context, dream_job: Any) -> None:
+    job_id = dream_job()
+    delete(context.db, job_id)
+    answer = beholder("gc")
+    assert answer.code == 0
+    assert "results" in answer.out
+    assert "--yes removes it" in answer.err
+    assert context.store.exists(f"results/{job_id}")
+    found = json.loads(beholder("gc", "--yes", "--json").out)
+    assert found["removed"]
+    assert [row["kind"] for row in found["garbage"]] == ["results"]
+    assert not context.store.exists(f"results/{job_id}")
+    assert json.loads(beholder("gc", "--json").out) == {
+        "removed": False, "files": 0, "bytes": 0, "jobs": [], "garbage": [],
+    }  # fmt: skip
+
+
+def test_gc_by_age_state_and_job(beholder: Any, context: Context, dream_job: Any) -> None:
+    old, kept, young = dream_job(), dream_job(), dream_job()
+    with context.db.write() as session:
+        aged = update(Job).where(Job.id.in_((old, kept)))
+        session.execute(aged.values(finished_at=utc_now() - timedelta(days=40)))
+    assert "kept, whatever its age" in beholder("keep", kept).err
+    assert kept in beholder("keep").out
+    found = json.loads(beholder("gc", "--older-than", "30d", "--json").out)
+    assert found["jobs"] == [old]
+    assert found["garbage"][0]["kind"] == "job"
+    none = json.loads(
+        beholder("gc", "--older-than", "30d", "--state", "failed", "--json", "-y").out
+    )
+    assert none["jobs"] == []
+    assert beholder("gc", "--yes", "--older-than", "4w").code == 0
+    beholder("keep", kept, "--undo")
+    assert beholder("gc", "-y", "--job", kept).code == 0
+    left = [row["id"] for row in json.loads(beholder("jobs", "--json").out)]
+    assert left == [young]
+    assert beholder("verify").code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--state", "done"), "--state needs --older-than"),
+        (("--older-than", "soon"), "write 30d, 12h or 4w"),
+        (("--older-than", "1d", "--state", "running"), "no state 'running' to remove"),
+        (("--job", "nojob"), "no job 'nojob'"),
+    ],
+)
+def test_what_gc_refuses(beholder: Any, arguments: tuple[str, ...], message: str) -> None:
+    answer = beholder("gc", *arguments)
+    assert answer.code == 2
+    assert message in answer.err
+    assert len(answer.err.splitlines()) == 1
+
+
+def test_gc_leaves_a_job_that_runs(beholder: Any, dream_job: Any) -> None:
+    answer = beholder("gc", "--yes", "--job", dream_job(chunks=1))
+    assert answer.code == 2
+    assert "cancel it before you remove it" in answer.err
+
+
+def test_a_backup_is_whole_and_never_overwritten(
+    beholder: Any, dream_job: Any, tmp_path: Path
+) -> None:
+    job_id, copy = dream_job(), tmp_path / "copy.db"
+    assert beholder("db", "backup", str(copy)).code == 0
+    with sqlite3.connect(copy) as connection:
+        assert connection.execute("SELECT id FROM jobs").fetchall() == [(job_id,)]
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    connection.close()
+    assert sorted(path.name for path in tmp_path.glob("*copy*")) == ["copy.db"]
+    again = beholder("db", "backup", str(copy))
+    assert (again.code, again.err) == (2, f"beholder: {copy} is there already: name a new file.\n")
+    nowhere = beholder("db", "backup", str(tmp_path / "no" / "copy.db"))
+    assert nowhere.code == 2
+    assert len(nowhere.err.splitlines()) == 1
+
+
+def test_a_postgres_is_backed_up_by_its_own_tool(
+    beholder: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("BEHOLDER_DATABASE_URL", "postgresql://nobody@localhost/none")
+    assert "use `pg_dump" in beholder("db", "backup", str(tmp_path / "copy")).err
+
+
+def test_ages_and_amounts() -> None:
+    assert [age(text).days for text in ("30d", "30", "2w", "48h")] == [30, 30, 14, 2]
+    for wrong in ("", "d", "-1d", "3y", "1e9d"):
+        with pytest.raises(InvalidInput, match="older-than"):
+            age(wrong)
+    assert [amount(size) for size in (1, 999, 1500, 2.5e9, 3e12)] == [
+        "1 byte", "999 bytes", "1.5 kB", "2.5 GB", "3.0 TB",
+    ]  # fmt: skip
