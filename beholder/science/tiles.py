@@ -5,16 +5,14 @@ tile needs no more than it computes. One pass is enough: the gradient of a norm 
 half its square, divided by the norm, and both sums are taken along the way.
 """
 
-import ctypes
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from beholder.science.tile_memory import Stack, give_back
 from beholder.science.tile_plan import Piece, Tile, operations, plan, remembers, steps_of
 
 _ROWS = 16  # worked on at once where an operation is not a convolution
@@ -41,7 +39,7 @@ def tiled_gradient(
     steps = steps_of(features)
     height, width = pictures.shape[2:]
     total = operations(steps, height, width, tile) * len(pictures)
-    kept = _Stack.of(max(each.kept_bytes for each in plan(steps, height, width, tile)), pictures)
+    kept = Stack.of(max(each.kept_bytes for each in plan(steps, height, width, tile)), pictures)
     run = _Run(tuple(features), channels, prepare, kept, _Meter(total, on_progress))
     gradient = torch.zeros_like(pictures, memory_format=torch.contiguous_format)
     squares = torch.zeros(len(pictures), dtype=torch.float64, device=pictures.device)
@@ -77,7 +75,7 @@ class _Run:
     modules: tuple[nn.Module, ...]
     channels: Tensor | None
     prepare: Callable[[Tensor], Tensor]
-    kept: "_Stack"
+    kept: Stack
     meter: _Meter
 
     def add(self, tile: Tile, picture: Tensor, gradient: Tensor) -> Tensor:
@@ -121,39 +119,6 @@ class _Run:
         return found
 
 
-class _Stack:
-    """What the way back needs, the last on top: bytes, in one block that every tile uses again.
-
-    A convolution's weights are frozen, so that its input is not needed; of a ReLU a byte a value
-    is, of a pool a byte a window. Were they tensors of their own, they would lie scattered between
-    maps that come and go, and the process would grow by holes that nothing fits into.
-    """
-
-    def __init__(self, block: Tensor) -> None:
-        self._block = block
-        self._views: list[Tensor] = []
-        self._end = 0
-
-    @classmethod
-    def of(cls, most_bytes: int, like: Tensor) -> "_Stack":
-        """Room for `most_bytes` on the device of `like`."""
-        return cls(torch.empty(most_bytes, dtype=torch.uint8, device=like.device))
-
-    def push(self, shape: torch.Size) -> Tensor:
-        """Uninitialised bytes (1, C, h, w), channels last."""
-        batch, channels, height, width = shape
-        first, self._end = self._end, self._end + shape.numel()
-        flat = self._block[first : self._end].view(batch, height, width, channels)
-        self._views.append(flat.permute(0, 3, 1, 2))
-        return self._views[-1]
-
-    def pop(self) -> Tensor:
-        """What was pushed last; good until the next push."""
-        view = self._views.pop()
-        self._end -= view.numel()
-        return view
-
-
 @dataclass(frozen=True)
 class _Pass:
     """Modules on their way through a piece, and back, leaving on `kept` what that takes.
@@ -163,7 +128,7 @@ class _Pass:
 
     modules: tuple[nn.Module, ...]
     piece: Piece
-    kept: _Stack
+    kept: Stack
     meter: _Meter
     trims: bool = False
 
@@ -172,7 +137,7 @@ class _Pass:
         keeps = remembers([step.kind for step in self.piece.steps])
         for index, (module, keep) in enumerate(zip(self.modules, keeps, strict=True)):
             if isinstance(module, nn.Conv2d):
-                self._trim(maps)
+                self._give_back(maps)
                 ends, both = _split(self.piece.padding(index))
                 maps = F.pad(maps, ends) if any(ends) else maps
                 maps = F.conv2d(maps, module.weight, module.bias, padding=both)
@@ -192,7 +157,7 @@ class _Pass:
         for index in reversed(range(len(self.modules))):
             module = self.modules[index]
             if isinstance(module, nn.Conv2d):
-                self._trim(gradient)
+                self._give_back(gradient)
                 left, right, above, below = self.piece.padding(index)
                 ends, both = _split((2 - left, 2 - right, 2 - above, 2 - below))
                 gradient = F.pad(gradient, ends) if any(ends) else gradient
@@ -204,9 +169,9 @@ class _Pass:
             self.meter.add(self.piece.backward[index])
         return gradient
 
-    def _trim(self, maps: Tensor) -> None:
+    def _give_back(self, maps: Tensor) -> None:
         if self.trims and maps.is_cpu:
-            _malloc_trim()(0)
+            give_back()
 
     def _pooled(self, module: nn.MaxPool2d, maps: Tensor) -> Tensor:
         """The pool's map; what is kept is each window's first largest place, row by row."""
@@ -222,18 +187,6 @@ class _Pass:
             # The ReLU before lets nothing back where nothing is above 0.
             kept[:, :, rows] = column.add_(row, alpha=2).add_(part <= 0, alpha=_NONE_WON)
         return found
-
-
-@cache
-def _malloc_trim() -> Callable[[int], object]:
-    """glibc's, which gives back all that is free; elsewhere nothing.
-
-    Left alone, glibc keeps what was freed in blocks under 32 MiB: here as much again as is in use.
-    """
-    found: Callable[[int], object] | None = None
-    if os.name == "posix":
-        found = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    return found or (lambda _: None)
 
 
 def _window(picture: Tensor, piece: Piece) -> Tensor:
