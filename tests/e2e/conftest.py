@@ -68,13 +68,15 @@ class Machine:
         """A job's row."""
         return next(row for row in self.json("jobs", "--limit", 100) if row["id"] == job_id)
 
-    def until(self, condition: Callable[[], Any], *, timeout_s: float = 120) -> Any:
+    def until(
+        self, condition: Callable[[], Any], *, timeout_s: float = 120, every_s: float = 0.2
+    ) -> Any:
         """Wait for `condition` to give something true; that."""
         deadline = time.monotonic() + timeout_s
         while not (found := condition()):
             if time.monotonic() > deadline:
                 raise AssertionError(f"did not happen in {timeout_s:g} s\n{self.logs()}")
-            time.sleep(0.2)
+            time.sleep(every_s)
         return found
 
     def ended(self, job_id: str, *, timeout_s: float = 120) -> dict[str, Any]:
