@@ -13,11 +13,13 @@ from celery import Celery
 
 from beholder.errors import BeholderError, ServiceUnavailable
 from beholder.jobs.database import Database
+from beholder.jobs.silence import Silence
 from beholder.jobs.sweep import sweep
 from beholder.jobs.turns import waiting
 from beholder.settings import Settings
 from beholder.store import Store
 from beholder.upkeep.retention import Retention
+from worker.alive import Alive
 from worker.heartbeat import Heartbeat
 from worker.lease import Flag
 from worker.queue import MOST_BELLS, Queue
@@ -47,6 +49,9 @@ class Child:
             ring=self.ring,
             working=self._heartbeat.working,
         )
+        self._alive = Alive(settings.home / "workers", name)
+        # Twice its pause: a sweep takes its time too.
+        self._silence = Silence(settings.lease_s, 2 * settings.sweep_s, self._alive.is_dead)
         threading.Thread(target=self._sweep_forever, name="sweep", daemon=True).start()
 
     def work(self) -> None:
@@ -62,7 +67,9 @@ class Child:
 
     def sweep(self) -> None:
         """Put right what has no live worker, and ring for what nobody may have heard of."""
-        sweep(self._db, now=time.time())
+        ended = self._alive.ended()
+        sweep(self._db, self._silence, now=time.monotonic())
+        self._alive.forget(ended)
         # While bells wait, workers are too busy to hear them, and find the work by themselves.
         if self._queue.length() == 0:
             self._queue.ring(waiting(self._db, limit=MOST_BELLS))

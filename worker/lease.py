@@ -97,6 +97,12 @@ class Leases:
         """End all work at its next `check()`."""
         self._stopped = True
 
+    @property
+    def in_hand(self) -> list[Claim]:
+        """What was begun and has not ended."""
+        with self._lock:
+            return [claim for lease in self._held for claim in lease.claims]
+
     def begin(self, claims: Sequence[Claim]) -> Lease:
         """Hold these claims from now on."""
         lease = Lease(self, claims)

@@ -112,12 +112,16 @@ class _Run:
     trouble: Exception | None = None
 
     def take(self) -> AnyWork | None:
-        """Claim what runs together next."""
-        runner = self.runner
-        if self.leases.stopping:
+        """Claim what runs together next. What a worker died on has nothing beside it."""
+        runner, in_hand = self.runner, self.leases.in_hand
+        if self.leases.stopping or any(claim.attempt > 1 for claim in in_hand):
             return None
         claims = claim_next(
-            runner.db, worker=runner.name, lease_s=runner.settings.lease_s, room=self._room
+            runner.db,
+            worker=runner.name,
+            lease_s=runner.settings.lease_s,
+            room=self._room,
+            suspects=not in_hand,
         )
         if not claims:
             return None

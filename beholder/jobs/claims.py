@@ -6,7 +6,7 @@ that token still stands, so a worker that was given up for dead changes nothing.
 
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from operator import attrgetter
 from typing import Literal, NamedTuple, cast
@@ -15,10 +15,11 @@ from sqlalchemy import ColumnElement, and_, select, update
 from sqlalchemy.orm import Session
 
 from beholder.jobs.database import Database
+from beholder.jobs.deaths import recover
 from beholder.jobs.models import OPEN, Channel, Chunk, Item, Job, utc_now
 from beholder.jobs.rows import items_of, lock_job, requeue_chunk, with_stale
 from beholder.jobs.sharing import companions
-from beholder.jobs.turns import latest_turn, tries_left, whose_turn
+from beholder.jobs.turns import latest_turn, whose_turn
 from beholder.specs import DreamSpec, JobKind, Spec, spec_of
 
 Stage = Literal["dream", "measure", "choose", "classify"]
@@ -80,16 +81,16 @@ def claim_next(
     worker: str,
     lease_s: float,
     room: int | Room = 1,
-    now: float | None = None,
+    suspects: bool = True,
 ) -> tuple[Claim, ...]:
     """Take the chunk whose turn it is, and for a dream others that share its batch; () if none.
 
-    A chunk can be had if it is queued, or if its worker let the lease run out. room: up to how many
-    items the batch may hold; a chunk that is larger comes alone. now: seconds since the epoch.
+    room: up to how many items the batch may hold; a chunk that is larger comes alone.
+    suspects: whether it may be one that a worker died on. Whoever has something in hand may not:
+        such a chunk is to be alone in its worker's hands. None is then taken while one is next.
     """
     for look in range(_LOOKS):
-        asked = time.time() if now is None else now
-        turn = whose_turn(database, asked)
+        turn = whose_turn(database)
         if turn is None:
             return ()
         with database.write() as session:
@@ -98,12 +99,13 @@ def claim_next(
             # such looks it takes the job's next chunk all the same.
             if job is None or (job.turn != turn.number and look < _LOOKS // 2):
                 continue
-            # The lease counts from when the lock is had, which may take longer than a lease; one
-            # that ran out during that wait may only be waiting for the same lock.
-            held_from = time.time() if now is None else now
-            taken = _free(session, job, asked, room)
-            if taken:
-                return _take(session, taken, worker, held_from + lease_s)
+            first = _first(session, job)
+            if first is None:
+                continue
+            if first.attempts and not suspects:
+                return ()
+            together = [(job, first), *_companions(session, job, first, room)]
+            return _take(session, together, worker, time.time() + lease_s)
     return ()
 
 
@@ -113,14 +115,12 @@ def renew_all(
     *,
     lease_s: float,
     progress: float = 0.0,
-    now: float | None = None,
 ) -> dict[str, Hold]:
     """Keep claims for another `lease_s`; by token, whether each is ours and the work still wanted.
 
     progress: how much of the batch's work is done, from 0 to 1, for those who watch.
     """
     with database.write() as session:
-        now = time.time() if now is None else now
         jobs = select(Job.id, Job.state).where(Job.id.in_({claim.job_id for claim in claims}))
         states = dict(session.execute(jobs).all())
         open_claims = [claim for claim in claims if states.get(claim.job_id) in OPEN]
@@ -131,7 +131,7 @@ def renew_all(
                 Chunk.token.in_([claim.token for claim in open_claims]),
                 Chunk.state == "running",
             )
-            .values(lease_until=now + lease_s, progress=progress)
+            .values(lease_until=time.time() + lease_s, progress=progress)
             .returning(Chunk.token)
             .execution_options(synchronize_session=False)
         )
@@ -158,13 +158,16 @@ def release(database: Database, claim: Claim) -> bool:
 
 
 def give_up(database: Database, claim: Claim, reason: str) -> None:
-    """End a claim after an error: the attempt counts, and a sweep decides what follows.
+    """End a claim after an error: the attempt counts, as if its worker had died.
 
     reason: in one line; what its items are told if it is not tried again.
     """
     with database.write() as session:
-        values = {"lease_until": 0.0, "error": reason}
-        session.execute(update(Chunk).where(held_by(claim)).values(values))
+        job = lock_job(session, claim.job_id)
+        chunk = held_chunk(session, claim)
+        if job is not None and chunk is not None and job.state in OPEN:
+            chunk.error = reason
+            recover(session, job, chunk)
 
 
 def held_by(claim: Claim) -> ColumnElement[bool]:
@@ -178,24 +181,24 @@ def held_chunk(session: Session, claim: Claim) -> Chunk | None:
     return session.scalar(statement.execution_options(populate_existing=True))
 
 
-def _free(session: Session, job: Job, asked: float, room: int | Room) -> list[tuple[Job, Chunk]]:
-    """The locked job's next chunk that can be had, and its companions, each with its job."""
-    first = _first(session, job, asked) if job.state in OPEN else None
-    if first is None:
-        return []
+def _first(session: Session, job: Job) -> Chunk | None:
+    """The locked job's next chunk."""
+    if job.state not in OPEN:
+        return None
+    queued = select(Chunk).where(Chunk.job_id == job.id, Chunk.state == "queued")
+    queued = queued.order_by(Chunk.first_position, Chunk.id).limit(1)
+    return session.scalar(queued.with_for_update())
+
+
+def _companions(
+    session: Session, job: Job, first: Chunk, room: int | Room
+) -> Iterator[tuple[Job, Chunk]]:
+    """What shares a batch with a chunk, each with its job."""
     if callable(room):
         shared = job.batch_key is not None and first.layer is not None
         room = room(DreamSpec.build(**job.spec), first.layer or 0) if shared else 1
     left = room - (first.last_position - first.first_position + 1)
-    return [(job, first), *companions(session, job, first, left)]
-
-
-def _first(session: Session, job: Job, asked: float) -> Chunk | None:
-    """What a dead worker left comes before what nobody has begun."""
-    of_job = select(Chunk).where(Chunk.job_id == job.id).with_for_update().limit(1)
-    of_job = of_job.order_by(Chunk.first_position, Chunk.id)
-    left = of_job.where(Chunk.state == "running", Chunk.lease_until < asked, tries_left())
-    return session.scalar(left) or session.scalar(of_job.where(Chunk.state == "queued"))
+    return companions(session, job, first, left)
 
 
 def _take(

@@ -242,7 +242,8 @@ class Chunk(Base):
     Its items are the open ones from first_position to last_position that its stage wants.
     token: proves that a worker holds the chunk; a new one at each claim.
     progress: how much of its work its worker has done, from 0 to 1, as of the last renewal.
-    lease_until: seconds since the epoch.
+    lease_until: seconds since the epoch by its worker's clock; each renewal changes it, and others
+        ask only whether it has changed (`beholder.jobs.silence`).
     layer: of a dream's items, which share one; None in a study.
     stale_tokens: of earlier claims, whose files may lie around.
     partial: path in the store of a measure chunk's statistics.

@@ -7,14 +7,11 @@ those that have waited since before.
 
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from beholder.jobs.database import Database
-from beholder.jobs.models import OPEN, Chunk, Job
-
-MAX_ATTEMPTS = 3  # of one item; after that its worker's deaths are taken to be its doing
-SPLIT_AFTER = 2  # attempts of a chunk of several items; each then goes on alone
+from beholder.jobs.models import Chunk, Job
 
 
 @dataclass(frozen=True)
@@ -25,16 +22,15 @@ class Turn:
     number: int
 
 
-def whose_turn(database: Database, now: float) -> Turn | None:
-    """The job whose chunk is to be claimed next; None if there is nothing to do. now: epoch s."""
-    open_chunk = select(Chunk.id).where(
-        Chunk.job_id == Job.id,
-        Chunk.state.in_(OPEN),
-        or_(Chunk.state == "queued", and_(Chunk.lease_until < now, tries_left())),
-    )
+def whose_turn(database: Database) -> Turn | None:
+    """The job whose chunk is to be claimed next; None if there is nothing to do."""
+    # For one job after the other: asked whether such a chunk exists, Postgres reads all chunks.
+    chunk = select(Chunk.id).where(Chunk.job_id == Job.id, Chunk.state == "queued")
+    first = chunk.order_by(Chunk.first_position).limit(1)
+    waits = first.scalar_subquery().is_not(None)
     statement = (
         select(Job.id, Job.turn)
-        .where(Job.finished_at.is_(None), open_chunk.exists())
+        .where(Job.finished_at.is_(None), waits)
         .order_by(Job.finished_at, Job.priority, Job.turn, Job.created_at)  # as in the index
         .limit(1)
     )
@@ -58,17 +54,3 @@ def waiting(database: Database, *, limit: int) -> int:
 def latest_turn(session: Session) -> int:
     """The number of the latest claim; 0 before the first."""
     return max(0, session.scalar(select(func.max(Job.turn))) or 0)
-
-
-def tries_left() -> ColumnElement[bool]:
-    """Of a chunk: whether its worker's death leaves it to be tried again as it is."""
-    several = Chunk.last_position > Chunk.first_position
-    return or_(
-        and_(several, Chunk.attempts < SPLIT_AFTER), and_(~several, Chunk.attempts < MAX_ATTEMPTS)
-    )
-
-
-def worn_out(chunk: Chunk) -> bool:
-    """Whether workers died on the chunk so often that it is not to be tried again as it is."""
-    several = chunk.last_position > chunk.first_position
-    return chunk.attempts >= (SPLIT_AFTER if several else MAX_ATTEMPTS)

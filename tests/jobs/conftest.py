@@ -31,7 +31,10 @@ from beholder.jobs.outcomes import (
 )
 from beholder.jobs.queries import items
 from beholder.jobs.schema import upgrade
+from beholder.jobs.silence import Silence
 from beholder.jobs.submit import CreatedJob, Entry, StoredPicture, create_job
+from beholder.jobs.sweep import sweep
+from beholder.jobs.turns import waiting
 from beholder.jobs.verdicts import Summary, summary_of
 from beholder.priorities import Priority
 from beholder.specs import DreamSpec, StudySpec
@@ -158,11 +161,24 @@ OTHER = Judgement("dingo", 273, 0.5, (("dingo", 0.5),))
 
 @dataclass
 class Desk:
-    """Submits, claims and finishes. `now` is the time that leases are reckoned by."""
+    """Submits, claims, finishes, sweeps. `now` is the sweep's clock."""
 
     database: Database
     now: float = 1_000_000.0
     lease_s: float = 15.0
+
+    def __post_init__(self) -> None:
+        self.silence = Silence(self.lease_s, look_s=1_000.0)
+
+    def sweep(self, *, limit: int = 500) -> int:
+        """Sweep; how many chunks wait then."""
+        sweep(self.database, self.silence, now=self.now, limit=limit)
+        return waiting(self.database, limit=99)
+
+    def die(self) -> None:
+        """Every worker is gone: a sweep has seen what they hold, and then a lease has passed."""
+        self.sweep()
+        self.now += self.lease_s + 1
 
     def entry(self, number: int, **fields: Any) -> Entry:
         given = {"picture": picture(number), **fields}
@@ -197,9 +213,7 @@ class Desk:
             return list(session.scalars(statement.order_by(Chunk.first_position, Chunk.id)))
 
     def claims(self, *, room: int = 1, worker: str = "w") -> tuple[Claim, ...]:
-        return claim_next(
-            self.database, worker=worker, lease_s=self.lease_s, room=room, now=self.now
-        )
+        return claim_next(self.database, worker=worker, lease_s=self.lease_s, room=room)
 
     def claim(self, *, worker: str = "w") -> Claim | None:
         """What is next, alone."""

@@ -28,11 +28,14 @@ def test_a_claim_says_what_to_do(desk):
 def test_a_claimed_chunk_is_nobody_elses_while_the_lease_lasts(desk):
     job = desk.dream(2)
     held = desk.claim_next(job.id)
+    desk.sweep()
     desk.now += desk.lease_s - 1
+    assert desk.sweep() == 0
     assert desk.claim() is None
     desk.now += 2
+    assert desk.sweep() == 2
     second = desk.claim()
-    assert second.chunk_id == held.chunk_id
+    assert second.items == held.items[:1]
     assert second.token != held.token
     assert (second.attempt, second.stale_tokens) == (2, (held.token,))
     desk.check(job.id)
@@ -42,12 +45,13 @@ def test_what_is_gone_or_done_cannot_be_claimed(desk):
     job = desk.dream(1)
     held = desk.claim_next(job.id)
     assert desk.finish(held) is not None
-    desk.now += desk.lease_s + 1
+    desk.die()
+    desk.sweep()
     assert desk.claim() is None
 
 
 def _renew(desk, *held, **options):
-    states = renew_all(desk.database, held, lease_s=desk.lease_s, now=desk.now, **options)
+    states = renew_all(desk.database, held, lease_s=desk.lease_s, **options)
     return [states[claim.token] for claim in held]
 
 
@@ -56,13 +60,14 @@ def test_renewing_keeps_the_lease(desk):
     for _ in range(3):
         desk.now += desk.lease_s - 1
         assert _renew(desk, held) == ["held"]
-        assert desk.claim() is None
+        assert desk.sweep() == 0
 
 
 def test_renewing_tells_of_a_lost_lease_and_of_cancelling(desk):
     job = desk.dream(1)
     first = desk.claim_next(job.id)
-    desk.now += desk.lease_s + 1
+    desk.die()
+    desk.sweep()
     second = desk.claim()
     assert _renew(desk, first, second) == ["lost", "held"]
     cancel(desk.database, job.id)
@@ -83,10 +88,11 @@ def _everything(database):
 @pytest.mark.parametrize("stage", ["dream", "measure", "choose", "classify"])
 @pytest.mark.parametrize("successor", ["works", "is done"])
 def test_a_stale_worker_changes_no_row(desk, stage, successor):
-    job = desk.dream(2) if stage == "dream" else desk.study(2, 1)
+    job = desk.dream(1) if stage == "dream" else desk.study(1, 0)
     while (stale := desk.claim_next(job.id)).stage != stage:
         desk.finish(stale)
-    desk.now += desk.lease_s + 1
+    desk.die()
+    desk.sweep()
     second = desk.claim()
     assert second.chunk_id == stale.chunk_id
     if successor == "is done":

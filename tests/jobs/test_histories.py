@@ -10,7 +10,6 @@ from beholder.jobs.claims import release
 from beholder.jobs.control import cancel, retry
 from beholder.jobs.finish import fail_chunk_job
 from beholder.jobs.queries import items
-from beholder.jobs.sweep import sweep
 
 pytestmark = pytest.mark.slow  # real databases and servers; seconds in all
 
@@ -63,10 +62,10 @@ class History:
             fail_chunk_job(self.desk.database, held, "no weights here")
 
     def _die(self):
-        self.desk.now += self.desk.lease_s + 1
+        self.desk.die()
 
     def _sweep(self):
-        sweep(self.desk.database, now=self.desk.now)
+        self.desk.sweep()
 
     def _cancel(self):
         self._unless_refused(cancel)

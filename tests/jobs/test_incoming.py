@@ -14,6 +14,7 @@ from beholder.jobs.measures import measures
 from beholder.jobs.models import INCOMING, Chunk, Item, Job, utc_now
 from beholder.jobs.queries import get_job, list_jobs, progress
 from beholder.jobs.repeats import Repeatable
+from beholder.jobs.silence import Silence
 from beholder.jobs.spool import Entry
 from beholder.jobs.submit import create_job
 from beholder.jobs.sweep import sweep
@@ -106,13 +107,13 @@ def test_what_breaks_off_is_removed_by_a_sweep(desk, between, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         _create(desk, 5)
     assert _rows(desk.database) > before
-    sweep(desk.database, now=desk.now)
+    desk.sweep()
     assert _rows(desk.database) == before
     desk.check(whole.id)
 
 
 def test_one_that_is_still_being_written_is_left_alone(desk, between):
-    between(lambda: sweep(desk.database, now=desk.now))
+    between(desk.sweep)
     desk.check(_create(desk).id)
 
 
@@ -121,7 +122,7 @@ def test_one_that_rested_too_long_has_to_be_submitted_again(desk, between):
         long_ago = utc_now() - 2 * incoming.ABANDONED_AFTER
         with desk.database.write() as session:
             session.execute(update(Job).values(finished_at=long_ago))
-        sweep(desk.database, now=desk.now)
+        desk.sweep()
 
     between(rest)
     with pytest.raises(ServiceUnavailable, match="submit it again"):
@@ -136,7 +137,7 @@ def test_of_two_equal_requests_the_first_that_is_whole_stays(desk, between):
     second = _create(desk, request=request)
     assert second.repeated
     assert second.id == first[0].id
-    sweep(desk.database, now=desk.now)
+    desk.sweep()
     assert _rows(desk.database)[0] == 1
     assert control.cancel(desk.database, second.id) is None
     with pytest.raises(Conflict):
@@ -183,10 +184,10 @@ def test_a_killed_submitter_leaves_nothing_that_anybody_sees(url):
     database = Database.open(url)
     assert _rows(database) == (1, 4, 0)
     assert list_jobs(database) == []
-    sweep(database, now=0.0)
+    sweep(database, Silence(0, 0), now=0)
     assert _rows(database)[0] == 1  # it might be slow
     with database.write() as session:
         session.execute(update(Job).values(finished_at=utc_now() - timedelta(hours=1)))
-    sweep(database, now=0.0)
+    sweep(database, Silence(0, 0), now=0)
     assert _rows(database) == (0, 0, 0)
     database.dispose()

@@ -9,6 +9,7 @@ from beholder.jobs.channel_queries import channels
 from beholder.jobs.claims import claim_next, renew_all
 from beholder.jobs.models import Base
 from beholder.jobs.queries import items, latest_study, list_jobs, progress
+from beholder.jobs.silence import Silence
 from beholder.jobs.sweep import sweep
 from beholder.jobs.turns import waiting, whose_turn
 
@@ -53,11 +54,11 @@ QUESTIONS = {
     "items": lambda db, job: list(items(db, job)),
     "failed items": lambda db, job: list(items(db, job, state="failed")),
     "how much waits": lambda db, job: waiting(db, limit=32),
-    "whose turn": lambda db, job: whose_turn(db, 2e9),
+    "whose turn": lambda db, job: whose_turn(db),
     "top of a layer": lambda db, job: list(channels(db, study=job, layer=35, top=3)),
     "chosen": lambda db, job: list(channels(db, study=job, chosen=True)),
     "across studies": lambda db, job: list(channels(db, layer=35, channel=7)),
-    "sweep": lambda db, job: sweep(db, now=2e9),
+    "sweep": lambda db, job: sweep(db, Silence(0, 0), now=0),
     "claim": lambda db, job: claim_next(db, worker="w", lease_s=15, room=8),
 }
 

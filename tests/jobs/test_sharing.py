@@ -5,7 +5,6 @@ import pytest
 from beholder.jobs.claims import renew_all
 from beholder.jobs.control import cancel
 from beholder.jobs.sharing import batch_key
-from beholder.jobs.sweep import sweep
 from beholder.specs import DreamSpec, StudySpec
 
 
@@ -95,40 +94,41 @@ def test_the_room_may_depend_on_what_is_claimed(desk):
 def test_a_chunk_whose_worker_died_is_in_nobodys_company(desk):
     dead = [desk.dream(1).id for _ in range(3)]
     assert _jobs(desk.claims(room=3)) == dead
-    desk.now += desk.lease_s + 1
+    desk.die()
     fresh = desk.dream(1).id
-    alone = [desk.claims(room=8) for _ in range(2)]  # straight from the dead
-    sweep(desk.database, now=desk.now)
-    alone += [desk.claims(room=8) for _ in range(2)]
+    desk.sweep()
+    alone = [desk.claims(room=8) for _ in range(4)]
     assert [len(claims) for claims in alone] == [1] * 4
     assert {claim.job_id for claims in alone for claim in claims} == {*dead, fresh}
 
 
 def test_the_parts_of_a_split_chunk_run_alone(desk):
     job = desk.dream(4)
-    for _ in range(2):
-        assert len(desk.claims(room=8)) == 1
-        desk.now += desk.lease_s + 1
-    sweep(desk.database, now=desk.now)
+    assert len(desk.claims(room=8)) == 1
+    desk.die()
+    desk.sweep()
     assert [len(desk.claims(room=8)[0].items) for _ in range(4)] == [1] * 4
     desk.check(job.id)
 
 
 def test_a_batch_is_renewed_and_finished_claim_by_claim(desk):
     held, cancelled, stale = desk.claims(room=len([desk.dream(2).id for _ in range(3)]) * 2)
+    desk.sweep()
+    assert renew_all(desk.database, [cancelled, stale], lease_s=15).keys()
     desk.now += desk.lease_s + 1
-    (again,) = desk.claims()
-    assert again.chunk_id == held.chunk_id  # the first is taken over
+    desk.sweep()
+    again = desk.claims()[0]  # the first is taken over
+    assert [item.position for item in again.items] == [held.items[0].position]
+    assert again.job_id == held.job_id
     cancel(desk.database, cancelled.job_id)
     batch = [held, cancelled, stale]
-    states = renew_all(desk.database, batch, lease_s=15, progress=0.5, now=desk.now)
+    states = renew_all(desk.database, batch, lease_s=15, progress=0.5)
     assert [states[claim.token] for claim in batch] == ["lost", "cancelled", "held"]
-    assert desk.claims() == ()  # the last one's lease is new
     ended = desk.finish_all(batch)
     assert [ended[claim.token] and ended[claim.token].job_state for claim in batch] == [
         None, None, "done"
     ]  # fmt: skip
-    assert desk.finish_all([again])[again.token].job_state == "done"
+    assert desk.finish_all([again])[again.token].job_state == "running"
     for claim in batch:
         desk.check(claim.job_id)
 

@@ -1,51 +1,41 @@
 """The sweep finds what nobody works on, and sets aside what kills its workers."""
 
+from functools import partial
+
 import pytest
 
+from beholder.jobs.claims import claim_next, give_up
 from beholder.jobs.control import cancel
 from beholder.jobs.models import Job
 from beholder.jobs.queries import items
-from beholder.jobs.sweep import sweep
 from beholder.jobs.turns import waiting
-
-
-def _sweep(desk, *, limit=500):
-    sweep(desk.database, now=desk.now, limit=limit)
-    return waiting(desk.database, limit=99)
-
-
-def _die(desk, held):
-    """The worker of a claim is gone, and its lease runs out."""
-    assert held is not None
-    desk.now += desk.lease_s + 1
 
 
 def test_what_waits_is_counted_up_to_a_limit(desk):
     desk.dream(3, chunk_size=1)
     assert [waiting(desk.database, limit=limit) for limit in (2, 3, 4)] == [2, 3, 3]
     desk.claim()
-    assert _sweep(desk) == 2
+    assert desk.sweep() == 2
     cancelled = desk.dream(5, chunk_size=1)
-    assert _sweep(desk) == 7
+    assert desk.sweep() == 7
     cancel(desk.database, cancelled.id)
-    assert _sweep(desk) == 2
+    assert desk.sweep() == 2
 
 
 def test_no_more_than_the_limit_at_a_time(desk):
     desk.dream(5, chunk_size=1)
-    while held := desk.claim():
-        _die(desk, held)
-        desk.now -= desk.lease_s + 1
-    desk.now += desk.lease_s + 1
-    assert [_sweep(desk, limit=2) for _ in range(4)] == [2, 4, 5, 5]
+    while desk.claim():
+        pass
+    desk.die()
+    assert [desk.sweep(limit=2) for _ in range(4)] == [2, 4, 5, 5]
 
 
 def test_a_dead_workers_chunk_goes_to_another(desk):
-    job = desk.dream(2)
+    job = desk.dream(1)
     held = desk.claim_next(job.id)
-    assert _sweep(desk) == 0
-    _die(desk, held)
-    assert _sweep(desk) == 1
+    assert desk.sweep() == 0
+    desk.die()
+    assert desk.sweep() == 1
     desk.check(job.id)
     again = desk.claim_next(job.id)
     assert (again.attempt, again.stale_tokens) == (2, (held.token,))
@@ -61,15 +51,15 @@ def test_a_picture_that_kills_its_worker_is_set_aside_and_the_rest_finish(desk):
         while held := desk.claim():
             if 2 in {item.position for item in held.items}:
                 deaths += 1
-                _die(desk, held)
+                desk.die()
             else:
                 desk.finish(held)
             desk.check(job.id)
-        _sweep(desk)
+        desk.sweep()
         desk.check(job.id)
         if desk.job(job.id).state == "done":
             break
-    assert deaths == 4  # two with its neighbours, two alone
+    assert deaths == 3  # one with its neighbours, two alone
     row = desk.job(job.id)
     assert (row.state, row.done, row.failed) == ("done", 4, 1)
     failed = next(items(desk.database, job.id, state="failed"))
@@ -77,16 +67,29 @@ def test_a_picture_that_kills_its_worker_is_set_aside_and_the_rest_finish(desk):
     assert failed.error.startswith("its worker died 3 times on this picture")
 
 
-def test_a_worn_out_chunk_is_not_taken_before_the_sweep_decides(desk):
-    job = desk.dream(1, chunk_size=1)
-    for attempt in (1, 2, 3):
+def test_what_a_worker_died_on_is_taken_by_none_that_has_something_in_hand(desk):
+    for _ in range(2):
+        desk.dream(1)
+    desk.claim()
+    desk.die()
+    desk.sweep()
+    take = partial(claim_next, desk.database, worker="w", lease_s=15)
+    first = take(suspects=False)  # the other job's turn comes first
+    assert [claim.attempt for claim in first] == [1]
+    assert take(suspects=False) == ()
+    assert [claim.attempt for claim in take(suspects=True)] == [2]
+
+
+def test_an_error_that_nobody_foresaw_counts_as_a_death(desk):
+    job = desk.dream(2)
+    for attempt in (1, 2, 3, 2, 3):
         held = desk.claim()
         assert held.attempt == attempt
-        _die(desk, held)
+        give_up(desk.database, held, f"attempt {attempt}")
+        desk.check(job.id)
     assert desk.claim() is None
-    assert _sweep(desk) == 0
-    assert desk.job(job.id).state == "failed"
-    desk.check(job.id)
+    failed = list(items(desk.database, job.id, state="failed"))
+    assert [item.error for item in failed] == ["attempt 3"] * 2
 
 
 @pytest.mark.parametrize("stage", ["measure", "classify"])
@@ -97,8 +100,8 @@ def test_setting_a_picture_aside_lets_its_study_go_on(desk, stage):
     while desk.chunks(job.id):
         desk.finish(desk.claim_next(job.id))
     for _ in range(3):
-        _die(desk, held)
-        _sweep(desk)
+        desk.die()
+        desk.sweep()
         desk.check(job.id)
         held = desk.claim()
     if stage == "measure":
@@ -112,8 +115,9 @@ def test_a_choice_that_kills_its_workers_fails_the_study(desk):
     job = desk.study(2, 1)
     desk.finish(desk.claim_next(job.id))
     for _ in range(3):
-        _die(desk, desk.claim_next(job.id))
-        _sweep(desk)
+        desk.claim_next(job.id)
+        desk.die()
+        desk.sweep()
     row = desk.job(job.id)
     assert (row.state, row.failed) == ("failed", 3)
     assert "died 3 times while it chose channels" in row.error
@@ -129,7 +133,7 @@ def test_the_rows_of_a_big_cancelled_job_follow_bit_by_bit(desk, monkeypatch):
     assert set(desk.states(job.id).values()) == {"cancelled"}
     assert len(desk.chunks(job.id)) == 8
     assert desk.finish(held) is None
-    assert _sweep(desk) == 0
+    assert desk.sweep() == 0
     assert desk.chunks(job.id) == desk.chunks(job.id, "running") == []
     desk.check(job.id)
 

@@ -58,7 +58,8 @@ def test_a_job_whose_chunks_are_all_in_hand_is_passed_over(desk):
 def test_what_a_dead_worker_left_of_a_job_comes_first_in_its_turn(desk):
     job = desk.dream(3, chunk_size=1)
     dead = desk.claim()
-    desk.now += desk.lease_s + 1
+    desk.die()
+    desk.sweep()
     assert [desk.claim().chunk_id for _ in range(3)] == [
         dead.chunk_id, dead.chunk_id + 1, dead.chunk_id + 2
     ]  # fmt: skip

@@ -19,8 +19,10 @@ from beholder.jobs.database import Database
 from beholder.jobs.models import Chunk
 from beholder.jobs.queries import get_job, items
 from beholder.jobs.schema import upgrade
+from beholder.jobs.silence import Silence
 from beholder.jobs.spool import Entry, StoredPicture
 from beholder.jobs.submit import create_job
+from beholder.jobs.sweep import sweep
 from beholder.jobs.views import ItemView, JobView
 from beholder.settings import Settings
 from beholder.specs import Spec
@@ -76,6 +78,10 @@ class Bench:
         """Run a job to its end, in this process, and whatever else waits."""
         self.runner().run()
         return self.job(job_id)
+
+    def give_up_for_dead(self) -> None:
+        """What is running goes on elsewhere."""
+        sweep(self.db, Silence(lease_s=0, look_s=0), now=0)
 
     def take(self) -> Claim:
         """Claim what is next as another worker, which then says no more."""

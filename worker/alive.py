@@ -1,0 +1,53 @@
+"""Which workers of this machine have surely ended: `Alive`.
+
+Each holds a lock on a file in the data folder that the kernel drops when its process ends, however
+that came. So the next sweep on the same machine finds what it left, and waits for no lease.
+"""
+
+import fcntl
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO
+
+
+class Alive:
+    """The locks of this machine's workers in one folder. Where none can be had, leases do alone."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        """Say that the worker of this name lives, from now until its process ends."""
+        self._folder = folder
+        self._file = _locked(folder, name)
+
+    def is_dead(self, name: str) -> bool:
+        """Whether the worker of this name ran here and has ended; False where it can't be told."""
+        path = self._folder / name
+        # Of another machine's lock only that machine knows for certain.
+        if not name.startswith(f"{socket.gethostname()}-") or "/" in name:
+            return False
+        try:
+            with path.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:  # it is held, or there is none
+            return False
+        return True
+
+    def ended(self) -> list[str]:
+        """The names of those that ran here and have ended."""
+        names = [path.name for path in self._folder.glob(f"{socket.gethostname()}-*")]
+        return [name for name in names if self.is_dead(name)]
+
+    def forget(self, names: Sequence[str]) -> None:
+        """Remove the files of these, once what they left goes on elsewhere."""
+        for name in names:
+            (self._folder / name).unlink(missing_ok=True)
+
+
+def _locked(folder: Path, name: str) -> IO[bytes] | None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = (folder / name).open("ab")
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return None
+    return file
