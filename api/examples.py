@@ -30,6 +30,7 @@ JOB: dict[str, Any] = {
     "control_pictures": None,
     **_TIMES,
     "spec": {"network": "vgg19", "size": 224, "layers": [30, 35], "steps": 30},
+    "paused": None,
 }
 
 ITEM: dict[str, Any] = {
@@ -133,6 +134,7 @@ PROGRESS: dict[str, Any] = {
     "cancelled": 0,
     "measured": 0,
     "error": None,
+    "paused": None,
     "completed": 4.75,
     "rate": 0.8,
     "seconds_left": 6.6,

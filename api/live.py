@@ -240,6 +240,7 @@ def _described(look: Look, rate: float | None) -> dict[str, Any]:
         "kind": look.kind,
         **row,
         "error": look.error,
+        "paused": look.paused,
         "completed": round(look.through, 2),
         "rate": None if rate is None else round(rate, 4),
         "seconds_left": None if ended or left is None else round(left, 1),

@@ -122,6 +122,14 @@ class Store:
         """What is in a folder, in no order; nothing when it is not there."""
         with self._reported(path):
             try:
+    def probe(self, size: int, name: str) -> None:
+        """Raise StorageFull unless `size` bytes more have room; name: of who asks, in letters."""
+        path = f".room-{name}"
+        try:
+            self.put(path, secrets.token_bytes(size))  # zeros might be kept as a hole
+        finally:
+            self.remove(path)
+
                 yield from self._listed(self._full(path))
             except FileNotFoundError:
                 return
@@ -232,9 +240,7 @@ class Store:
             raise NotFound(f"the store {self} has no {path}.") from None
         except OSError as error:
             if error.errno in _FULL:
-                raise StorageFull(
-                    f"no room left in the store {self}: free some space, then try again."
-                ) from None
+                raise StorageFull(f"no room left in the store {self}: free some space.") from None
             reason = " ".join(str(error).split())
             raise ServiceUnavailable(f"the store {self} can't be used: {reason}") from None
 

@@ -189,6 +189,9 @@ def _check_workers(settings: "Settings") -> Check:
     names = ", ".join(worker.name for worker in alive[:5])
     return Check("workers", True, f"{len(alive)} alive, {busy} busy: {names}")
 
+    paused = next((worker.paused for worker in alive if worker.paused), None)
+    if paused:
+        return Check("workers", False, f"{len(alive)} alive, paused: {paused}")
 
 def _check_networks(settings: "Settings") -> Check:
     from beholder.catalogue import network_rows

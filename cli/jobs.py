@@ -56,6 +56,8 @@ def jobs(
     elif found:
         columns = ["id", "kind", "name", "state", "progress", "failed", "age"]
         console().print(table(columns, [_listed(job) for job in found[:limit]]))
+    if paused := next((job.paused for job in found if job.paused), None):
+        say(f"paused: {paused}")
 
 
 def _listed(job: "JobView") -> dict[str, Any]:
@@ -128,6 +130,8 @@ def _facts(job: "JobView") -> Iterator[tuple[str, str]]:
     yield "state", f"{job.state}, {job.stage}" if job.stage else job.state
     if job.error:
         yield "error", job.error
+    if job.paused:
+        yield "paused", job.paused
     yield "asks", spec_words(spec)
     yield "network", network_words(job.network, job.network_sha256)
     yield "priority", job.priority

@@ -37,6 +37,7 @@ def follow(
             on_poll()
             job, through = _look(context, job_id)
             line = pace.line(job, through) if job.state != "queued" else waiting_words(context, job)
+            line = f"paused: {job.paused}" if job.paused else line
             show.update(job, through, line)
             if job.state in FINAL:
                 return job

@@ -8,6 +8,7 @@ import os
 import socket
 import threading
 import time
+from contextlib import suppress
 
 from celery import Celery
 
@@ -22,6 +23,7 @@ from beholder.upkeep.retention import Retention
 from worker.alive import Alive
 from worker.heartbeat import Heartbeat
 from worker.lease import Flag
+from worker.pause import ROOM_BYTES, Pause
 from worker.queue import MOST_BELLS, Queue
 from worker.runner import Runner
 
@@ -52,11 +54,25 @@ class Child:
         self._alive = Alive(settings.home / "workers", name)
         # Twice its pause: a sweep takes its time too.
         self._silence = Silence(settings.lease_s, 2 * settings.sweep_s, self._alive.is_dead)
+        self._pause = Pause(self._insist_on_room, self._say, stopping)
         threading.Thread(target=self._sweep_forever, name="sweep", daemon=True).start()
 
     def work(self) -> None:
-        """Run chunks until none is left, or this worker is asked to stop."""
-        self._runner.run()
+        """Run chunks until none is left, or this worker is asked to stop.
+
+        Without room for what they would write, work pauses, and goes on when there is some.
+        """
+        self._pause.around(self._runner.run)
+
+    def _insist_on_room(self) -> None:
+        self._runner.store.probe(ROOM_BYTES, self._heartbeat.name)
+        self._db.probe(ROOM_BYTES)
+
+    def _say(self, paused: str | None) -> None:
+        """Let people know at once, where the database can still be written."""
+        self._heartbeat.paused = paused
+        with suppress(BeholderError):
+            self._heartbeat.beat(self._runner.claimed)
 
     def ring(self, count: int) -> None:
         """Tell all workers of `count` new chunks; without Redis that is left to a sweep."""

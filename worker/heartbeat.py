@@ -17,7 +17,10 @@ from beholder.jobs.workers import WorkerView, beat
 
 @dataclass
 class Heartbeat:
-    """Times the chunks of one process; `beat()` writes it down. Used by two threads."""
+    """Times the chunks of one process; `beat()` writes it down. Used by two threads.
+
+    paused: why the process takes no work for now; None while it does.
+    """
 
     db: Database
     name: str
@@ -25,6 +28,7 @@ class Heartbeat:
     started_at: datetime = field(default_factory=utc_now)
     chunk_id: int | None = None
     chunk_seconds: float = 0.0
+    paused: str | None = None
 
     @contextmanager
     def working(self, chunk_id: int) -> Iterator[None]:
@@ -52,6 +56,7 @@ class Heartbeat:
             chunks=chunks,
             chunk_seconds=self.chunk_seconds,
             gpu_bytes=_gpu_bytes(),
+            paused=self.paused,
         )
         beat(self.db, view)
 

@@ -42,7 +42,7 @@ from worker.work import Means
 
 log = logging.getLogger(__name__)
 # What no other worker could do better: the job ends with the reason, and `retry` runs it again.
-_JOB_ERRORS = (Conflict, InvalidInput, NetworkUnavailable, NotFound, StorageFull)
+_JOB_ERRORS = (Conflict, InvalidInput, NetworkUnavailable, NotFound)
 PICTURE_THREADS = max(4, os.cpu_count() or 1)  # 4: a store on the network has to be waited for
 
 
@@ -66,6 +66,7 @@ class Runner:
     claimed: int = 0
     loaded: Loaded = field(init=False)
     _means: Means = field(init=False)
+    _kept_back: list[Claim] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.loaded = Loaded(self.settings.networks_dir, self.settings.device)
@@ -87,9 +88,10 @@ class Runner:
     def run(self) -> int:
         """Do chunks until none is left, or the worker is asked to stop; how many were finished.
 
-        What nobody foresaw, and an outage, ends the run: what is in hand is finished or given back,
-        then the error is raised.
+        What nobody foresaw, an outage or a full disk ends the run: what is in hand is finished or
+        given back, then the error is raised.
         """
+        self._give_back_the_rest()
         leases = Leases(self.db, lease_s=self.settings.lease_s, stop=self.stopping)
         with leases:
             run = _Run(self, self._means, leases)
@@ -99,6 +101,19 @@ class Runner:
         if run.trouble is not None:
             raise run.trouble
         return len(run.ended)
+
+    def give_back(self, claim: Claim) -> None:
+        """Release a claim; where that can't be written, the next run begins with it."""
+        try:
+            release(self.db, claim)
+        except BeholderError:
+            self._kept_back.append(claim)
+            raise
+
+    def _give_back_the_rest(self) -> None:
+        while self._kept_back:
+            release(self.db, self._kept_back[-1])
+            self._kept_back.pop()
 
 
 @dataclass
@@ -174,10 +189,10 @@ class _Run:
         if isinstance(error, _JOB_ERRORS):
             fail_chunk_job(self.means.db, claim, str(error))
         elif isinstance(error, Stopping):
-            release(self.means.db, claim)
-        elif isinstance(error, ServiceUnavailable):
+            self.runner.give_back(claim)
+        elif isinstance(error, ServiceUnavailable | StorageFull):
             self._stop_for(error)
-            release(self.means.db, claim)  # nobody's fault: the attempt does not count
+            self.runner.give_back(claim)  # nobody's fault: the attempt does not count
         elif error is not None and not isinstance(error, Interrupted):
             self._stop_for(error)
             give_up(self.means.db, claim, _reason(error))

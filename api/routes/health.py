@@ -11,7 +11,7 @@ from api.metrics import exposition
 from api.problems import NotReady
 from api.routes.jobs import Opened
 from api.services import Services
-from beholder.errors import BeholderError, NotFound
+from beholder.errors import BeholderError, NotFound, StorageFull
 from beholder.jobs.schema import check
 from beholder.jobs.workers import live_workers
 
@@ -37,7 +37,7 @@ async def healthz() -> JSONResponse:
     },
 )
 def readyz(opened: Opened) -> JSONResponse:
-    """503 with what fails: the database, the queue, the store, or that no worker is alive."""
+    """503 with what fails: the database, the queue, the store, no worker alive, or all paused."""
     failures = list(_failures(opened))
     if failures:
         raise NotReady(" ".join(failures))
@@ -80,8 +80,11 @@ def _store(opened: Services) -> None:
 
 def _workers(opened: Services) -> None:
     within_s = _patience(opened)
-    if not live_workers(opened.db, within_s=within_s):
+    alive = live_workers(opened.db, within_s=within_s)
+    if not alive:
         raise NotFound(f"no worker was heard of in {within_s:g} s: start `beholder worker`.")
+    if all(worker.paused for worker in alive):
+        raise StorageFull(f"workers are paused: {alive[0].paused}")
 
 
 def _patience(opened: Services) -> float:

@@ -4,12 +4,14 @@ SQLite runs in WAL mode with foreign keys on, and its writers begin IMMEDIATE, s
 before writing never deadlocks. Errors come out as Beholder's own, without passwords.
 """
 
+import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
@@ -25,6 +27,12 @@ from beholder.errors import (
 BUSY_TIMEOUT_S = 30.0  # how long a SQLite writer waits for another
 CONNECT_TIMEOUT_S = 10
 _WRITES = "beholder_writes"  # execution option: this connection's transactions will write
+# Temporary, so that nobody else sees it, and too varied to be compressed.
+_PROBE = """
+CREATE TEMPORARY TABLE beholder_probe ON COMMIT DROP AS
+SELECT md5(row::text) || md5((-row)::text) AS noise FROM generate_series(1, :rows) AS row
+"""
+_PROBE_ROW = 100  # bytes that one takes on the disk, about
 _UPGRADE = "run `beholder db upgrade`."
 
 
@@ -83,6 +91,14 @@ class Database:
         self.engine.dispose(close=not forked)
 
     def __str__(self) -> str:
+    def probe(self, size: int) -> None:
+        """Raise StorageFull unless some `size` bytes more have room; ServiceUnavailable if away."""
+        insist_on_room(self.engine, size)
+        if self.engine.dialect.name == "postgresql":
+            with self.write() as session:
+                # Where its disk is, only the server knows: have it write, and forget that again.
+                session.execute(text(_PROBE), {"rows": max(1, size // _PROBE_ROW)})
+
         return describe(self.engine.url)
 
     @contextmanager
@@ -103,6 +119,15 @@ def parse_url(url: str) -> URL:
     try:
         parsed = make_url(url)
         backend = parsed.get_backend_name()
+def insist_on_room(engine: Engine, size: int) -> None:
+    """Raise StorageFull where an SQLite file's disk has less than `size` bytes free."""
+    path = engine.url.database
+    if engine.dialect.name == "sqlite" and path and path != ":memory:":
+        with suppress(OSError):
+            if shutil.disk_usage(Path(path).parent).free < size:
+                raise _full(describe(engine.url))
+
+
     except (ArgumentError, NoSuchModuleError, ValueError):
         backend = ""
     if backend == "sqlite":
@@ -147,8 +172,10 @@ def _translate(name: str, error: DBAPIError) -> BeholderError | None:
 
 
 def _from_sqlite(name: str, error: sqlite3.Error) -> BeholderError | None:
-    reason = str(error)
-    match getattr(error, "sqlite_errorcode", 0) & 0xFF:
+    reason, code = str(error), getattr(error, "sqlite_errorcode", 0)
+    if code == sqlite3.SQLITE_IOERR_SHMSIZE:  # what a full disk is to the index of the WAL
+        return _full(name)
+    match code & 0xFF:
         case sqlite3.SQLITE_FULL:
             return _full(name)
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:

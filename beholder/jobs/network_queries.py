@@ -9,9 +9,9 @@ from sqlalchemy import ColumnElement, or_, select
 
 from beholder.jobs.database import Database
 from beholder.jobs.models import OPEN, Job
-from beholder.jobs.views import JobView, columns_of
+from beholder.jobs.pauses import job_columns, job_view
+from beholder.jobs.views import JobView
 
-_JOB = [getattr(Job, name) for name in columns_of(JobView)]
 _NEWEST = (Job.created_at.desc(), Job.id.desc())
 _HASH = re.compile(r"[0-9a-f]{12,64}")
 
@@ -27,12 +27,12 @@ def measured_studies(
     database: Database, *, network: str | None = None, limit: int = 1000
 ) -> list[JobView]:
     """Studies that have their channels, newest first, of one network or of all."""
-    statement = select(*_JOB).where(Job.kind == "study", Job.target_pictures.is_not(None))
+    statement = select(*job_columns()).where(Job.kind == "study", Job.target_pictures.is_not(None))
     if network is not None:
         statement = statement.where(_on(network))
     with database.read() as session:
         rows = session.execute(statement.order_by(*_NEWEST).limit(limit))
-        return [JobView(*row) for row in rows]
+        return [job_view(session, row) for row in rows]
 
 
 def channel_dream(
@@ -46,7 +46,7 @@ def channel_dream(
         Job.spec["layers"][1].as_integer().is_(None)
     )
     state = (Job.state == "done") if finished else Job.state.in_(OPEN)
-    statement = select(*_JOB).where(Job.kind == "dream", _on(network), state, only, here)
+    statement = select(*job_columns()).where(Job.kind == "dream", _on(network), state, only, here)
     with database.read() as session:
         row = session.execute(statement.order_by(*_NEWEST).limit(1)).first()
-    return None if row is None else JobView(*row)
+        return None if row is None else job_view(session, row)

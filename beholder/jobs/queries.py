@@ -15,6 +15,7 @@ from beholder.errors import InvalidInput, NotFound
 from beholder.jobs.database import Database
 from beholder.jobs.models import INCOMING, ITEM_STATES, OPEN, File, Item, Job, Picture, Verdict
 from beholder.jobs.outcomes import Judgement, StoredFile
+from beholder.jobs.pauses import job_columns, job_view
 from beholder.jobs.spool import Role, StoredPicture
 from beholder.jobs.views import (
     ItemView,
@@ -25,7 +26,6 @@ from beholder.jobs.views import (
     verdict_rows,
 )
 
-_JOB = [getattr(Job, name) for name in columns_of(JobView)]
 _PROGRESS = [getattr(Job, name) for name in columns_of(Progress)]
 _ITEM = [getattr(Item, name) for name in columns_of(ItemView) if name not in ("files", "verdicts")]
 _VISIBLE = Job.state != INCOMING
@@ -45,7 +45,9 @@ def list_jobs(
 
     words: a part of the name in any case, or the beginning of the id.
     """
-    statement = select(*_JOB).where(_VISIBLE).order_by(Job.created_at.desc(), Job.id.desc())
+    statement = (
+        select(*job_columns()).where(_VISIBLE).order_by(Job.created_at.desc(), Job.id.desc())
+    )
     statement = statement.limit(limit)
     if state:
         statement = statement.where(Job.state == _checked(state))
@@ -57,7 +59,7 @@ def list_jobs(
     if before:
         statement = statement.where(tuple_(Job.created_at, Job.id) < _cursor(before))
     with database.read() as session:
-        return [JobView(*row) for row in session.execute(statement)]
+        return [job_view(session, row) for row in session.execute(statement)]
 
 
 def get_job(database: Database, job_id: str) -> JobView:
@@ -81,18 +83,19 @@ def progress(database: Database, job_id: str) -> Progress:
 def latest_study(database: Database) -> JobView:
     """The study submitted last that has its channels. Raises NotFound when there is none."""
     statement = (
-        select(*_JOB)
+        select(*job_columns())
         .where(Job.kind == "study", Job.target_pictures.is_not(None))
         .order_by(Job.created_at.desc(), Job.id.desc())
         .limit(1)
     )
     with database.read() as session:
         row = session.execute(statement).first()
-    if row is None:
+        found = None if row is None else job_view(session, row)
+    if found is None:
         raise NotFound(
             "no study has chosen its channels yet: `beholder study --dir DIR` submits one."
         )
-    return JobView(*row)
+    return found
 
 
 def get_picture(database: Database, sha256: str) -> StoredPicture:
@@ -156,21 +159,21 @@ def verdicts(database: Database, job_id: str, *, kind: str | None = None) -> Ite
 
 
 def _job(session: Session, wanted: str, *, exact: bool = False) -> JobView:
-    same = session.execute(select(*_JOB).where(Job.id == wanted.lower(), _VISIBLE)).first()
+    same = session.execute(select(*job_columns()).where(Job.id == wanted.lower(), _VISIBLE)).first()
     if same:
-        return JobView(*same)
+        return job_view(session, same)
     if exact or not wanted:
         raise _no_job(wanted)
     begins = Job.id.startswith(wanted.lower(), autoescape=True)
     for condition, what in ((begins, "begin with"), (Job.name == wanted, "are called")):
         rows = session.execute(
-            select(*_JOB).where(condition, _VISIBLE).order_by(Job.id).limit(3)
+            select(*job_columns()).where(condition, _VISIBLE).order_by(Job.id).limit(3)
         ).all()
         if len(rows) > 1:
             some = ", ".join(row.id for row in rows)
             raise InvalidInput(f"several jobs {what} {wanted!r} ({some}): write more of the id.")
         if rows:
-            return JobView(*rows[0])
+            return job_view(session, rows[0])
     raise _no_job(wanted)
 
 

@@ -48,7 +48,8 @@ class Worker(Base):
     """One worker process, as of its last heartbeat (`seen_at`).
 
     chunk_id: what it works on. chunks, chunk_seconds: how many it has run since it started, and
-    for how long in all. gpu_bytes: GPU memory that it holds; None on the CPU.
+    for how long in all. gpu_bytes: GPU memory that it holds; None on the CPU. paused: why it takes
+    no work for now, such as a full disk.
     """
 
     __tablename__ = "workers"
@@ -63,3 +64,4 @@ class Worker(Base):
     chunks: Mapped[int] = mapped_column(default=0)
     chunk_seconds: Mapped[float] = mapped_column(Float(53), default=0.0)
     gpu_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    paused: Mapped[str | None] = mapped_column(Text)

@@ -27,6 +27,7 @@ class JobView(View):
     """A job and how far it is. stage: what it is at; None when it has finished.
 
     measured: of a study's items. target_pictures, control_pictures: what its channels cover.
+    paused: why nothing happens to an open job for now, such as a full disk.
     """
 
     id: str
@@ -51,6 +52,7 @@ class JobView(View):
     started_at: datetime | None
     finished_at: datetime | None
     spec: dict[str, Any]
+    paused: str | None = None
 
     @property
     def finished(self) -> bool:

@@ -6,10 +6,12 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, func, select
+from sqlalchemy.orm import Session
 
 from beholder.jobs.completion import through
 from beholder.jobs.database import Database
 from beholder.jobs.models import Chunk, File, Item, Job
+from beholder.jobs.pauses import pause_of, said_pause
 from beholder.jobs.views import Progress, columns_of
 
 _COUNTS = [getattr(Job, name) for name in columns_of(Progress)]
@@ -17,7 +19,10 @@ _COUNTS = [getattr(Job, name) for name in columns_of(Progress)]
 
 @dataclass(frozen=True)
 class Look:
-    """A job at one moment. through: items done, and parts of items, as `completed` has them."""
+    """A job at one moment. through: items done, and parts of items, as `completed` has them.
+
+    paused: why nothing happens to it for now, such as a full disk.
+    """
 
     job_id: str
     kind: str
@@ -26,6 +31,7 @@ class Look:
     error: str | None
     started_at: datetime | None
     finished_at: datetime | None
+    paused: str | None = None
 
 
 @dataclass(frozen=True)
@@ -47,18 +53,19 @@ def looks(database: Database, job_ids: Collection[str]) -> dict[str, Look]:
         .where(Chunk.job_id.in_(job_ids), Chunk.state == "running")
         .group_by(Chunk.job_id)
     )
-    times = (Job.id, Job.kind, Job.error, Job.started_at, Job.finished_at)
+    heads = (Job.id, Job.kind, Job.error, Job.started_at, Job.finished_at, said_pause())
     with database.read() as session:
         partly = {job_id: float(done or 0.0) for job_id, done in session.execute(parts)}
-        rows = session.execute(select(*times, *_COUNTS).where(Job.id.in_(job_ids))).all()
-    return {row.id: _look(row, partly.get(row.id, 0.0)) for row in rows}
+        rows = session.execute(select(*heads, *_COUNTS).where(Job.id.in_(job_ids))).all()
+        return {row.id: _look(session, row, partly.get(row.id, 0.0)) for row in rows}
 
 
-def _look(row: Row[Any], partly: float) -> Look:
-    job_id, kind, error, started_at, finished_at, *counts = tuple(row)
+def _look(session: Session, row: Row[Any], partly: float) -> Look:
+    job_id, kind, error, started_at, finished_at, said, *counts = tuple(row)
     progress = Progress(*counts)
+    paused = pause_of(session, progress.state, said)
     done = through(kind, progress, partly)
-    return Look(job_id, kind, progress, done, error, started_at, finished_at)
+    return Look(job_id, kind, progress, done, error, started_at, finished_at, paused)
 
 
 def latest_pictures(database: Database, job_id: str, *, limit: int = 8) -> list[LatestPicture]:

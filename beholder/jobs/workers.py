@@ -28,6 +28,7 @@ class WorkerView(View):
     chunks: int
     chunk_seconds: float
     gpu_bytes: int | None
+    paused: str | None = None
 
 
 _COLUMNS = [getattr(Worker, name) for name in columns_of(WorkerView)]

@@ -4,6 +4,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -115,3 +116,15 @@ def test_slow_thumbnails_leave_the_server_its_threads(server, draw, monkeypatch)
         finally:
             going_on.set()
         assert {answer.result().status_code for answer in answers} == {200}
+
+
+def test_paused_workers_are_not_ready(server, worker, queue):
+    job = server.dream()
+    paused = "no room left in the store: free some space."
+    beat(server.services.db, replace(worker, paused=paused))
+    answer = server.http.get("/readyz")
+    assert (answer.status_code, paused in answer.text) == (503, True)
+    assert server.http.get(f"/v1/jobs/{job['id']}").json()["paused"] == paused
+    assert f"paused: {paused}" in server.http.get(f"/jobs/{job['id']}").text
+    beat(server.services.db, replace(worker, seen_at=worker.seen_at - timedelta(minutes=1)))
+    assert server.http.get(f"/v1/jobs/{job['id']}").json()["paused"] is None

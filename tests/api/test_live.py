@@ -66,6 +66,7 @@ def test_a_job_is_followed_to_its_end(server):
             "cancelled": 0,
             "measured": 0,
             "error": None,
+            "paused": None,
             "completed": 0.0,
             "rate": None,
             "seconds_left": None,

@@ -4,7 +4,7 @@
 /**
  * @typedef {{position: number, step: number, url: string, thumbnail: string}} Latest
  * @typedef {{job_id: string, kind: string, state: string, stage: string | null, total: number,
- *   done: number, failed: number, measured: number, completed: number, rate: number | null,
+ *   done: number, failed: number, measured: number, completed: number, rate: number | null, paused: string | null,
  *   seconds_left: number | null, latest: Latest[]}} Progress
  */
 
@@ -62,6 +62,7 @@ function counts(progress) {
 
 /** @param {Progress} progress */
 function pace(progress) {
+  if (progress.paused) return `paused: ${progress.paused}`;
   if (progress.state === "queued") return "waiting for a worker";
   if (progress.state !== "running") return "";
   const words = [progress.stage ?? "running"];

@@ -1,0 +1,53 @@
+"""Why open jobs stand still although workers are alive: `pause_of`, and jobs with that remark.
+
+A worker says it in its heartbeat. Of a full SQLite file it can't, so that is looked at here.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Row, ScalarSelect, func, select
+from sqlalchemy.orm import Session
+
+from beholder.errors import StorageFull
+from beholder.jobs.database import insist_on_room
+from beholder.jobs.models import FINISHED, Job, utc_now
+from beholder.jobs.service_models import Worker
+from beholder.jobs.views import JobView, columns_of
+
+HEARD_OF_S = 30.0  # several heartbeats
+LEAST_FREE_BYTES = 1 << 20  # with less, a commit of any job may fail
+_COLUMNS = [getattr(Job, name) for name in columns_of(JobView) if name != "paused"]
+
+
+def said_pause() -> ScalarSelect[Any]:
+    """As part of a query: why a worker that is alive has paused, else NULL."""
+    heard_of = Worker.seen_at >= utc_now() - timedelta(seconds=HEARD_OF_S)
+    return select(func.max(Worker.paused)).where(heard_of).scalar_subquery()
+
+
+def pause_of(session: Session, state: str, said: str | None) -> str | None:
+    """Why a job in this state stands still; None if it does not. said: what `said_pause` gave."""
+    if state in FINISHED:
+        return None
+    if said is None:
+        try:
+            insist_on_room(session.get_bind().engine, LEAST_FREE_BYTES)
+        except StorageFull as full:
+            return str(full)
+    return said
+
+
+def job_columns() -> list[Any]:
+    """What a query selects to make jobs of its rows."""
+    return [*_COLUMNS, said_pause()]
+
+
+def job_view(session: Session, row: Row[Any] | Sequence[Any]) -> JobView:
+    """The job in a row of `job_columns`."""
+    *values, said = row
+    job = JobView(*values)
+    paused = pause_of(session, job.state, said)
+    return job if paused is None else replace(job, paused=paused)

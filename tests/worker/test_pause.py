@@ -1,0 +1,60 @@
+"""Work without room: the claim is given back, people are told, and it goes on by itself."""
+
+import threading
+
+import pytest
+
+from beholder.errors import ServiceUnavailable, StorageFull
+from worker.pause import Pause
+
+
+class Disk:
+    """A disk with so many looks until it has room, and what was said meanwhile."""
+
+    def __init__(self, *looks: Exception | None) -> None:
+        self.looks = list(looks)
+        self.said: list[str | None] = []
+        self.runs = 0
+        self.stopping = threading.Event()
+
+    def look(self) -> None:
+        if error := self.looks.pop(0):
+            raise error
+
+    def pause(self) -> Pause:
+        return Pause(self.look, self.said.append, self.stopping, looks_s=(0.001, 0.002))
+
+    def run(self) -> int:
+        self.runs += 1
+        if self.looks:
+            raise StorageFull("no room left here: free some space.")
+        return 1
+
+
+def test_work_goes_on_when_there_is_room() -> None:
+    disk = Disk(StorageFull("still none."), ServiceUnavailable("away."), None)
+    disk.pause().around(disk.run)
+    assert disk.runs == 2
+    assert disk.said == ["no room left here: free some space.", "still none.", "away.", None]
+
+
+def test_room_that_is_too_small_is_waited_for_again() -> None:
+    disk = Disk(None, None)
+    disk.pause().around(disk.run)
+    assert disk.runs == 3
+    assert disk.said[1::2] == [None, None]
+
+
+def test_a_worker_that_is_asked_to_stop_waits_no_more() -> None:
+    disk = Disk(StorageFull("still none."))
+    disk.stopping.set()
+    disk.pause().around(disk.run)
+    assert (disk.runs, len(disk.said)) == (1, 1)
+
+
+def test_another_error_is_not_waited_for() -> None:
+    def fail() -> int:
+        raise ServiceUnavailable("away.")
+
+    with pytest.raises(ServiceUnavailable):
+        Disk().pause().around(fail)
