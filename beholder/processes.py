@@ -18,7 +18,7 @@ _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None  # loaded before any fork
 
 FIRST_DELAY_S, LONGEST_DELAY_S = 0.5, 30.0  # before a restart; doubled at each death in a row
-HEALTHY_AFTER_S = 20.0  # a child that lived this long starts again without delay
+HEALTHY_AFTER_S = 10.0  # a child that lived this long starts again without delay
 POLL_S = 0.2
 
 

@@ -185,7 +185,10 @@ class _Run:
             return
         ending = "LeaseLost" if error is None else type(error).__name__
         log.info("job %s chunk %s: %s", claim.job_id, claim.chunk_id, ending)
-        self._remove_files(claim, claim.token)  # before the claim ends: after it, none would
+        if not isinstance(error, ServiceUnavailable):
+            self._remove_files(claim, claim.token)  # before the claim ends: after it, none would
+        # In an outage they stay: the database may have taken the results and could not say so. If
+        # it has not, whoever claims the chunk next removes them.
         if isinstance(error, _JOB_ERRORS):
             fail_chunk_job(self.means.db, claim, str(error))
         elif isinstance(error, Stopping):

@@ -5,6 +5,7 @@ The parent process opens nothing and imports no torch, so that its children star
 
 import logging
 import os
+import threading
 import time
 from typing import Any
 
@@ -17,7 +18,18 @@ from worker.flag import SharedFlag
 
 log = logging.getLogger(__name__)
 OUTAGE_PAUSE_S = 2.0
+PARENT_LOOKED_AT_S = 0.5  # how often
+ORPHANED_S = 10.0  # that a child has to give back what is in hand, once its parent is gone
 ERROR_PAUSE_S = 0.2  # so that an error that never ends fills no disk with its log
+
+
+def _follow(parent: int, stopping: SharedFlag) -> None:
+    """End soon after the parent: were it killed, nobody else would stop its children."""
+    while os.getppid() == parent:
+        time.sleep(PARENT_LOOKED_AT_S)
+    stopping.set()
+    time.sleep(ORPHANED_S)
+    os._exit(1)
 
 
 def register(app: Celery, settings: Settings) -> None:
@@ -30,6 +42,10 @@ def register(app: Celery, settings: Settings) -> None:
     def start(**_: object) -> None:
         from worker.child import Child
 
+        parent = os.getppid()
+        threading.Thread(
+            target=_follow, args=(parent, stopping), name="parent", daemon=True
+        ).start()
         try:
             child["it"] = Child(app, settings, stopping)
         except Exception:

@@ -1,0 +1,224 @@
+"""Workers that die: killed from outside, killed by what they work on, stopped for too long."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from beholder.jobs.models import Base, Item
+from beholder.jobs.queries import items
+from beholder.specimens.draw import draw
+from benchmarks.harness import Row
+from tests.faults.bed import Bed
+
+pytestmark = pytest.mark.slow
+full = pytest.mark.faults
+LEASE_S = 15  # the default
+
+
+def p95(values: Sequence[float]) -> float:
+    """The 95th percentile, seconds."""
+    return sorted(values)[min(len(values) - 1, int(0.95 * len(values)))]
+
+
+@pytest.mark.parametrize(
+    ("count", "kills", "steps"), [(48, 2, 10), pytest.param(1000, 20, 40, marks=full)]
+)
+def test_killed_again_and_again(bed: Bed, figures: Any, count: int, kills: int, steps: int) -> None:
+    """kill -9 of the worker and of its pool's child in turn, between two undisturbed halves."""
+    bed.up()
+    calm_s = _seconds(lambda: bed.end_of(bed.dreams(count // 2, steps=steps)))
+    begun = time.monotonic()
+    job = bed.dreams(count, steps=steps)
+    for kill in range(kills):
+        bed.reaches(job, count * (kill + 0.5) / kills)
+        victims = bed.parents() if kill % 2 else bed.children()
+        bed.kill(*victims)
+        bed.until(lambda gone=victims: bed.children() and not set(gone) & set(bed.pids("-m work")))
+    bed.end_of(job)
+    killed_s = time.monotonic() - begun
+    calm_s += _seconds(lambda: bed.end_of(bed.dreams(count // 2, steps=steps)))
+    findings = bed.findings(job)
+    again, beyond = bed.run_again()
+    fault = "kill -9 of worker and child"
+    how = f"{kills} kills in {count:,} items"
+    figures(fault, Row("lost or doubled", len(findings), "", 0, "lower", how))
+    detail = f"beside {again - beyond} that a dead worker had in hand"
+    figures(fault, Row("run again", 100 * beyond / count, "%", 3, "lower", detail))
+    figures(fault, Row("time", killed_s / calm_s, "x", 1.5, "lower", "of the undisturbed time"))
+    assert findings == []
+    assert beyond <= 0.03 * count
+
+
+def _seconds(act: Callable[[], object]) -> float:
+    begun = time.monotonic()
+    act()
+    return time.monotonic() - begun
+
+
+@pytest.mark.parametrize(
+    ("where", "deaths"),
+    [("here", 1), pytest.param("here", 6, marks=full), pytest.param("elsewhere", 4, marks=full)],
+)
+def test_what_a_dead_worker_held_is_claimed_again(
+    bed: Bed, make_bed: Any, figures: Any, where: str, deaths: int
+) -> None:
+    """The main process and its children die at once, on this machine or as on another one."""
+    bed.up()
+    other = _other_machine(bed, make_bed) if where == "elsewhere" else bed
+    job = bed.dreams(2000, steps=60)
+    taken: list[float] = []
+    for _ in range(deaths):
+        victims = other.children()
+        names = {f"{os.uname().nodename}-{pid}" for pid in victims}
+        bed.until(lambda names=names: len(_held_by(bed, job, names)) >= 2)
+        other.kill(*other.parents(), *victims)
+        died = time.monotonic()
+        left = _held_by(bed, job, names)
+        while left:
+            assert time.monotonic() - died < 120, "never claimed again"
+            still = _held_by(bed, job, names)
+            waiting = _waiting(bed, job)
+            for first, last in list(left):
+                items = set(range(first, last + 1))
+                if (first, last) not in still and not items & waiting:
+                    taken.append(time.monotonic() - died)
+                    left.remove((first, last))
+            time.sleep(0.1)
+        if other is not bed:
+            other.start("worker")
+        other.until(lambda gone=victims: set(other.children()) - set(gone))
+    bed.run("cancel", job)
+    found = "by the kernel's lock" if where == "here" else "by silence"
+    row = Row(f"claimed again, {where}", p95(taken), "s", 2 * LEASE_S, "lower", f"p95, {found}")
+    figures("recovery", row)
+    assert p95(taken) < 2 * LEASE_S
+
+
+def _other_machine(bed: Bed, make_bed: Any) -> Bed:
+    """A worker with a data folder of its own: it shares database, queue and store alone."""
+    other: Bed = make_bed(
+        "other",
+        database_url=f"sqlite:///{bed.data / 'beholder.db'}",
+        redis_url=bed.settings.broker,
+        store_url=bed.settings.store,
+    )
+    other.start("worker")
+    other.until(other.children)
+    return other
+
+
+def _held_by(bed: Bed, job: str, names: set[str]) -> list[tuple[int, int]]:
+    return [(first, last) for first, last, _, worker in bed.running(job) if worker in names]
+
+
+def _waiting(bed: Bed, job: str) -> set[int]:
+    with bed.db.read() as session:
+        found = select(Item.position).where(Item.job_id == job, Item.state == "queued")
+        return set(session.scalars(found))
+
+
+@pytest.mark.parametrize("where", ["decode", pytest.param("device", marks=full)])
+def test_a_picture_that_kills_its_worker_every_time(
+    bed: Bed, figures: Any, tmp_path: Path, where: str
+) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for seed in range(24):
+        draw("spiral", seed=seed, size=64).save(folder / f"{seed:02}.png")
+    poison = folder / "11.png"
+    bed.env |= {"FAULTS_POISON": _sha256(poison), "FAULTS_POISON_AT": where}
+    bed.up()
+    options = ("--steps", 5, "--size", 64, "--layer", 12, "--network", "specimens")
+    job = str(bed.json("submit", "--dir", folder, *options)["id"])
+    bed.end_of(job)
+    findings = bed.findings(job, failed=1)
+    deaths = sum(one.event == "poisoned" for one in bed.events())
+    fault = "an item that kills its worker"
+    figures(fault, Row(f"deaths, at {where}", deaths, "", 3, "lower", "then set aside"))
+    figures(fault, Row(f"neighbours that failed, at {where}", len(findings), "", 0, "lower"))
+    assert findings == []
+    assert deaths == 3
+    (failed,) = items(bed.db, job, state="failed")
+    assert failed.source.endswith("11.png")
+    assert (failed.error or "").startswith("its worker died 3 times on this picture")
+
+
+def _sha256(path: Path) -> str:
+    import hashlib
+
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("lease_s", [3, pytest.param(LEASE_S, marks=full)])
+def test_a_worker_that_is_stopped_past_its_lease_changes_nothing(
+    make_bed: Any, figures: Any, lease_s: int
+) -> None:
+    bed: Bed = make_bed(lease_s=lease_s, sweep_s=1)
+    bed.up()
+    job = bed.dreams(48, steps=60)
+    bed.reaches(job, 4)
+    (stale,) = bed.children()
+    os.kill(stale, signal.SIGSTOP)
+    try:
+        bed.start("worker")
+        bed.end_of(job)
+        rows, files = _rows(bed), _files(bed)
+    finally:
+        os.kill(stale, signal.SIGCONT)
+    bed.until(lambda: "LeaseLost" in bed.logs())
+    time.sleep(2)
+    findings = bed.findings(job)
+    fault = "stopped past its lease, then continued"
+    changed = len(rows ^ _rows(bed))
+    figures(fault, Row("rows changed", changed, "", 0, "lower"))
+    figures(fault, Row("files left", len(files ^ _files(bed)), "", 0, "lower"))
+    assert findings == []
+    assert changed == 0
+    assert files == _files(bed)
+
+
+def _rows(bed: Bed) -> set[tuple[object, ...]]:
+    """Every row that a job has."""
+    with bed.db.read() as session:
+        return {
+            (table.name, *map(str, row))
+            for table in Base.metadata.sorted_tables
+            if table.name != "workers"
+            for row in session.execute(select(table))
+        }
+
+
+def _files(bed: Bed) -> set[Path]:
+    return {path for path in (bed.data / "store").rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("stops", [1, pytest.param(5, marks=full)])
+def test_a_worker_that_is_asked_to_stop(bed: Bed, figures: Any, stops: int) -> None:
+    count = 60 * stops
+    begun = bed.start("up")
+    job = bed.dreams(count, steps=40)
+    longest = 0.0
+    for stop in range(stops):
+        bed.reaches(job, count * (stop + 0.5) / stops)
+        asked = time.monotonic()
+        begun.terminate()
+        bed.until(lambda: not bed.pids("-m worker"))
+        longest = max(longest, time.monotonic() - asked)
+        begun.wait(30)
+        assert bed.running(job) == []
+        begun = bed.start("up")
+    bed.end_of(job)
+    findings, twice = bed.findings(job), bed.completed_twice()
+    fault = "asked to stop"
+    figures(fault, Row("ended within", longest, "s", 10, "lower", f"the longest of {stops}"))
+    figures(fault, Row("items run twice", twice, "", 0, "lower"))
+    assert findings == []
+    assert twice == 0
+    assert max(bed.attempts(job)) == 1
+    assert longest < 10
