@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 TEST_STAMP := .venv/.installed-dev
 WITH_TORCH := tests/science tests/specimens tests/worker
 
-.PHONY: demo test test-fast lint bench bench-gpu clean
+.PHONY: demo test test-fast lint bench bench-gpu audit fuzz clean
 
 demo: $(STAMP)
 	$(BIN)/beholder demo
@@ -25,6 +25,15 @@ lint: $(TEST_STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Known vulnerabilities in what is installed; a notice where the index can't be asked.
+audit: $(TEST_STAMP)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python .ci/audit.py
+
+# Each parser for so many seconds, on inputs that were never tried: make fuzz SECONDS=300
+SECONDS ?= 60
+fuzz: $(TEST_STAMP)
+	FUZZ_SECONDS=$(SECONDS) $(BIN)/pytest -q -m fuzz tests/security tests/api/test_fuzz.py
 
 # Under ten minutes. docs/performance.md says what is measured, and how its tables are renewed.
 bench: $(TEST_STAMP)

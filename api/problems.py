@@ -50,6 +50,7 @@ PROBLEMS: tuple[tuple[type[errors.BeholderError], int, str], ...] = (
     (NotReady, 503, "Not ready"),
 )
 _TITLES = {400: "Bad request", 405: "Method not allowed", 421: "Wrong host"}
+_SECRET = frozenset({"secret", "token", "url"})  # fields that no answer or log repeats
 _BUG = "an error inside Beholder; the server's log has more."
 
 
@@ -131,7 +132,7 @@ def sentence(details: Sequence[Any]) -> str:
 def _clause(detail: Any) -> str:
     where = ".".join(str(part) for part in detail["loc"][1:]) or "body"
     message = detail["msg"][:1].lower() + detail["msg"][1:]
-    given = detail.get("input")
+    given = None if _SECRET.intersection(detail["loc"]) else detail.get("input")
     shown = f"; got {given!r}" if isinstance(given, str | int | float | bool) else ""
     return f"{where}: {message}{shown[:100]}"
 

@@ -136,7 +136,8 @@ def plain(text: str) -> str:
 
 def source_of(filename: str) -> str:
     """What to call an uploaded file: its path without "..", as "kelpies/kelpie1.jpg"."""
-    return "/".join(_parts(plain(filename)))[-MAX_NAME:] or "picture"
+    short = "/".join(_parts(plain(filename)))[-MAX_NAME:]
+    return "/".join(_parts(short)) or "picture"  # again: the cut may leave "/" or ".." in front
 
 
 def _parts(filename: str) -> Iterator[str]:

@@ -144,8 +144,8 @@ def parse_channels(text: str) -> tuple[int, ...]:
     if len(parts) > MAX_RANGES:
         raise InvalidChannel(f"channels: write {MAX_RANGES:,} numbers and ranges at most.")
     for part in parts:
-        ends = part.strip().split("-", 1)
-        if not all(is_number(end.strip()) for end in ends):
+        ends = [end.strip() for end in part.split("-", 1)]
+        if not all(is_number(end) for end in ends):
             raise InvalidChannel(
                 f"channels are whole numbers such as 17, 3,17,40 or 0-7; got {part.strip()[:40]!r}."
             )

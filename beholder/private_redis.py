@@ -33,10 +33,9 @@ def find_redis_server() -> str:
 
 def redis_program(socket_path: Path, folder: Path, *, log: Path, env: dict[str, str]) -> Program:
     """Redis on `socket_path` (mode 0600), its append-only file under `folder`."""
-    for directory in (folder, socket_path.parent):
+    for directory in (socket_path.parent, folder):  # a parent made on the way is open to all
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if directory.stat().st_uid != os.getuid():  # in /tmp, anyone could have been quicker
-            raise ServiceUnavailable(f"{directory} belongs to another user: set BEHOLDER_HOME.")
+        _insist_on_own(directory)
     options = {
         "port": "0",
         "unixsocket": str(socket_path),
@@ -48,6 +47,22 @@ def redis_program(socket_path: Path, folder: Path, *, log: Path, env: dict[str, 
     }
     arguments = [word for key, value in options.items() for word in (f"--{key}", value)]
     return Program("redis", (find_redis_server(), *arguments), log, env)
+
+
+def _insist_on_own(directory: Path) -> None:
+    """Raise ServiceUnavailable where another user could take the socket's place.
+
+    A folder in /tmp may have been made, or linked to elsewhere, by anyone who was quicker.
+    """
+    status = directory.stat()
+    if directory.is_symlink() and directory.lstat().st_uid != os.getuid():
+        raise ServiceUnavailable(f"{directory} is another user's link: set BEHOLDER_HOME.")
+    if status.st_uid != os.getuid():
+        raise ServiceUnavailable(f"{directory} belongs to another user: set BEHOLDER_HOME.")
+    if status.st_mode & 0o002:
+        raise ServiceUnavailable(
+            f"others may write into {directory}: `chmod o-w {directory}`, or set BEHOLDER_HOME."
+        )
 
 
 def answers(socket_path: Path) -> bool:

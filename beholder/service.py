@@ -71,7 +71,7 @@ class Service:
                         socket,
                         self._settings.home / "redis",
                         log=self.logs / "redis.log",
-                        env=dict(os.environ),
+                        env=_foreign_env(),
                     )
                 )
                 wait_until_ready(socket)
@@ -182,9 +182,14 @@ def _api_program(settings: Settings, log: Path) -> Program:
     return Program("api", command, log, {**_env(settings), **where}, grace_s=6.0)
 
 
+def _foreign_env() -> dict[str, str]:
+    """The environment without Beholder's settings, some of which are secret."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("BEHOLDER_")}
+
+
 def _env(settings: Settings) -> dict[str, str]:
     """The environment in which a program reads these settings, and no others."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith("BEHOLDER_")}
+    env = _foreign_env()
     for name, value in settings:
         if value is not None:
             plain = value.get_secret_value() if isinstance(value, SecretStr) else value

@@ -2,7 +2,8 @@
 
 A file is there whole or not at all. Paths are relative, with forward slashes:
 `pictures/<2 hex>/<sha256>` and `results/<job>/<token>/<name>`, where the token is that of the claim
-under which a worker wrote; so no two workers ever write the same file.
+under which a worker wrote; so no two workers ever write the same file. The exception are
+`checkpoints/<job>/<position>`, which say the same whoever wrote them.
 """
 
 import ctypes
@@ -21,8 +22,16 @@ from typing import IO, Any, NamedTuple, cast
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from beholder.errors import BeholderError, NotFound, ServiceUnavailable, StorageFull
+from beholder.errors import (
+    BeholderError,
+    InvalidInput,
+    NotFound,
+    ServiceUnavailable,
+    StorageFull,
+)
+from beholder.urls import has_password, without_secrets
 
+CHECKPOINTS = "checkpoints"
 AWAY = ".away"  # ends the name of a picture that may be about to be removed
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _PIECE = 1 << 20  # bytes
@@ -38,6 +47,16 @@ def picture_path(sha256: str) -> str:
 def job_folder(job_id: str) -> str:
     """The folder with all of a job's results."""
     return f"results/{job_id}"
+
+
+def checkpoint_folder(job_id: str) -> str:
+    """The folder with what a job's long dreams go on from; nobody needs it once the job ended."""
+    return f"{CHECKPOINTS}/{job_id}"
+
+
+def checkpoint_path(job_id: str, position: int) -> str:
+    """Where an item's checkpoint is kept, whoever works on it; nobody needs it once it is done."""
+    return f"{checkpoint_folder(job_id)}/{position:07d}"
 
 
 def result_folder(job_id: str, token: str) -> str:
@@ -64,12 +83,21 @@ class Store:
 
     @classmethod
     def open(cls, url: str) -> "Store":
-        """The store at an fsspec URL or a local path; nothing is created until something is put."""
+        """The store at an fsspec URL or a local path; nothing is created until something is put.
+
+        Raises InvalidInput for S3's keys in the URL, where fsspec takes them for the bucket's name.
+        """
+        if url.startswith(("s3://", "s3a://")) and has_password(url):
+            raise InvalidInput(
+                "BEHOLDER_STORE_URL holds a key: write s3://BUCKET/PATH, and give the key as "
+                "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+            )
         try:
             fs, root = fsspec.core.url_to_fs(url)
-        except (ImportError, ValueError) as error:
+        except (ImportError, ValueError, OSError) as error:
             reason = " ".join(str(error).split())
-            raise ServiceUnavailable(f"the store {url!r} can't be opened: {reason}") from None
+            shown = without_secrets(url)
+            raise ServiceUnavailable(f"the store {shown!r} can't be opened: {reason}") from None
         return cls(fs, root)
 
     def put_picture(self, data: bytes, *, flush: bool = True) -> str:
@@ -106,6 +134,14 @@ class Store:
         with self._reported(path):
             return bytes(self._fs.cat_file(self._full(path)))
 
+    def probe(self, size: int, name: str) -> None:
+        """Raise StorageFull unless `size` bytes more have room; name: of who asks, in letters."""
+        path = f".room-{name}"
+        try:
+            self.put(path, secrets.token_bytes(size))  # zeros might be kept as a hole
+        finally:
+            self.remove(path)
+
     def exists(self, path: str) -> bool:
         """Whether there is such a file."""
         with self._reported(path):
@@ -122,14 +158,6 @@ class Store:
         """What is in a folder, in no order; nothing when it is not there."""
         with self._reported(path):
             try:
-    def probe(self, size: int, name: str) -> None:
-        """Raise StorageFull unless `size` bytes more have room; name: of who asks, in letters."""
-        path = f".room-{name}"
-        try:
-            self.put(path, secrets.token_bytes(size))  # zeros might be kept as a hole
-        finally:
-            self.remove(path)
-
                 yield from self._listed(self._full(path))
             except FileNotFoundError:
                 return

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from beholder.errors import BeholderError
+from beholder.urls import without_secrets
 from cli.context import Context
 from cli.output import JsonOption, console, print_json
 
@@ -152,6 +153,7 @@ def _check_redis(settings: "Settings") -> Check:
 def _remote_redis(url: str) -> Check:
     from redis import Redis, RedisError
 
+    shown = without_secrets(url)
     # redis-py's word for a unix socket differs from Celery's.
     address = url.replace("redis+socket://", "unix://", 1)
     try:
@@ -159,9 +161,9 @@ def _remote_redis(url: str) -> Check:
             client.ping()
     except (RedisError, ValueError) as error:
         reason = " ".join(str(error).split())
-        detail = f"{_shown(url)} does not answer ({reason}): check BEHOLDER_REDIS_URL."
+        detail = f"{shown} does not answer ({reason}): check BEHOLDER_REDIS_URL."
         return Check("redis", False, detail, needed=True)
-    return Check("redis", True, f"{_shown(url)} answers", needed=True)
+    return Check("redis", True, f"{shown} answers", needed=True)
 
 
 def _check_service(settings: "Settings") -> Check:
@@ -187,11 +189,11 @@ def _check_workers(settings: "Settings") -> Check:
         return Check("workers", False, "none heard of: start `beholder up` or `beholder worker`.")
     busy = sum(worker.chunk_id is not None for worker in alive)
     names = ", ".join(worker.name for worker in alive[:5])
-    return Check("workers", True, f"{len(alive)} alive, {busy} busy: {names}")
-
     paused = next((worker.paused for worker in alive if worker.paused), None)
     if paused:
         return Check("workers", False, f"{len(alive)} alive, paused: {paused}")
+    return Check("workers", True, f"{len(alive)} alive, {busy} busy: {names}")
+
 
 def _check_networks(settings: "Settings") -> Check:
     from beholder.catalogue import network_rows
@@ -226,9 +228,3 @@ def _version(name: str) -> str:
         return version(name)
     except PackageNotFoundError:
         return "of unknown version"
-
-
-def _shown(url: str) -> str:
-    """A URL without its password."""
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}"

@@ -13,6 +13,7 @@ from beholder.settings import Settings
 from beholder.store import Store
 from worker.app import make_app
 from worker.tasks import register
+from worker.transport import use_careful_transport
 
 
 def main() -> None:
@@ -23,6 +24,7 @@ def main() -> None:
     logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     settings = Settings()
     check_set_up(settings)
+    use_careful_transport()
     app = make_app(settings.broker)
     register(app, settings)
     name = f"{socket.gethostname()}-{os.getpid()}"

@@ -54,11 +54,16 @@ class Database:
         """The database at a SQLAlchemy URL: sqlite:///path or postgresql://user@host/name."""
         parsed = parse_url(url)
         if parsed.get_backend_name() == "sqlite":
-            engine = create_engine(parsed, connect_args={"timeout": busy_timeout_s})
+            engine = create_engine(
+                parsed, hide_parameters=True, connect_args={"timeout": busy_timeout_s}
+            )
             _prepare_sqlite(engine, foreign_keys=foreign_keys)
         else:
             engine = create_engine(
-                parsed, pool_pre_ping=True, connect_args={"connect_timeout": CONNECT_TIMEOUT_S}
+                parsed,
+                hide_parameters=True,  # else a traceback in a log would show webhooks' secrets
+                pool_pre_ping=True,
+                connect_args={"connect_timeout": CONNECT_TIMEOUT_S},
             )
         return cls(engine)
 
@@ -86,11 +91,6 @@ class Database:
             yield session
             session.commit()
 
-    def dispose(self, *, forked: bool = False) -> None:
-        """Drop the pooled connections. forked: in a child, where the parent still uses them."""
-        self.engine.dispose(close=not forked)
-
-    def __str__(self) -> str:
     def probe(self, size: int) -> None:
         """Raise StorageFull unless some `size` bytes more have room; ServiceUnavailable if away."""
         insist_on_room(self.engine, size)
@@ -99,6 +99,11 @@ class Database:
                 # Where its disk is, only the server knows: have it write, and forget that again.
                 session.execute(text(_PROBE), {"rows": max(1, size // _PROBE_ROW)})
 
+    def dispose(self, *, forked: bool = False) -> None:
+        """Drop the pooled connections. forked: in a child, where the parent still uses them."""
+        self.engine.dispose(close=not forked)
+
+    def __str__(self) -> str:
         return describe(self.engine.url)
 
     @contextmanager
@@ -114,11 +119,6 @@ class Database:
             raise translated from None
 
 
-def parse_url(url: str) -> URL:
-    """A URL of a database that we know, with the driver we use. Raises InvalidInput."""
-    try:
-        parsed = make_url(url)
-        backend = parsed.get_backend_name()
 def insist_on_room(engine: Engine, size: int) -> None:
     """Raise StorageFull where an SQLite file's disk has less than `size` bytes free."""
     path = engine.url.database
@@ -128,6 +128,11 @@ def insist_on_room(engine: Engine, size: int) -> None:
                 raise _full(describe(engine.url))
 
 
+def parse_url(url: str) -> URL:
+    """A URL of a database that we know, with the driver we use. Raises InvalidInput."""
+    try:
+        parsed = make_url(url)
+        backend = parsed.get_backend_name()
     except (ArgumentError, NoSuchModuleError, ValueError):
         backend = ""
     if backend == "sqlite":

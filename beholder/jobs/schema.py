@@ -4,6 +4,8 @@ The migrations are in the `migrations` folder, installed beside the `beholder` p
 them; every command checks, so checking does without Alembic, whose import takes as long as it.
 """
 
+import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,6 +48,7 @@ def create_if_empty(url: str) -> None:
     Two processes may do so at the same time: the second finds the first one's tables.
     """
     _make_folder(url)
+    _make_private(url)
     database = Database.open(url)
     try:
         with database.read() as session:
@@ -104,6 +107,17 @@ def _config(connection: Connection) -> "Config":
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
     return config
+
+
+def _make_private(url: str) -> None:
+    """Make SQLite's file readable by its owner alone: it holds webhooks' secrets.
+
+    Its journal gets the same mode. A file that is there keeps its own.
+    """
+    path = parse_url(url).database if url.startswith("sqlite") else None
+    if path and path != ":memory:":
+        with suppress(OSError):  # opening it says what is wrong
+            os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
 
 
 def _make_folder(url: str) -> None:

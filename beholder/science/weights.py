@@ -7,6 +7,7 @@ the full network and the narrow ones.
 import hashlib
 import json
 import math
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -55,8 +56,9 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             with safe_open(path, framework="pt") as file:
                 keys = file.keys()
                 return {key: file.get_tensor(key) for key in keys}, file.metadata() or {}
+        _insist_on_plain_zip(path)
         loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except MemoryError:
+    except (MemoryError, NetworkUnavailable):
         raise
     except Exception as error:  # unpickling broken bytes raises nearly anything
         raise NetworkUnavailable(
@@ -65,6 +67,20 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     if not isinstance(loaded, Mapping):
         raise NetworkUnavailable(f"{path} holds a {type(loaded).__name__}, not a state dict.")
     return {str(key): value for key, value in loaded.items()}, {}
+
+
+def _insist_on_plain_zip(path: Path) -> None:
+    """Raise NetworkUnavailable for a zip that packs its tensors: a megabyte may hold a terabyte.
+
+    torch.save writes them as they are, so that what is inside can't be larger than the file.
+    """
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            inside = sum(entry.file_size for entry in archive.infolist())
+        if inside > path.stat().st_size:
+            raise NetworkUnavailable(
+                f"{path} unpacks to {inside:,} bytes, more than it has: save it with torch.save."
+            )
 
 
 def build(state: Mapping[str, Tensor]) -> VGG:
@@ -151,12 +167,23 @@ def _pair(
     for key in (f"{name}.weight", f"{name}.bias"):
         if key not in state:
             raise _Misfit(f"{key} is missing")
-        if not isinstance(state[key], Tensor) or not state[key].is_floating_point():
+        if not _is_plain(state[key]):
             raise _Misfit(f"{key} is no tensor of floats")
     weight, bias = tuple(state[f"{name}.weight"].shape), tuple(state[f"{name}.bias"].shape)
     if len(weight) != dimensions or len(bias) != 1 or bias[0] != weight[0] or 0 in weight:
         raise _Misfit(f"{name} has a weight of {weight} and a bias of {bias}")
     return weight, bias[0]
+
+
+def _is_plain(value: object) -> bool:
+    """Whether it is a tensor of floats that are all there: not sparse, nor one value repeated."""
+    return (
+        isinstance(value, Tensor)
+        and value.is_floating_point()
+        and value.layout == torch.strided
+        and value.device.type == "cpu"
+        and value.numel() * value.element_size() <= value.untyped_storage().nbytes()
+    )
 
 
 def _head(shapes: list[tuple[int, int]]) -> nn.Sequential:

@@ -141,6 +141,9 @@ def test_the_seeds_are_pictures(seed):
         "[" * 100_000,
         "http://[",
         "random:\u0663",
+        "3-\x1e3",  # what str.strip takes away, int does not
+        "x../" + "/a" * 249,  # cut to its last 500 letters, a name began with ".." or "/"
+        ",/'" + "/x" * 300,
     ],
     ids=lambda text: ascii(text[:12]),
 )

@@ -1,0 +1,184 @@
+"""Pictures made to cost more than they show: time, memory, frames, metadata."""
+
+import contextlib
+import resource
+import struct
+import time
+
+import pytest
+from PIL import Image
+
+from beholder import watched
+from beholder.apart import decode_apart
+from beholder.errors import PictureError
+from beholder.pictures import PictureInfo, decode, peek
+from tests.security import craft
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """A picture may take a tenth of a second, so that no test has to wait for the real limit."""
+    monkeypatch.setattr(watched, "LEAST_S", 0.1)
+    monkeypatch.setattr(watched, "S_PER_MEGAPIXEL", 0.01)
+
+
+def cpu_s(act):
+    begun = time.thread_time()
+    act()
+    return time.thread_time() - begun
+
+
+@pytest.mark.slow
+def test_a_jpeg_of_ever_more_scans_is_stopped(impatient):
+    data = craft.jpeg_of_scans(4000, 4000, 3000)  # 200 KB, seconds
+    assert peek(data) == PictureInfo(4000, 4000, "JPEG")
+
+    def refused():
+        with pytest.raises(PictureError, match=r"takes more than 0 s to decode: save it anew"):
+            decode(data)
+
+    assert cpu_s(refused) < 2.0
+
+
+def test_an_honest_progressive_jpeg_is_not():
+    rgb = Image.effect_noise((640, 480), 70).convert("RGB")
+    assert decode(craft.encoded(rgb, "JPEG", progressive=True)).size == (640, 480)
+
+
+@pytest.mark.slow
+def test_a_tiff_whose_tiles_are_taller_than_it_is_ended_from_outside(impatient):
+    data = craft.tiff_of_tiles(1_000_000, 1, 10_000, 10_000)  # 100 KB that unpack to 10 GB
+
+    def refused():
+        with pytest.raises(PictureError, match="takes more than 0 s"):
+            decode(data)
+
+    assert cpu_s(refused) < 0.5  # this process only waits
+
+
+def test_a_tile_of_gigabytes_is_not_unpacked():
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    with pytest.raises(PictureError, match=r"damaged|crashed|takes more"):
+        decode(craft.tiff_of_tiles(8, 8, 46_000, 46_000))
+    grown = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss - before
+    assert grown < 1 << 20  # KiB
+
+
+def test_a_child_that_dies_is_a_reason(monkeypatch):
+    monkeypatch.setattr("beholder.apart._START", "import os; os.abort()")
+    with pytest.raises(PictureError, match="its decoder crashed: save it anew"):
+        decode_apart(b"whatever", pixels=64)
+
+
+def test_a_child_gets_none_of_the_environment(monkeypatch):
+    monkeypatch.setenv("BEHOLDER_DATABASE_URL", "postgresql://u:geheim@h/x")
+    monkeypatch.setattr(
+        "beholder.apart._START",
+        "import os, sys; sys.stdout.buffer.write(bytes(8) + repr(dict(os.environ)).encode())",
+    )
+    with pytest.raises(PictureError) as caught:
+        decode_apart(b"", pixels=1)
+    assert "geheim" not in str(caught.value)
+    assert "BEHOLDER" not in str(caught.value)
+
+
+@pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_deflate", "packbits"])
+def test_apart_gives_the_same_pixels(compression):
+    rgb = Image.effect_noise((33, 21), 70).convert("RGB")
+    assert decode(craft.encoded(rgb, "TIFF", compression=compression)).tobytes() == rgb.tobytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])
+def test_a_thousand_frames_cost_what_one_costs(kind):
+    one, many = craft.film(kind, 2), craft.film(kind, 1000)
+    assert decode(many).tobytes() == decode(one).tobytes()  # the first alone
+    both = [min(cpu_s(lambda: decode(data)) for _ in range(5)) for data in (one, many)]  # noqa: B023
+    assert both[1] < 10 * both[0] + 0.02
+
+
+@pytest.mark.parametrize("chunk", [b"zTXt", b"iTXt", b"iCCP"])
+def test_packed_text_and_profiles_are_not_unpacked(chunk):
+    lead = b"a\0" + (b"\1\0\0\0" if chunk == b"iTXt" else b"\0")
+    data = craft.png(8, 8, craft.png_chunk(chunk, craft.deflate_bomb(50 << 20, lead)))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for read in (peek, decode):
+        with contextlib.suppress(PictureError):
+            read(data)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20 << 10  # KiB
+
+
+@pytest.mark.parametrize("where", ["before", "after"])
+def test_peek_does_not_decode_a_png(where):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = craft.png_chunk(b"eXIf", exif.tobytes()[6:])
+    side = 3000
+    plain = craft.png(side, side)
+    assert cpu_s(lambda: peek(plain)) < cpu_s(lambda: decode(plain)) / 4
+    data = craft.png(20, 10, turned)
+    if where == "after":
+        data = craft.png(20, 10)
+        data = data[:-12] + turned + data[-12:]
+    assert (peek(data).width, peek(data).height) == decode(data).size == (10, 20)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
+@pytest.mark.parametrize("orientation", range(10))
+def test_peek_and_decode_agree_on_how_it_lies(kind, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = craft.encoded(Image.new("RGB", (40, 20)), kind, exif=exif)
+    seen = peek(data)
+    assert (seen.width, seen.height) == decode(data).size
+
+
+def test_exif_that_points_at_itself():
+    """Two thousand entries that all have the same megabyte, and one that is its own directory."""
+    count, size = 2000, 1 << 20
+    start = craft.tiff_body(count + 1)
+    tags = [(40_000 + number, 7, size, start) for number in range(count)] + [(0x8769, 4, 1, 8)]
+    exif = craft.tiff(tags, bytes(size))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    data = craft.png(8, 8, craft.png_chunk(b"eXIf", exif))
+    assert (peek(data).width, decode(data).size) == (8, (8, 8))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 << 10  # KiB
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        craft.png(0xFFFFFFFF, 1, pixels=b""),
+        craft.png(60_000, 60_000, pixels=b""),
+        b"GIF89a" + struct.pack("<HHBBB", 65535, 65535, 0, 0, 0),
+        b"P6 999999999 999999999 255\n",
+        craft.run_length_bmp(90_000_000, 2, b"\0\1"),
+        craft.tiff([(256, 4, 1, 2**31), (257, 4, 1, 2**31), (258, 3, 1, 8), (262, 3, 1, 1)]),
+    ],
+    ids=["png", "png large", "gif", "ppm", "bmp", "tiff"],
+)
+def test_a_header_that_promises_too_much(data):
+    for read in (peek, decode):
+        with pytest.raises(PictureError):
+            read(data)
+
+
+def test_a_delta_in_a_bmp_allocates_no_more_than_the_picture():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    decode(craft.run_length_bmp(1_000_000, 1, b"\0\2\xff\xff"))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 << 10  # KiB
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_segments_and_chunks_take_no_time():
+    jpeg = craft.encoded(Image.new("L", (8, 8)), "JPEG")
+    padded = jpeg[:2] + craft.jpeg_segment(0xEF, b"") * 100_000 + jpeg[2:]
+    chunks = craft.png(8, 8, craft.png_chunk(b"prVt", b"") * 100_000)
+    for data in (padded, chunks):
+        assert cpu_s(lambda: peek(data)) < 2.0  # noqa: B023
+
+
+def test_reasons_have_no_control_characters():
+    with pytest.raises(PictureError) as caught:
+        decode(b"P3 2 2 255\n1 2 \x1b[31mred\x1b[0m 3")
+    assert str(caught.value).isprintable()

@@ -1,0 +1,141 @@
+"""What others may put into the queue: no message runs code, and none ends a worker."""
+
+import base64
+import json
+import os
+import pickle
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import redis
+
+from beholder.jobs.schema import create_if_empty
+from beholder.private_redis import redis_program, wait_until_ready
+from beholder.settings import Settings
+from worker.app import QUEUE, WORK, make_app
+
+BODY = json.dumps([[], {}, {}]).encode()
+
+
+class Runs:
+    """Unpickled, it makes a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.path}",)
+
+
+def envelope(body=BODY, kind="application/json", encoding="utf-8", task=WORK, **headers):
+    """A message as Celery writes it, with this in it."""
+    head = {"lang": "py", "task": task, "id": "x", "root_id": "x", "argsrepr": "", "kwargsrepr": ""}
+    place = {"exchange": "", "routing_key": QUEUE}
+    about = {"body_encoding": "base64", "delivery_tag": f"{time.time()}", "delivery_info": place}
+    return json.dumps(
+        {
+            "body": base64.b64encode(body).decode(),
+            "content-type": kind,
+            "content-encoding": encoding,
+            "headers": {**head, **headers},
+            "properties": {"correlation_id": "x", "priority": 0, **about},
+        }
+    )
+
+
+def hostile(mark):
+    """One of each: what runs code if anything reads it, what is no message, what is a wrong one."""
+    yield envelope(pickle.dumps([[], {"x": Runs(mark)}, {}]), "application/x-python-serialize")
+    yield envelope(
+        f"!!python/object/apply:os.system ['touch {mark}']".encode(), "application/x-yaml"
+    )
+    yield pickle.dumps(Runs(mark))
+    yield from (b"\xff\xfe", b"", b"[]", b'"x"', b"null", b"{}", b"[" * 100_000)
+    yield envelope().replace('"properties"', '"other"')
+    yield envelope().replace('"base64"', '"no such"')
+    yield envelope(json.dumps([["x"], {"y": 1}, {}]).encode())
+    yield envelope(b"{{{")
+    yield envelope(b"[" * 100_000)
+    yield envelope(json.dumps([["x" * (8 << 20)], {}, {}]).encode())
+    yield envelope(task="os.system")
+    yield envelope(task="celery.map")
+    yield envelope(eta="never", expires=[], timelimit="x", shadow="x" * 10_000)
+    yield envelope(compression="application/x-gzip")
+
+
+@pytest.fixture
+def queue(tmp_path):
+    """A private Redis, and a real worker on it: (client, the worker's process, its log)."""
+    settings = Settings(home=tmp_path / "home", network="specimens", sweep_s=1)
+    create_if_empty(settings.database)
+    settings.home.chmod(0o700)
+    log = tmp_path / "worker.log"
+    program = redis_program(settings.redis_socket, tmp_path / "redis", log=log, env={})
+    env = {name: value for name, value in os.environ.items() if not name.startswith("BEHOLDER_")}
+    env["BEHOLDER_HOME"] = str(settings.home)
+    started = [subprocess.Popen(program.command, stdout=subprocess.DEVNULL)]
+    try:
+        wait_until_ready(settings.redis_socket)
+        with log.open("w") as out:
+            command = [sys.executable, "-m", "worker"]
+            started.append(subprocess.Popen(command, env=env, stdout=out, stderr=out))
+        until(lambda: "ready" in log.read_text())
+        with redis.Redis(unix_socket_path=str(settings.redis_socket)) as client:
+            yield client, started[1], log
+    finally:
+        for process in reversed(started):
+            process.kill()
+            process.wait()
+
+
+def until(condition, timeout_s=60):
+    ends = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < ends
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_no_message_runs_code_or_ends_a_worker(queue, tmp_path):
+    client, worker, log = queue
+    mark = tmp_path / "ran"
+    for message in hostile(mark):
+        client.lpush(QUEUE, message)
+        until(lambda: client.llen(QUEUE) == 0)  # taken, by the same worker
+        assert worker.poll() is None, log.read_text()
+    said = len(log.read_text())
+    client.lpush(QUEUE, envelope(id="a-good-one"))
+    until(lambda: "a-good-one" in log.read_text()[said:])
+    assert not mark.exists()
+    assert client.hlen("unacked") == 0  # none of them comes again
+    assert "Refusing to deserialize untrusted content of type pickle" in log.read_text()
+    assert "that is none of Beholder's (JSONDecodeError)" in log.read_text()
+
+
+def test_only_json_is_sent_and_taken():
+    app = make_app("redis://127.0.0.1:1/0")
+    assert app.conf.accept_content == ["json"]
+    assert app.conf.task_serializer == "json"
+    assert app.conf.result_backend is None
+    assert not app.conf.worker_enable_remote_control  # no message stops a worker
+
+
+def test_nothing_unpickles():
+    """The core, the worker, the API and the commands read no pickle: torch's reader is checked."""
+    root = Path(__file__).parents[2]
+    sources = [
+        path
+        for name in ("api", "beholder", "cli", "worker")
+        for path in (root / name).rglob("*.py")
+    ]
+    assert len(sources) > 100
+    for path in sources:
+        text = path.read_text()
+        assert "import pickle" not in text
+        assert "import marshal" not in text
+        assert "allow_pickle=True" not in text
+        for call in text.split("torch.load(")[1:]:
+            assert "weights_only=True" in call.partition("\n")[0], path
