@@ -20,7 +20,7 @@ TILE_MEMORY = 176 * 2**20
 FLOAT_BYTES = 4
 # A tile goes through the first block in bands: its maps are the largest by far, and see little
 # beyond their own edges.
-BANDS = 16
+BANDS = 8
 _TAPS = 9  # of a 3x3 kernel
 _LARGEST_SIDE = 4096  # of a tile, in places of a map
 _FAR = 256  # places of a map; no value of a map sees as far
