@@ -1,8 +1,9 @@
 """What follows for a chunk whose worker died on it: `recover`.
 
 Several chunks are in a worker's hands when it dies, being decoded, computed or stored, and any of
-their items may be to blame. So each goes on alone: as a chunk of its own, with nothing beside it in
-its next worker's hands (`claim_next`). Further deaths then count against the one that is to blame.
+their items may be to blame. So each goes on with nothing beside it in its next worker's hands
+(`claim_next`), and after a second death in single items. Then only one can be to blame for the
+third, and those who were near it have gone on.
 """
 
 from sqlalchemy import select
@@ -20,6 +21,7 @@ from beholder.jobs.rows import (
 )
 
 MAX_ATTEMPTS = 3  # of one item; after that its worker's deaths are taken to be its doing
+SPLIT_AFTER = 2  # attempts of a chunk of several
 _DIED = f"its worker died {MAX_ATTEMPTS} times"
 
 
@@ -27,7 +29,7 @@ def recover(session: Session, job: Job, chunk: Chunk) -> None:
     """Let a running chunk of a locked, open job go on without its worker, or set it aside."""
     if chunk.attempts >= MAX_ATTEMPTS:
         _set_aside(session, job, chunk)
-    elif chunk.last_position > chunk.first_position:
+    elif chunk.last_position > chunk.first_position and chunk.attempts >= SPLIT_AFTER:
         _split(session, job, chunk)
     else:
         requeue_chunk(session, job, chunk)

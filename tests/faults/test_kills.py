@@ -27,7 +27,7 @@ def p95(values: Sequence[float]) -> float:
 
 
 @pytest.mark.parametrize(
-    ("count", "kills", "steps"), [(48, 2, 10), pytest.param(1000, 20, 40, marks=full)]
+    ("count", "kills", "steps"), [(64, 2, 4), pytest.param(1000, 20, 24, marks=full)]
 )
 def test_killed_again_and_again(bed: Bed, figures: Any, count: int, kills: int, steps: int) -> None:
     """kill -9 of the worker and of its pool's child in turn, between two undisturbed halves."""
@@ -161,7 +161,7 @@ def test_a_worker_that_is_stopped_past_its_lease_changes_nothing(
 ) -> None:
     bed: Bed = make_bed(lease_s=lease_s, sweep_s=1)
     bed.up()
-    job = bed.dreams(48, steps=60)
+    job = bed.dreams(48, steps=24)
     bed.reaches(job, 4)
     (stale,) = bed.children()
     os.kill(stale, signal.SIGSTOP)
@@ -200,9 +200,9 @@ def _files(bed: Bed) -> set[Path]:
 
 @pytest.mark.parametrize("stops", [1, pytest.param(5, marks=full)])
 def test_a_worker_that_is_asked_to_stop(bed: Bed, figures: Any, stops: int) -> None:
-    count = 60 * stops
+    count = 64 * stops
     begun = bed.start("up")
-    job = bed.dreams(count, steps=40)
+    job = bed.dreams(count, steps=24)
     longest = 0.0
     for stop in range(stops):
         bed.reaches(job, count * (stop + 0.5) / stops)

@@ -33,9 +33,9 @@ def test_a_claimed_chunk_is_nobody_elses_while_the_lease_lasts(desk):
     assert desk.sweep() == 0
     assert desk.claim() is None
     desk.now += 2
-    assert desk.sweep() == 2
+    assert desk.sweep() == 1
     second = desk.claim()
-    assert second.items == held.items[:1]
+    assert second.chunk_id == held.chunk_id
     assert second.token != held.token
     assert (second.attempt, second.stale_tokens) == (2, (held.token,))
     desk.check(job.id)
@@ -88,7 +88,7 @@ def _everything(database):
 @pytest.mark.parametrize("stage", ["dream", "measure", "choose", "classify"])
 @pytest.mark.parametrize("successor", ["works", "is done"])
 def test_a_stale_worker_changes_no_row(desk, stage, successor):
-    job = desk.dream(1) if stage == "dream" else desk.study(1, 0)
+    job = desk.dream(2) if stage == "dream" else desk.study(2, 1)
     while (stale := desk.claim_next(job.id)).stage != stage:
         desk.finish(stale)
     desk.die()

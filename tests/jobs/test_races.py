@@ -75,6 +75,8 @@ def test_finishing_and_cancelling_at_the_same_time(desk, attempt):
 def test_two_sweeps_split_a_chunk_once(desk):
     job = desk.dream(20, chunk_size=20)
     desk.claim_next(job.id)
+    sweep(desk.database, Silence(0, 0), now=0)
+    desk.claim_next(job.id)
     _at_once(*[lambda: sweep(desk.database, Silence(0, 0), now=0)] * 4)
     assert len(desk.chunks(job.id)) == 20
     desk.check(job.id)

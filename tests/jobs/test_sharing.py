@@ -104,9 +104,10 @@ def test_a_chunk_whose_worker_died_is_in_nobodys_company(desk):
 
 def test_the_parts_of_a_split_chunk_run_alone(desk):
     job = desk.dream(4)
-    assert len(desk.claims(room=8)) == 1
-    desk.die()
-    desk.sweep()
+    for _ in range(2):
+        assert len(desk.claims(room=8)) == 1
+        desk.die()
+        desk.sweep()
     assert [len(desk.claims(room=8)[0].items) for _ in range(4)] == [1] * 4
     desk.check(job.id)
 
@@ -118,8 +119,7 @@ def test_a_batch_is_renewed_and_finished_claim_by_claim(desk):
     desk.now += desk.lease_s + 1
     desk.sweep()
     again = desk.claims()[0]  # the first is taken over
-    assert [item.position for item in again.items] == [held.items[0].position]
-    assert again.job_id == held.job_id
+    assert again.chunk_id == held.chunk_id
     cancel(desk.database, cancelled.job_id)
     batch = [held, cancelled, stale]
     states = renew_all(desk.database, batch, lease_s=15, progress=0.5)
@@ -128,7 +128,7 @@ def test_a_batch_is_renewed_and_finished_claim_by_claim(desk):
     assert [ended[claim.token] and ended[claim.token].job_state for claim in batch] == [
         None, None, "done"
     ]  # fmt: skip
-    assert desk.finish_all([again])[again.token].job_state == "running"
+    assert desk.finish_all([again])[again.token].job_state == "done"
     for claim in batch:
         desk.check(claim.job_id)
 
