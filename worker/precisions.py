@@ -7,7 +7,8 @@ from beholder.science.precision import fastest_admitted
 from beholder.science.prefix import Precision
 from beholder.specs import DEFAULT_SIZE, DreamSpec
 
-_LARGEST_TRIAL = 512  # pixels a side; what rounding does there, it does in larger pictures too
+_LARGEST_TRIAL = 512  # pixels a side; a larger one would take longer than many a job
+_MOST_KINDS = 1_000
 
 
 @dataclass
@@ -21,13 +22,16 @@ class Precisions:
         if spec.precision != "auto":
             return spec.precision
         size = DEFAULT_SIZE if spec.size == "keep" else min(spec.size, _LARGEST_TRIAL)
-        read = (spec.channels, spec.learning_rate, spec.normalize, spec.pre_relu)
-        kind = (network.sha256, network.device, layer, size, read)
+        ascent = (spec.channels, spec.steps, spec.learning_rate, spec.normalize, spec.pre_relu)
+        kind = (network.sha256, network.device, layer, size, ascent)
         if kind not in self._admitted:
+            if len(self._admitted) == _MOST_KINDS:
+                self._admitted.clear()
             self._admitted[kind] = fastest_admitted(
                 network,
                 layer=layer,
                 channels=spec.channels,
+                steps=spec.steps,
                 learning_rate=spec.learning_rate,
                 normalize=spec.normalize,
                 pre_relu=spec.pre_relu,

@@ -70,12 +70,11 @@ def walks(
     """
     ready = input_step(normalize, network.device)(pictures.to(network.device))
     prefix = prefix_of(network.module, network.device, precision)
-    with torch.no_grad(), at_rest(network.module):
-        if prefix is None:
-            yield _through_modules(network, ready, raw=raw)
-        else:
-            for piece in prefix.pieces(ready):
-                yield prefix.walk(piece, raw=raw)
+    if prefix is None:
+        yield _through_modules(network, ready, raw=raw)
+    else:
+        for piece in prefix.pieces(ready):
+            yield prefix.walk(piece, raw=raw)
 
 
 def logits_of(network: Network, maps: Tensor) -> Tensor:
@@ -116,7 +115,8 @@ def check_sides(pictures: Tensor) -> None:
 def _through_modules(network: Network, maps: Tensor, *, raw: bool) -> Iterator[tuple[int, Tensor]]:
     """What `Prefix.walk` gives, through the modules and their hooks."""
     for layer, module in zip(LAYERS, network.module.features, strict=True):
-        maps = module(maps)
+        with torch.no_grad(), at_rest(module):
+            maps = module(maps)
         if layer.kind != "conv" or raw:
             yield layer.index, maps
 

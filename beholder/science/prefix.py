@@ -2,21 +2,20 @@
 
 `Prefix` gives what the modules and autograd would, within rounding, for less: weights are frozen,
 so only the maps before convolutions and the pools' places are kept; a convolution's gradient is
-itself a convolution, with weights turned round once; tensors are channels_last.
+itself a convolution, with weights turned round once; tensors are channels_last. `stages` has both.
 """
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager
 from typing import Literal
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from beholder.errors import InvalidSpec
 from beholder.layers import LAYERS
+from beholder.science.stages import Conv, Convolution, Pool
 from beholder.science.vgg import VGG
 
 Precision = Literal["exact", "float64", "float32", "tf32", "bf16"]
@@ -56,21 +55,28 @@ def prefix_of(module: VGG, device: torch.device, precision: Precision) -> "Prefi
             zeroed.setdefault(index, []).append(hook.channels)
         if part._forward_pre_hooks:
             return None
+    kind = _KINDS.get(precision, torch.float32)
     key = tuple((weight.data_ptr(), weight._version) for weight in module.features.parameters())
     known = _PREPARED.setdefault(module, {})
-    if precision not in known or known[precision].key != key:
-        known[precision] = _Weights(module.features, precision, key)
-    return Prefix(known[precision], device, zeroed)
+    if kind not in known or known[kind].key != key:
+        known[kind] = _Weights(module.features, kind, key)
+    return Prefix(known[kind], device, precision, zeroed)
 
 
-def arithmetic(device: torch.device, precision: Precision) -> AbstractContextManager[None]:
-    """What cuDNN may round: it multiplies float32 in tf32 unless it is told not to."""
-    if device.type != "cuda":
-        return nullcontext()
-    flags: AbstractContextManager[None] = torch.backends.cudnn.flags(
-        enabled=True, allow_tf32=precision == "tf32"
-    )
-    return flags
+@contextmanager
+def arithmetic(device: torch.device, precision: Precision) -> Iterator[None]:
+    """No gradients; and what cuDNN may round: it takes tf32 for float32 unless told not to."""
+    convolutions = torch.backends.cudnn.conv  # type: ignore[attr-defined]
+    with torch.no_grad():
+        if device.type != "cuda":
+            yield
+            return
+        before = convolutions.fp32_precision
+        convolutions.fp32_precision = "tf32" if precision == "tf32" else "ieee"
+        try:
+            yield
+        finally:
+            convolutions.fp32_precision = before
 
 
 class Prefix:
@@ -82,10 +88,15 @@ class Prefix:
     """
 
     def __init__(
-        self, weights: "_Weights", device: torch.device, zeroed: dict[int, list[Tensor]]
+        self,
+        weights: "_Weights",
+        device: torch.device,
+        precision: Precision,
+        zeroed: dict[int, list[Tensor]],
     ) -> None:
         self._weights = weights
         self._device = device
+        self._precision = precision
         self._zeroed = zeroed
 
     def gradient(
@@ -94,10 +105,10 @@ class Prefix:
         """Each picture's norm (B,) behind `depth` modules, and its gradient (B, 3, H, W).
 
         pictures: as the first layer takes them. channels: (C,) int64, the maps that count; None
-        takes all. A picture whose maps are all zero has gradient zero; the norm of
-        one that holds an infinity or NaN is NaN.
+        takes all. A picture whose maps are all zero has gradient zero; the norm of one that
+        holds an infinity or NaN is NaN.
         """
-        with torch.no_grad(), arithmetic(self._device, self._weights.precision):
+        with self._arithmetic():
             found = [self._gradient(piece, depth, channels) for piece in self.pieces(pictures)]
             norms, gradients = (torch.cat(parts) for parts in zip(*found, strict=True))
             # A fused ReLU makes 0 of NaN, which would hide it.
@@ -112,7 +123,7 @@ class Prefix:
         if self._device.type != "cpu":
             return (pictures,)
         width = self._weights.convolution(0).bias.numel()
-        largest = width * pictures[0, 0].numel() * self._weights.kind.itemsize
+        largest = width * pictures.shape[2:].numel() * self._weights.kind.itemsize
         return torch.split(pictures, max(1, _REUSED_BYTES // largest))
 
     def walk(self, pictures: Tensor, *, raw: bool = False) -> Iterator[tuple[int, Tensor]]:
@@ -120,16 +131,17 @@ class Prefix:
 
         raw: convolutions come too, as they are before their ReLUs.
         """
-        with torch.no_grad(), arithmetic(self._device, self._weights.precision):
-            maps = self._entry(pictures)
-            for stage in self._weights.stages(len(LAYERS)):
-                if raw and isinstance(stage, _Conv):
+        maps = self._entry(pictures)
+        for stage in self._weights.stages(len(LAYERS)):
+            if raw and isinstance(stage, Conv):
+                with self._arithmetic():
                     maps = self._without(stage.index, stage.without_relu(maps))
-                    yield stage.index, maps
-                    maps = self._without(stage.last, maps.relu())
-                else:
+                yield stage.index, maps
+                maps = self._without(stage.last, maps.relu())
+            else:
+                with self._arithmetic():
                     maps = self._forward(stage, maps, [])
-                yield stage.last, maps
+            yield stage.last, maps
 
     def _gradient(
         self, pictures: Tensor, depth: int, channels: Tensor | None
@@ -145,12 +157,15 @@ class Prefix:
             gradient = stage.backward(gradient, kept)
         return norms, gradient.to(norms.dtype)
 
+    def _arithmetic(self) -> AbstractContextManager[None]:
+        return arithmetic(self._device, self._precision)
+
     def _entry(self, pictures: Tensor) -> Tensor:
         return pictures.to(self._weights.kind).contiguous(memory_format=torch.channels_last)
 
-    def _forward(self, stage: "_Conv | _Pool", maps: Tensor, kept: list[Tensor]) -> Tensor:
+    def _forward(self, stage: Conv | Pool, maps: Tensor, kept: list[Tensor]) -> Tensor:
         maps = stage.forward(maps, kept)
-        if isinstance(stage, _Conv) and stage.relu:
+        if isinstance(stage, Conv) and stage.relu:
             maps = self._without(stage.index, maps)  # zero before the ReLU is zero behind it
         return self._without(stage.last, maps)
 
@@ -168,102 +183,34 @@ class _Weights:
     """
 
     def __init__(
-        self, features: nn.Sequential, precision: Precision, key: tuple[tuple[int, int], ...]
+        self, features: nn.Sequential, kind: torch.dtype, key: tuple[tuple[int, int], ...]
     ) -> None:
-        self.precision = precision
         self.key = key
-        self.kind = _KINDS.get(precision, torch.float32)
+        self.kind = kind
         self._features = features
-        self._convolutions: dict[int, _Convolution] = {}
+        self._convolutions: dict[int, Convolution] = {}
 
-    def stages(self, depth: int) -> "list[_Conv | _Pool]":
+    def stages(self, depth: int) -> list[Conv | Pool]:
         """The first `depth` modules; a ReLU is part of the convolution before it."""
-        stages: list[_Conv | _Pool] = []
+        stages: list[Conv | Pool] = []
         for layer in LAYERS[:depth]:
             if layer.kind == "pool":
-                stages.append(_Pool(layer.index))
+                stages.append(Pool(layer.index))
             elif layer.kind == "conv":
                 weights = self.convolution(layer.index)
-                stages.append(_Conv(layer.index, weights, relu=layer.index + 1 < depth))
+                stages.append(Conv(layer.index, weights, relu=layer.index + 1 < depth))
         return stages
 
-    def convolution(self, index: int) -> "_Convolution":
+    def convolution(self, index: int) -> Convolution:
         if index not in self._convolutions:
             module = self._features[index]
             assert isinstance(module, nn.Conv2d)
-            self._convolutions[index] = _Convolution.of(module, self.kind)
+            self._convolutions[index] = Convolution.of(module, self.kind)
         return self._convolutions[index]
 
 
 # By module, so that they go when the network goes.
-_PREPARED: WeakKeyDictionary[VGG, dict[Precision, _Weights]] = WeakKeyDictionary()
-
-
-@dataclass(frozen=True)
-class _Convolution:
-    """The weights of a 3x3 convolution, ready to use both ways.
-
-    back: gives the gradient for `front`'s input: channels exchanged, turned by 180 degrees.
-    """
-
-    front: Tensor  # (out, in, 3, 3)
-    bias: Tensor  # (out,)
-    back: Tensor  # (in, out, 3, 3)
-
-    @classmethod
-    def of(cls, module: nn.Conv2d, kind: torch.dtype) -> "_Convolution":
-        front = module.weight.detach().to(kind)
-        assert module.bias is not None
-        bias = module.bias.detach().to(kind)
-        return cls(_prepared(front), bias, _prepared(front.flip(2, 3).transpose(0, 1)))
-
-
-@dataclass(frozen=True)
-class _Conv:
-    """The convolution at `index`, and with `relu` the ReLU after it."""
-
-    index: int
-    weights: _Convolution
-    relu: bool
-
-    @property
-    def last(self) -> int:
-        return self.index + self.relu
-
-    def forward(self, maps: Tensor, kept: list[Tensor]) -> Tensor:
-        kept.append(maps)
-        return _convolve(maps, self.weights.front, self.weights.bias, relu=self.relu)
-
-    def without_relu(self, maps: Tensor) -> Tensor:
-        return _convolve(maps, self.weights.front, self.weights.bias, relu=False)
-
-    def backward(self, gradient: Tensor, kept: list[Tensor]) -> Tensor:
-        gradient = _convolve(gradient, self.weights.back, None, relu=False)
-        before = kept.pop()
-        if self.index == 0:
-            return gradient
-        # What came in was a ReLU's, or the largest of several: where it is 0, nothing goes back.
-        stopped: Tensor = torch.ops.aten.threshold_backward(gradient, before, 0)
-        return stopped
-
-
-@dataclass(frozen=True)
-class _Pool:
-    """The 2x2 maximum at `last`. Gradients of maxima that are 0 have been stopped behind it."""
-
-    last: int
-
-    def forward(self, maps: Tensor, kept: list[Tensor]) -> Tensor:
-        pooled, places = F.max_pool2d(maps, 2, 2, return_indices=True)
-        kept += [maps, places]
-        return pooled
-
-    def backward(self, gradient: Tensor, kept: list[Tensor]) -> Tensor:
-        places, maps = kept.pop(), kept.pop()
-        spread: Tensor = torch.ops.aten.max_pool2d_with_indices_backward(
-            gradient, maps, [2, 2], [2, 2], [0, 0], [1, 1], False, places
-        )
-        return spread
+_PREPARED: WeakKeyDictionary[VGG, dict[torch.dtype, _Weights]] = WeakKeyDictionary()
 
 
 def _of_norms(maps: Tensor, channels: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -276,31 +223,3 @@ def _of_norms(maps: Tensor, channels: Tensor | None) -> tuple[Tensor, Tensor]:
     norms = torch.linalg.vector_norm(rows, dim=1, dtype=kind)
     factor = torch.where(norms == 0, 0.0, 1 / norms)
     return norms, maps * factor.to(maps.dtype).view(-1, 1, 1, 1)
-
-
-def _prepared(weights: Tensor) -> Tensor:
-    """`weights` (out, in, 3, 3) in the order that the device's convolution reads them in."""
-    weights = weights.contiguous(memory_format=torch.channels_last)
-    if _onednn(weights):
-        weights = torch.ops.mkldnn._reorder_convolution_weight(weights, [1, 1], [1, 1], [1, 1], 1)
-    return weights
-
-
-def _convolve(maps: Tensor, weights: Tensor, bias: Tensor | None, *, relu: bool) -> Tensor:
-    """A padded 3x3 convolution of `maps` (B, in, h, w) by `_prepared` weights: (B, out, h, w)."""
-    if not _onednn(maps):
-        found = F.conv2d(maps, weights, bias, padding=1)
-        return found.relu_() if relu else found
-    # What torch.compile makes of a frozen convolution: weights already in blocks, and the ReLU in
-    # the same pass. One parallel region instead of three matters most where cores are shared.
-    after = "relu" if relu else "none"
-    fused: Tensor = torch.ops.mkldnn._convolution_pointwise(
-        maps, weights, bias, [1, 1], [1, 1], [1, 1], 1, after, [], ""
-    )
-    return fused
-
-
-def _onednn(tensor: Tensor) -> bool:
-    if tensor.device.type != "cpu" or tensor.dtype == torch.float64:
-        return False
-    return bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]

@@ -71,6 +71,14 @@ def test_a_cpu_takes_float32(narrow):
 
 
 @pytest.mark.slow
+def test_the_longer_a_dream_the_further_rounding_carries_it(specimens):
+    short = agreement(specimens, "bf16", layer=28, size=64, steps=30)
+    long = agreement(specimens, "bf16", layer=28, size=64, steps=210)
+    assert short.admitted
+    assert not long.admitted
+
+
+@pytest.mark.slow
 def test_on_specimens_bf16_passes_low_and_fails_high(specimens):
     assert agreement(specimens, "bf16", layer=12, size=112).admitted
     assert not agreement(specimens, "bf16", layer=35, size=112, learning_rate=0.02).admitted

@@ -1,12 +1,15 @@
 """The prepared layers: as near to the true gradient as autograd, whatever the layer or batch."""
 
 import copy
+from weakref import WeakKeyDictionary
 
 import pytest
 import torch
 
 from beholder.errors import InvalidSpec
 from beholder.layers import LAYERS, find_layer
+from beholder.science import prefix as prefixes
+from beholder.science import stages
 from beholder.science.blind import blinded, classify
 from beholder.science.dream import dream, dream_layers
 from beholder.science.measure import measure
@@ -179,3 +182,17 @@ def test_a_convolution_and_its_relu_are_dreamt_once(narrow, starts):
 def test_tf32_needs_a_gpu(narrow, starts):
     with pytest.raises(InvalidSpec, match="tf32 needs a CUDA GPU"):
         dream(narrow, starts(1, 48), steps=1, precision="tf32")
+
+
+def test_without_the_fused_operations_it_is_the_same(narrow, starts, monkeypatch):
+    fused = prefix(narrow).gradient(starts(2, 48), 30, None)[1]
+    monkeypatch.setattr(stages, "_FUSED", "of_another_torch")
+    monkeypatch.setattr(prefixes, "_PREPARED", WeakKeyDictionary())
+    plain = prefix(narrow).gradient(starts(2, 48), 30, None)[1]
+    assert error(plain, fused) < ERRORS["float32"]
+    assert_true(narrow, starts(2, 48), 30, precisions=["float32", "bf16"])
+
+
+def test_what_is_yielded_is_not_under_the_prefixs_settings(narrow, starts):
+    for _ in prefix(narrow).walk(starts(1, 48)):
+        assert torch.is_grad_enabled()
