@@ -124,23 +124,26 @@ def renew_all(
         jobs = select(Job.id, Job.state).where(Job.id.in_({claim.job_id for claim in claims}))
         states = dict(session.execute(jobs).all())
         open_claims = [claim for claim in claims if states.get(claim.job_id) in OPEN]
-        statement = (
+        ours = and_(
+            Chunk.id.in_([claim.chunk_id for claim in open_claims]),
+            Chunk.token.in_([claim.token for claim in open_claims]),
+            Chunk.state == "running",
+        )
+        # Whoever has locked one is about to end it, perhaps this worker, and wants the others too:
+        # to wait for it would be a deadlock. It is ours until that is committed.
+        free = session.scalars(select(Chunk.id).where(ours).with_for_update(skip_locked=True)).all()
+        session.execute(
             update(Chunk)
-            .where(
-                Chunk.id.in_([claim.chunk_id for claim in open_claims]),
-                Chunk.token.in_([claim.token for claim in open_claims]),
-                Chunk.state == "running",
-            )
+            .where(Chunk.id.in_(free))
             .values(lease_until=time.time() + lease_s, progress=progress)
-            .returning(Chunk.token)
             .execution_options(synchronize_session=False)
         )
-        renewed = set(session.scalars(statement))
+        standing = set(session.scalars(select(Chunk.token).where(ours)))
 
     def hold(claim: Claim) -> Hold:
         if states.get(claim.job_id) == "cancelled":
             return "cancelled"
-        return "held" if claim.token in renewed else "lost"
+        return "held" if claim.token in standing else "lost"
 
     return {claim.token: hold(claim) for claim in claims}
 

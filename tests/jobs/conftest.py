@@ -84,6 +84,13 @@ def sqlite_database(shared_sqlite: Database) -> Iterator[Database]:
     _empty(shared_sqlite)
 
 
+@pytest.fixture
+def postgres_database(shared_postgres: Database) -> Iterator[Database]:
+    """The same, for what only Postgres does; for slow tests."""
+    yield shared_postgres
+    _empty(shared_postgres)
+
+
 @pytest.fixture(params=SERVERS)
 def database(request: pytest.FixtureRequest) -> Iterator[Database]:
     """An empty, migrated database."""
