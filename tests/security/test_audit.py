@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow  # a program for each; seconds in all
 AUDIT = Path(__file__).parents[2] / ".ci" / "audit.py"
 CLEAN = {"name": "a", "version": "1", "vulns": []}
 SKIPPED = {"name": "b", "skip_reason": "not found on PyPI"}

@@ -68,6 +68,7 @@ def test_a_database_that_does_not_answer(url):
     assert SECRET not in str(caught.value)
 
 
+@pytest.mark.slow  # Redis's client tries again
 @pytest.mark.parametrize("url", QUEUES)
 def test_a_queue_that_does_not_answer(url):
     with pytest.raises(BeholderError) as caught:
