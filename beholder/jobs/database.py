@@ -42,10 +42,6 @@ class Database:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.writer = engine.execution_options(**{_WRITES: True})
-        # On Postgres each statement sees what was committed when it began, in a transaction or not;
-        # without one, a question costs two messages less.
-        alone = engine.dialect.name == "postgresql"
-        self.reader = engine.execution_options(isolation_level="AUTOCOMMIT") if alone else engine
 
     @classmethod
     def open(
@@ -68,10 +64,9 @@ class Database:
         return cls(engine)
 
     @contextmanager
-    def read(self, *, streaming: bool = False) -> Iterator[Session]:
-        """A session to read with. streaming: results may come in parts (`yield_per`)."""
-        engine = self.engine if streaming else self.reader
-        with self._reported(), Session(engine, expire_on_commit=False) as session:
+    def read(self) -> Iterator[Session]:
+        """A session to read with: what it changes is forgotten."""
+        with self._reported(), Session(self.engine, expire_on_commit=False) as session:
             yield session
 
     @contextmanager
