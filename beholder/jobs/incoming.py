@@ -4,7 +4,7 @@ A million items take half a minute to write, for which one transaction would kee
 writer of SQLite waiting. So a job is written in many, and nobody looks at it before the last has
 made it whole: until then its state is INCOMING, and it counts as finished for those who look for
 work. Its `finished_at` says when its latest rows came; where none come any more, the submitter is
-dead, and what it left is removed.
+taken for dead: the job is given up, by a time before all others, and what is there is removed.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ from beholder.jobs.models import INCOMING, Chunk, Item, Job, utc_now
 from beholder.jobs.turns import latest_turn
 
 ABANDONED_AFTER = timedelta(minutes=10)  # far longer than a writer may have to wait for its turn
-_NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+_GIVEN_UP = datetime(1970, 1, 1, tzinfo=UTC)  # from then on nothing more is written of the job
 _REMOVED_TOGETHER = 2_000  # rows; removing one costs about as much as writing one
 _REMOVALS = 10  # such transactions at a time, so that those who sweep get on with the rest
 _SUBMIT_LOCK = 0x6265686E  # any number that nothing else on the server locks
@@ -85,6 +85,8 @@ def remove_abandoned(database: Database) -> None:
         if job_id is None:
             return
         with database.write() as session:
+            if not _give_up(session, job_id, old):
+                continue
             if not any(_remove_some(session, model, job_id) for model in (Item, Chunk)):
                 session.execute(delete(Job).where(Job.id == job_id), execution_options=_QUIET)
 
@@ -127,8 +129,9 @@ def _seal(session: Session, job: Job) -> None:
 
 
 def _change(session: Session, job: Job, **values: object) -> bool:
-    """Whether the job was there to be changed."""
-    statement = update(Job).where(Job.id == job.id, Job.state == INCOMING).values(**values)
+    """Whether the job was there to be changed, and not given up."""
+    written = (Job.id == job.id, Job.state == INCOMING, Job.finished_at > _GIVEN_UP)
+    statement = update(Job).where(*written).values(**values)
     changed = session.execute(statement.returning(Job.id), execution_options=_QUIET)
     return changed.first() is not None
 
@@ -136,7 +139,17 @@ def _change(session: Session, job: Job, **values: object) -> bool:
 def _abandon(database: Database, job: Job) -> None:
     """Leave what has been written to be removed; where even that fails, time will tell."""
     with suppress(BeholderError), database.write() as session:
-        _change(session, job, finished_at=_NEVER)
+        _change(session, job, finished_at=_GIVEN_UP)
+
+
+def _give_up(session: Session, job_id: str, old: datetime) -> bool:
+    """Whether nobody has written of the job since then; nobody will from now on.
+
+    Removing takes many transactions, and a submitter that only slept may wake between two.
+    """
+    left = (Job.id == job_id, Job.state == INCOMING, Job.finished_at < old)
+    statement = update(Job).where(*left).values(finished_at=_GIVEN_UP).returning(Job.id)
+    return session.execute(statement, execution_options=_QUIET).first() is not None
 
 
 def _remove_some(session: Session, model: type[Item] | type[Chunk], job_id: str) -> bool:

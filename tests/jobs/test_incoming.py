@@ -130,6 +130,26 @@ def test_one_that_rested_too_long_has_to_be_submitted_again(desk, between):
     assert _rows(desk.database) == (0, 0, 0)
 
 
+def test_one_that_rests_while_it_is_removed_loses_nothing_in_silence(desk, between, monkeypatch):
+    monkeypatch.setattr(incoming, "_REMOVED_TOGETHER", 1)
+    monkeypatch.setattr(incoming, "_REMOVALS", 1)
+
+    def rest():
+        long_ago = utc_now() - 2 * incoming.ABANDONED_AFTER
+        with desk.database.write() as session:
+            session.execute(update(Job).values(finished_at=long_ago))
+        before = _rows(desk.database)
+        incoming.remove_abandoned(desk.database)
+        assert _rows(desk.database) == (1, before[1] - 1, before[2])
+
+    between(rest, after=2)
+    with pytest.raises(ServiceUnavailable, match="submit it again"):
+        _create(desk)
+    for _ in range(6):
+        incoming.remove_abandoned(desk.database)
+    assert _rows(desk.database) == (0, 0, 0)
+
+
 def test_of_two_equal_requests_the_first_that_is_whole_stays(desk, between):
     request = Repeatable("key")
     first = []
