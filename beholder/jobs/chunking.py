@@ -45,7 +45,6 @@ class Ranges:
         self._first = self._last = -1
         self._layer: int | None = None
         self._held = 0
-        self.count = 0
 
     def add(self, position: int, layer: int | None = None) -> None:
         """One more item to run."""
@@ -69,7 +68,6 @@ class Ranges:
 
     def _close(self) -> None:
         self._done.append(Range(self._first, self._last, self._layer))
-        self.count += 1
         self._held = 0
 
 

@@ -25,6 +25,7 @@ def record_pictures(database: Database, pictures: Iterable[StoredPicture]) -> No
     """Note pictures that are in the store now; of those known already, that they were asked for."""
     rows = [vars(picture) for picture in pictures]
     with database.write() as session:
+        lock_submissions(session)
         in_batches(rows, lambda batch: insert_pictures(session, batch))
     use_pictures(database, [row["sha256"] for row in rows])
 

@@ -1,14 +1,21 @@
 """Two at the same time: one wins, and both see the other's work."""
 
 import threading
+import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from sqlalchemy import text
 
 from beholder.errors import Conflict
+from beholder.jobs.bulk import insert_pictures
 from beholder.jobs.control import cancel, retry
+from beholder.jobs.incoming import lock_submissions
 from beholder.jobs.queries import items
 from beholder.jobs.silence import Silence
+from beholder.jobs.spool import StoredPicture
+from beholder.jobs.stock import known_pictures, record_pictures
 from beholder.jobs.submit import create_job
 from beholder.jobs.sweep import sweep
 from beholder.specs import DreamSpec
@@ -97,6 +104,32 @@ def test_submissions_that_share_pictures_do_not_deadlock(desk):
 
     jobs = _at_once(*[lambda order=order: submit(order) for order in (1, -1, 1, -1)])
     assert [job.total for job in jobs] == [300] * 4
+
+
+def _await_a_lock(database):
+    """Until somebody on the server waits for a lock."""
+    waiting = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        with database.read() as session:
+            if session.scalar(waiting):
+                return
+        time.sleep(0.02)
+    raise AssertionError("nobody waits")
+
+
+def test_an_upload_of_what_a_submission_brings_too_does_not_deadlock(postgres_database):
+    database = postgres_database
+    first, second = (StoredPicture(digit * 64, 8, 8, "PNG", 99) for digit in "ab")
+    with ThreadPoolExecutor(1) as pool:
+        with database.write() as session:
+            lock_submissions(session)
+            insert_pictures(session, [vars(first)])
+            upload = pool.submit(record_pictures, database, [second, first])
+            _await_a_lock(database)
+            insert_pictures(session, [vars(second)])
+        upload.result(20)
+    assert len(known_pictures(database, [first.sha256, second.sha256])) == 2
 
 
 def test_workers_that_share_a_job_lose_and_double_nothing(desk):
