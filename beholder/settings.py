@@ -28,6 +28,7 @@ class Settings(BaseSettings):
     lease_s: how long a worker may be silent before its chunk goes to another.
     sweep_s: how often a worker looks for chunks that nobody works on.
     retention_days: workers remove jobs that ended longer ago, with their results; None: never.
+    checkpoint_s: how often a dream that takes twice as long is kept, to go on from there.
     max_pixels: pictures with more are refused, before they are decoded.
     api_host, api_port: where the API and the page listen.
     api_hosts: further names, comma-separated, by which browsers may reach them.
@@ -47,6 +48,7 @@ class Settings(BaseSettings):
     lease_s: Annotated[float, Field(gt=0)] = 15.0
     sweep_s: Annotated[float, Field(gt=0)] = 3.0
     retention_days: Annotated[float | None, Field(gt=0)] = None
+    checkpoint_s: Annotated[float, Field(gt=0)] = 30.0
     max_pixels: Annotated[int, Field(gt=0, le=PILLOW_MAX_PIXELS)] = DEFAULT_MAX_PIXELS
     api_host: str = "127.0.0.1"
     api_port: Annotated[int, Field(ge=0, le=65535)] = 8321

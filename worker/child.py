@@ -19,6 +19,7 @@ from beholder.jobs.sweep import sweep
 from beholder.jobs.turns import waiting
 from beholder.settings import Settings
 from beholder.store import Store
+from beholder.upkeep.checkpoints import Tidying
 from beholder.upkeep.retention import Retention
 from worker.alive import Alive
 from worker.heartbeat import Heartbeat
@@ -41,6 +42,7 @@ class Child:
         name = f"{socket.gethostname()}-{os.getpid()}"
         self._heartbeat = Heartbeat(self._db, name, settings.device)
         store = Store.open(settings.store)
+        self._tidying = Tidying(self._db, store)
         self._retention = Retention(self._db, store, settings.retention_days)
         self._runner = Runner(
             self._db,
@@ -95,6 +97,7 @@ class Child:
             try:
                 self._heartbeat.beat(self._runner.claimed)
                 self.sweep()
+                self._tidying.step()
                 if removed := self._retention.step():
                     log.info("job %s removed for its age", removed)
             except BeholderError as error:

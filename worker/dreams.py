@@ -3,6 +3,7 @@
 import hashlib
 import math
 import time
+from collections.abc import Iterator
 from concurrent.futures import Future, wait
 
 from torch import Tensor
@@ -14,8 +15,9 @@ from beholder.science.dream import Dream, dream
 from beholder.science.prefix import Precision
 from beholder.specs import DreamSpec
 from beholder.store import result_folder
+from worker.checkpoints import Checkpoints, Keeper
 from worker.encoding import png
-from worker.lease import Lease
+from worker.lease import Cancelled, Lease
 from worker.pictures import Batch, Wanted
 from worker.rooms import Shape
 from worker.work import Means, Work
@@ -35,18 +37,28 @@ class DreamWork(Work[DreamSpec, DreamOutcome]):
     def __init__(self, lease: Lease, spec: DreamSpec, means: Means) -> None:
         super().__init__(lease, spec, means)
         self._pending: list[tuple[Claim, Future[Outcome | None]]] = []
+        self._checkpoints = Checkpoints(
+            means, spec, lambda: self.network, lambda claim: self.error(claim) is None
+        )
+
+    def batches(self) -> Iterator[Batch]:
+        """As for all work; what earlier claims have kept of these dreams is read with them."""
+        for batch in super().batches():
+            self._checkpoints.read(batch.items)
+            yield batch
 
     def run(self, batch: Batch) -> None:
         """Dream, and hand each picture to the threads."""
-        begun = time.monotonic()
-        for part, result in self._fitting(batch, self._dream):
-            seconds = (time.monotonic() - begun) / len(part.items)
-            for row, wanted in enumerate(part.items):
-                kept = self.means.threads.submit(
-                    self._keep, wanted, part.starts[row], result, row, seconds
-                )
-                self._pending.append((wanted.claim, kept))
+        for group in self._checkpoints.groups(batch, self._precision):
             begun = time.monotonic()
+            for part, result in self._fitting(group, self._dream):
+                seconds = (time.monotonic() - begun) / len(part.items)
+                for row, wanted in enumerate(part.items):
+                    kept = self.means.threads.submit(
+                        self._keep, wanted, part.starts[row], result, row, seconds
+                    )
+                    self._pending.append((wanted.claim, kept))
+                begun = time.monotonic()
 
     def finish(self) -> dict[str, Finished | None]:
         """Every item's outcome, all claims' in one transaction; the files are in the store."""
@@ -57,8 +69,18 @@ class DreamWork(Work[DreamSpec, DreamOutcome]):
             for _, kept in self._pending:
                 kept.cancel()
             wait([kept for _, kept in self._pending])
+            self._checkpoints.settle()
         ended = [(claim, self._outcomes[claim.token]) for claim in self.standing]
-        return finish_dreams(self.means.db, ended) if ended else {}
+        finished = finish_dreams(self.means.db, ended) if ended else {}
+        self._checkpoints.drop(
+            [claim for claim in self.lease.claims if self._over(claim, finished)]
+        )
+        return finished
+
+    def _over(self, claim: Claim, finished: dict[str, Finished | None]) -> bool:
+        """Whether nobody will go on with a claim's items."""
+        cancelled = isinstance(self.lease.interruption(claim), Cancelled)
+        return cancelled or finished.get(claim.token) is not None
 
     @property
     def layer(self) -> int:
@@ -78,9 +100,14 @@ class DreamWork(Work[DreamSpec, DreamOutcome]):
         def check(steps: float) -> None:
             self._check(len(batch.items) * steps / self.spec.steps)
 
+        begun = self._checkpoints.begun(batch.items)
+        step = begun.step if begun else 0
+        keeper = Keeper(
+            self._checkpoints, batch.items, self._precision, step, lambda: self.lease.stopping
+        )
         return dream(
             self.network,
-            batch.wait(),
+            begun or batch.wait(),
             layer=self.layer,
             channels=self.spec.channels,
             steps=self.spec.steps,
@@ -91,6 +118,7 @@ class DreamWork(Work[DreamSpec, DreamOutcome]):
             precision=self._precision,
             on_step=check,
             on_part=check,
+            on_checkpoint=keeper,
         )
 
     def _collect(self, claim: Claim, kept: Future[Outcome | None]) -> None:

@@ -58,6 +58,11 @@ class Lease:
         if len(self._interrupted) == len(self.claims):
             raise next(iter(self._interrupted.values()))
 
+    @property
+    def stopping(self) -> bool:
+        """Whether the worker is to end all work."""
+        return self._leases.stopping
+
     def interruption(self, claim: Claim) -> Interrupted | None:
         """Why this one of the claims is not to be worked on any more; None while it stands."""
         return self._interrupted.get(claim.token)

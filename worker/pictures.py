@@ -60,7 +60,12 @@ class Batch:
 
     def only(self, tokens: set[str]) -> "Batch":
         """Without the items of other claims than these."""
-        rows = [row for row, wanted in enumerate(self.items) if wanted.claim.token in tokens]
+        return self.at(
+            [row for row, wanted in enumerate(self.items) if wanted.claim.token in tokens]
+        )
+
+    def at(self, rows: list[int]) -> "Batch":
+        """The items at these rows, which ascend."""
         if len(rows) == len(self.items):
             return self
         items = tuple(self.items[row] for row in rows)

@@ -83,6 +83,7 @@ class Runner:
             Loader(self.store, threads, self.settings.max_pixels),
             Rooms(_device(self.settings.device), self.settings.batch_sizes),
             threads,
+            checkpoint_s=self.settings.checkpoint_s,
         )
 
     def run(self) -> int:

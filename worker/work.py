@@ -31,7 +31,10 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Means:
-    """What a worker process has for all of its work. threads: for decoding and encoding."""
+    """What a worker process has for all of its work. threads: for decoding and encoding.
+
+    checkpoint_s: how often long dreams are kept.
+    """
 
     db: Database
     store: Store
@@ -39,6 +42,7 @@ class Means:
     rooms: Rooms
     threads: ThreadPoolExecutor
     precisions: Precisions = field(default_factory=Precisions)
+    checkpoint_s: float = 30.0
 
 
 class Work(ABC, Generic[AnySpec, AnyOutcome]):

@@ -1,5 +1,7 @@
 """Gradient ascent on a layer: `dream` runs a batch, `dream_layers` several layers from one start.
 
+A `Checkpoint` is a batch in the middle of it, from which `dream` goes on.
+
 Source of the method: "Deepdream and Mechanistic Interpretability" (peluche, 2023).
 """
 
@@ -41,9 +43,43 @@ class Dream:
     objective: Tensor
 
 
+@dataclass(frozen=True)
+class Checkpoint:
+    """A batch in the middle of its dream. All tensors are on the CPU.
+
+    pictures: (B, 3, H, W), after `step` steps, in the precision that they are computed in.
+    snapshots, objective: of a `Dream`, as far as they go.
+    """
+
+    step: int
+    pictures: Tensor
+    snapshots: dict[int, Tensor]
+    objective: Tensor
+
+    def row(self, index: int) -> "Checkpoint":
+        """One picture's part, a batch of 1 with memory of its own."""
+
+        def part(tensor: Tensor, dim: int = 0) -> Tensor:
+            return tensor.narrow(dim, index, 1).clone(memory_format=torch.contiguous_format)
+
+        snapshots = {step: part(pictures) for step, pictures in self.snapshots.items()}
+        return Checkpoint(self.step, part(self.pictures), snapshots, part(self.objective, 1))
+
+    @classmethod
+    def together(cls, parts: Sequence["Checkpoint"]) -> "Checkpoint":
+        """The batch of these, which are at the same step of dreams that are alike."""
+        first = parts[0]
+        return cls(
+            first.step,
+            torch.cat([part.pictures for part in parts]),
+            {step: torch.cat([p.snapshots[step] for p in parts]) for step in first.snapshots},
+            torch.cat([part.objective for part in parts], dim=1),
+        )
+
+
 def dream(
     network: Network,
-    pictures: Tensor,
+    pictures: Tensor | Checkpoint,
     *,
     layer: int | str = 35,
     channels: Sequence[int] | None = None,
@@ -56,6 +92,7 @@ def dream(
     memory: int = MEMORY,
     on_step: Callable[[int], None] | None = None,
     on_part: Callable[[float], None] | None = None,
+    on_checkpoint: Callable[[int, Callable[[], Checkpoint]], None] | None = None,
 ) -> Dream:
     """Change `pictures` (B, 3, H, W) so that `layer` answers more strongly to each of them.
 
@@ -72,10 +109,17 @@ def dream(
     tile, to the same values, in float32 or tf32. snapshots: steps, from 1 on, whose pictures are
     kept too. on_step: called with 1, 2, ... after each step, on a GPU ahead of the arithmetic;
     on_part: with fractions, where steps go tile by tile. What they raise ends the dream.
+    on_checkpoint: called before `on_step`, with the step and with what makes a checkpoint of it,
+    for which a GPU is waited for. `dream` with that in the place of `pictures`, and all else as it
+    was, becomes on the same device what it would have become, bit for bit, with steps and
+    objective counted from the start; on a CPU also in a batch of others, except for "exact".
     `pictures` itself is left alone. Raises InvalidLayer, InvalidChannel, InvalidSpec, InvalidInput.
     """
-    check_pictures(pictures)
+    begun = pictures if isinstance(pictures, Checkpoint) else _beginning(pictures)
+    check_pictures(begun.pictures)
     kept = _steps_kept(steps, snapshots)
+    if begun.step > steps:
+        raise InvalidSpec(f"steps: at least the checkpoint's {begun.step}; got {steps}.")
     ascent = _Ascent.of(
         network,
         layer,
@@ -85,22 +129,29 @@ def dream(
         precision=precision,
         memory=memory,
     )
-    current = pictures.detach().to(network.device)
-    taken: dict[int, Tensor] = {}
+    current = begun.pictures.detach().to(network.device)
+    taken = dict(begun.snapshots)
     objective: list[Tensor] = []
+
+    def checkpoint() -> Checkpoint:
+        # This copy waits for everything before it, so the snapshots have arrived too.
+        return Checkpoint(step, current.cpu(), dict(taken), _curve(begun, objective))
+
     with at_rest(network.module):
-        for step in range(1, steps + 1):
+        for step in range(begun.step + 1, steps + 1):
             norms, gradient = ascent(current, None if on_part is None else _from(on_part, step - 1))
             # In place: a picture may be most of the memory there is.
             current = gradient.mul_(learning_rate).add_(current).clamp_(0.0, 1.0)
             objective.append(norms)
             if step in kept:
                 taken[step] = current.to("cpu", non_blocking=True)
+            if on_checkpoint is not None:
+                on_checkpoint(step, checkpoint)
             if on_step is not None:
                 on_step(step)
-    # This copy waits for everything before it, so the snapshots have arrived too.
-    values = torch.stack(objective).cpu()  # (steps, B)
-    return Dream(taken[steps], taken, values)
+    # This too waits for everything before it.
+    curve = _curve(begun, objective)
+    return Dream(taken[steps], taken, curve)
 
 
 def dream_layers(
@@ -155,6 +206,18 @@ def dream_layers(
 
 def _counting_on(on_step: Callable[[int], None], done: int) -> Callable[[int], None]:
     return lambda step: on_step(done + step)
+
+
+def _beginning(pictures: Tensor) -> Checkpoint:
+    return Checkpoint(0, pictures, {}, torch.empty(0, len(pictures)))
+
+
+def _curve(begun: Checkpoint, objective: Sequence[Tensor]) -> Tensor:
+    """The norms (steps, B) on the CPU: those of the checkpoint, and what followed."""
+    if not objective:
+        return begun.objective
+    later = torch.stack(list(objective)).cpu()
+    return torch.cat([begun.objective, later]) if begun.step else later
 
 
 def _from(call: Callable[[float], None], done: int) -> Callable[[float], None]:

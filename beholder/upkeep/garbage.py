@@ -1,7 +1,8 @@
 """What nothing refers to: `collect` finds it and, if asked to, removes it, while jobs may run.
 
-Results of dead claims and deleted jobs, pictures that no item has, uploads that nobody finished.
-Requests' keys go with their jobs, and thumbnails are kept in memory alone.
+Results of dead claims and deleted jobs, checkpoints of dreams that have ended, pictures that no
+item has, uploads that nobody finished. Requests' keys go with their jobs, and thumbnails are kept
+in memory alone.
 """
 
 import shutil
@@ -19,18 +20,20 @@ from beholder.jobs.database import Database
 from beholder.jobs.incoming import remove_abandoned
 from beholder.jobs.models import INCOMING, Job
 from beholder.store import AWAY, Listed, Store, picture_path
-from beholder.upkeep.leftovers import Leftover, leftovers, stray_jobs
+from beholder.upkeep.checkpoints import stray_checkpoints
+from beholder.upkeep.leftovers import Leftover, leftovers, remove_leftover, stray_jobs
 from beholder.upkeep.pictures import FOLDERS, GRACE_S
 from beholder.upkeep.unused import UnusedPictures
 
 UPLOADS_EXPIRE_S = 24 * 3600.0  # as the API drops them when the next begins
+Kind = Literal["results", "checkpoint", "picture", "upload"]
 
 
 @dataclass(frozen=True)
 class Garbage:
     """path: in the store, or in the data folder. bytes, files: how much it is."""
 
-    kind: Literal["results", "picture", "upload"]
+    kind: Kind
     path: str
     files: int
     bytes: int
@@ -54,17 +57,19 @@ def collect(
     if remove:
         remove_abandoned(database)
     yield from _results(database, store, remove)
+    for left in stray_checkpoints(database, store):
+        yield _removed("checkpoint", store, left, remove)
     yield from _pictures(database, store, remove, now - grace_s)
     yield from _uploads(uploads, remove, now)
 
 
 def _results(database: Database, store: Store, remove: bool) -> Iterator[Garbage]:
     for left in stray_jobs(database, store):
-        yield _result(store, left, remove)
+        yield _removed("results", store, left, remove)
     for one in store.list("results"):
         if one.is_folder and _is_known(database, one.name):
             for left in leftovers(database, store, one.name, stale=False):
-                yield _result(store, left, remove)
+                yield _removed("results", store, left, remove)
 
 
 def _is_known(database: Database, job_id: str) -> bool:
@@ -73,10 +78,10 @@ def _is_known(database: Database, job_id: str) -> bool:
         return session.scalar(found) is not None
 
 
-def _result(store: Store, left: Leftover, remove: bool) -> Garbage:
+def _removed(kind: Kind, store: Store, left: Leftover, remove: bool) -> Garbage:
     if remove:
-        store.remove_folder(left.path) if left.is_folder else store.remove(left.path)
-    return Garbage("results", left.path, left.files, left.bytes)
+        remove_leftover(store, left)
+    return Garbage(kind, left.path, left.files, left.bytes)
 
 
 def _pictures(database: Database, store: Store, remove: bool, before: float) -> Iterator[Garbage]:

@@ -28,6 +28,11 @@ class Leftover(NamedTuple):
     bytes: int
 
 
+def remove_leftover(store: Store, left: Leftover) -> None:
+    """Remove it, with all that is in it."""
+    store.remove_folder(left.path) if left.is_folder else store.remove(left.path)
+
+
 def leftovers(
     database: Database, store: Store, job_id: str, *, stale: bool = True
 ) -> Iterator[Leftover]:

@@ -12,7 +12,8 @@ from beholder.jobs.control import cancel
 from beholder.jobs.control import delete as delete_job
 from beholder.jobs.models import Picture, utc_now
 from beholder.jobs.stock import known_pictures, record_pictures, use_pictures
-from beholder.store import AWAY, Store
+from beholder.store import AWAY, Store, checkpoint_path
+from beholder.upkeep.checkpoints import Tidying
 from beholder.upkeep.garbage import collect
 from beholder.upkeep.pictures import GRACE_S
 
@@ -37,6 +38,28 @@ def test_nothing_is_garbage_where_all_went_well(home):
     assert gc(home) == []
     home.finish(claim)
     assert [one for one in home.verify() if one.kind != "counters"] == []
+
+
+def test_checkpoints_that_nobody_goes_on_from(home):
+    done, deleted, running = home.done([2]), home.done([4]), home.submit([7, 8], chunk_size=1)
+    delete_job(home.db, deleted)
+    home.finish(home.claim())
+    home.claim()
+    for job_id, position in ((running, 0), (running, 1), (done, 0), (deleted, 0)):
+        home.store.put(checkpoint_path(job_id, position), b"kept")
+    before = paths(gc(home, remove=False))
+    assert set(before) == {
+        f"checkpoints/{done}",
+        f"checkpoints/{deleted}",
+        f"results/{deleted}",
+        checkpoint_path(running, 0),
+    }
+    assert paths(gc(home)) == before
+    assert home.store.exists(checkpoint_path(running, 1))
+    cancel(home.db, running)
+    Tidying(home.db, home.store).step()
+    assert not home.store.exists(checkpoint_path(running, 1))
+    assert gc(home) == []
 
 
 def test_leftovers_of_dead_and_deleted(home):

@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from beholder.errors import StorageFull
 from beholder.jobs.control import cancel
 from beholder.pictures import decode
 from beholder.science.dream import dream
@@ -254,7 +255,7 @@ def test_a_stale_writer_leaves_no_file(
     assert bench.chunk(job_id).worker == "other"
 
 
-def test_a_full_store_fails_the_job_with_the_way_out_and_leaves_nothing(
+def test_a_full_store_gives_the_chunk_back_and_leaves_nothing(
     bench: Any, network: str, draw: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import errno
@@ -272,14 +273,12 @@ def test_a_full_store_fails_the_job_with_the_way_out_and_leaves_nothing(
 
     with monkeypatch.context() as patch:
         patch.setattr("os.fsync", room_for_five)
-        bench.run(job_id)
+        with pytest.raises(StorageFull, match="free some space"):
+            bench.run(job_id)
     job = bench.job(job_id)
-    assert job.state == "failed"
-    assert "free some space" in job.error
+    assert (job.state, job.queued, job.failed) == ("queued", 8, 0)
+    assert bench.chunk(job_id).attempts == 0
     assert bench.results() == []
-    from beholder.jobs.control import retry
-
-    retry(bench.db, job_id)
     assert bench.run(job_id).done == 8
     assert len(bench.results()) == 8
 

@@ -1,0 +1,56 @@
+"""Checkpoints that nobody will go on from: `stray_checkpoints`, and a worker's part, `Tidying`.
+
+A worker that finishes an item removes its checkpoint. Others remain: of items that were cancelled
+or set aside, of deleted jobs, and what a worker wrote that had lost its claim.
+"""
+
+import time
+from collections.abc import Iterator
+
+from sqlalchemy import select
+
+from beholder.jobs.database import Database
+from beholder.jobs.models import FINISHED, Item, Job
+from beholder.store import CHECKPOINTS, Store, checkpoint_folder
+from beholder.upkeep.leftovers import Leftover, remove_leftover
+
+_REST_S = 60.0
+
+
+def stray_checkpoints(database: Database, store: Store) -> Iterator[Leftover]:
+    """Folders of jobs that have ended or are gone, and files of items that have ended."""
+    # Listed before the database is asked: what ends meanwhile is found the next time.
+    for job in list(store.list(CHECKPOINTS)):
+        files = list(store.list(checkpoint_folder(job.name))) if job.is_folder else [job]
+        sizes = {one.name: one.bytes for one in files}
+        with database.read() as session:
+            state = session.scalar(select(Job.state).where(Job.id == job.name))
+            ended = select(Item.position).where(
+                Item.job_id == job.name,
+                Item.position.in_([int(name) for name in sizes if name.isdecimal()]),
+                Item.state.in_(FINISHED),
+            )
+            over = [f"{position:07d}" for position in session.scalars(ended)] if state else []
+        if state is None or state in FINISHED:
+            whole = f"{CHECKPOINTS}/{job.name}"
+            yield Leftover(whole, job.is_folder, len(files), sum(sizes.values()))
+            continue
+        for name in over:
+            yield Leftover(f"{checkpoint_folder(job.name)}/{name}", False, 1, sizes[name])
+
+
+class Tidying:
+    """Removes them: at each call of `step`, but once a minute at most."""
+
+    def __init__(self, database: Database, store: Store) -> None:
+        self._database = database
+        self._store = store
+        self._resting_until = 0.0
+
+    def step(self) -> None:
+        """Remove what there is now. Raises ServiceUnavailable."""
+        if time.monotonic() < self._resting_until:
+            return
+        for left in stray_checkpoints(self._database, self._store):
+            remove_leftover(self._store, left)
+        self._resting_until = time.monotonic() + _REST_S
