@@ -20,6 +20,7 @@ CPU_PIXELS_A_CORE, CPU_MOST_A_CORE = 2 * 224**2, 8  # pictures, however small
 GPU_PIXELS, GPU_MOST = 64 * 224**2, 256
 GPU_SHARE = 0.85  # of the free memory; the rest is for workspaces that vary with the batch
 HOST_BYTES = 2**30  # of results that wait for their batch's end
+MOST_SHAPES = 1_000  # whose measured memory is remembered: pictures that keep their size have many
 
 
 @dataclass(frozen=True)
@@ -70,12 +71,15 @@ class Rooms:
     free: Callable[[torch.device], int] = free_bytes
     _pixels: int = field(init=False)
     _most: int = field(init=False)
+    _name: str = field(init=False)
     _limits: dict[str, int] = field(init=False)
     _bytes: dict[str, float] = field(default_factory=dict)  # GPU memory of one picture
     _spare: int = 0  # bytes of it that a batch could have
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
+        # Starts CUDA, which takes seconds: not later, when `room` is asked in a transaction.
+        self._name = torch.cuda.get_device_name(self.device) if self._gpu else "cpu"
         cores = torch.get_num_threads()
         self._pixels = GPU_PIXELS if self._gpu else CPU_PIXELS_A_CORE * cores
         self._most = GPU_MOST if self._gpu else CPU_MOST_A_CORE * cores
@@ -115,19 +119,19 @@ class Rooms:
         before = torch.cuda.memory_allocated(self.device)
         yield
         peak = torch.cuda.max_memory_allocated(self.device) - before
+        key = self._key(shape)
         with self._lock:
-            self._bytes[self._key(shape)] = peak / pictures
+            self._bytes.pop(key, None)  # so that the oldest comes first
+            self._bytes[key] = peak / pictures
+            if len(self._bytes) > MOST_SHAPES:
+                del self._bytes[next(iter(self._bytes))]
 
     @property
     def _gpu(self) -> bool:
         return self.device.type == "cuda"
 
     def _key(self, shape: Shape) -> str:
-        return shape.key(_name(self.device))
-
-
-def _name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+        return shape.key(self._name)
 
 
 def _read(path: Path) -> dict[str, int]:

@@ -1,6 +1,7 @@
 """How many pictures make a batch, on devices that are only said to be there."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import torch
 from worker.rooms import (
     CPU_MOST_A_CORE,
     CPU_PIXELS_A_CORE,
+    GPU_MOST,
     GPU_PIXELS,
     HOST_BYTES,
+    MOST_SHAPES,
     Rooms,
     Shape,
 )
@@ -73,20 +76,25 @@ def test_a_folder_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
     assert rooms.room(SHAPE) == 2
 
 
-def test_a_gpus_room_is_what_its_free_memory_holds(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The figures of a GPU that this machine may not have, as torch would give them."""
-    figures = {"before": 100, "peak": 0, "free": 0}
-    monkeypatch.setattr("torch.cuda.reset_peak_memory_stats", lambda device: None)
-    monkeypatch.setattr("torch.cuda.memory_allocated", lambda device: figures["before"])
-    monkeypatch.setattr("torch.cuda.max_memory_allocated", lambda device: figures["peak"])
-    monkeypatch.setattr("torch.cuda.get_device_name", lambda device: "H100")
-    rooms = Rooms(torch.device("cuda", 0), path, free=lambda device: figures["free"])
+@pytest.fixture
+def gpu(path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Rooms]:
+    """A GPU that this machine may not have: its figures, as torch would give them."""
+
+    def install(**figures: int) -> Rooms:
+        monkeypatch.setattr("torch.cuda.reset_peak_memory_stats", lambda device: None)
+        monkeypatch.setattr("torch.cuda.memory_allocated", lambda device: 100)
+        monkeypatch.setattr("torch.cuda.max_memory_allocated", lambda device: 100 + figures["peak"])
+        monkeypatch.setattr("torch.cuda.get_device_name", lambda device: "H100")
+        return Rooms(torch.device("cuda", 0), path, free=lambda device: figures["free"])
+
+    return install
+
+
+def test_a_gpus_room_is_what_its_free_memory_holds(gpu: Callable[..., Rooms]) -> None:
+    rooms = gpu(peak=4 * 1000, free=20_000)
     assert rooms.room(SHAPE) == GPU_PIXELS // SHAPE.pixels  # until it has been measured
     many = replace(SHAPE, kept=250)  # snapshots, which wait in the host's memory
     assert rooms.room(many) == HOST_BYTES // (many.pixels * 3 * 4 * 250)
-    figures |= {"peak": 100 + 4 * 1000, "free": 20_000}
     with rooms.watched(SHAPE, 4):
         pass
     assert rooms.room(SHAPE) == 17  # 85% of 20,000 bytes, 1,000 each
@@ -94,3 +102,31 @@ def test_a_gpus_room_is_what_its_free_memory_holds(
         raise torch.OutOfMemoryError
     rooms.too_many(SHAPE, 17)
     assert rooms.room(SHAPE) == 8
+
+
+def test_a_room_is_said_without_asking_the_gpu(
+    gpu: Callable[..., Rooms], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rooms = gpu()
+
+    def seconds(device: torch.device) -> str:
+        raise AssertionError("CUDA starts here, while the claim's transaction is open")
+
+    monkeypatch.setattr("torch.cuda.get_device_name", seconds)
+    assert rooms.room(SHAPE) == GPU_PIXELS // SHAPE.pixels
+
+
+def test_the_memory_of_shapes_that_were_long_ago_is_forgotten(gpu: Callable[..., Rooms]) -> None:
+    rooms = gpu(peak=10_000, free=10_000)
+
+    def run(shape: Shape) -> None:
+        with rooms.watched(shape, 1):
+            pass
+
+    old, kept = sized(30), sized(31)
+    for shape in (old, kept, *(replace(SHAPE, width=width) for width in range(MOST_SHAPES - 2))):
+        run(shape)
+    run(kept)
+    assert (rooms.room(old), rooms.room(kept)) == (1, 1)
+    run(sized(32))
+    assert (rooms.room(old), rooms.room(kept)) == (GPU_MOST, 1)
