@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import Any
 
+from worker.lease import Stopping
 from worker.pictures import Batch
 from worker.work import Work
 
@@ -83,12 +84,19 @@ class Pipeline:
             work, batch = step
             if batch is not None:
                 self._slots.release()
-                self.stations.run(work, batch)
+                self._run(work, batch)
                 continue
-            if len(closing) == BEHIND:
-                closing.popleft().result()
             closing.append(behind.submit(self.stations.close, work))
             works += 1
+            if len(closing) > BEHIND:
+                closing.popleft().result()
         for end in closing:
             end.result()
         return works
+
+    def _run(self, work: AnyWork, batch: Batch) -> None:
+        try:
+            self.stations.run(work, batch)
+        except BaseException:  # the process is to end: what is half done is given back
+            work.fail(Stopping())
+            raise

@@ -2,9 +2,11 @@
 
 import io
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -24,13 +26,15 @@ from beholder.jobs.spool import Entry, StoredPicture
 from beholder.jobs.submit import create_job
 from beholder.jobs.sweep import sweep
 from beholder.jobs.views import ItemView, JobView
+from beholder.science.dream import dream
 from beholder.settings import Settings
-from beholder.specs import Spec
+from beholder.specs import DreamSpec, Spec
 from beholder.store import Store
 from worker.runner import Runner
 
 TINY = [4, 4, "M", 6, 6, "M", 8, 8, 8, 8, "M", 8, 8, 8, 8, "M", 8, 8, 8, 8, "M"]
 CLASSES = 6
+PATIENCE_S = 20.0
 
 
 @pytest.fixture(scope="session")
@@ -74,6 +78,16 @@ class Bench:
     def submit(self, spec: Spec, entries: list[Entry], **options: int) -> str:
         return create_job(self.db, spec, entries, **options).id
 
+    def submit_small(self, spec: Spec, count: int) -> list[str]:
+        """Jobs of one picture each, which share a batch."""
+        return [self.submit(spec, [self.entry(picture(seed))]) for seed in range(count)]
+
+    def submit_apart(self, spec: DreamSpec, count: int) -> list[str]:
+        """Jobs of one picture each, which share none."""
+        steps = range(spec.steps, spec.steps + count)
+        apart = [spec.model_copy(update={"steps": number}) for number in steps]
+        return [self.submit(one, [self.entry(picture(1))]) for one in apart]
+
     def run(self, job_id: str) -> JobView:
         """Run a job to its end, in this process, and whatever else waits."""
         self.runner().run()
@@ -91,6 +105,9 @@ class Bench:
     def job(self, job_id: str) -> JobView:
         return get_job(self.db, job_id)
 
+    def states(self, job_ids: list[str]) -> list[str]:
+        return [self.job(job_id).state for job_id in job_ids]
+
     def items(self, job_id: str) -> list[ItemView]:
         return list(items(self.db, job_id))
 
@@ -98,6 +115,14 @@ class Bench:
         """A job's only chunk."""
         with self.db.read() as session:
             return session.scalars(select(Chunk).where(Chunk.job_id == job_id)).one()
+
+    @staticmethod
+    def until(condition: Callable[[], object]) -> None:
+        """Wait for `condition`, which another thread is to bring about."""
+        deadline = time.monotonic() + PATIENCE_S
+        while not condition():
+            assert time.monotonic() < deadline, "did not happen"
+            time.sleep(0.01)
 
     def results(self) -> list[Path]:
         root = self.store.local_path("results")
@@ -117,3 +142,29 @@ def bench(tmp_path: Path) -> Bench:
 @pytest.fixture
 def draw() -> Callable[..., bytes]:
     return picture
+
+
+@pytest.fixture
+def spec(network: str) -> DreamSpec:
+    """Short dreams of small pictures."""
+    return DreamSpec(network=network, size=48, layers=(5,), steps=2)
+
+
+@pytest.fixture
+def during(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[int]]:
+    """Call one function after another, each at the beginning of a dream; the dreams' sizes."""
+
+    def install(*acts: Callable[[], object]) -> list[int]:
+        sizes: list[int] = []
+        waiting = list(acts)
+
+        def acting(network: Any, pictures: torch.Tensor, **options: Any) -> Any:
+            sizes.append(len(pictures))
+            if waiting:
+                waiting.pop(0)()
+            return dream(network, pictures, **options)
+
+        monkeypatch.setattr("worker.dreams.dream", acting)
+        return sizes
+
+    return install

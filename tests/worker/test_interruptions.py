@@ -1,0 +1,155 @@
+"""What goes wrong, or is asked to end, concerns the right claims alone."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+
+from beholder.errors import ServiceUnavailable
+from beholder.jobs.control import cancel
+from beholder.jobs.models import Chunk, Job
+from beholder.specs import DreamSpec
+
+pytestmark = pytest.mark.slow  # imports torch
+
+
+def test_a_cancelled_job_leaves_a_shared_batch_alone(
+    bench: Any, spec: DreamSpec, during: Callable[..., list[int]]
+) -> None:
+    jobs = bench.submit_small(spec, 3)
+    sizes = during(lambda: cancel(bench.db, jobs[1]))
+    assert bench.runner().run() == 2
+    assert sizes == [3]
+    assert bench.states(jobs) == ["done", "cancelled", "done"]
+    assert len(bench.results()) == 2
+
+
+def test_rows_of_what_was_cancelled_before_they_ran_are_left_out(
+    bench: Any, spec: DreamSpec, during: Callable[..., list[int]]
+) -> None:
+    bench.settings = bench.settings.model_copy(update={"lease_s": 0.4})
+    (first,) = bench.submit_small(spec, 1)
+    other = spec.model_copy(update={"steps": 3})
+    jobs = bench.submit_small(other, 3)
+
+    def cancel_ahead() -> None:
+        bench.until(lambda: bench.states(jobs) == ["running"] * 3)
+        cancel(bench.db, jobs[0])
+        time.sleep(0.5)  # several beats of the lease
+
+    sizes = during(cancel_ahead)
+    assert bench.runner().run() == 3
+    assert sizes == [1, 2]
+    assert bench.states([first, *jobs]) == ["done", "cancelled", "done", "done"]
+
+
+def test_a_lost_claim_concerns_its_own_job_alone(
+    bench: Any, spec: DreamSpec, during: Callable[..., list[int]]
+) -> None:
+    jobs = bench.submit_small(spec, 3)
+
+    def overtake() -> None:
+        with bench.db.write() as session:
+            held = Chunk.job_id == jobs[0]
+            session.execute(update(Chunk).where(held).values(token="of another"))
+
+    during(overtake)
+    assert bench.runner().run() == 2
+    assert sorted(bench.states(jobs)) == ["done", "done", "running"]
+    assert len(bench.results()) == 2
+
+
+def test_other_weights_fail_their_own_job_alone(
+    bench: Any, spec: DreamSpec, during: Callable[..., list[int]]
+) -> None:
+    jobs = bench.submit_small(spec, 3)
+    with bench.db.write() as session:
+        session.get_one(Job, jobs[1]).network_sha256 = "0" * 64
+    sizes = during()
+    assert bench.runner().run() == 2
+    assert sizes == [2]
+    assert bench.states(jobs) == ["done", "failed", "done"]
+    assert "give every worker the same file" in bench.job(jobs[1]).error
+
+
+def test_a_stop_gives_back_what_runs_and_what_waits(
+    bench: Any, spec: DreamSpec, during: Callable[..., list[int]]
+) -> None:
+    jobs = bench.submit_apart(spec.model_copy(update={"steps": 50_000}), 3)
+
+    def stop() -> None:
+        bench.until(lambda: bench.states(jobs)[1] == "running")
+        bench.stopping.set()
+
+    during(stop)
+    begun = time.monotonic()
+    assert bench.runner().run() == 0
+    assert time.monotonic() - begun < 20
+    assert bench.states(jobs) == ["queued"] * 3
+    for job in jobs:
+        assert (bench.chunk(job).state, bench.chunk(job).attempts) == ("queued", 0)
+    assert bench.results() == []
+
+
+def test_an_error_costs_its_own_claim_an_attempt_and_the_run_its_end(
+    bench: Any, spec: DreamSpec, during: Callable[..., list[int]]
+) -> None:
+    jobs = bench.submit_apart(spec, 4)
+
+    def break_down() -> None:
+        bench.until(lambda: bench.states(jobs)[2] == "running")
+        raise RuntimeError("cuDNN error")
+
+    during(lambda: None, break_down)
+    with pytest.raises(RuntimeError, match="cuDNN error"):
+        bench.runner().run()
+    assert bench.states(jobs) == ["done", "queued", "queued", "queued"]
+    attempts = [bench.chunk(job).attempts for job in jobs]
+    assert attempts == [1, 1, 0, 0]
+    assert bench.runner().run() == 3
+    assert bench.states(jobs) == ["done"] * 4
+
+
+def test_an_exit_gives_back_what_is_half_done(
+    bench: Any, spec: DreamSpec, during: Callable[..., list[int]]
+) -> None:
+    jobs = bench.submit_apart(spec, 3)
+
+    def leave() -> None:
+        bench.until(lambda: bench.states(jobs)[2] == "running")
+        raise SystemExit
+
+    during(lambda: None, leave)
+    with pytest.raises(SystemExit):
+        bench.runner().run()
+    assert bench.states(jobs) == ["done", "queued", "queued"]
+    chunks = [bench.chunk(job) for job in jobs]
+    assert [(chunk.attempts, chunk.error) for chunk in chunks] == [(1, None), (0, None), (0, None)]
+    assert bench.runner().run() == 2
+
+
+def test_an_outage_ends_the_run_with_nothing_left_in_hand(
+    bench: Any,
+    spec: DreamSpec,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    jobs = bench.submit_apart(spec, 3)
+    read, left = bench.store.picture, [1]
+
+    def failing(store: Any, sha256: str) -> bytes:
+        left[0] -= 1
+        if left[0] < 0:
+            raise ServiceUnavailable("the store does not answer.")
+        return bytes(read(sha256))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("beholder.store.Store.picture", failing)
+        with pytest.raises(ServiceUnavailable, match="does not answer"):
+            bench.runner().run()
+    assert bench.states(jobs)[1:] == ["queued", "queued"]
+    attempts = [bench.chunk(job).attempts for job in jobs]
+    assert attempts[1:] == [0, 0]
+    bench.runner().run()
+    assert bench.states(jobs) == ["done"] * 3
