@@ -132,20 +132,23 @@ class Leases:
     def _keep(self) -> None:
         beat_s = min(self._lease_s / RENEWALS_PER_LEASE, LONGEST_BEAT_S)
         while not self._ended.wait(beat_s):
-            try:
-                self._renew()
-            except BeholderError as error:
-                # The next beat tries again. If a lease runs out meanwhile, the token decides.
-                log.warning("leases not renewed: %s", error)
+            with self._lock:
+                held = list(self._held)
+            for lease in held:
+                # A failure concerns this lease and beat alone: the next beat tries again. If the
+                # lease runs out meanwhile, the token decides.
+                try:
+                    self._renew(lease)
+                except BeholderError as error:
+                    log.warning("lease not renewed: %s", error)
+                except Exception:
+                    log.exception("lease not renewed")
 
-    def _renew(self) -> None:
-        with self._lock:
-            held = list(self._held)
-        for lease in held:
-            standing = [claim for claim in lease.claims if lease.interruption(claim) is None]
-            if not standing:
-                continue
-            states = renew_all(self._db, standing, lease_s=self._lease_s, progress=lease.progress)
-            for token, state in states.items():
-                if state != "held":
-                    lease.interrupt(token, Cancelled() if state == "cancelled" else LeaseLost())
+    def _renew(self, lease: Lease) -> None:
+        standing = [claim for claim in lease.claims if lease.interruption(claim) is None]
+        if not standing:
+            return
+        states = renew_all(self._db, standing, lease_s=self._lease_s, progress=lease.progress)
+        for token, state in states.items():
+            if state != "held":
+                lease.interrupt(token, Cancelled() if state == "cancelled" else LeaseLost())

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
+import worker.lease
 from beholder.errors import ServiceUnavailable
+from beholder.jobs.claims import Claim
 from beholder.jobs.control import cancel
 from beholder.jobs.models import Chunk, Job
 from beholder.specs import DreamSpec
@@ -153,3 +155,28 @@ def test_an_outage_ends_the_run_with_nothing_left_in_hand(
     assert attempts[1:] == [0, 0]
     bench.runner().run()
     assert bench.states(jobs) == ["done"] * 3
+
+
+@pytest.mark.parametrize("trouble", [ServiceUnavailable("away."), RuntimeError("unforeseen")])
+def test_a_renewal_that_fails_leaves_other_leases_and_later_beats_alone(
+    bench: Any,
+    spec: DreamSpec,
+    during: Callable[..., list[int]],
+    monkeypatch: pytest.MonkeyPatch,
+    trouble: Exception,
+) -> None:
+    bench.settings = bench.settings.model_copy(update={"lease_s": 0.2})
+    first, second = bench.submit_apart(spec, 2)
+    renew, renewed = worker.lease.renew_all, []
+
+    def failing(db: Any, claims: list[Claim], **options: Any) -> Any:
+        (claim,) = claims
+        if claim.job_id == first and renewed.count(second) < 2:
+            raise trouble
+        states = renew(db, claims, **options)
+        renewed.append(claim.job_id)
+        return states
+
+    monkeypatch.setattr("worker.lease.renew_all", failing)
+    during(lambda: bench.until(lambda: first in renewed))
+    assert bench.runner().run() == 2
