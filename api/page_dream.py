@@ -9,7 +9,7 @@ from api.services import Services
 from beholder.jobs.cell_queries import CellView, cells
 from beholder.jobs.outcomes import StoredFile
 from beholder.jobs.queries import items
-from beholder.jobs.views import ItemView, JobView
+from beholder.jobs.views import SILENT_WORDS, ItemView, JobView
 from beholder.layers import LAYERS
 from beholder.specs import DreamSpec
 
@@ -32,7 +32,10 @@ class Frame:
 
 @dataclass(frozen=True)
 class Look:
-    """The item that is looked at. cropped: the network saw the picture's middle only."""
+    """The item that is looked at. cropped: the network saw the picture's middle only.
+
+    remark: what to know of its dream; empty as a rule.
+    """
 
     position: int
     source: str
@@ -48,6 +51,7 @@ class Look:
     frames: tuple[Frame, ...]
     shown: Frame | None
     curve: Curve | None
+    remark: str
     file_name: str
 
 
@@ -139,6 +143,7 @@ def _look(
         frames=frames,
         shown=shown,
         curve=curve((found.result or {}).get("objective") or ()),
+        remark=SILENT_WORDS if found.silent else "",
         file_name=f"{job.id}-{position}-{LAYERS[layer].name}-{shown.step if shown else 0}.png",
     )
 

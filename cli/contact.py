@@ -64,8 +64,10 @@ class Shown:
         self.totals[item.role] += 1  # a study has one item a picture; a dream does not use this
         room = self.totals[item.role] <= MAX_PICTURES if item.role else number < MAX_PICTURES
         if room:
+            from beholder.sheets.dreams import SILENT
+
             picture = self.pictures.setdefault(number, ShownPicture(name, item))
-            note = f"{item.state}: {error}" if error else item.state
+            note = f"{item.state}: {error}" if error else SILENT if item.silent else item.state
             picture.layers[item.layer or 0] = Dreamt(files, note)
 
 

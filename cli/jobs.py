@@ -10,7 +10,7 @@ import typer
 from beholder.durations import duration
 from beholder.errors import InvalidInput
 from cli.context import Context
-from cli.output import JsonOption, console, print_json, say, table
+from cli.output import JsonOption, console, plural, print_json, say, table
 from cli.progress import follow
 
 if TYPE_CHECKING:
@@ -112,6 +112,9 @@ def _failure(item: "ItemView") -> dict[str, Any]:
 
 def show_job(context: Context, job: "JobView") -> None:
     """Print a job for people."""
+    from beholder.jobs.queries import silent_dreams
+    from beholder.jobs.views import SILENT_WORDS
+
     out = console()
     for label, text in _facts(job):
         out.print(f"{label:10}{text}", markup=False, highlight=False, soft_wrap=True)
@@ -119,6 +122,8 @@ def show_job(context: Context, job: "JobView") -> None:
         _show_failures(context, job)
     if job.kind == "study":
         _show_study(context, job)
+    elif silent := silent_dreams(context.db, job.id):
+        out.print(f"{'silent':10}{plural(silent, 'dream')}: {SILENT_WORDS}", highlight=False)
 
 
 def _facts(job: "JobView") -> Iterator[tuple[str, str]]:

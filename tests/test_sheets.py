@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageChops
 
 from beholder.errors import PictureError
 from beholder.layers import LAYERS
@@ -20,6 +20,7 @@ from beholder.sheets import (
     steps_sheet,
     study_sheet,
 )
+from beholder.sheets.dreams import SILENT
 from beholder.sheets.page import ALARM, GROUND
 from beholder.sheets.text import ELLIPSIS, fit, font, printable, wrap
 
@@ -206,3 +207,12 @@ def test_empty_groups_and_missing_verdicts_are_drawn() -> None:
     waiting = Subject("a", None, None, None, "failed: the file is empty.")
     assert study_sheet("s", [Group("kelpies", []), Group("controls", [waiting])]).width > 500
     assert study_sheet("s", [Group("kelpies", [])]).height > 100
+
+
+def test_a_silent_dream_says_so() -> None:
+    picture = Image.new("RGB", (224, 224), "red")
+    plain, silent = (
+        layers_sheet("sky", picture, {5: picture}, notes={5: note}) for note in ("done", SILENT)
+    )
+    assert plain.size == silent.size
+    assert ImageChops.difference(plain, silent).getbbox() is not None

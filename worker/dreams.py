@@ -146,6 +146,8 @@ class DreamWork(Work[DreamSpec, DreamOutcome]):
             self._put(wanted, step, pictures[row]) for step, pictures in result.snapshots.items()
         )
         kept: dict[str, object] = {"objective": objective, "precision": self._precision}
+        if not any(objective):
+            kept["silent"] = True
         spec = wanted.claim.spec
         assert isinstance(spec, DreamSpec)
         if item.seed is not None and item.layer == spec.layers[0]:

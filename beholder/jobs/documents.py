@@ -70,6 +70,7 @@ def _dream_part(item: ItemView, files: Mapping[int, str]) -> dict[str, Any]:
             if file.step in files
         ],
         "objective": (item.result or {}).get("objective"),
+        "silent": item.silent,
     }
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import literal, select, tuple_
+from sqlalchemy import func, literal, select, tuple_
 from sqlalchemy.orm import Session
 
 from beholder.errors import InvalidInput, NotFound
@@ -153,6 +153,15 @@ def items(
 
 
 def verdicts(database: Database, job_id: str, *, kind: str | None = None) -> Iterator[VerdictView]:
+def silent_dreams(database: Database, job_id: str, *, among: int = 10_000) -> int:
+    """How many of a job's first dreams left their layer silent, by its full id."""
+    statement = select(func.count()).where(
+        Item.job_id == job_id, Item.position < among, Item.result["silent"].as_boolean()
+    )
+    with database.read() as session:
+        return session.scalar(statement) or 0
+
+
     """A study's verdicts by position, a picture's intact one first."""
     for item in items(database, job_id):
         yield from verdict_rows(item, kind)

@@ -80,6 +80,9 @@ class Progress(View):
     measured: int
 
 
+SILENT_WORDS = "the layer is silent: nothing was dreamt"
+
+
 @dataclass(frozen=True)
 class ItemView(View):
     """An item with its results. verdicts: by kind, "intact" and "blinded"."""
@@ -99,6 +102,11 @@ class ItemView(View):
     result: dict[str, Any] | None
     files: tuple[StoredFile, ...]
     verdicts: dict[str, Judgement]
+
+    @property
+    def silent(self) -> bool:
+        """Whether it is a dream of a layer that no step of it answered: nothing was changed."""
+        return bool((self.result or {}).get("silent"))
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ MAX_ROWS = 60  # pictures a grid
 MAX_TILES = 400  # pages stay below some 50 megapixels
 COLUMNS = 8
 NOT_THERE = "not there yet"
+SILENT = "silent"  # as a note: there is a picture, but no layer answered to it
 CELL = 224  # dreams of the default size are shown pixel for pixel
 
 
@@ -143,7 +144,9 @@ def _start(picture: Picture | None, name: str, blank: str = "noise") -> Tile:
 
 
 def _dream(picture: Picture | None, caption: str, note: str = "") -> Tile:
-    return Tile(picture, (Line(caption),), blank=note or NOT_THERE)
+    return Tile(
+        picture, (Line(caption, SILENT if note == SILENT else ""),), blank=note or NOT_THERE
+    )
 
 
 def _page(

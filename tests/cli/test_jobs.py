@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from beholder.jobs.claims import claim_next
+from beholder.jobs.models import Item, utc_now
 from beholder.jobs.queries import get_job
 from beholder.jobs.views import JobView
+from beholder.jobs.workers import WorkerView, beat
 from cli.context import Context
 from cli.progress import waiting_words
 
@@ -190,3 +193,24 @@ def test_a_queued_job_says_what_it_waits_for(context: Context, beholder: Beholde
 
 def _at(job: JobView) -> str:
     return f"{job.kind} {job.id}, {job.done} of {job.total}"
+
+
+def test_show_says_that_a_layer_is_silent(
+    beholder: Beholder, context: Context, dream_job: Make
+) -> None:
+    job = dream_job()
+    with context.db.write() as session:
+        item = session.scalars(select(Item).where(Item.job_id == job, Item.state == "done")).first()
+        assert item is not None
+        item.result = {"objective": [0.0, 0.0, 0.0], "silent": True}
+    assert "silent    1 dream: the layer is silent" in beholder("show", job).out
+
+
+def test_a_paused_worker_is_said(beholder: Beholder, context: Context, dream_job: Make) -> None:
+    job, now = dream_job(chunks=1), utc_now()
+    reason = "no room left in the store: free some space."
+    beat(context.db, WorkerView("w", "host", 1, "cpu", now, now, None, 0, 0.0, None, reason))
+    assert f"paused    {reason}" in beholder("show", job).out
+    assert f"paused: {reason}" in beholder("jobs").err
+    doctor = {row["name"]: row for row in json.loads(beholder("doctor", "--json").out)}
+    assert doctor["workers"]["detail"] == f"1 alive, paused: {reason}"

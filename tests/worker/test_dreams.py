@@ -1,4 +1,5 @@
 import hashlib
+import io
 import math
 from collections.abc import Callable
 from typing import Any
@@ -6,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from beholder.errors import StorageFull
 from beholder.jobs.control import cancel
@@ -334,3 +336,23 @@ def test_a_dead_workers_files_are_cleared_by_the_next(
     bench.runner().run()
     assert bench.job(job_id).done == 1
     assert [path.name for path in bench.results()] == ["0000000-00001.png"]
+
+
+def test_a_silent_layer_is_said(bench: Any, network: str, draw: Callable[..., bytes]) -> None:
+    from beholder.jobs.queries import silent_dreams
+
+    # A layer as black pictures leave it: biases alone would make it answer.
+    state = load_file(network)
+    for name in state:
+        if name.endswith("bias"):
+            state[name] = torch.zeros_like(state[name])
+    mute = str(bench.settings.home / "mute.safetensors")
+    save_file(state, mute, metadata={"avgpool": "1"})
+    buffer = io.BytesIO()
+    Image.new("RGB", (48, 48)).save(buffer, "PNG")
+    entries = [bench.entry(buffer.getvalue(), "black.png"), bench.entry(draw(1))]
+    job = bench.run(bench.submit(DreamSpec(network=mute, size=48, layers=(5,), steps=2), entries))
+    silent, loud = bench.items(job.id)
+    assert (silent.state, silent.silent, silent.result["objective"]) == ("done", True, [0.0, 0.0])
+    assert not loud.silent
+    assert silent_dreams(bench.db, job.id) == 1
