@@ -22,9 +22,8 @@ from beholder.jobs.models import (
     Item,
     Job,
     Verdict,
-    utc_now,
 )
-from beholder.jobs.rows import SETTLE_LIMIT, lock_job, settle
+from beholder.jobs.rows import cancel_everything, lock_job, settle
 
 _QUIET = {"synchronize_session": False}
 
@@ -47,14 +46,7 @@ def cancel(database: Database, job_id: str) -> None:
         job = _job(session, job_id)
         if job.state in FINISHED:
             raise Conflict(f"job {job_id} is already {job.state}: there is nothing to cancel.")
-        still_open = job.queued + job.running
-        job.cancelled += still_open
-        job.queued = job.running = 0
-        job.state, job.stage, job.finished_at = "cancelled", None, utc_now()
-        session.flush()
-        job.unsettled = True
-        if still_open <= SETTLE_LIMIT:
-            settle(session, job)
+        cancel_everything(session, job)
 
 
 def retry(database: Database, job_id: str) -> Retried:
@@ -68,7 +60,7 @@ def retry(database: Database, job_id: str) -> Retried:
         job = _job(session, job_id)
         if job.state not in FINISHED:
             raise Conflict(f"job {job_id} is {job.state}: wait until it ends, or cancel it.")
-        if job.state == "cancelled":
+        if job.unsettled:
             settle(session, job, limit=None)
         items = _reopen(session, job)
         if not items:

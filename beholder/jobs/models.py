@@ -113,14 +113,14 @@ class Picture(Base):
 class Job(Base):
     """One request. `queued` to `cancelled` count its items by state, always in step with them.
 
-    A cancelled job's items count as cancelled from that moment; their rows may follow later.
+    Its end is that of its open items in the same moment; their rows may follow later.
     stage: what its open chunks do; None once it has finished.
     measured: how many of a study's items have been measured.
     target_pictures, control_pictures: what the channels' statistics cover; None until chosen.
     targets_judged, controls_judged: how many have both verdicts; ..._kept: the same label in both.
     turn: the number of the claim that served it last; the least is served next in its priority.
     batch_key: jobs with the same one may share a GPU batch where their layers are the same.
-    unsettled: rows of the cancelled job are still to follow it; None if not.
+    unsettled: rows of the job, which ended early, are still to follow it; None if not.
     kept: it is never removed for its age; None if it may be.
     """
 

@@ -29,6 +29,7 @@ from beholder.jobs.views import (
 _PROGRESS = [getattr(Job, name) for name in columns_of(Progress)]
 _ITEM = [getattr(Item, name) for name in columns_of(ItemView) if name not in ("files", "verdicts")]
 _VISIBLE = Job.state != INCOMING
+_EARLY = ("failed", "cancelled")  # how a job may end with rows that are still open
 _PAGE = 500
 
 
@@ -208,7 +209,7 @@ def _item_page(
     files, judged = _files(session, ids), _judgements(session, ids)
     return [
         ItemView(
-            **{**row._mapping, "state": _shown_state(job, row.state)},
+            **{**row._mapping, **_as_shown(job, row.state)},
             files=tuple(files[row.id]),
             verdicts=judged[row.id],
         )
@@ -217,14 +218,18 @@ def _item_page(
 
 
 def _stored_states(job: JobView, state: str) -> Sequence[str]:
-    """In a cancelled job, what is still open in its rows counts as cancelled."""
-    if job.state != "cancelled" or state in ("done", "failed"):
+    """In a job that ended early, what is still open in its rows counts as the job does."""
+    if job.state not in _EARLY:
         return (state,)
-    return (*OPEN, "cancelled") if state == "cancelled" else ()
+    if state == job.state:
+        return (*OPEN, state)
+    return () if state in OPEN else (state,)
 
 
-def _shown_state(job: JobView, state: str) -> str:
-    return "cancelled" if job.state == "cancelled" and state in OPEN else state
+def _as_shown(job: JobView, state: str) -> dict[str, Any]:
+    """What an item whose row has yet to follow its job takes from there."""
+    lags = job.state in _EARLY and state in OPEN
+    return {"state": job.state, "error": job.error} if lags else {}
 
 
 def _files(session: Session, ids: Sequence[int]) -> dict[int, list[StoredFile]]:

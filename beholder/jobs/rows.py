@@ -1,17 +1,18 @@
-"""What every change to a job's rows shares: locking the job, its chunk's items, cancelling rows.
+"""What every change to a job's rows shares: locking the job, its chunk's items, ending it early.
 
 Whoever changes a job's rows locks the job first (`lock_job`), so that two workers that finish the
 last two chunks see each other, and the job's counters stay in step with the items.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
+from typing import Any
 
 from sqlalchemy import ColumnElement, and_, exists, select, update
 from sqlalchemy.orm import Session
 
 from beholder.jobs.models import OPEN, Chunk, Item, Job, utc_now
 
-SETTLE_LIMIT = 100  # chunks of a cancelled job that are changed at a time, or items
+SETTLE_LIMIT = 1_000  # chunks, and items, of a job that ended early that follow it at a time
 
 
 def lock_job(session: Session, job_id: str) -> Job | None:
@@ -64,54 +65,50 @@ def with_open_chunks(
     return set(session.scalars(select(Job.id).where(Job.id.in_(job_ids), found)))
 
 
+def cancel_everything(session: Session, job: Job) -> None:
+    """The whole job is cancelled, with every open item."""
+    _end_early(session, job, "cancelled", None)
+
+
 def fail_everything(session: Session, job: Job, reason: str) -> None:
-    """The whole job fails: its open chunks are cancelled, its open items fail with the reason."""
-    _end_chunks(session, job.id)
-    statement = update(Item).where(Item.job_id == job.id, Item.state.in_(OPEN))
-    session.execute(
-        statement.values(state="failed", error=reason),
-        execution_options={"synchronize_session": False},
-    )
-    job.failed += job.queued + job.running
-    job.queued = job.running = 0
-    job.state, job.error, job.stage, job.finished_at = "failed", reason, None, utc_now()
+    """The whole job fails: its open items fail with the reason, its open chunks are cancelled."""
+    _end_early(session, job, "failed", reason)
 
 
 def settle(session: Session, job: Job, *, limit: int | None = SETTLE_LIMIT) -> None:
-    """Bring rows of a cancelled job in line with it: at most `limit` chunks, or all of them."""
-    chunks = _open_chunks(session, job.id, limit)
-    items = update(Item).where(Item.job_id == job.id, Item.state.in_(OPEN))
-    job.unsettled = True if limit is not None and len(chunks) == limit else None
-    if job.unsettled:
-        first, last = min(first for _, first, _ in chunks), max(last for _, _, last in chunks)
-        items = items.where(Item.position.between(first, last))
-        _end_chunks(session, job.id, [number for number, _, _ in chunks])
-    else:
-        _end_chunks(session, job.id)
-    session.execute(
-        items.values(state="cancelled"), execution_options={"synchronize_session": False}
-    )
+    """Bring rows of a job that ended early in line with it: some chunks and items, or all."""
+    ended = {"state": "cancelled", "token": None, "lease_until": None, "finished_at": utc_now()}
+    chunks = _change_open(session, Chunk, job, ended, limit)
+    items = _change_open(session, Item, job, {"state": job.state, "error": job.error}, limit)
+    job.unsettled = True if limit is not None and max(chunks, items) == limit else None
 
 
-def _open_chunks(session: Session, job_id: str, limit: int | None) -> list[tuple[int, int, int]]:
-    if limit is None:
-        return []
-    statement = (
-        select(Chunk.id, Chunk.first_position, Chunk.last_position)
-        .where(Chunk.job_id == job_id, Chunk.state.in_(OPEN))
-        .limit(limit)
-    )
-    return [(row.id, row.first_position, row.last_position) for row in session.execute(statement)]
+def _end_early(session: Session, job: Job, state: str, error: str | None) -> None:
+    """Costs the same for any number of items: past some, their rows are left to the sweep."""
+    still_open = job.queued + job.running
+    setattr(job, state, getattr(job, state) + still_open)
+    job.queued = job.running = 0
+    job.state, job.error, job.stage, job.finished_at = state, error, None, utc_now()
+    job.unsettled = True
+    session.flush()
+    if still_open <= SETTLE_LIMIT:
+        settle(session, job)
 
 
-def _end_chunks(session: Session, job_id: str, ids: Iterable[int] | None = None) -> None:
-    statement = update(Chunk).where(Chunk.job_id == job_id, Chunk.state.in_(OPEN))
-    if ids is not None:
-        statement = statement.where(Chunk.id.in_(list(ids)))
-    session.execute(
-        statement.values(state="cancelled", token=None, lease_until=None, finished_at=utc_now()),
+def _change_open(
+    session: Session,
+    model: type[Chunk] | type[Item],
+    job: Job,
+    values: dict[str, Any],
+    limit: int | None,
+) -> int:
+    """Give up to `limit` open rows of the job these values; how many there were."""
+    some = select(model.id).where(model.job_id == job.id, model.state.in_(OPEN)).limit(limit)
+    changed = session.execute(
+        update(model).where(model.id.in_(some)).values(values),
         execution_options={"synchronize_session": False},
     )
+    return int(changed.rowcount)  # type: ignore[attr-defined]
 
 
 def has_measured_target(session: Session, job_id: str) -> bool:

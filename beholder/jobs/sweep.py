@@ -14,23 +14,25 @@ from beholder.jobs.models import OPEN, Chunk, Job
 from beholder.jobs.rows import lock_job, settle
 from beholder.jobs.silence import Running, Silence
 
-_SETTLED = 40  # transactions of a sweep that bring a cancelled job's rows in line with it
+_SETTLED = (
+    40  # transactions of a sweep that bring rows in line with a job that ended early
+)
 
 
 def sweep(database: Database, silence: Silence, *, now: float, limit: int = 500) -> None:
     """Put right what has no live worker.
 
-    Abandoned chunks go on elsewhere, or are set aside (`beholder.jobs.deaths`); what a cancelled
-    job has left open follows it. At most `limit` chunks and jobs are put right.
+    Abandoned chunks go on elsewhere, or are set aside (`beholder.jobs.deaths`); what a job
+    that ended early has left open follows it. At most `limit` chunks and jobs are put right.
     now: as `silence` takes it.
     """
     for job_id, chunks in _neglected(database, silence, now, limit).items():
         with database.write() as session:
             job = lock_job(session, job_id)
-            cancelled = job is not None and job.state == "cancelled"
-            if job is not None and not cancelled:
+            unsettled = job is not None and job.unsettled
+            if job is not None and not unsettled:
                 _recover_all(session, job, chunks)
-        if cancelled:
+        if unsettled:
             _settle(database, job_id)
     remove_abandoned(database)
 

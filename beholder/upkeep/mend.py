@@ -15,7 +15,7 @@ from beholder.jobs.chunking import Range, insert_chunks
 from beholder.jobs.database import Database
 from beholder.jobs.hooks import rearm
 from beholder.jobs.models import FINISHED, OPEN, Chunk, File, Item, Job, utc_now
-from beholder.jobs.rows import lock_job, with_open_chunks
+from beholder.jobs.rows import lock_job, settle, with_open_chunks
 from beholder.upkeep.findings import Finding
 from beholder.upkeep.rows import counted, uncovered
 
@@ -48,6 +48,8 @@ def _make_again(database: Database, job_id: str, positions: list[int]) -> Iterat
             job = lock_job(session, job_id)
             if job is None or job.kind != "dream":
                 continue
+            if job.unsettled:
+                settle(session, job, limit=None)
             again += _reopen(session, job, positions[start : start + _TOGETHER])
             state = job.state
     if again:

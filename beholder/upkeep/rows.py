@@ -32,7 +32,7 @@ def check_rows(session: Session, job_id: str) -> Iterator[Finding]:
     if job is None or job.state == INCOMING:
         return
     checks: list[Callable[[Session, Job], Iterator[Finding]]] = [_counters]
-    if not job.unsettled:  # a cancelled job's rows may follow it later
+    if not job.unsettled:  # else its rows are to follow it later
         checks += [_ended] if job.state in FINISHED else [_uncovered]
     if job.kind == "study":
         checks += [_verdicts, _channels]

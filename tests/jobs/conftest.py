@@ -312,7 +312,7 @@ class Desk:
         if job.state in FINISHED:
             assert job.queued == job.running == 0
             assert job.finished_at is not None
-            assert job.state == "cancelled" or not open_chunks
+            assert job.unsettled or not open_chunks
         else:
             assert job.state in OPEN
             assert open_chunks, "nothing would ever finish this job"

@@ -38,7 +38,7 @@ def test_what_is_over_cannot_be_cancelled(desk):
 @pytest.mark.parametrize("lazily", [False, True])
 def test_a_cancelled_job_goes_on_where_it_was(desk, monkeypatch, lazily):
     if lazily:
-        monkeypatch.setattr("beholder.jobs.control.SETTLE_LIMIT", 0)
+        monkeypatch.setattr("beholder.jobs.rows.SETTLE_LIMIT", 0)
     job = desk.dream(4, layers=(28, 5), chunk_size=3)
     desk.finish(desk.claim_next(job.id))
     running = desk.claim_next(job.id)

@@ -94,7 +94,7 @@ class History:
 )
 def test_a_job_survives_whatever_happens(desk, monkeypatch, seed, lazily, kind):
     if lazily:
-        monkeypatch.setattr("beholder.jobs.control.SETTLE_LIMIT", 0)
+        monkeypatch.setattr("beholder.jobs.rows.SETTLE_LIMIT", 0)
     history = History(desk, seed, kind)
     for _ in range(STEPS):
         history.step()

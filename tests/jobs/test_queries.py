@@ -8,7 +8,7 @@ from beholder.errors import InvalidInput, NotFound
 from beholder.jobs.channel_queries import channels
 from beholder.jobs.completion import completed
 from beholder.jobs.control import cancel
-from beholder.jobs.finish import finish_choose, record_network
+from beholder.jobs.finish import fail_chunk_job, finish_choose, record_network
 from beholder.jobs.models import Job
 from beholder.jobs.outcomes import ChannelRow
 from beholder.jobs.queries import (
@@ -110,8 +110,19 @@ def test_items_stream_in_pages_and_go_on_from_a_position(desk, monkeypatch):
         next(items(desk.database, "nosuchjob0"))
 
 
+def test_items_of_a_failed_job_have_failed_before_their_rows_have(desk, monkeypatch):
+    monkeypatch.setattr("beholder.jobs.rows.SETTLE_LIMIT", 0)
+    job = desk.dream(4, chunk_size=1)
+    desk.finish(desk.claim_next(job.id))
+    desk.finish(desk.claim_next(job.id), failing=lambda _: True)
+    fail_chunk_job(desk.database, desk.claim_next(job.id), "no weights here")
+    failed = [(item.position, item.error) for item in items(desk.database, job.id, state="failed")]
+    assert failed == [(1, "can't be decoded."), (2, "no weights here"), (3, "no weights here")]
+    assert list(items(desk.database, job.id, state="queued")) == []
+
+
 def test_items_of_a_cancelled_job_are_cancelled_before_their_rows_are(desk, monkeypatch):
-    monkeypatch.setattr("beholder.jobs.control.SETTLE_LIMIT", 0)
+    monkeypatch.setattr("beholder.jobs.rows.SETTLE_LIMIT", 0)
     job = desk.dream(3, chunk_size=1)
     desk.finish(desk.claim_next(job.id))
     cancel(desk.database, job.id)

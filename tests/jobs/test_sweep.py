@@ -3,11 +3,14 @@
 from functools import partial
 
 import pytest
+from sqlalchemy import func, select
 
-from beholder.jobs.claims import claim_next, give_up
+from beholder.jobs.claims import claim_next, give_up, renew_all
 from beholder.jobs.control import cancel
-from beholder.jobs.models import Job
+from beholder.jobs.finish import fail_chunk_job
+from beholder.jobs.models import Item, Job
 from beholder.jobs.queries import items
+from beholder.jobs.rows import settle
 from beholder.jobs.turns import waiting
 
 
@@ -124,24 +127,44 @@ def test_a_choice_that_kills_its_workers_fails_the_study(desk):
     desk.check(job.id)
 
 
-def test_the_rows_of_a_big_cancelled_job_follow_bit_by_bit(desk, monkeypatch):
-    monkeypatch.setattr("beholder.jobs.control.SETTLE_LIMIT", 2)
+@pytest.mark.parametrize("state", ["cancelled", "failed"])
+def test_the_rows_of_a_big_job_that_ends_early_follow_bit_by_bit(desk, monkeypatch, state):
+    monkeypatch.setattr("beholder.jobs.rows.SETTLE_LIMIT", 2)
     job = desk.dream(9, chunk_size=1)
-    held = desk.claim_next(job.id)
-    cancel(desk.database, job.id)
-    desk.check(job.id)  # everything counts as cancelled at once
-    assert set(desk.states(job.id).values()) == {"cancelled"}
-    assert len(desk.chunks(job.id)) == 8
+    held, other = desk.claim_next(job.id), desk.claim_next(job.id)
+    if state == "cancelled":
+        cancel(desk.database, job.id)
+    else:
+        assert fail_chunk_job(desk.database, other, "no weights").job_state == "failed"
+    desk.check(job.id)  # everything counts as ended at once
+    assert set(desk.states(job.id).values()) == {state}
+    assert len(desk.chunks(job.id)) == 7
+    assert "held" not in renew_all(desk.database, [held, other], lease_s=9).values()
     assert desk.finish(held) is None
     assert desk.sweep() == 0
     assert desk.chunks(job.id) == desk.chunks(job.id, "running") == []
     desk.check(job.id)
 
 
-def test_settling_keeps_to_its_limit(desk, monkeypatch):
-    from beholder.jobs.rows import settle
+def test_what_a_study_measured_follows_bit_by_bit_too(desk, monkeypatch):
+    """While it chooses, it has a single chunk, and items that are all open."""
+    monkeypatch.setattr("beholder.jobs.rows.SETTLE_LIMIT", 2)
+    job = desk.study(5, 0)
+    desk.finish(desk.claim_next(job.id))
+    fail_chunk_job(desk.database, desk.claim_next(job.id), "no weights")
+    left = []
+    for _ in range(3):
+        with desk.database.write() as session:
+            settle(session, session.get(Job, job.id), limit=2)
+            still = select(func.count()).where(Item.job_id == job.id, Item.state == "queued")
+            left.append(session.scalar(still))
+        desk.check(job.id)
+    assert left == [3, 1, 0]
+    assert not desk.job(job.id).unsettled
 
-    monkeypatch.setattr("beholder.jobs.control.SETTLE_LIMIT", 2)
+
+def test_settling_keeps_to_its_limit(desk, monkeypatch):
+    monkeypatch.setattr("beholder.jobs.rows.SETTLE_LIMIT", 2)
     job = desk.dream(5, chunk_size=1)
     cancel(desk.database, job.id)
     left = []

@@ -82,7 +82,7 @@ def test_what_is_being_worked_on_is_no_finding(home):
 
 
 def test_a_cancelled_job_whose_rows_follow_later(home, monkeypatch):
-    monkeypatch.setattr("beholder.jobs.control.SETTLE_LIMIT", 0)
+    monkeypatch.setattr("beholder.jobs.rows.SETTLE_LIMIT", 0)
     job_id = home.submit([0, 1, 2])
     cancel(home.db, job_id)
     assert home.verify() == []
