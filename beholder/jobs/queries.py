@@ -153,7 +153,6 @@ def items(
         left = None if left is None else left - len(page)
 
 
-def verdicts(database: Database, job_id: str, *, kind: str | None = None) -> Iterator[VerdictView]:
 def silent_dreams(database: Database, job_id: str, *, among: int = 10_000) -> int:
     """How many of a job's first dreams left their layer silent, by its full id."""
     statement = select(func.count()).where(
@@ -163,6 +162,7 @@ def silent_dreams(database: Database, job_id: str, *, among: int = 10_000) -> in
         return session.scalar(statement) or 0
 
 
+def verdicts(database: Database, job_id: str, *, kind: str | None = None) -> Iterator[VerdictView]:
     """A study's verdicts by position, a picture's intact one first."""
     for item in items(database, job_id):
         yield from verdict_rows(item, kind)
