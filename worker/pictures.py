@@ -30,6 +30,9 @@ class Wanted:
     item: ClaimedItem
 
 
+_Decoded = tuple[Wanted, Tensor]
+
+
 @dataclass(frozen=True)
 class Batch:
     """Items whose pictures have one shape.
@@ -108,16 +111,24 @@ class Loader:
         """
         group = _OF_UNKNOWN_SIZE if spec.size == "keep" else room(spec.size, spec.size)
         for start in range(0, len(wanted), group):
-            shapes: dict[torch.Size, list[tuple[Wanted, Tensor]]] = {}
-            some = wanted[start : start + group]
-            loaded = self.threads.map(lambda one: self._load(one.item, spec), some)
-            for one, result in zip(some, loaded, strict=True):
-                if isinstance(result, ItemFailure):
-                    yield Failed(one, result)
-                else:
-                    shapes.setdefault(result.shape, []).append((one, result))
-            for pairs in shapes.values():
-                yield from self._batch(pairs, device).parts(room(*pairs[0][1].shape[1:]))
+            shapes, failed = self._decoded(wanted[start : start + group], spec)
+            yield from failed
+            for shape in list(shapes):
+                # Kept nowhere else: the decoded are as large as the batch that is made of them.
+                yield from self._batch(shapes.pop(shape), device).parts(room(*shape[1:]))
+
+    def _decoded(
+        self, wanted: Sequence[Wanted], spec: Spec
+    ) -> tuple[dict[torch.Size, list[_Decoded]], list[Failed]]:
+        shapes: dict[torch.Size, list[_Decoded]] = {}
+        failed: list[Failed] = []
+        loaded = self.threads.map(lambda one: self._load(one.item, spec), wanted)
+        for one, result in zip(wanted, loaded, strict=True):
+            if isinstance(result, ItemFailure):
+                failed.append(Failed(one, result))
+            else:
+                shapes.setdefault(result.shape, []).append((one, result))
+        return shapes, failed
 
     def _load(self, item: ClaimedItem, spec: Spec) -> Tensor | ItemFailure:
         try:
@@ -129,10 +140,11 @@ class Loader:
         except (PictureError, NotFound) as error:
             return ItemFailure(item.position, str(error))
 
-    def _batch(self, pairs: list[tuple[Wanted, Tensor]], device: torch.device) -> Batch:
+    def _batch(self, pairs: list[_Decoded], device: torch.device) -> Batch:
         items, tensors = zip(*pairs, strict=True)
         if device.type != "cuda":
-            starts = torch.stack(tensors)  # (B, 3, H, W)
+            one = len(tensors) == 1  # perhaps a very large one, of which no copy is made
+            starts = tensors[0][None] if one else torch.stack(tensors)  # (B, 3, H, W)
             return Batch(items, starts, starts.to(device))
         starts = torch.empty((len(tensors), *tensors[0].shape), pin_memory=True)
         torch.stack(tensors, out=starts)
@@ -142,7 +154,6 @@ class Loader:
             with torch.cuda.stream(self._stream):
                 pictures = starts.to(device, non_blocking=True)
                 return Batch(items, starts, pictures, self._stream.record_event())
-        except (
-            torch.OutOfMemoryError
-        ):  # the batch before has all of it; copied when that is through
+        except torch.OutOfMemoryError:
+            # The batch before has all of it; copied when that is through.
             return Batch(items, starts, starts)

@@ -1,0 +1,52 @@
+"""Pictures on their way to the device: what of them is in memory."""
+
+import weakref
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import torch
+
+from beholder.specs import DreamSpec
+from worker.pictures import Batch, Loader, Wanted
+
+pytestmark = pytest.mark.slow  # imports torch
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_decoded_picture_is_in_memory_once(
+    bench: Any, network: str, draw: Callable[..., bytes], count: int
+) -> None:
+    spec = DreamSpec(network=network, size="keep", layers=(5,), steps=1)
+    sizes = [(48, 40)] * count + [(40, 48)]  # the second shape's are still to be batched
+    entries = [bench.entry(draw(seed, size)) for seed, size in enumerate(sizes)]
+    bench.submit(spec, entries, chunk_size=8)
+    claim = bench.take()
+    decoded: list[weakref.ref[torch.Tensor]] = []
+    places: list[int] = []
+    with ThreadPoolExecutor(2) as threads:
+        loader = Loader(bench.store, threads, 10**6)
+        load = loader._load
+
+        def noting(*arguments: Any) -> Any:
+            tensor = load(*arguments)
+            decoded.append(weakref.ref(tensor))
+            places.append(tensor.data_ptr())
+            return tensor
+
+        loader._load = noting  # type: ignore[method-assign]
+        batches = loader.load(
+            [Wanted(claim, item) for item in claim.items],
+            spec,
+            device=torch.device("cpu"),
+            room=lambda height, width: 4,
+        )
+        batch = next(batches)
+        assert isinstance(batch, Batch)
+        assert len(batch.items) == count
+        copied = count > 1  # the only one of its shape is the batch
+        assert (batch.starts.data_ptr() in places) != copied
+        bench.until(lambda: sum(ref() is not None for ref in decoded) == (1 if copied else 2))
+        assert torch.equal(batch.starts, torch.stack([load(one.item, spec) for one in batch.items]))
+        assert [len(more.items) for more in batches if isinstance(more, Batch)] == [1]
