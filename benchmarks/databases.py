@@ -16,8 +16,9 @@ from sqlalchemy import Table, insert, text
 from sqlalchemy.orm import Session
 
 from beholder.jobs.bulk import table_of
+from beholder.jobs.channel_models import Channel
 from beholder.jobs.database import Database
-from beholder.jobs.models import Channel, Job, utc_now
+from beholder.jobs.models import Job, utc_now
 from beholder.jobs.schema import upgrade
 from beholder.layers import LAYERS
 from beholder.specs import DreamSpec, StudySpec

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from beholder.jobs import service_models  # noqa: F401 - adds its tables to Base
+from beholder.jobs import channel_models, service_models  # noqa: F401 - their tables, for Base
 from beholder.jobs.models import Base
 
 context.configure(

@@ -6,8 +6,9 @@ from typing import Any, Literal, get_args
 from sqlalchemy import ColumnElement, Select, func, select, tuple_
 
 from beholder.errors import InvalidInput
+from beholder.jobs.channel_models import Channel
 from beholder.jobs.database import Database
-from beholder.jobs.models import Channel, Job
+from beholder.jobs.models import Job
 from beholder.jobs.views import ChannelView, columns_of, layer_name
 
 Sort = Literal["layer", "count", "controls", "mean", "deviation", "maximum", "contrast"]

@@ -14,9 +14,10 @@ from typing import Literal, NamedTuple, cast
 from sqlalchemy import ColumnElement, and_, select, update
 from sqlalchemy.orm import Session
 
+from beholder.jobs.channel_models import Channel
 from beholder.jobs.database import Database
 from beholder.jobs.deaths import recover
-from beholder.jobs.models import OPEN, Channel, Chunk, Item, Job, utc_now
+from beholder.jobs.models import OPEN, Chunk, Item, Job, utc_now
 from beholder.jobs.rows import items_of, lock_job, requeue_chunk, with_stale
 from beholder.jobs.sharing import companions
 from beholder.jobs.turns import latest_turn, whose_turn

@@ -9,20 +9,10 @@ from sqlalchemy.orm import Session
 
 from beholder.errors import Conflict, NotFound
 from beholder.jobs.advance import start_stage
+from beholder.jobs.channel_models import Channel, Exemplar
 from beholder.jobs.database import Database
 from beholder.jobs.hooks import rearm
-from beholder.jobs.models import (
-    FINISHED,
-    INCOMING,
-    ITEM_STATES,
-    Channel,
-    Chunk,
-    Exemplar,
-    File,
-    Item,
-    Job,
-    Verdict,
-)
+from beholder.jobs.models import FINISHED, INCOMING, ITEM_STATES, Chunk, File, Item, Job, Verdict
 from beholder.jobs.rows import cancel_everything, lock_job, settle
 
 _QUIET = {"synchronize_session": False}

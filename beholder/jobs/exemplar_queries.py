@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 from sqlalchemy.orm import aliased
 
+from beholder.jobs.channel_models import Exemplar
 from beholder.jobs.database import Database
-from beholder.jobs.models import Exemplar, Item
+from beholder.jobs.models import Item
 from beholder.layers import LAYERS
 
 _READ = 200  # studies often share pictures, so more is read than shown

@@ -14,9 +14,10 @@ from sqlalchemy.orm import Session
 from beholder.errors import Conflict
 from beholder.jobs.advance import advance_all
 from beholder.jobs.bulk import in_batches, table_of
+from beholder.jobs.channel_models import Channel, Exemplar
 from beholder.jobs.claims import Claim
 from beholder.jobs.database import Database
-from beholder.jobs.models import OPEN, Channel, Chunk, Exemplar, File, Item, Job, Verdict, utc_now
+from beholder.jobs.models import OPEN, Chunk, File, Item, Job, Verdict, utc_now
 from beholder.jobs.outcomes import (
     ChannelRow,
     DreamOutcome,

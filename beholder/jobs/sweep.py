@@ -14,9 +14,7 @@ from beholder.jobs.models import OPEN, Chunk, Job
 from beholder.jobs.rows import lock_job, settle
 from beholder.jobs.silence import Running, Silence
 
-_SETTLED = (
-    40  # transactions of a sweep that bring rows in line with a job that ended early
-)
+_SETTLED = 40  # transactions of a sweep that bring rows in line with a job that ended early
 
 
 def sweep(database: Database, silence: Silence, *, now: float, limit: int = 500) -> None:

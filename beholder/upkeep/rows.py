@@ -8,18 +8,8 @@ from collections.abc import Callable, Iterator
 from sqlalchemy import ColumnElement, case, func, select
 from sqlalchemy.orm import Session, aliased
 
-from beholder.jobs.models import (
-    FINISHED,
-    INCOMING,
-    ITEM_STATES,
-    OPEN,
-    Channel,
-    Chunk,
-    Exemplar,
-    Item,
-    Job,
-    Verdict,
-)
+from beholder.jobs.channel_models import Channel, Exemplar
+from beholder.jobs.models import FINISHED, INCOMING, ITEM_STATES, OPEN, Chunk, Item, Job, Verdict
 from beholder.upkeep.findings import RECOUNT, REQUEUE, RESUBMIT, Finding, Kind
 
 _PAGE = 5_000

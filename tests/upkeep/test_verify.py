@@ -6,8 +6,9 @@ import pytest
 from sqlalchemy import delete, insert, update
 
 from beholder.jobs.bulk import table_of
+from beholder.jobs.channel_models import Channel, Exemplar
 from beholder.jobs.control import cancel
-from beholder.jobs.models import Channel, Chunk, Exemplar, File, Item, Job, Verdict
+from beholder.jobs.models import Chunk, File, Item, Job, Verdict
 from beholder.jobs.queries import get_job
 from beholder.store import Store
 from beholder.upkeep.verify import extent, verify
