@@ -11,6 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis.strategies import SearchStrategy
 
+pytest.register_assert_rewrite("tests.jobs.desk")
+
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
