@@ -12,12 +12,13 @@ PAGE = Path(__file__).parents[2] / "docs" / "science.md"
 def test_every_block_runs(specimens, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
-    assert len(blocks) == 8
+    assert len(blocks) == 9
     names = {}
     for block in blocks:
         exec(compile(block, str(PAGE), "exec"), names)
     said = capsys.readouterr().out
     assert "[4, 8, 12]" in said
     assert "10 pictures" in said
+    assert "the same: True" in said
     assert (tmp_path / "void.png").is_file()
     assert len(list(tmp_path.glob("void-*.png"))) == 3
