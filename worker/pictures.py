@@ -68,11 +68,14 @@ class Batch:
         )
 
     def at(self, rows: list[int]) -> "Batch":
-        """The items at these rows, which ascend."""
+        """The items at these rows, which ascend; on the CPU if the device has no room for them."""
         if len(rows) == len(self.items):
             return self
-        items = tuple(self.items[row] for row in rows)
-        return replace(self, items=items, starts=self.starts[rows], pictures=self.wait()[rows])
+        items, starts = tuple(self.items[row] for row in rows), self.starts[rows]
+        try:
+            return replace(self, items=items, starts=starts, pictures=self.wait()[rows])
+        except torch.OutOfMemoryError:
+            return Batch(items, starts, starts)
 
     def _part(self, rows: slice) -> "Batch":
         return replace(

@@ -111,7 +111,8 @@ class Work(ABC, Generic[AnySpec, AnyOutcome]):
     ) -> Iterator[tuple[Batch, Result]]:
         """`compute` on a batch, in parts where all of it does not fit into the device's memory.
 
-        Rows of claims that no longer stand are left out.
+        Rows of claims that no longer stand are left out. A picture that does not fit by itself
+        fails alone.
         """
         waiting = [batch]
         while waiting:
@@ -129,8 +130,9 @@ class Work(ABC, Generic[AnySpec, AnyOutcome]):
                     result = compute(wanted)
             except torch.OutOfMemoryError:
                 if size == 1:
-                    raise
-                waiting.append(wanted)
+                    self._too_large(wanted)
+                else:
+                    waiting.append(wanted)
             else:
                 self._behind += size
                 yield wanted, result
@@ -138,6 +140,15 @@ class Work(ABC, Generic[AnySpec, AnyOutcome]):
             # Behind the handler, which still holds what the failed attempt had in memory.
             self.means.rooms.too_many(shape, size)
             torch.cuda.empty_cache()
+
+    def _too_large(self, batch: Batch) -> None:
+        (wanted,) = batch.items
+        height, width = batch.starts.shape[2:]
+        reason = (
+            f"{width} x {height} pixels do not fit into the device's memory: use a smaller --size."
+        )
+        self._outcomes[wanted.claim.token].append(ItemFailure(wanted.item.position, reason))
+        self._behind += 1
 
     def _check(self, done: float = 0.0) -> None:
         """Raise Interrupted where nothing stands. done: pictures' worth of the batch in hand."""

@@ -1,6 +1,5 @@
 import hashlib
 import io
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -66,15 +65,6 @@ def test_a_precision_that_was_asked_for(
     assert item.result["objective"] == alone.objective[:, 0].tolist()
 
 
-def test_a_precision_that_the_device_lacks_fails_the_job(
-    bench: Any, network: str, draw: Callable[..., bytes]
-) -> None:
-    spec = DreamSpec(network=network, size=48, steps=1, precision="tf32")
-    job = bench.run(bench.submit(spec, [bench.entry(draw(1))]))
-    assert job.state == "failed"
-    assert "tf32 needs a CUDA GPU" in job.error
-
-
 def _furthest(one: Image.Image, other: Image.Image) -> int:
     def pixels(image: Image.Image) -> torch.Tensor:
         return (to_tensor(image, size="keep") * 255).round()
@@ -91,102 +81,6 @@ def test_pictures_of_several_shapes_share_a_chunk(
     job = bench.run(bench.submit(spec, entries))
     assert job.done == 4
     assert [(i.files[0].width, i.files[0].height) for i in bench.items(job.id)] == sizes
-
-
-def test_what_cannot_be_decoded_fails_alone(
-    bench: Any, network: str, draw: Callable[..., bytes]
-) -> None:
-    spec = DreamSpec(network=network, size=48, layers=(5,), steps=1)
-    good = draw(1)
-    entries = [
-        bench.entry(good, "good.png"),
-        bench.entry(good[: len(good) // 2], "cut.png"),
-        bench.entry(b"no picture", "text.png"),
-    ]
-    job = bench.run(bench.submit(spec, entries))
-    assert (job.state, job.done, job.failed) == ("done", 1, 2)
-    good_item, cut, text = bench.items(job.id)
-    assert (good_item.state, good_item.error) == ("done", None)
-    assert "damaged or cut short" in cut.error
-    assert "not a picture" in text.error
-    assert len(bench.results()) == 1
-
-
-def test_too_small_to_keep_its_size(bench: Any, network: str, draw: Callable[..., bytes]) -> None:
-    spec = DreamSpec(network=network, size="keep", layers=(5,), steps=1)
-    job = bench.run(bench.submit(spec, [bench.entry(draw(1, (20, 48)))]))
-    assert job.state == "failed"
-    assert "20 x 48 pixels is too small" in bench.items(job.id)[0].error
-
-
-def test_a_missing_network_fails_the_job_and_retry_runs_it(
-    bench: Any, network: str, draw: Callable[..., bytes], tmp_path: Any
-) -> None:
-    from beholder.jobs.control import retry
-
-    path = tmp_path / "later.safetensors"
-    spec = DreamSpec(network=str(path), size=48, layers=(5,), steps=1)
-    job = bench.run(bench.submit(spec, [bench.entry(draw(1))]))
-    assert job.state == "failed"
-    assert str(path) in job.error
-    path.write_bytes(open(network, "rb").read())  # noqa: SIM115
-    retry(bench.db, job.id)
-    assert bench.run(job.id).state == "done"
-
-
-def test_a_device_that_is_not_there_fails_the_job(
-    bench: Any, network: str, draw: Callable[..., bytes]
-) -> None:
-    bench.settings = bench.settings.model_copy(update={"device": "warp"})
-    spec = DreamSpec(network=network, size=48, layers=(5,), steps=1)
-    job = bench.run(bench.submit(spec, [bench.entry(draw(1))]))
-    assert job.state == "failed"
-    assert "no device 'warp': write auto" in job.error
-
-
-def test_a_channel_that_only_the_file_knows_to_be_missing(
-    bench: Any, network: str, draw: Callable[..., bytes]
-) -> None:
-    spec = DreamSpec(network=network, size=48, layers=(5,), channels=(300,), steps=1)
-    job = bench.run(bench.submit(spec, [bench.entry(draw(1))]))
-    assert job.state == "failed"
-    assert "conv2_1 has channels 0-5 in" in job.error
-    assert "got 300" in job.error
-
-
-def test_an_overflow_is_said(bench: Any, network: str, draw: Callable[..., bytes]) -> None:
-    spec = DreamSpec(network=network, size=48, layers=(5,), steps=2, noise=0)
-    from beholder.science import networks
-
-    loaded = load_network(network)
-    with torch.no_grad():
-        loaded.module.features[0].weight.fill_(math.inf)
-    runner = bench.runner()
-    runner.loaded.network = networks.Network(
-        network, loaded.sha256, loaded.labels, loaded.module, loaded.device
-    )
-    job_id = bench.submit(spec, [bench.entry(draw(1))])
-    runner.run()
-    assert "overflowed" in bench.items(job_id)[0].error
-    assert bench.results() == []
-
-
-def test_out_of_memory_halves_the_batch(
-    bench: Any, network: str, draw: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tried: list[int] = []
-
-    def scarce(network: Any, pictures: torch.Tensor, **options: Any) -> Any:
-        tried.append(len(pictures))
-        if len(pictures) > 1:
-            raise torch.OutOfMemoryError
-        return dream(network, pictures, **options)
-
-    monkeypatch.setattr("worker.dreams.dream", scarce)
-    spec = DreamSpec(network=network, size=48, layers=(5,), steps=1)
-    job = bench.run(bench.submit(spec, [bench.entry(draw(n)) for n in range(4)]))
-    assert (job.state, job.done) == ("done", 4)
-    assert tried == [4, 2, 1, 1, 1, 1]  # what did not fit once is not tried again
 
 
 def test_a_cancelled_job_stops_between_steps(
@@ -303,24 +197,6 @@ def test_an_outage_costs_no_attempt(
                 bench.runner().run()
     assert (bench.chunk(job_id).state, bench.chunk(job_id).attempts) == ("queued", 0)
     assert bench.run(job_id).state == "done"
-
-
-def test_what_nobody_foresaw_is_tried_again_and_then_told(
-    bench: Any, network: str, draw: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    spec = DreamSpec(network=network, size=48, layers=(5,), steps=1)
-    job_id = bench.submit(spec, [bench.entry(draw(1))])
-
-    def broken(*_: Any, **__: Any) -> Any:
-        raise RuntimeError("cuDNN error:\nEXECUTION_FAILED")
-
-    monkeypatch.setattr("worker.dreams.dream", broken)
-    for _ in range(3):
-        with pytest.raises(RuntimeError):
-            bench.runner().run()
-    (item,) = bench.items(job_id)
-    assert item.state == "failed"
-    assert item.error.startswith("RuntimeError: cuDNN error: EXECUTION_FAILED")
 
 
 def test_a_dead_workers_files_are_cleared_by_the_next(

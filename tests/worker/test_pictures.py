@@ -3,6 +3,7 @@
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -50,3 +51,23 @@ def test_a_decoded_picture_is_in_memory_once(
         bench.until(lambda: sum(ref() is not None for ref in decoded) == (1 if copied else 2))
         assert torch.equal(batch.starts, torch.stack([load(one.item, spec) for one in batch.items]))
         assert [len(more.items) for more in batches if isinstance(more, Batch)] == [1]
+
+
+def test_rows_that_the_device_has_no_room_to_copy_stay_with_the_host(
+    bench: Any, spec: DreamSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.submit_small(spec, 1)
+    claim = bench.take()
+    items = [replace(claim.items[0], position=position) for position in range(3)]
+    starts = torch.rand(3, 3, 8, 8)
+    batch = Batch(tuple(Wanted(claim, item) for item in items), starts, starts)
+
+    class Full:
+        def __getitem__(self, rows: object) -> torch.Tensor:
+            raise torch.OutOfMemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Batch, "wait", lambda self: Full())
+        some = batch.at([0, 2])
+    assert [wanted.item.position for wanted in some.items] == [0, 2]
+    assert torch.equal(some.wait(), starts[[0, 2]])
