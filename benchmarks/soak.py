@@ -134,10 +134,6 @@ class Load:
         act()
         self.done[name] += 1
 
-    def close(self) -> None:
-        """Let go of the connections."""
-        self._http.close()
-
     def _dream(self) -> None:
         spec = {
             "layers": self._random.sample(range(37), self._random.randint(1, 3)),
@@ -220,7 +216,6 @@ def soak(minutes: float) -> Iterator[Trend]:
             while time.monotonic() < ends and not looking.done():
                 load.step()
             looking.result()
-            load.close()
             print(", ".join(f"{count:,} x {name}" for name, count in load.done.items()), flush=True)
         yield from memory.rows(60 * minutes * WARM_UP)
 

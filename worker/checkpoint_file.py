@@ -11,7 +11,7 @@ import safetensors.torch
 from safetensors import SafetensorError
 
 from beholder.jobs.claims import ClaimedItem
-from beholder.science.dream import Checkpoint
+from beholder.science.checkpoint import Checkpoint
 from beholder.science.networks import Network
 from beholder.science.prefix import Precision
 from beholder.specs import DreamSpec

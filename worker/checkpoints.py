@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from beholder.errors import BeholderError, NotFound
 from beholder.jobs.claims import Claim
-from beholder.science.dream import Checkpoint
+from beholder.science.checkpoint import Checkpoint
 from beholder.science.networks import Network
 from beholder.science.prefix import Precision
 from beholder.specs import DreamSpec

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from beholder.errors import InvalidSpec
 from beholder.layers import find_layer
+from beholder.science.checkpoint import Checkpoint
 from beholder.science.inputs import input_step
 from beholder.science.networks import (
     Network,
@@ -41,40 +42,6 @@ class Dream:
     pictures: Tensor
     snapshots: dict[int, Tensor]
     objective: Tensor
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """A batch in the middle of its dream. All tensors are on the CPU.
-
-    pictures: (B, 3, H, W), after `step` steps, in the precision that they are computed in.
-    snapshots, objective: of a `Dream`, as far as they go.
-    """
-
-    step: int
-    pictures: Tensor
-    snapshots: dict[int, Tensor]
-    objective: Tensor
-
-    def row(self, index: int) -> "Checkpoint":
-        """One picture's part, a batch of 1 with memory of its own."""
-
-        def part(tensor: Tensor, dim: int = 0) -> Tensor:
-            return tensor.narrow(dim, index, 1).clone(memory_format=torch.contiguous_format)
-
-        snapshots = {step: part(pictures) for step, pictures in self.snapshots.items()}
-        return Checkpoint(self.step, part(self.pictures), snapshots, part(self.objective, 1))
-
-    @classmethod
-    def together(cls, parts: Sequence["Checkpoint"]) -> "Checkpoint":
-        """The batch of these, which are at the same step of dreams that are alike."""
-        first = parts[0]
-        return cls(
-            first.step,
-            torch.cat([part.pictures for part in parts]),
-            {step: torch.cat([p.snapshots[step] for p in parts]) for step in first.snapshots},
-            torch.cat([part.objective for part in parts], dim=1),
-        )
 
 
 def dream(
@@ -115,7 +82,7 @@ def dream(
     objective counted from the start; on a CPU also in a batch of others, except for "exact".
     `pictures` itself is left alone. Raises InvalidLayer, InvalidChannel, InvalidSpec, InvalidInput.
     """
-    begun = pictures if isinstance(pictures, Checkpoint) else _beginning(pictures)
+    begun = pictures if isinstance(pictures, Checkpoint) else Checkpoint.start(pictures)
     check_pictures(begun.pictures)
     kept = _steps_kept(steps, snapshots)
     if begun.step > steps:
@@ -135,7 +102,7 @@ def dream(
 
     def checkpoint() -> Checkpoint:
         # This copy waits for everything before it, so the snapshots have arrived too.
-        return Checkpoint(step, current.cpu(), dict(taken), _curve(begun, objective))
+        return Checkpoint(step, current.cpu(), dict(taken), begun.curve(objective))
 
     with at_rest(network.module):
         for step in range(begun.step + 1, steps + 1):
@@ -150,7 +117,7 @@ def dream(
             if on_step is not None:
                 on_step(step)
     # This too waits for everything before it.
-    curve = _curve(begun, objective)
+    curve = begun.curve(objective)
     return Dream(taken[steps], taken, curve)
 
 
@@ -206,18 +173,6 @@ def dream_layers(
 
 def _counting_on(on_step: Callable[[int], None], done: int) -> Callable[[int], None]:
     return lambda step: on_step(done + step)
-
-
-def _beginning(pictures: Tensor) -> Checkpoint:
-    return Checkpoint(0, pictures, {}, torch.empty(0, len(pictures)))
-
-
-def _curve(begun: Checkpoint, objective: Sequence[Tensor]) -> Tensor:
-    """The norms (steps, B) on the CPU: those of the checkpoint, and what followed."""
-    if not objective:
-        return begun.objective
-    later = torch.stack(list(objective)).cpu()
-    return torch.cat([begun.objective, later]) if begun.step else later
 
 
 def _from(call: Callable[[float], None], done: int) -> Callable[[float], None]:

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from beholder.errors import InvalidSpec
-from beholder.science.dream import Checkpoint, Dream, dream
+from beholder.science.checkpoint import Checkpoint
+from beholder.science.dream import Dream, dream
 
 WAYS = [
     pytest.param({}, id="float32"),

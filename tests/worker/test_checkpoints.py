@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from beholder.jobs.claims import ClaimedItem
-from beholder.science.dream import Checkpoint
+from beholder.science.checkpoint import Checkpoint
 from beholder.science.networks import load_network
 from beholder.specs import DreamSpec
 from beholder.store import checkpoint_folder, checkpoint_path

@@ -1,0 +1,53 @@
+"""`Checkpoint`: a batch of dreams midway, from which `dream` goes on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A batch in the middle of its dream. All tensors are on the CPU.
+
+    pictures: (B, 3, H, W), after `step` steps, in the precision that they are computed in.
+    snapshots, objective: of a `Dream`, as far as they go.
+    """
+
+    step: int
+    pictures: Tensor
+    snapshots: dict[int, Tensor]
+    objective: Tensor
+
+    @classmethod
+    def start(cls, pictures: Tensor) -> "Checkpoint":
+        """Before the first step; `pictures` may be on any device."""
+        return cls(0, pictures, {}, torch.empty(0, len(pictures)))
+
+    @classmethod
+    def together(cls, parts: Sequence["Checkpoint"]) -> "Checkpoint":
+        """The batch of these, which are at the same step of dreams that are alike."""
+        first = parts[0]
+        return cls(
+            first.step,
+            torch.cat([part.pictures for part in parts]),
+            {step: torch.cat([p.snapshots[step] for p in parts]) for step in first.snapshots},
+            torch.cat([part.objective for part in parts], dim=1),
+        )
+
+    def row(self, index: int) -> "Checkpoint":
+        """One picture's part, a batch of 1 with memory of its own."""
+
+        def part(tensor: Tensor, dim: int = 0) -> Tensor:
+            return tensor.narrow(dim, index, 1).clone(memory_format=torch.contiguous_format)
+
+        snapshots = {step: part(pictures) for step, pictures in self.snapshots.items()}
+        return Checkpoint(self.step, part(self.pictures), snapshots, part(self.objective, 1))
+
+    def curve(self, norms: Sequence[Tensor]) -> Tensor:
+        """The objective (steps, B) with the norms (B,) of the steps that followed, on the CPU."""
+        if not norms:
+            return self.objective
+        later = torch.stack(list(norms)).cpu()
+        return torch.cat([self.objective, later]) if self.step else later
