@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 TEST_STAMP := .venv/.installed-dev
 WITH_TORCH := tests/science tests/specimens tests/worker
 
-.PHONY: demo test test-fast lint bench bench-gpu audit fuzz clean
+.PHONY: demo test test-fast lint bench bench-gpu faults audit fuzz clean
 
 demo: $(STAMP)
 	$(BIN)/beholder demo
@@ -34,6 +34,10 @@ audit: $(TEST_STAMP)
 SECONDS ?= 60
 fuzz: $(TEST_STAMP)
 	FUZZ_SECONDS=$(SECONDS) $(BIN)/pytest -q -m fuzz tests/security tests/api/test_fuzz.py
+
+# About half an hour on two cores. docs/reliability.md says what is done, and how its table is renewed.
+faults: $(TEST_STAMP)
+	FAULTS_JSON=build/faults.json $(BIN)/pytest -q -m faults tests
 
 # Under ten minutes. docs/performance.md says what is measured, and how its tables are renewed.
 bench: $(TEST_STAMP)

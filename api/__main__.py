@@ -7,6 +7,8 @@ import uvicorn
 
 from api.app import create_app
 from beholder.errors import BeholderError
+from beholder.jobs.database import Database
+from beholder.jobs.schema import check, create_if_empty
 from beholder.settings import Settings
 
 
@@ -14,6 +16,7 @@ def main() -> None:
     """Serve until stopped; SIGTERM ends it after the requests in hand."""
     logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     settings = Settings()
+    check_set_up(settings)
     uvicorn.run(
         create_app(settings),
         host=settings.api_host,
@@ -23,6 +26,17 @@ def main() -> None:
         server_header=False,
         timeout_graceful_shutdown=3,
     )
+
+
+def check_set_up(settings: Settings) -> None:
+    """Raise BeholderError, in one line and before the server starts, where it could not serve."""
+    if settings.database_url is None:
+        create_if_empty(settings.database)
+    database = Database.open(settings.database)
+    try:
+        check(database)
+    finally:
+        database.dispose()
 
 
 if __name__ == "__main__":

@@ -32,24 +32,29 @@ def inserted(page: str, figures: str) -> str:
     return f"{before}{BEGIN}\n\n{figures}\n\n{END}{after}"
 
 
-def _section(found: Document) -> str:
+def about(found: Document) -> str:
+    """A heading that names the machine, then its memory, the versions and the time."""
     machine, versions = found["machine"], found["versions"]
     cpu = f"{machine['cpu']} ({machine['instructions']}), {machine['cores']} cores"
     memory = f"{machine['memory_gib']} GiB, load {machine['load']}"
     gpu = machine.get("gpu")
     listed = ", ".join(f"{name} {version}" for name, version in versions.items())
-    parts = [
-        f"### {gpu or cpu}",
-        f"{f'Beside it {cpu}, {memory}' if gpu else memory}. {listed}. Measured {found['when']}.",
-    ]
+    beside = f"Beside it {cpu}, {memory}" if gpu else memory
+    return f"### {gpu or cpu}\n\n{beside}. {listed}. Measured {found['when']}."
+
+
+def _section(found: Document) -> str:
+    parts = [about(found)]
     for benchmark, rows in groupby(found["rows"], key=lambda fields: str(fields["benchmark"])):
-        parts += [f"**{benchmark}**", _markdown(table([row_of(fields) for fields in rows]))]
+        parts += [f"**{benchmark}**", markdown(table([row_of(fields) for fields in rows]))]
     return "\n\n".join(parts)
 
 
-def _markdown(cells: list[list[str]]) -> str:
+def markdown(cells: list[list[str]]) -> str:
+    """A table, heading first; the last columns are those of `harness.table`."""
     head, *body = ([cell.replace("|", "\\|") for cell in line] for line in cells)
-    lines = [head, ["---", "---:", "---:", "---", "---"], *body]
+    rule = ["---"] * (len(head) - 4) + ["---:", "---:", "---", "---"]
+    lines = [head, rule, *body]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
