@@ -1,0 +1,53 @@
+"""What a worker died on runs with nothing beside it, and an outage takes no results with it."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+
+from beholder.errors import ServiceUnavailable
+from beholder.jobs.finish import finish_dreams
+from beholder.jobs.models import Chunk
+from beholder.specs import DreamSpec
+from beholder.upkeep.verify import verify
+
+pytestmark = pytest.mark.slow  # imports torch
+
+
+def test_what_a_worker_died_on_has_nothing_beside_it(
+    bench: Any, spec: DreamSpec, during: Callable[..., list[int]]
+) -> None:
+    jobs = bench.submit_apart(spec, 4)
+    with bench.db.write() as session:
+        session.execute(update(Chunk).where(Chunk.job_id == jobs[1]).values(attempts=1))
+    seen: list[list[str]] = []
+
+    def look() -> None:
+        time.sleep(0.3)  # for what is taken ahead
+        seen.append(bench.states(jobs))
+
+    during(look, look, look)
+    assert bench.runner().run() == 4
+    assert seen == [
+        ["running", "queued", "queued", "queued"],
+        ["done", "running", "queued", "queued"],
+        ["done", "done", "running", "running"],
+    ]
+
+
+def test_results_that_were_stored_although_the_answer_was_lost_stay(
+    bench: Any, spec: DreamSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (job,) = bench.submit_small(spec, 1)
+
+    def cut_off(*arguments: Any) -> Any:
+        finish_dreams(*arguments)
+        raise ServiceUnavailable("the database can't be used: server closed the connection.")
+
+    monkeypatch.setattr("worker.dreams.finish_dreams", cut_off)
+    with pytest.raises(ServiceUnavailable):
+        bench.runner().run()
+    assert bench.job(job).state == "done"
+    assert list(verify(bench.db, bench.store)) == []
