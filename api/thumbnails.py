@@ -12,6 +12,7 @@ from starlette.responses import Response
 from beholder.pictures import decode
 
 KEPT_BYTES = 64 << 20
+_ENTRY_BYTES = 400  # that each takes besides: its key, its place, what Python needs
 DECODED_AT_ONCE = 2  # a large picture takes hundreds of megabytes while it is decoded
 THREADS = 8  # of their own, so that other requests find some of the server's free
 QUALITY = 82
@@ -48,10 +49,10 @@ class Thumbnails:
         with self._lock:
             if key not in self._kept:
                 self._kept[key] = made
-                self._room -= len(made)
+                self._room -= len(made) + _ENTRY_BYTES
             while self._room < 0:
                 _, dropped = self._kept.popitem(last=False)
-                self._room += len(dropped)
+                self._room += len(dropped) + _ENTRY_BYTES
 
 
 def _smaller(image: Image.Image, size: int) -> bytes:
