@@ -94,16 +94,18 @@ def _reopen(session: Session, job: Job, positions: list[int]) -> int:
     return len(items)
 
 
-def _put_right(database: Database, job_id: str) -> Iterator[str]:
+def _put_right(database: Database, job_id: str) -> list[str]:
     """Counters as the rows say; a chunk for every open item; none in a finished job."""
+    deeds: list[str] = []
     with database.write() as session:
         job = lock_job(session, job_id)
         if job is None:
-            return
+            return deeds
         if job.unsettled is None:
-            yield from _mend_chunks(session, job)
+            deeds += _mend_chunks(session, job)
         if changed := _recount(session, job):
-            yield f"job {job_id}: counted again: {', '.join(changed)}."
+            deeds.append(f"job {job_id}: counted again: {', '.join(changed)}.")
+    return deeds  # said once they are committed
 
 
 def _mend_chunks(session: Session, job: Job) -> Iterator[str]:
