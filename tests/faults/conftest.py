@@ -6,6 +6,7 @@ of it.
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -56,7 +57,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if not ROWS:
         return
     terminalreporter.section("figures")
-    print_table([row for _, row in ROWS])
+    print_table([replace(row, name=f"{fault}: {row.name}") for fault, row in ROWS])
     if path := os.environ.get("FAULTS_JSON"):
         rows = [row for fault, one in ROWS for row in document(fault, [one])["rows"]]
         Path(path).parent.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,26 +25,43 @@ MESSAGES = 100
 
 
 @pytest.fixture
-def log(without_aof: str, tmp_path: Path) -> Iterator[Path]:
-    """What a Celery worker with four processes writes."""
+def start(without_aof: str, tmp_path: Path) -> Iterator[Callable[[], None]]:
+    """Starts a Celery worker with two processes, which write `tmp_path / "log"`."""
     log = tmp_path / "log"
     log.touch()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "celery", "-A", "tests.faults.celery_alone", "worker", "-c", "4"],
-        env={**os.environ, "ALONE_BROKER": without_aof, "ALONE_LOG": str(log)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    yield log
-    process.kill()  # as a group it would end too; its children end with their pipe
-    process.wait(10)
+    started: list[subprocess.Popen[bytes]] = []
+
+    def one() -> None:
+        name = f"alone-{len(started)}@%h"
+        command = [sys.executable, "-m", "celery", "-A", "tests.faults.celery_alone", "worker"]
+        environment = {**os.environ, "ALONE_BROKER": without_aof, "ALONE_LOG": str(log)}
+        process = subprocess.Popen(
+            [*command, "-c", "2", "-n", name],
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        started.append(process)
+
+    yield one
+    for process in started:
+        process.terminate()
+    for process in started:
+        process.wait(60)
 
 
-def test_celery_alone_repeats_and_loses(without_aof: str, log: Path, figures: Any) -> None:
+def test_celery_alone_repeats_and_loses(
+    without_aof: str, start: Callable[[], None], tmp_path: Path, figures: Any
+) -> None:
+    log = tmp_path / "log"
     app = Celery(broker=without_aof)
     app.send_task("note", ("long", TASK_S))
+    start()
     _wait(lambda: "long" in log.read_text(), 30)
-    time.sleep(TASK_S + 2)
+    for _ in range(2):  # more join while it runs
+        time.sleep(TASK_S / 3)
+        start()
+    time.sleep(TASK_S / 2)
     runs = log.read_text().split().count("long")
     time.sleep(TASK_S)  # for the repetitions to end
     for number in range(MESSAGES):
@@ -56,7 +73,7 @@ def test_celery_alone_repeats_and_loses(without_aof: str, log: Path, figures: An
     begun = {line for line in log.read_text().split() if line.startswith("short")}
     lost = MESSAGES - len(begun)
     fault = "Celery alone, for comparison"
-    how = f"a task of {TASK_S} s, visibility timeout 5 s"
+    how = f"late acknowledgement, a task of {TASK_S} s, visibility timeout 5 s, workers that join"
     figures(fault, Row("times one message ran", runs, detail=how))
     how = f"of {MESSAGES}, when Redis without AOF was killed"
     figures(fault, Row("messages lost", lost, detail=how))

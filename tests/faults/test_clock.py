@@ -80,7 +80,7 @@ def test_what_a_worker_with_a_wrong_clock_held_is_not_stuck(
     clocks(other, "clock").write_text(f"{HOUR_S:+}\n")
     other.start("worker")
     other.until(other.children)
-    job = bed.dreams(64, steps=60)
+    job = bed.dreams(240, steps=24)
     names = {str(pid) for pid in other.children()}
 
     def held() -> int:

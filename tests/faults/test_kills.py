@@ -12,6 +12,7 @@ from sqlalchemy import select
 
 from beholder.jobs.models import Base, Item
 from beholder.jobs.queries import items
+from beholder.processes import HEALTHY_AFTER_S
 from beholder.specimens.draw import draw
 from benchmarks.harness import Row
 from tests.faults.bed import Bed
@@ -27,7 +28,7 @@ def p95(values: Sequence[float]) -> float:
 
 
 @pytest.mark.parametrize(
-    ("count", "kills", "steps"), [(64, 2, 4), pytest.param(1000, 20, 24, marks=full)]
+    ("count", "kills", "steps"), [(64, 2, 4), pytest.param(1000, 20, 80, marks=full)]
 )
 def test_killed_again_and_again(bed: Bed, figures: Any, count: int, kills: int, steps: int) -> None:
     """kill -9 of the worker and of its pool's child in turn, between two undisturbed halves."""
@@ -68,13 +69,17 @@ def _seconds(act: Callable[[], object]) -> float:
 def test_what_a_dead_worker_held_is_claimed_again(
     bed: Bed, make_bed: Any, figures: Any, where: str, deaths: int
 ) -> None:
-    """The main process and its children die at once, on this machine or as on another one."""
+    """The main process and its children die at once, on this machine or as on another one.
+
+    They live long enough before to be started again without a pause.
+    """
     bed.up()
     other = _other_machine(bed, make_bed) if where == "elsewhere" else bed
     job = bed.dreams(2000, steps=60)
     taken: list[float] = []
     for _ in range(deaths):
         victims = other.children()
+        time.sleep(HEALTHY_AFTER_S if deaths > 1 else 0)
         names = {f"{os.uname().nodename}-{pid}" for pid in victims}
         bed.until(lambda names=names: len(_held_by(bed, job, names)) >= 2)
         other.kill(*other.parents(), *victims)
