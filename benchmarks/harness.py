@@ -21,6 +21,8 @@ from benchmarks.machine import has_gpu, machine, versions
 Better = Literal["higher", "lower"]
 Side = Callable[[], object]
 
+LEAST_ROUNDS = 3
+
 
 @dataclass(frozen=True)
 class Timing:
@@ -55,8 +57,8 @@ def alternate(
     """Time `sides` in turn, A B A B, so that a machine that slows down slows all of them.
 
     Each side is called `warmup` times, then `rounds` times. No round is begun after `seconds_max`
-    seconds, warm-up included, except the first. On a CUDA device the queue is waited for at both
-    ends of each call.
+    seconds, warm-up included, except the first three, without which there is no median. On a CUDA
+    device the queue is waited for at both ends of each call.
     """
     wait = _waiter(device)
     begun = time.perf_counter()
@@ -65,7 +67,7 @@ def alternate(
             side()
     taken: dict[str, list[float]] = {name: [] for name in sides}
     for done in range(rounds):
-        if done and time.perf_counter() - begun > seconds_max:
+        if done >= LEAST_ROUNDS and time.perf_counter() - begun > seconds_max:
             break
         for name, side in sides.items():
             taken[name].append(_seconds(side, wait))

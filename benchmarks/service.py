@@ -1,13 +1,12 @@
 """The service against the bare library: `python -m benchmarks.service [--pictures N] [...]`.
 
-Dreams from submission to the last file, small jobs against a large one, a study against the slower
-of its two parts, and how soon a worker's first dream is there.
+Dreams from submission to the last file, small jobs against a large one, and a study against the
+slower of its two parts.
 """
 
 import argparse
 import io
 import itertools
-import statistics
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -36,10 +35,14 @@ _GOALS: dict[str, tuple[Better, float | None]] = {
     "dreams, of the bare loop": ("higher", 92),
     "small jobs": ("higher", 70),
     "study, of the slower part": ("higher", 90),
-    "first dream": ("lower", 3),
 }
 _NO_GOAL: tuple[Better, float | None] = ("higher", None)
-GOALS = {"cpu": _GOALS, "cuda": {**_GOALS, "dreams, of the bare loop": ("higher", 85.0)}}
+# A bare loop leaves a GPU waiting while it decodes and encodes; the service must not.
+_ON_A_GPU: dict[str, tuple[Better, float | None]] = {
+    "dreams, of the bare loop": _NO_GOAL,
+    "dreams, of dreaming alone": ("higher", 85),
+}
+GOALS = {"cpu": _GOALS, "cuda": {**_GOALS, **_ON_A_GPU}}
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,6 @@ def rows(options: Options, **given: Any) -> Iterator[Row]:
     usual = ON_GPU if options.device.startswith("cuda") else Sizes()
     with tempfile.TemporaryDirectory() as folder, Running(options.device) as running:
         bench = Bench(options.device, replace(usual, **given), running, Path(folder))
-        yield bench.first_dream()
         running.start()
         bench.warm_up()
         yield from bench.dreams()
@@ -104,16 +106,6 @@ class Bench:
         self.running.run([self._dreams(entries)])
         self.running.run([self.running.submit(self._study, entries)])
         self._bare_dreams(files)
-
-    def first_dream(self) -> Row:
-        """From starting a worker to the first file of what waits."""
-        found = []
-        for _ in range(self.sizes.rounds):
-            _, entries = self._pictures(1)
-            spec = DreamSpec(network="specimens", steps=1, layers=(self.sizes.layer,))
-            found.append(self.running.first_file_s(self.running.submit(spec, entries)))
-            self.running.stop()
-        return self._row("first dream", statistics.median(found), "s", "specimens, from its start")
 
     def dreams(self) -> Iterator[Row]:
         """From submission to the last file, against the bare loop and against its dreams alone."""

@@ -11,6 +11,8 @@ import pytest
 pytestmark = pytest.mark.slow
 
 SMALL = ("--size", 64, "--layer", 20, "--steps", 12)
+STARTS = 360  # from noise: still at work after several commands
+ALL = STARTS + 5
 
 
 def home(machine: Any) -> Path:
@@ -36,9 +38,16 @@ def live_in(machine: Any, folder: Path) -> None:
 def at_work(machine: Any, spirals: Path) -> tuple[Any, str]:
     """A service with a batch of which some is done."""
     up = machine.start("up")
-    row = machine.json("submit", "--dir", spirals, "--noise", 120, *SMALL)
+    row = machine.json("submit", "--dir", spirals, "--noise", STARTS, *SMALL)
     machine.until(lambda: machine.job(row["id"])["done"] >= 16)
     return up, row["id"]
+
+
+def grown(machine: Any, job_id: str) -> None:
+    """Wait until more of a job is done than now."""
+    done = machine.job(job_id)["done"]
+    assert done < ALL, "it had ended before the second copy"
+    machine.until(lambda: machine.job(job_id)["done"] > done)
 
 
 def kinds(found: dict[str, Any]) -> set[str]:
@@ -51,8 +60,7 @@ def test_a_backup_of_a_running_batch_is_restored_and_goes_on(
     up, job_id = at_work(machine, spirals)
     backup = tmp_path / "backup"
     copy_database(machine, backup)
-    done = machine.job(job_id)["done"]
-    machine.until(lambda: machine.job(job_id)["done"] > done)  # the store is copied later
+    grown(machine, job_id)
     copy_store(machine, backup)
     up.terminate()
     assert up.wait(30) == 0
@@ -65,10 +73,10 @@ def test_a_backup_of_a_running_batch_is_restored_and_goes_on(
     assert machine.job(job_id)["state"] == "running"
     machine.start("up")
     job = machine.ended(job_id)
-    assert (job["done"], job["failed"]) == (125, 0)
+    assert (job["done"], job["failed"]) == (ALL, 0)
     assert machine.json("verify")["total"] == 0
     pictures = list((backup / "store" / "results").rglob("*.png"))
-    assert len(pictures) == 125 + 120  # those from noise have a start each
+    assert len(pictures) == ALL + STARTS  # those from noise have a start each
 
 
 def test_a_store_copied_first_lacks_files_which_are_made_again(
@@ -77,8 +85,7 @@ def test_a_store_copied_first_lacks_files_which_are_made_again(
     up, job_id = at_work(machine, spirals)
     backup = tmp_path / "backup"
     copy_store(machine, backup)
-    done = machine.job(job_id)["done"]
-    machine.until(lambda: machine.job(job_id)["done"] > done)
+    grown(machine, job_id)
     copy_database(machine, backup)
     up.terminate()
     assert up.wait(30) == 0
@@ -88,7 +95,7 @@ def test_a_store_copied_first_lacks_files_which_are_made_again(
     machine.run("verify", "--mend", code=1)
     machine.start("up")
     job = machine.ended(job_id)
-    assert (job["done"], job["failed"]) == (125, 0)
+    assert (job["done"], job["failed"]) == (ALL, 0)
     machine.run("gc", "--yes")
     machine.run("verify")
 
