@@ -9,21 +9,33 @@ from beholder.science.networks import Network, load_network
 
 @dataclass
 class Loaded:
-    """Loads networks by name, one at a time.
+    """Loads networks by name, one at a time, and lends the one that is loaded.
 
     folder: where downloaded weights are kept. device: as `load_network` takes it.
-    in_use: to be held while the device works with the network.
     """
 
     folder: Path
     device: str
     network: Network | None = None
-    in_use: threading.Lock = field(default_factory=threading.Lock)
+    _lent: int = 0
+    _changed: threading.Condition = field(default_factory=threading.Condition)
 
-    def get(self, name: str) -> Network:
-        """The network of this name. Another has to leave first, since its memory is needed."""
-        if self.network is None or self.network.name != name:
-            with self.in_use:
+    def lend(self, name: str) -> Network:
+        """The network of this name, to be given back.
+
+        Another that is loaded has to be given back first, by all who borrowed it, and they must
+        not keep it: there may not be memory for two. Raises as `load_network` does.
+        """
+        with self._changed:
+            if self.network is None or self.network.name != name:
+                self._changed.wait_for(lambda: self._lent == 0)
                 self.network = None
                 self.network = load_network(name, folder=self.folder, device=self.device)
-        return self.network
+            self._lent += 1
+            return self.network
+
+    def take_back(self) -> None:
+        """One who borrowed the network has let go of it."""
+        with self._changed:
+            self._lent -= 1
+            self._changed.notify_all()

@@ -149,7 +149,7 @@ class _Run:
         for claim in work.lease.claims:
             for token in claim.stale_tokens:
                 self._remove_files(claim, token)
-        work.network = self.runner.loaded.get(work.spec.network)
+        work.network = self.runner.loaded.lend(work.spec.network)
         network, claims = work.network, work.lease.claims
         refused = record_network(self.means.db, claims, network.name, network.sha256)
         for claim in claims:
@@ -159,7 +159,7 @@ class _Run:
 
     def compute(self, work: AnyWork, batch: Batch) -> None:
         """Run a batch; what goes wrong is the work's."""
-        with self.runner.loaded.in_use, self.runner.working(work.lease.claims[0].chunk_id):
+        with self.runner.working(work.lease.claims[0].chunk_id):
             try:
                 work.run(batch)
             except Exception as error:
@@ -173,6 +173,8 @@ class _Run:
         except Exception as error:
             work.fail(error)
         work.lease.end()
+        if work.let_go():
+            self.runner.loaded.take_back()
         for claim in work.lease.claims:
             try:
                 self._end(claim, ended.get(claim.token), work.error(claim))

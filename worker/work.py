@@ -48,7 +48,7 @@ class Means:
 class Work(ABC, Generic[AnySpec, AnyOutcome]):
     """Claims in hand, of the same `spec`. One that can't be finished is noted with its error.
 
-    network: on which it runs; to be set before `batches` is asked for the first.
+    network: on which it runs, from before `batches` is asked for the first until it is let go.
     """
 
     network: Network
@@ -91,6 +91,10 @@ class Work(ABC, Generic[AnySpec, AnyOutcome]):
     @abstractmethod
     def _shape(self, height: int, width: int) -> Shape:
         """What its batches of this height and width are to memory."""
+
+    def let_go(self) -> bool:
+        """Forget the network; whether there was one."""
+        return self.__dict__.pop("network", None) is not None
 
     @property
     def standing(self) -> list[Claim]:

@@ -22,8 +22,8 @@ from beholder.science.networks import (
     check_pictures,
     depth_of,
 )
-from beholder.science.prefix import Precision, Prefix, arithmetic, prefix_of
-from beholder.science.tile_plan import TILE_MEMORY, needs_tiles, tile_side
+from beholder.science.prefix import Precision, Prefix, arithmetic, kind_of, prefix_of
+from beholder.science.tile_plan import FLOAT_BYTES, TILE_MEMORY, needs_tiles, tile_side
 from beholder.science.tiles import tiled_gradient
 
 MEMORY = 2**30  # bytes that a picture's maps may take before it goes tile by tile
@@ -73,7 +73,7 @@ def dream(
     longer, and is the same dream on every machine; "tf32" (on a GPU) and "bf16" are faster, and
     `beholder.science.precision` measures whether that shows.
     memory: bytes that a picture's maps may take; a larger picture's gradient is computed tile by
-    tile, to the same values, in float32 or tf32. snapshots: steps, from 1 on, whose pictures are
+    tile, to the same values; not for "exact". snapshots: steps, from 1 on, whose pictures are
     kept too. on_step: called with 1, 2, ... after each step, on a GPU ahead of the arithmetic;
     on_part: with fractions, where steps go tile by tile. What they raise ends the dream.
     on_checkpoint: called before `on_step`, with the step and with what makes a checkpoint of it,
@@ -97,6 +97,8 @@ def dream(
         memory=memory,
     )
     current = begun.pictures.detach().to(network.device)
+    if precision == "float64":
+        current = current.double()
     taken = dict(begun.snapshots)
     objective: list[Tensor] = []
 
@@ -228,16 +230,19 @@ class _Ascent:
                 return _by_autograd(features, prepare, pictures, self.channels)
         modules = list(features)
         height, width = pictures.shape[2:]
-        if needs_tiles(modules, height, width, self.memory):
-            on_cpu = self.network.device.type == "cpu"
-            memory = min(self.memory, TILE_MEMORY) if on_cpu else self.memory
+        kind = kind_of(self.precision)
+        budget = self.memory * FLOAT_BYTES // max(FLOAT_BYTES, kind.itemsize)
+        if needs_tiles(modules, height, width, budget):
+            if self.network.device.type == "cpu":
+                budget = min(budget, TILE_MEMORY)
             with arithmetic(self.network.device, self.precision):
                 return tiled_gradient(
                     modules,
                     pictures,
                     channels=self.channels,
                     prepare=prepare,
-                    tile=tile_side(modules, memory),
+                    tile=tile_side(modules, budget),
+                    kind=kind,
                     on_progress=on_share,
                 )
         with torch.enable_grad():

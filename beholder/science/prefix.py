@@ -20,9 +20,14 @@ from beholder.science.vgg import VGG
 
 Precision = Literal["exact", "float64", "float32", "tf32", "bf16"]
 
-_KINDS: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "float64": torch.float64}
 # glibc keeps freed blocks up to this size; larger ones come back as fresh pages, each a fault.
 _REUSED_BYTES = 32 * 2**20
+
+
+def kind_of(precision: Precision) -> torch.dtype:
+    """The type of maps in this precision."""
+    kinds = {"bf16": torch.bfloat16, "float64": torch.float64}
+    return kinds.get(precision, torch.float32)
 
 
 class Zeroing:
@@ -55,7 +60,7 @@ def prefix_of(module: VGG, device: torch.device, precision: Precision) -> "Prefi
             zeroed.setdefault(index, []).append(hook.channels)
         if part._forward_pre_hooks:
             return None
-    kind = _KINDS.get(precision, torch.float32)
+    kind = kind_of(precision)
     key = tuple((weight.data_ptr(), weight._version) for weight in module.features.parameters())
     known = _PREPARED.setdefault(module, {})
     if kind not in known or known[kind].key != key:

@@ -26,6 +26,7 @@ def tiled_gradient(
     channels: Tensor | None,
     prepare: Callable[[Tensor], Tensor],
     tile: int,
+    kind: torch.dtype | None = None,
     on_progress: Callable[[float], None] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Each picture's norm (B,) of what `features` make of it, and its gradient (B, 3, H, W).
@@ -33,14 +34,17 @@ def tiled_gradient(
     features: a VGG's first modules, on the pictures' device; hooks that zero channels count.
     channels: (C,) int64, those that the norm is of; None takes all. prepare: what happens to each
     pixel before. tile: its side, in places of the last map; `tile_plan.tile_side` fits it to a
-    budget. on_progress: called after every few operations with the share that is done, up to 1;
-    what it raises ends the work. Pictures go through one by one; a silent one has gradient 0.
+    budget. kind: the maps' type; the pictures' own, unless given. on_progress: called after every
+    few operations with the share that is done, up to 1; what it raises ends the work. Pictures go
+    through one by one; a silent one has gradient 0.
     """
     steps = steps_of(features)
     height, width = pictures.shape[2:]
     total = operations(steps, height, width, tile) * len(pictures)
     kept = Stack.of(max(each.kept_bytes for each in plan(steps, height, width, tile)), pictures)
-    run = _Run(tuple(features), channels, prepare, kept, _Meter(total, on_progress))
+    run = _Run(
+        tuple(features), channels, prepare, kind or pictures.dtype, kept, _Meter(total, on_progress)
+    )
     gradient = torch.zeros_like(pictures, memory_format=torch.contiguous_format)
     squares = torch.zeros(len(pictures), dtype=torch.float64, device=pictures.device)
     with torch.no_grad():
@@ -75,6 +79,7 @@ class _Run:
     modules: tuple[nn.Module, ...]
     channels: Tensor | None
     prepare: Callable[[Tensor], Tensor]
+    kind: torch.dtype
     kept: Stack
     meter: _Meter
 
@@ -102,7 +107,7 @@ class _Run:
         found: Tensor | None = None
         first = 0
         for band in bands:
-            maps = band.forward(_laid_out(self.prepare(_window(picture, band.piece))))
+            maps = band.forward(_laid_out(self.prepare(_window(picture, band.piece)).to(self.kind)))
             if found is None:
                 height = sum(len(each.piece.rows[-1]) for each in bands)
                 found = _empty_like(maps, (1, maps.shape[1], height, maps.shape[3]))
@@ -115,7 +120,8 @@ class _Run:
         """The gradient for raw pixels, from that for what `prepare` made of them."""
         with torch.enable_grad():
             raw = _window(picture, piece).detach().requires_grad_()
-            (found,) = torch.autograd.grad(self.prepare(raw), raw, gradient)
+            ready = self.prepare(raw)
+            (found,) = torch.autograd.grad(ready, raw, gradient.to(ready.dtype))
         return found
 
 
@@ -140,7 +146,7 @@ class _Pass:
                 self._give_back(maps)
                 ends, both = _split(self.piece.padding(index))
                 maps = F.pad(maps, ends) if any(ends) else maps
-                maps = F.conv2d(maps, module.weight, module.bias, padding=both)
+                maps = F.conv2d(maps, *_weights(module, maps.dtype), padding=both)
                 maps = _hooked(module, maps)
             elif isinstance(module, nn.MaxPool2d):
                 maps = self._pooled(module, maps)
@@ -161,7 +167,8 @@ class _Pass:
                 left, right, above, below = self.piece.padding(index)
                 ends, both = _split((2 - left, 2 - right, 2 - above, 2 - below))
                 gradient = F.pad(gradient, ends) if any(ends) else gradient
-                gradient = F.conv2d(gradient, _turned(module.weight), padding=both)
+                weight, _ = _weights(module, gradient.dtype)
+                gradient = F.conv2d(gradient, _turned(weight), padding=both)
             elif isinstance(module, nn.MaxPool2d):
                 gradient = _spread(gradient, self.kept.pop())
             elif keeps[index]:
@@ -197,6 +204,11 @@ def _window(picture: Tensor, piece: Piece) -> Tensor:
 
 def _laid_out(maps: Tensor) -> Tensor:
     return maps.contiguous(memory_format=torch.channels_last)
+
+
+def _weights(module: nn.Conv2d, kind: torch.dtype) -> tuple[Tensor, Tensor]:
+    assert module.bias is not None
+    return module.weight.to(kind), module.bias.to(kind)
 
 
 def _turned(weight: Tensor) -> Tensor:
@@ -253,7 +265,8 @@ def _square(maps: Tensor, channels: Tensor | None) -> tuple[Tensor, Tensor]:
         chosen = maps.index_select(1, channels)
         maps = torch.zeros_like(maps).index_copy_(1, channels, chosen)
     rows = maps.permute(0, 2, 3, 1)  # as they lie in memory
-    return torch.linalg.vector_norm(rows).double().square(), maps
+    kind = torch.promote_types(maps.dtype, torch.float32)
+    return torch.linalg.vector_norm(rows, dtype=kind).double().square(), maps
 
 
 def _hooked(module: nn.Module, maps: Tensor) -> Tensor:
