@@ -69,12 +69,16 @@ def decoding(files: Sequence[Path], size: int, threads: int) -> None:
 
 
 def forward(network: Network, pictures: Tensor, count: int) -> None:
-    """A study's passes alone: `count` pictures measured, then classified with a channel blinded."""
-    for _ in range(0, count, len(pictures)):
-        measure(network, pictures)
+    """A study's passes alone: `count` pictures measured, then classified with a channel blinded.
+
+    pictures: (B, 3, H, W), again and again.
+    """
+    batches = [pictures[: count - done] for done in range(0, count, len(pictures))]
+    for some in batches:
+        measure(network, some)
     with blinded(network, {35: (0,)}):
-        for _ in range(0, count, len(pictures)):
-            classify(network, pictures)
+        for some in batches:
+            classify(network, some)
 
 
 def batched(files: Sequence[Path], size: int) -> Iterator[Sequence[Path]]:

@@ -35,6 +35,11 @@ Outcome = VerdictOutcome | ItemFailure
 STRONGEST = "strongest.npz"
 
 
+def study_shape(spec: StudySpec, height: int, width: int) -> Shape:
+    """What pictures of this height and width are to memory, in a study."""
+    return Shape(spec.network, "study", LAST_LAYER, height, width)
+
+
 class StudyWork(Work[StudySpec, VerdictOutcome]):
     """One claim of a study; studies share no batches."""
 
@@ -53,7 +58,7 @@ class StudyWork(Work[StudySpec, VerdictOutcome]):
         """The stage's last transaction."""
 
     def _shape(self, height: int, width: int) -> Shape:
-        return Shape(self.spec.network, "study", LAST_LAYER, height, width)
+        return study_shape(self.spec, height, width)
 
     @property
     def _ended(self) -> list[Outcome]:
