@@ -6,22 +6,21 @@ under which a worker wrote; so no two workers ever write the same file. The exce
 `checkpoints/<job>/<position>`, which say the same whoever wrote them.
 """
 
-import ctypes
 import errno
 import hashlib
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
-from io import FileIO
 from pathlib import Path
 from typing import IO, Any, NamedTuple, cast
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from beholder.durable import flush_filesystem, write_whole
 from beholder.errors import (
     BeholderError,
     InvalidInput,
@@ -117,8 +116,8 @@ class Store:
     def flush(self) -> None:
         """Make sure that what was put without flushing survives a power cut."""
         with self._reported("pictures"):
-            if self._local and _syncfs and Path(self._root).is_dir():
-                _sync_filesystem(self._root)
+            if self._local and Path(self._root).is_dir():
+                flush_filesystem(self._root)
 
     def picture(self, sha256: str) -> bytes:
         """The bytes of the picture with this hash."""
@@ -222,7 +221,7 @@ class Store:
 
     def _write(self, path: str, data: bytes, *, flush: bool) -> None:
         if self._local:
-            _write_local(self._full(path), data, flush=flush or _syncfs is None)
+            write_whole(self._full(path), data, flush=flush)
         else:
             self._fs.pipe_file(self._full(path), data)
 
@@ -279,58 +278,3 @@ def _modified(info: dict[str, Any]) -> float:
     if isinstance(found, datetime):
         return found.timestamp()
     return float(found) if isinstance(found, int | float) else time.time()
-
-
-def _write_local(path: str, data: bytes, *, flush: bool) -> None:
-    folder, name = os.path.split(path)
-    # Hidden, and unique to the writer: two may bring the same picture at the same time.
-    temporary = f"{folder}/.{name}.{secrets.token_hex(6)}"
-    try:
-        with _new_file(temporary) as file:
-            _write_all(file, data)
-            if flush:
-                os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def _new_file(path: str) -> FileIO:
-    """A new file, in a new folder if need be."""
-    try:
-        return open(path, "xb", buffering=0)
-    except FileNotFoundError:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        return open(path, "xb", buffering=0)
-
-
-def _write_all(file: FileIO, data: bytes) -> None:
-    """A write may take a part, and leave it to the next to say why."""
-    left = memoryview(data)
-    while left:
-        left = left[file.write(left) :]
-
-
-def _find_syncfs() -> Callable[[int], int] | None:
-    """Linux's own way to flush a whole file system at once; None elsewhere."""
-    try:
-        found = ctypes.CDLL(None, use_errno=True).syncfs
-    except (AttributeError, OSError):
-        return None
-    found.argtypes, found.restype = (ctypes.c_int,), ctypes.c_int
-    return cast(Callable[[int], int], found)
-
-
-_syncfs = _find_syncfs()
-
-
-def _sync_filesystem(folder: str) -> None:
-    assert _syncfs is not None
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        if _syncfs(descriptor):
-            code = ctypes.get_errno()
-            raise OSError(code, os.strerror(code))
-    finally:
-        os.close(descriptor)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-import beholder.store
+import beholder.durable
 from beholder.errors import NotFound, ServiceUnavailable, StorageFull
 from beholder.store import Store, picture_path, result_folder
 
@@ -97,15 +97,16 @@ def test_what_a_power_cut_left_of_a_picture_is_written_again(store: Store) -> No
 
 def test_pictures_are_flushed_together(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    fsync, flush = os.fsync, beholder.store._sync_filesystem
+    fsync, flush = os.fsync, beholder.durable._syncfs
     monkeypatch.setattr("os.fsync", lambda file: (asked.append("file"), fsync(file)))
-    monkeypatch.setattr(
-        "beholder.store._sync_filesystem", lambda root: (asked.append("all"), flush(root))
-    )
+    if flush is not None:
+        monkeypatch.setattr(
+            "beholder.durable._syncfs", lambda file: (asked.append("all"), flush(file))[1]
+        )
     for number in range(3):
         store.put_picture(b"picture %d" % number, flush=False)
     store.flush()
-    assert asked == (["all"] if beholder.store._syncfs else ["file"] * 3)
+    assert asked == (["all"] if flush else ["file"] * 3)
     store.put_picture(b"alone")
     assert asked[-1] == "file"
 
@@ -114,7 +115,7 @@ def test_where_nothing_flushes_all_each_picture_is_flushed(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[int] = []
-    monkeypatch.setattr("beholder.store._syncfs", None)
+    monkeypatch.setattr("beholder.durable._syncfs", None)
     monkeypatch.setattr("os.fsync", asked.append)
     store.put_picture(b"picture", flush=False)
     store.flush()

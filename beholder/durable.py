@@ -1,0 +1,70 @@
+"""Files on a local disk that are there whole or not at all, and outlive a power cut."""
+
+import ctypes
+import os
+import secrets
+from collections.abc import Callable
+from io import FileIO
+from pathlib import Path
+from typing import cast
+
+
+def write_whole(path: str, data: bytes, *, flush: bool) -> None:
+    """Write a file, visible only once it is whole, and flushed to the disk.
+
+    Without `flush`, `flush_filesystem` may do that later, where the system has a way to.
+    """
+    folder, name = os.path.split(path)
+    # Hidden, and unique to the writer: two may bring the same picture at the same time.
+    temporary = f"{folder}/.{name}.{secrets.token_hex(6)}"
+    try:
+        with _new_file(temporary) as file:
+            _write_all(file, data)
+            if flush or _syncfs is None:
+                os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def flush_filesystem(folder: str) -> None:
+    """Flush everything that was written to the folder's file system."""
+    if _syncfs is None:
+        return  # each file has been flushed by itself
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        if _syncfs(descriptor):
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code))
+    finally:
+        os.close(descriptor)
+
+
+def _new_file(path: str) -> FileIO:
+    """A new file, in a new folder if need be."""
+    try:
+        return open(path, "xb", buffering=0)
+    except FileNotFoundError:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        return open(path, "xb", buffering=0)
+
+
+def _write_all(file: FileIO, data: bytes) -> None:
+    """A write may take a part, and leave it to the next to say why."""
+    left = memoryview(data)
+    while left:
+        left = left[file.write(left) :]
+
+
+def _find_syncfs() -> Callable[[int], int] | None:
+    """Linux's own way to flush a whole file system at once; None elsewhere."""
+    try:
+        found = ctypes.CDLL(None, use_errno=True).syncfs
+    except (AttributeError, OSError):
+        return None
+    found.argtypes, found.restype = (ctypes.c_int,), ctypes.c_int
+    return cast(Callable[[int], int], found)
+
+
+_syncfs = _find_syncfs()
