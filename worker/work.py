@@ -132,7 +132,9 @@ class Work(ABC, Generic[AnySpec, AnyOutcome]):
             try:
                 with self.means.rooms.watched(shape, size):
                     result = compute(wanted)
-            except torch.OutOfMemoryError:
+            except (RuntimeError, MemoryError) as error:
+                if not _lacks_memory(error):
+                    raise
                 if size == 1:
                     self._too_large(wanted)
                 else:
@@ -160,3 +162,9 @@ class Work(ABC, Generic[AnySpec, AnyOutcome]):
 
     def _room(self, height: int, width: int) -> int:
         return self.means.rooms.room(self._shape(height, width))
+
+
+def _lacks_memory(error: Exception) -> bool:
+    """Whether that is all that went wrong. On a CPU torch says so in words alone."""
+    known = isinstance(error, torch.OutOfMemoryError | MemoryError)
+    return known or "DefaultCPUAllocator: can't allocate memory" in str(error)

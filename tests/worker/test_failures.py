@@ -119,15 +119,28 @@ def test_what_nobody_foresaw_is_tried_again_and_then_told(
     assert item.error.startswith("RuntimeError: cuDNN error: EXECUTION_FAILED")
 
 
+def gpu_full() -> None:
+    raise torch.OutOfMemoryError
+
+
+def memory_full() -> None:
+    torch.empty(2**50)
+
+
+@pytest.mark.parametrize("run_out", [gpu_full, memory_full])
 def test_out_of_memory_halves_the_batch(
-    bench: Any, network: str, draw: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+    bench: Any,
+    network: str,
+    draw: Callable[..., bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    run_out: Callable[[], None],
 ) -> None:
     tried: list[int] = []
 
     def scarce(network: Any, pictures: torch.Tensor, **options: Any) -> Any:
         tried.append(len(pictures))
         if len(pictures) > 1:
-            raise torch.OutOfMemoryError
+            run_out()
         return dream(network, pictures, **options)
 
     monkeypatch.setattr("worker.dreams.dream", scarce)
