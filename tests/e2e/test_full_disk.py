@@ -1,5 +1,6 @@
 """No room left, in the store or in the database: work pauses, says why, and goes on by itself."""
 
+import errno
 import os
 import shutil
 import sqlite3
@@ -30,9 +31,13 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 def fill(disk: Path, *, left: int = 0) -> Path:
     """Take all of the disk's room but `left` bytes; the file that does."""
     ballast = disk / "ballast"
-    with ballast.open("ab") as file:
-        free = shutil.disk_usage(disk).free - left
-        file.write(bytes(max(0, free)))
+    with ballast.open("ab", buffering=0) as file:
+        # In small pieces, since others write meanwhile.
+        while (free := shutil.disk_usage(disk).free - left) > 0:
+            try:
+                file.write(bytes(min(free, 65_536)))
+            except OSError as error:
+                assert error.errno == errno.ENOSPC
     return ballast
 
 

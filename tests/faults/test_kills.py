@@ -20,6 +20,7 @@ from tests.faults.bed import Bed
 pytestmark = pytest.mark.slow
 full = pytest.mark.faults
 LEASE_S = 15  # the default
+CHUNK = 16  # items, the default
 
 
 def p95(values: Sequence[float]) -> float:
@@ -28,10 +29,17 @@ def p95(values: Sequence[float]) -> float:
 
 
 @pytest.mark.parametrize(
-    ("count", "kills", "steps"), [(64, 2, 4), pytest.param(1000, 20, 80, marks=full)]
+    ("count", "kills", "steps", "most_again"),
+    [(64, 2, 4, 2 * CHUNK), pytest.param(1000, 20, 80, 30, marks=full)],
 )
-def test_killed_again_and_again(bed: Bed, figures: Any, count: int, kills: int, steps: int) -> None:
-    """kill -9 of the worker and of its pool's child in turn, between two undisturbed halves."""
+def test_killed_again_and_again(
+    bed: Bed, figures: Any, count: int, kills: int, steps: int, most_again: int
+) -> None:
+    """kill -9 of the worker and of its pool's child in turn, between two undisturbed halves.
+
+    Short dreams take no longer than to store them: there each kill may meet a chunk that is dreamt
+    and not stored.
+    """
     bed.up()
     calm_s = _seconds(lambda: bed.end_of(bed.dreams(count // 2, steps=steps)))
     begun = time.monotonic()
@@ -53,7 +61,7 @@ def test_killed_again_and_again(bed: Bed, figures: Any, count: int, kills: int, 
     figures(fault, Row("run again", 100 * beyond / count, "%", 3, "lower", detail))
     figures(fault, Row("time", killed_s / calm_s, "x", 1.5, "lower", "of the undisturbed time"))
     assert findings == []
-    assert beyond <= 0.03 * count
+    assert beyond <= most_again
 
 
 def _seconds(act: Callable[[], object]) -> float:
