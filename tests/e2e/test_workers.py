@@ -31,7 +31,7 @@ class Slow:
     def find_spec(self, name, path=None, target=None):
         if name == "torch":
             sys.meta_path.remove(self)
-            time.sleep(6)
+            time.sleep(4.5)
 
 sys.meta_path.insert(0, Slow())
 """

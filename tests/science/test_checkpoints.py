@@ -16,7 +16,7 @@ WAYS = [
     pytest.param({"precision": "float64"}, id="float64"),
     pytest.param({"normalize": True, "pre_relu": True}, id="normalised"),
     pytest.param({"channels": [1, 3]}, id="channels"),
-    pytest.param({"memory": 40_000}, id="tiles"),
+    pytest.param({"memory": 150_000}, id="tiles"),
 ]
 STEPS, SNAPSHOTS = 9, (2, 4, 7)
 
