@@ -22,7 +22,9 @@ from beholder.watched import most_seconds, too_long
 _SIZE = struct.Struct("<II")  # width, height; (0, 0) goes before a reason
 _BASE_BYTES = 1 << 30  # address space: the interpreter, its libraries, threads' stacks
 _BYTES_PER_PIXEL = 48  # 16-bit planes with alpha, reference frames, and copies on the way to RGB
+_MERCY_S = 2  # of CPU time between the signal that says so and the one that nobody can catch
 _PATIENCE = 10  # seconds on the clock for each of CPU time: the machine may be busy
+_TOO_MUCH = "it takes too much memory to decode: save it anew, as plain JPEG or PNG."
 # Without `site`, which takes longer than the decoding; so it is told where the packages are.
 _START = "import sys; sys.path[:0] = sys.argv[3:]; from beholder.apart import main; main()"
 _PACKAGES = tuple({str(Path(file).parents[1]) for file in (PIL.__file__, __file__)})
@@ -31,7 +33,8 @@ _PACKAGES = tuple({str(Path(file).parents[1]) for file in (PIL.__file__, __file_
 def decode_apart(data: bytes, *, pixels: int) -> Image.Image:
     """What `beholder.pictures.decode_here` makes of `data`, a picture of so many pixels.
 
-    Raises PictureError, also where the child ran out of time or memory, or crashed.
+    Raises PictureError, also where the child ran out of its time or memory, or crashed; MemoryError
+    where the system ended it, as it does when the whole machine runs out.
     """
     seconds = most_seconds(pixels)
     numbers = str(math.ceil(seconds)), str(pixels)
@@ -48,8 +51,10 @@ def decode_apart(data: bytes, *, pixels: int) -> Image.Image:
         )
     except subprocess.TimeoutExpired:
         raise too_long(seconds) from None
-    if ended.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
+    if ended.returncode == -signal.SIGXCPU:
         raise too_long(seconds)
+    if ended.returncode == -signal.SIGKILL:
+        raise MemoryError("a picture's decoder was killed, as when this machine's memory is full")
     if ended.returncode:
         raise PictureError("its decoder crashed: save it anew, as plain JPEG or PNG.")
     return _answer(ended.stdout)
@@ -77,19 +82,24 @@ def main() -> None:
         image = decode_here(data, max_pixels=pixels)
     except PictureError as error:
         _write(_SIZE.pack(0, 0), str(error).encode())
+    except MemoryError:
+        _write(_SIZE.pack(0, 0), _TOO_MUCH.encode())
     else:
         _write(_SIZE.pack(*image.size), image.tobytes())
 
 
 def _limit(seconds: int, pixels: int) -> None:
+    memory = _BASE_BYTES + _BYTES_PER_PIXEL * pixels
     limits = {
-        resource.RLIMIT_CPU: seconds,
-        resource.RLIMIT_AS: _BASE_BYTES + _BYTES_PER_PIXEL * pixels,
-        resource.RLIMIT_CORE: 0,
-        resource.RLIMIT_FSIZE: 0,  # it has no file to write
+        # At the first the kernel sends SIGXCPU: SIGKILL at once could be the lack of memory, too.
+        resource.RLIMIT_CPU: (seconds, seconds + _MERCY_S),
+        resource.RLIMIT_AS: (memory, memory),
+        resource.RLIMIT_CORE: (0, 0),
+        resource.RLIMIT_FSIZE: (0, 0),  # it has no file to write
     }
-    for what, most in limits.items():
-        resource.setrlimit(what, (most, most))
+    signal.signal(signal.SIGXCPU, signal.SIG_DFL)
+    for what, bounds in limits.items():
+        resource.setrlimit(what, bounds)
 
 
 def _write(*parts: bytes) -> None:

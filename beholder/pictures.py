@@ -1,7 +1,8 @@
 """Reading picture files: a cheap look at the header (`peek`), and decoding to RGB (`decode`).
 
 Both take bytes and raise PictureError with the reason, in bounded time (`beholder.watched`) and
-memory. What can't be stopped is decoded by `beholder.apart`. Pillow alone; no torch, no numpy.
+memory. What can't be stopped is decoded by `beholder.apart`. Where the machine has no memory left,
+which is no picture's fault, they raise MemoryError. Pillow alone; no torch, no numpy.
 """
 
 import warnings
@@ -131,7 +132,7 @@ def _reading() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # our own limit on pixels stands in for Pillow's
             yield
-    except PictureError:
+    except (MemoryError, PictureError):
         raise
     except UnidentifiedImageError:
         raise PictureError(

@@ -8,7 +8,7 @@ import time
 import pytest
 from PIL import Image
 
-from beholder import watched
+from beholder import apart, watched
 from beholder.apart import decode_apart
 from beholder.errors import PictureError
 from beholder.pictures import PictureInfo, decode, peek
@@ -58,7 +58,7 @@ def test_a_tiff_whose_tiles_are_taller_than_it_is_ended_from_outside(impatient):
 
 def test_a_tile_of_gigabytes_is_not_unpacked():
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    with pytest.raises(PictureError, match=r"damaged|crashed|takes more"):
+    with pytest.raises(PictureError, match=r"damaged|crashed|takes (more|too much)"):
         decode(craft.tiff_of_tiles(8, 8, 46_000, 46_000))
     grown = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss - before
     assert grown < 1 << 20  # KiB
@@ -68,6 +68,31 @@ def test_a_child_that_dies_is_a_reason(monkeypatch):
     monkeypatch.setattr("beholder.apart._START", "import os; os.abort()")
     with pytest.raises(PictureError, match="its decoder crashed: save it anew"):
         decode_apart(b"whatever", pixels=64)
+
+
+def test_a_child_that_the_system_ends_is_no_fault_of_the_picture(monkeypatch):
+    monkeypatch.setattr("beholder.apart._START", "import os; os.kill(os.getpid(), 9)")
+    with pytest.raises(MemoryError, match="memory is full"):
+        decode_apart(b"whatever", pixels=64)
+
+
+def test_a_child_that_reaches_its_own_limit_of_memory_is_a_reason(monkeypatch):
+    start = apart._START.replace(
+        "main()", "import beholder.pictures as p; p.decode_here = lambda *_, **__: bytes(1 << 40)"
+    )
+    monkeypatch.setattr("beholder.apart._START", f"{start}; main()")
+    with pytest.raises(PictureError, match="it takes too much memory to decode: save it anew"):
+        decode_apart(b"whatever", pixels=64)
+
+
+def test_a_lack_of_memory_is_not_blamed_on_the_file(monkeypatch):
+    def none_left(*_):
+        raise MemoryError
+
+    data = craft.encoded(Image.new("RGB", (8, 8)))
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", none_left)
+    with pytest.raises(MemoryError):
+        decode(data)
 
 
 def test_a_child_gets_none_of_the_environment(monkeypatch):

@@ -53,6 +53,23 @@ def test_a_decoded_picture_is_in_memory_once(
         assert [len(more.items) for more in batches if isinstance(more, Batch)] == [1]
 
 
+def test_a_lack_of_memory_fails_no_picture(
+    bench: Any, spec: DreamSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = bench.submit_small(spec, 2)
+
+    def none_left(*_: Any, **__: Any) -> Any:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("PIL.ImageFile.ImageFile.load", none_left)
+        with pytest.raises(MemoryError):
+            bench.runner().run()
+    assert bench.states(jobs) == ["queued", "queued"]
+    bench.runner().run()
+    assert [(bench.job(job).done, bench.job(job).failed) for job in jobs] == [(1, 0), (1, 0)]
+
+
 def test_rows_that_the_device_has_no_room_to_copy_stay_with_the_host(
     bench: Any, spec: DreamSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
