@@ -3,14 +3,14 @@
 import ctypes
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from io import FileIO
 from pathlib import Path
 from typing import cast
 
 
-def write_whole(path: str, data: bytes, *, flush: bool) -> None:
-    """Write a file, visible only once it is whole, and flushed to the disk.
+def write_whole(path: str, parts: Sequence[bytes | memoryview], *, flush: bool) -> None:
+    """Write a file of these parts, visible only once it is whole, and flushed to the disk.
 
     Without `flush`, `flush_filesystem` may do that later, where the system has a way to.
     """
@@ -19,7 +19,8 @@ def write_whole(path: str, data: bytes, *, flush: bool) -> None:
     temporary = f"{folder}/.{name}.{secrets.token_hex(6)}"
     try:
         with _new_file(temporary) as file:
-            _write_all(file, data)
+            for part in parts:
+                _write_all(file, part)
             if flush or _syncfs is None:
                 os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -50,7 +51,7 @@ def _new_file(path: str) -> FileIO:
         return open(path, "xb", buffering=0)
 
 
-def _write_all(file: FileIO, data: bytes) -> None:
+def _write_all(file: FileIO, data: bytes | memoryview) -> None:
     """A write may take a part, and leave it to the next to say why."""
     left = memoryview(data)
     while left:

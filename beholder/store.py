@@ -11,7 +11,7 @@ import hashlib
 import os
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -32,6 +32,7 @@ from beholder.urls import has_password, without_secrets
 
 CHECKPOINTS = "checkpoints"
 AWAY = ".away"  # ends the name of a picture that may be about to be removed
+Parts = Sequence[bytes | memoryview]  # of a file
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _PIECE = 1 << 20  # bytes
 _FRESH_S = 3600.0  # a remote picture brought again is rewritten once it is older than this
@@ -123,8 +124,11 @@ class Store:
         """The bytes of the picture with this hash."""
         return self.get(picture_path(sha256))
 
-    def put(self, path: str, data: bytes) -> None:
-        """Write a file, visible only once it is whole and, on a local disk, flushed to it."""
+    def put(self, path: str, data: bytes | Parts) -> None:
+        """Write a file, visible only once it is whole and, on a local disk, flushed to it.
+
+        data: the whole, or its parts, which on a local disk need no memory for being joined.
+        """
         with self._reported(path):
             self._write(path, data, flush=True)
 
@@ -219,11 +223,12 @@ class Store:
             raise ValueError(f"a path inside the store is relative and has no ..: {path!r}")
         return f"{self._root}/{path}" if path != "." else self._root
 
-    def _write(self, path: str, data: bytes, *, flush: bool) -> None:
+    def _write(self, path: str, data: bytes | Parts, *, flush: bool) -> None:
+        parts = [data] if isinstance(data, bytes) else data
         if self._local:
-            write_whole(self._full(path), data, flush=flush)
+            write_whole(self._full(path), parts, flush=flush)
         else:
-            self._fs.pipe_file(self._full(path), data)
+            self._fs.pipe_file(self._full(path), b"".join(parts))
 
     def _brought_again(self, path: str, size: int) -> bool:
         """Whether the picture is there whole; its time is that of who brought it last."""

@@ -116,9 +116,9 @@ class Checkpoints:
     ) -> None:
         if not self.stands(wanted.claim):
             return
-        data = pack(checkpoint.row(row), self._key(wanted), precision)
+        parts = pack(checkpoint.row(row), self._key(wanted), precision)
         try:
-            self.means.store.put(_path(wanted), data)
+            self.means.store.put(_path(wanted), parts)
         except BeholderError as error:  # the dream itself may still come to its end
             log.warning("%s: no checkpoint: %s", _name(wanted), error)
 

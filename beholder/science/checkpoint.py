@@ -29,6 +29,8 @@ class Checkpoint:
     def together(cls, parts: Sequence["Checkpoint"]) -> "Checkpoint":
         """The batch of these, which are at the same step of dreams that are alike."""
         first = parts[0]
+        if len(parts) == 1:  # perhaps of a very large picture, of which no copy is made
+            return first
         return cls(
             first.step,
             torch.cat([part.pictures for part in parts]),
@@ -37,10 +39,10 @@ class Checkpoint:
         )
 
     def row(self, index: int) -> "Checkpoint":
-        """One picture's part, a batch of 1 with memory of its own."""
+        """One picture's part, a batch of 1; contiguous, and in the same memory where it can be."""
 
         def part(tensor: Tensor, dim: int = 0) -> Tensor:
-            return tensor.narrow(dim, index, 1).clone(memory_format=torch.contiguous_format)
+            return tensor.narrow(dim, index, 1).contiguous()
 
         snapshots = {step: part(pictures) for step, pictures in self.snapshots.items()}
         return Checkpoint(self.step, part(self.pictures), snapshots, part(self.objective, 1))

@@ -1,6 +1,9 @@
 """Long dreams are kept as they go, and go on from there under whoever claims them next."""
 
+import hashlib
+import json
 import time
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -12,6 +15,7 @@ from beholder.jobs.claims import ClaimedItem
 from beholder.science.checkpoint import Checkpoint
 from beholder.science.networks import load_network
 from beholder.specs import DreamSpec
+from beholder.specs import spec_of as spec_of_job
 from beholder.store import checkpoint_folder, checkpoint_path
 from worker.checkpoint_file import dream_key, pack, unpack
 
@@ -41,6 +45,19 @@ def results(bench: Any, job_id: str) -> list[Any]:
 
 def checkpoints(bench: Any, job_id: str) -> list[str]:
     return sorted(one.name for one in bench.store.list(checkpoint_folder(job_id)))
+
+
+def key_of(bench: Any, job_id: str, position: int) -> str:
+    """What names the dream of one of a job's items."""
+    spec = spec_of_job("dream", bench.job(job_id).spec)
+    item = bench.items(job_id)[position]
+    start = item.picture_sha256, item.seed, item.role, item.layer, item.source
+    return dream_key(spec, ClaimedItem(position, *start), load_network(spec.network))
+
+
+def step_kept(bench: Any, job_id: str, position: int) -> int:
+    data = bench.store.get(checkpoint_path(job_id, position))
+    return int(unpack(data, key_of(bench, job_id, position)).checkpoint.step)
 
 
 @pytest.fixture
@@ -89,10 +106,12 @@ def test_a_dead_workers_dreams_go_on(
     job_id = bench.submit(spec, entries)
     die(bench, slow_steps, 33)
     assert checkpoints(bench, job_id) == ["0000000", "0000001", "0000002"]
+    kept = min(step_kept(bench, job_id, position) for position in range(3))
+    assert 0 < kept <= 33
     seen = slow_steps(None)
     bench.give_up_for_dead()
     assert bench.run(job_id).done == 3
-    assert min(seen) > 20, "steps that had been kept ran again"
+    assert min(seen) == kept + 1, "steps that had been kept ran again"
     assert results(bench, job_id) == whole
     assert checkpoints(bench, job_id) == []
 
@@ -156,8 +175,7 @@ def test_what_cannot_be_used_is_passed_over(
     data = bench.store.get(other)
     bench.store.put(foreign, data)
     bench.store.put(cut, data[:-100])
-    item = ClaimedItem(2, *_start(bench, job_id, 2))
-    key = dream_key(spec_of(network), item, load_network(network))
+    key = key_of(bench, job_id, 2)
     bench.store.put(other, pack(unpack(data, key).checkpoint, key, "bf16"))
     seen = slow_steps(None)
     assert bench.run(job_id).done == 3
@@ -166,11 +184,6 @@ def test_what_cannot_be_used_is_passed_over(
     assert results(bench, job_id) == whole
     for reason in ("damaged", "of another dream", "its checkpoint is in bf16"):
         assert reason in caplog.text
-
-
-def _start(bench: Any, job_id: str, position: int) -> tuple[Any, ...]:
-    item = bench.items(job_id)[position]
-    return item.picture_sha256, item.seed, item.role, item.layer, item.source
 
 
 def test_a_full_store_stops_no_dream(
@@ -196,12 +209,49 @@ def test_a_checkpoint_survives_its_file() -> None:
     )
     curve = torch.rand(4, 2, dtype=torch.float64)
     whole = Checkpoint(4, picture, {2: picture / 2, 4: picture}, curve)
-    back = unpack(pack(whole.row(1), "key", "float64"), "key")
+    back = unpack(b"".join(pack(whole.row(1), "key", "float64")), "key")
     assert (back.checkpoint.step, back.precision) == (4, "float64")
     assert torch.equal(back.checkpoint.pictures, picture[1:])
     assert torch.equal(back.checkpoint.objective, curve[:, 1:])
     assert torch.equal(back.checkpoint.snapshots[2], picture[1:] / 2)
     assert sorted(back.checkpoint.snapshots) == [2, 4]
+
+
+def test_a_checkpoint_is_written_without_a_copy_of_the_picture(bench: Any) -> None:
+    picture = torch.rand(1, 3, 1000, 1000)
+    whole = Checkpoint(1, picture, {1: picture}, torch.rand(1, 1))
+    parts = pack(whole.row(0), "key", "float32")
+    places = [torch.frombuffer(part, dtype=torch.uint8).data_ptr() for part in parts[2:]]
+    assert places.count(picture.data_ptr()) == 2
+    tracemalloc.start()
+    try:
+        bench.store.put("checkpoints/job/0000000", parts)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < picture.nbytes / 4
+    back = unpack(bench.store.get("checkpoints/job/0000000"), "key").checkpoint
+    assert torch.equal(back.pictures, picture)
+    assert Checkpoint.together([back]).pictures.data_ptr() == back.pictures.data_ptr()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"tensors": [["picture", "F32", [1, 3, 1000, 8]]]},
+        {"tensors": [["picture", "F32", [-1]]]},
+        {"tensors": [["picture", "I8", [1]]]},
+        {"tensors": 7},
+        {"step": "many"},
+    ],
+)
+def test_a_checkpoint_that_says_what_it_has_not_is_refused(change: dict[str, Any]) -> None:
+    whole = Checkpoint(1, torch.rand(1, 3, 8, 8), {}, torch.rand(1, 1))
+    _, about, *tensors = pack(whole, "key", "float32")
+    body = json.dumps({**json.loads(about), **change}).encode() + b"\n" + b"".join(tensors)
+    head = b"beholder checkpoint 1 " + hashlib.sha256(body).hexdigest().encode() + b"\n"
+    with pytest.raises(ValueError, match="it can't be read"):
+        unpack(head + body, "key")
 
 
 @pytest.mark.parametrize("field", ["steps", "learning_rate", "pre_relu", "size", "channels"])
