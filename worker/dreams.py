@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future, wait
 
+import torch
 from torch import Tensor
 
 from beholder.jobs.claims import Claim
@@ -23,6 +24,7 @@ from worker.rooms import Shape
 from worker.work import Means, Work
 
 Outcome = DreamOutcome | ItemFailure
+_ROWS = 256  # compared at once: a large picture has no room for copies
 
 
 def dream_shape(spec: DreamSpec, layer: int, height: int, width: int) -> Shape:
@@ -146,7 +148,7 @@ class DreamWork(Work[DreamSpec, DreamOutcome]):
             self._put(wanted, step, pictures[row]) for step, pictures in result.snapshots.items()
         )
         kept: dict[str, object] = {"objective": objective, "precision": self._precision}
-        if not any(objective):
+        if _is_unchanged(result.pictures[row], start):
             kept["silent"] = True
         spec = wanted.claim.spec
         assert isinstance(spec, DreamSpec)
@@ -163,3 +165,12 @@ class DreamWork(Work[DreamSpec, DreamOutcome]):
         self.means.store.put(path, file.data)
         digest = hashlib.sha256(file.data).hexdigest()
         return StoredFile(step, path, digest, len(file.data), file.width, file.height)
+
+
+def _is_unchanged(picture: Tensor, start: Tensor) -> bool:
+    """Whether no step changed it, (3, H, W): the layer was silent, or answers without a gradient.
+
+    A start from noise is not clipped, but the first step does that without any gradient.
+    """
+    pairs = zip(torch.split(picture, _ROWS, 1), torch.split(start, _ROWS, 1), strict=True)
+    return all(torch.equal(rows, begun.clamp(0, 1).to(rows.dtype)) for rows, begun in pairs)

@@ -80,7 +80,7 @@ class Progress(View):
     measured: int
 
 
-SILENT_WORDS = "the layer is silent: nothing was dreamt"
+SILENT_WORDS = "the layer is silent, or has no gradient: nothing was dreamt"
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class ItemView(View):
 
     @property
     def silent(self) -> bool:
-        """Whether it is a dream of a layer that no step of it answered: nothing was changed."""
+        """Whether it is a dream that changed nothing: its layer was silent, or had no gradient."""
         return bool((self.result or {}).get("silent"))
 
 

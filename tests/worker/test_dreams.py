@@ -84,15 +84,14 @@ def test_pictures_of_several_shapes_share_a_chunk(
 
 
 def test_a_cancelled_job_stops_between_steps(
-    bench: Any, network: str, draw: Callable[..., bytes]
+    bench: Any, network: str, draw: Callable[..., bytes], during: Callable[..., list[int]]
 ) -> None:
     bench.settings = bench.settings.model_copy(update={"lease_s": 0.4})
     spec = DreamSpec(network=network, size=48, layers=(5,), steps=100_000)
     job_id = bench.submit(spec, [bench.entry(draw(1))])
-    import threading
-
-    threading.Timer(0.5, cancel, (bench.db, job_id)).start()
+    begun = during(lambda: cancel(bench.db, job_id))
     bench.runner().run()
+    assert begun == [1]
     assert bench.job(job_id).state == "cancelled"
     assert bench.results() == []
 
@@ -232,3 +231,19 @@ def test_a_silent_layer_is_said(bench: Any, network: str, draw: Callable[..., by
     assert (silent.state, silent.silent, silent.result["objective"]) == ("done", True, [0.0, 0.0])
     assert not loud.silent
     assert silent_dreams(bench.db, job.id) == 1
+
+
+def test_a_dead_gradient_is_said(bench: Any, network: str, draw: Callable[..., bytes]) -> None:
+    state = load_file(network)
+    state["features.5.weight"].zero_()
+    state["features.5.bias"].fill_(0.5)  # it answers, always the same
+    dead = str(bench.settings.home / "dead.safetensors")
+    save_file(state, dead, metadata={"avgpool": "1"})
+    spec = DreamSpec(network=dead, size=48, layers=(5,), steps=3, noise=1)
+    from beholder.jobs.submit import noise_entries
+
+    job = bench.run(bench.submit(spec, [bench.entry(draw(1)), *noise_entries(spec)]))
+    for item in bench.items(job.id):
+        assert (item.state, item.silent) == ("done", True)
+        assert len(set(item.result["objective"])) == 1
+        assert item.result["objective"][0] > 0
