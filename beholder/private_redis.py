@@ -1,6 +1,7 @@
 """The embedded default's own Redis: on a unix socket in the data folder, with AOF, and no TCP.
 
-`redis_program` says how to run it; `wait_until_ready` returns once it answers.
+`redis_program` says how to run it, once `wait_until_free` has returned; `wait_until_ready` returns
+when it answers.
 """
 
 import importlib
@@ -8,6 +9,7 @@ import os
 import shutil
 import socket
 import time
+from functools import partial
 from pathlib import Path
 
 from beholder.errors import ServiceUnavailable
@@ -32,7 +34,11 @@ def find_redis_server() -> str:
 
 
 def redis_program(socket_path: Path, folder: Path, *, log: Path, env: dict[str, str]) -> Program:
-    """Redis on `socket_path` (mode 0600), its append-only file under `folder`."""
+    """Redis on `socket_path` (mode 0600), its append-only file under `folder`.
+
+    Where it can't start, that file goes to `folder`/damaged: it holds bells alone, and those that
+    were lost are rung again.
+    """
     for directory in (socket_path.parent, folder):  # a parent made on the way is open to all
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         _insist_on_own(directory)
@@ -46,7 +52,21 @@ def redis_program(socket_path: Path, folder: Path, *, log: Path, env: dict[str, 
         "daemonize": "no",
     }
     arguments = [word for key, value in options.items() for word in (f"--{key}", value)]
-    return Program("redis", (find_redis_server(), *arguments), log, env)
+    command = (find_redis_server(), *arguments)
+    return Program("redis", command, log, env, mend=partial(_set_aside, folder))
+
+
+def _set_aside(folder: Path) -> str | None:
+    """Move away what Redis kept; it says why in its log alone, in the words of its version."""
+    kept = sorted(folder.glob("appendonly*"))
+    if not kept:
+        return None
+    damaged = folder / "damaged"
+    shutil.rmtree(damaged, ignore_errors=True)  # of an earlier time
+    damaged.mkdir(mode=0o700)
+    for path in kept:
+        path.rename(damaged / path.name)
+    return f"what it kept is now in {damaged}"
 
 
 def _insist_on_own(directory: Path) -> None:
@@ -59,9 +79,9 @@ def _insist_on_own(directory: Path) -> None:
         raise ServiceUnavailable(f"{directory} is another user's link: set BEHOLDER_HOME.")
     if status.st_uid != os.getuid():
         raise ServiceUnavailable(f"{directory} belongs to another user: set BEHOLDER_HOME.")
-    if status.st_mode & 0o002:
+    if status.st_mode & 0o022:
         raise ServiceUnavailable(
-            f"others may write into {directory}: `chmod o-w {directory}`, or set BEHOLDER_HOME."
+            f"others may write into {directory}: `chmod go-w {directory}`, or set BEHOLDER_HOME."
         )
 
 
@@ -75,6 +95,33 @@ def answers(socket_path: Path) -> bool:
             return connection.recv(16).startswith(b"+PONG")
     except OSError:
         return False
+
+
+def wait_until_free(socket_path: Path, *, timeout_s: float = 15.0) -> None:
+    """Return when nobody listens there; raise ServiceUnavailable when somebody still does.
+
+    A Redis that ends unlinks its socket's path at last, and would take its successor's from it.
+    """
+    deadline = time.monotonic() + timeout_s
+    while _listens(socket_path):
+        if time.monotonic() > deadline:
+            raise ServiceUnavailable(
+                f"an earlier Redis still runs on {socket_path}: end it, then start again."
+            )
+        time.sleep(0.05)
+
+
+def _listens(socket_path: Path) -> bool:
+    """Whether a process has this socket, even one that answers no more."""
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(1.0)
+            connection.connect(str(socket_path))
+    except (ConnectionRefusedError, FileNotFoundError):
+        return False
+    except OSError:  # too many wait to be heard
+        return True
+    return True
 
 
 def wait_until_ready(socket_path: Path, *, timeout_s: float = 15.0) -> None:

@@ -5,13 +5,16 @@ so that even a supervisor killed with -9 leaves no orphan (Linux only).
 """
 
 import ctypes
+import os
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
@@ -24,13 +27,18 @@ POLL_S = 0.2
 
 @dataclass(frozen=True)
 class Program:
-    """What to run. Its output is appended to `log`; `grace_s` lies between SIGTERM and SIGKILL."""
+    """What to run. Its output is appended to `log`; `grace_s` lies between SIGTERM and SIGKILL.
+
+    mend: called before the program is started again after it failed at its start; says in a few
+    words what was mended, or None.
+    """
 
     name: str
     command: tuple[str, ...]
     log: Path
     env: Mapping[str, str]
     grace_s: float = 10.0
+    mend: Callable[[], str | None] | None = None
 
 
 @dataclass
@@ -94,16 +102,20 @@ class Supervisor:
 
     def _look_after(self, child: _Child) -> None:
         now = time.monotonic()
-        if child.process is None:
-            if now >= child.start_at:
-                self._start(child, now)
-            return
-        code = child.process.poll()
-        if code is None:
-            return
+        if child.process is not None:
+            code = child.process.poll()
+            if code is None:
+                return
+            self._bury(child, code, now)
+        if now >= child.start_at:
+            self._start(child, now)
+
+    def _bury(self, child: _Child, code: int, now: float) -> None:
+        healthy = now - child.started > HEALTHY_AFTER_S
         child.process = None
-        child.deaths = 1 if now - child.started > HEALTHY_AFTER_S else child.deaths + 1
-        self._again(child, now, f"ended ({_reason(code)})")
+        child.deaths = 0 if healthy else child.deaths + 1
+        mended = None if healthy or code <= 0 else _mend(child.program)
+        self._again(child, now, f"ended ({_reason(code)})" + (f"; {mended}" if mended else ""))
 
     def _start(self, child: _Child, now: float) -> None:
         try:
@@ -114,12 +126,14 @@ class Supervisor:
             self._again(child, now, f"can't start ({error.strerror})")
 
     def _again(self, child: _Child, now: float, what: str) -> None:
-        delay = min(FIRST_DELAY_S * 2 ** (child.deaths - 1), LONGEST_DELAY_S)
+        delay = min(FIRST_DELAY_S * 2 ** (child.deaths - 1), LONGEST_DELAY_S) if child.deaths else 0
         child.start_at = now + delay
-        self._on_event(
-            f"{child.program.name} {what}; starting it again in {delay:g} s. "
-            f"Its log: {child.program.log}"
-        )
+        when = f" in {delay:g} s" if delay else ""
+        with suppress(OSError):  # that nobody is left to read it ends no program
+            self._on_event(
+                f"{child.program.name} {what}; starting it again{when}. "
+                f"Its log: {child.program.log}"
+            )
 
 
 def _spawn(program: Program) -> subprocess.Popen[bytes]:
@@ -132,13 +146,22 @@ def _spawn(program: Program) -> subprocess.Popen[bytes]:
             stderr=subprocess.STDOUT,
             env=dict(program.env),
             start_new_session=True,  # Ctrl-C reaches the supervisor alone, which stops them
-            preexec_fn=_die_with_parent if _LIBC else None,
+            preexec_fn=partial(_die_with, os.getpid()) if _LIBC else None,
         )
 
 
-def _die_with_parent() -> None:
+def _die_with(parent: int) -> None:
     assert _LIBC is not None
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:  # it died before that was asked for
+        os._exit(1)
+
+
+def _mend(program: Program) -> str | None:
+    try:
+        return program.mend() if program.mend else None
+    except OSError:  # a full disk, say: it is tried again as it is
+        return None
 
 
 def _end(child: _Child) -> None:

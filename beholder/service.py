@@ -17,7 +17,12 @@ from typing import IO
 from pydantic import SecretStr
 
 from beholder.errors import ServiceUnavailable, StorageFull
-from beholder.private_redis import answers, redis_program, wait_until_ready
+from beholder.private_redis import (
+    answers,
+    redis_program,
+    wait_until_free,
+    wait_until_ready,
+)
 from beholder.processes import Program, Supervisor
 from beholder.settings import Settings
 
@@ -65,16 +70,7 @@ class Service:
             if self._api:  # first, since it answers without the others
                 self._supervise(_api_program(self._settings, self.logs / "api.log"))
             if self._settings.redis_url is None:
-                socket = self._settings.redis_socket
-                self._supervise(
-                    redis_program(
-                        socket,
-                        self._settings.home / "redis",
-                        log=self.logs / "redis.log",
-                        env=_foreign_env(),
-                    )
-                )
-                wait_until_ready(socket)
+                self._start_redis(self._settings.redis_socket)
             self._supervise(_worker_program(self._settings, self.logs / "worker.log"))
         except BaseException:
             self.stop()
@@ -100,6 +96,13 @@ class Service:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+    def _start_redis(self, socket: Path) -> None:
+        folder, log = self._settings.home / "redis", self.logs / "redis.log"
+        program = redis_program(socket, folder, log=log, env=_foreign_env())
+        wait_until_free(socket)  # that of a service which was killed ends when its disk lets it
+        self._supervise(program)
+        wait_until_ready(socket)
 
     def _supervise(self, program: Program) -> None:
         supervisor = Supervisor([program], on_event=self._on_event)

@@ -1,10 +1,11 @@
 """How the command line speaks: results on stdout, remarks and errors on stderr, JSON on demand."""
 
+import errno
 import json
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -15,14 +16,21 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of 
 _PIPE_WIDTH = 160  # where there is no terminal to fit, nothing is folded at 80 columns
 
 
+class _Console(Console):
+    """Rich's exits where its reader has gone, on whatever thread; this one's callers decide."""
+
+    def on_broken_pipe(self) -> NoReturn:
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+
 def console() -> Console:
     """Where results go."""
-    return Console(width=None if sys.stdout.isatty() else _width(), soft_wrap=False)
+    return _Console(width=None if sys.stdout.isatty() else _width(), soft_wrap=False)
 
 
 def remarks() -> Console:
     """Where everything else goes, so that a pipe gets results alone."""
-    return Console(stderr=True, width=None if sys.stderr.isatty() else _width())
+    return _Console(stderr=True, width=None if sys.stderr.isatty() else _width())
 
 
 def say(text: str) -> None:

@@ -58,9 +58,9 @@ def up(host: HostOption = None, port: PortOption = None) -> None:
     service = Service(settings, api=with_api, on_event=say)
     if not service.start():
         raise Conflict(f"`beholder up` already runs on {settings.home}.")
-    say(f"Running. Data: {settings.home}   Logs: {service.logs}   Ctrl-C stops it.")
-    say(f"The page: {settings.api_address}" if with_api else f"No page here: {INSTALL_API}")
     try:
+        say(f"Running. Data: {settings.home}   Logs: {service.logs}   Ctrl-C stops it.")
+        say(f"The page: {settings.api_address}" if with_api else f"No page here: {INSTALL_API}")
         stop.wait()
         say("Stopping: a chunk in hand goes back to the queue.")
     finally:

@@ -1,17 +1,22 @@
 """What must not start, and what starts again: wrong databases, and `beholder up` after kill -9."""
 
+import os
+import signal
 import subprocess
 import sys
+import threading
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
+from beholder.private_redis import answers
 from benchmarks.harness import Row
 from tests.faults.bed import Bed
 
 pytestmark = pytest.mark.slow
 full = pytest.mark.faults
+SLOW_S = 2.5  # longer than the next service takes to begin
 WAY_OUT = {"0003": "`beholder db upgrade`", "9999": "install that version"}
 
 
@@ -41,14 +46,20 @@ def test_up_is_killed_and_started_again(bed: Bed, figures: Any, kills: int) -> N
     count = 48 * kills
     process = bed.up()
     job = bed.dreams(count, steps=20)
-    orphans = 0
     for kill in range(kills):
         bed.reaches(job, count * (kill + 0.3) / kills)
+        (redis,) = bed.pids("redis-server")
+        at_once = kill % 2 == 0  # while what it left is still ending, Redis last of all
+        if at_once:
+            os.kill(redis, signal.SIGSTOP)
+            threading.Timer(SLOW_S, os.kill, (redis, signal.SIGCONT)).start()
         process.kill()
         process.wait(10)
-        if kill % 2:  # at once, while what it left is still ending
+        if not at_once:
             bed.until(lambda: not _programs(bed), timeout_s=15)
         process = bed.up()
+        bed.until(lambda old=redis: old not in bed.pids("redis-server"), timeout_s=15)
+        bed.until(lambda: answers(bed.settings.redis_socket), timeout_s=15)
     bed.end_of(job)
     programs = _programs(bed)
     orphans = len(programs) - len(set(programs))
