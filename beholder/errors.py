@@ -13,7 +13,10 @@ BeholderError
 ├── DatabaseOutdated      the schema is behind or ahead: names the command
 ├── ServiceUnavailable    database, queue or store can't be reached
 └── StorageFull           no room left for results
+    └── MemoryTaken       nor in memory, which other programs hold
 """
+
+from pathlib import Path
 
 
 class BeholderError(Exception):
@@ -65,4 +68,16 @@ class ServiceUnavailable(BeholderError):
 
 
 class StorageFull(BeholderError):
-    """The disk or the store has no room for a result."""
+    """The disk or the store has no room for a result.
+
+    folder, size: where how many bytes have to be free, if that is known and not in the store.
+    """
+
+    def __init__(self, message: str, *, folder: Path | None = None, size: int = 0) -> None:
+        super().__init__(message)
+        self.folder = folder
+        self.size = size
+
+
+class MemoryTaken(StorageFull):
+    """A picture does not fit into what others leave of memory. As with a full disk, work waits."""

@@ -1,7 +1,8 @@
 """How many pictures make a batch: `Rooms.room` says it, `Rooms.too_many` learns from failure.
 
 On a GPU what fits into its memory, judged by what earlier batches took; on the CPU what keeps its
-cores busy. What once did not fit is remembered, over restarts too.
+cores busy. What once did not fit is remembered, over restarts too, unless other programs held some
+of the memory.
 """
 
 import contextlib
@@ -15,11 +16,16 @@ from pathlib import Path
 
 import torch
 
+from beholder.errors import MemoryTaken
+from worker.memory import free_bytes, share_of_others
+
 # More pixels at once are no faster: a CPU's caches overflow, a GPU's arithmetic is busy.
 CPU_PIXELS_A_CORE, CPU_MOST_A_CORE = 2 * 224**2, 8  # pictures, however small
 GPU_PIXELS, GPU_MOST = 64 * 224**2, 256
 GPU_SHARE = 0.85  # of the free memory; the rest is for workspaces that vary with the batch
 HOST_BYTES = 2**30  # of results that wait for their batch's end
+# Shares of a device's memory. Others with more may be why a batch, or one picture, does not fit.
+SOME, MUCH = 0.1, 0.25
 MOST_SHAPES = 1_000  # whose measured memory is remembered: pictures that keep their size have many
 
 
@@ -51,29 +57,26 @@ class Shape:
         return "/".join(map(str, parts))
 
 
-def free_bytes(device: torch.device) -> int:
-    """GPU memory that a batch could have: free on the device, or cached by torch."""
-    free, _ = torch.cuda.mem_get_info(device)
-    cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return int(free + cached)
-
-
 @dataclass
 class Rooms:
     """Batch sizes for one device, shared by threads.
 
     path: a JSON file of the sizes that were learned by running out of memory; delete it to have
-    larger ones tried again. free: how many bytes a GPU has free.
+    larger ones tried again. free: how many bytes a GPU has free. others: what share of a device's
+    memory other programs hold.
     """
 
     device: torch.device
     path: Path
     free: Callable[[torch.device], int] = free_bytes
+    others: Callable[[torch.device], float] = share_of_others
     _pixels: int = field(init=False)
     _most: int = field(init=False)
     _name: str = field(init=False)
     _limits: dict[str, int] = field(init=False)
-    _bytes: dict[str, float] = field(default_factory=dict)  # GPU memory of one picture
+    _passing: dict[str, int] = field(default_factory=dict)  # limits until others let go
+    # GPU memory of one picture; of shapes that have fitted.
+    _bytes: dict[str, float] = field(default_factory=dict)
     _spare: int = 0  # bytes of it that a batch could have
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -92,33 +95,52 @@ class Rooms:
         key = self._key(shape)
         with self._lock:
             bounds.append(self._limits.get(key, self._most))
+            bounds.append(self._passing.get(key, self._most))
             each = self._bytes.get(key)
         if each:
             bounds.append(int(self._spare * GPU_SHARE / each))
         return max(1, min(bounds))
 
-    def too_many(self, shape: Shape, pictures: int) -> None:
-        """Remember that `pictures` of this shape did not fit: half of them are tried next."""
+    def too_many(self, shape: Shape, pictures: int, place: torch.device | None = None) -> None:
+        """`pictures` of this shape did not fit into a device's memory: half of them are tried next.
+
+        That is remembered, but only until they let go while other programs hold some of it.
+        place: the device, if it is another. Raises MemoryTaken for a single picture that may fit
+        later: where others hold much, or where one like it has fitted before.
+        """
         key = self._key(shape)
+        others = self.others(place or self.device)
+        if pictures == 1:
+            self._insist_on_fault(key, others)
         with self._lock:
+            if others > SOME:
+                self._passing[key] = max(1, pictures // 2)
+                return
             self._limits[key] = max(1, min(self._limits.get(key, self._most), pictures // 2))
             # Another worker of this machine may have learned something meanwhile.
             for other, limit in _read(self.path).items():
                 self._limits[other] = min(limit, self._limits.get(other, limit))
             _write(self.path, self._limits)
 
+    def taken(self, place: torch.device) -> MemoryTaken | None:
+        """What to say where other programs hold much of a device's memory."""
+        share = self.others(place)
+        return MemoryTaken(_held(share)) if share > MUCH else None
+
     @contextmanager
     def watched(self, shape: Shape, pictures: int) -> Iterator[None]:
-        """Around a batch's arithmetic: notes how much GPU memory it takes at its peak."""
-        if not self._gpu:
-            yield
-            return
-        # Asked for here, where no other batch holds any: `room` is also asked while one runs.
-        self._spare = self.free(self.device)
-        torch.cuda.reset_peak_memory_stats(self.device)
-        before = torch.cuda.memory_allocated(self.device)
+        """Around a batch's arithmetic: notes that it fits, and its peak of GPU memory."""
+        if self._passing and self.others(self.device) <= SOME:
+            self._passing.clear()
+        before = peak = 0
+        if self._gpu:
+            # Asked for here, where no other batch holds any: `room` is also asked while one runs.
+            self._spare = self.free(self.device)
+            torch.cuda.reset_peak_memory_stats(self.device)
+            before = torch.cuda.memory_allocated(self.device)
         yield
-        peak = torch.cuda.max_memory_allocated(self.device) - before
+        if self._gpu:
+            peak = torch.cuda.max_memory_allocated(self.device) - before
         key = self._key(shape)
         with self._lock:
             self._bytes.pop(key, None)  # so that the oldest comes first
@@ -126,12 +148,26 @@ class Rooms:
             if len(self._bytes) > MOST_SHAPES:
                 del self._bytes[next(iter(self._bytes))]
 
+    def _insist_on_fault(self, key: str, others: float) -> None:
+        """Raise MemoryTaken unless a picture that does not fit by itself never will."""
+        with self._lock:
+            # Forgotten, so that the next time is the last: that memory may be gone for good.
+            fitted = self._bytes.pop(key, None) is not None
+        if others > MUCH:
+            raise MemoryTaken(_held(others))
+        if fitted:
+            raise MemoryTaken("no memory left for a picture that fitted before: it is tried again.")
+
     @property
     def _gpu(self) -> bool:
         return self.device.type == "cuda"
 
     def _key(self, shape: Shape) -> str:
         return shape.key(self._name)
+
+
+def _held(share: float) -> str:
+    return f"other programs hold {share:.0%} of the memory: end some of them, or wait."
 
 
 def _read(path: Path) -> dict[str, int]:

@@ -19,6 +19,7 @@ from beholder.science.networks import Network
 from beholder.specs import Spec
 from beholder.store import Store
 from worker.lease import Lease
+from worker.memory import lacking
 from worker.pictures import Batch, Failed, Loader, Wanted
 from worker.precisions import Precisions
 from worker.rooms import Rooms, Shape
@@ -106,7 +107,13 @@ class Work(ABC, Generic[AnySpec, AnyOutcome]):
         return self._errors.get(claim.token) or self.lease.interruption(claim)
 
     def fail(self, error: Exception, claims: Sequence[Claim] | None = None) -> None:
-        """Note why claims (None: all of them) can't be finished; the first reason stays."""
+        """Note why claims (None: all of them) can't be finished; the first reason stays.
+
+        A lack of memory that other programs hold much of is nobody's fault, and is waited for.
+        """
+        place = lacking(error, self.means.rooms.device)
+        if place is not None:
+            error = self.means.rooms.taken(place) or error
         for claim in self.lease.claims if claims is None else claims:
             self._errors.setdefault(claim.token, error)
 
@@ -116,7 +123,7 @@ class Work(ABC, Generic[AnySpec, AnyOutcome]):
         """`compute` on a batch, in parts where all of it does not fit into the device's memory.
 
         Rows of claims that no longer stand are left out. A picture that does not fit by itself
-        fails alone.
+        fails alone. Raises MemoryTaken where others hold the memory that it needs.
         """
         waiting = [batch]
         while waiting:
@@ -133,19 +140,20 @@ class Work(ABC, Generic[AnySpec, AnyOutcome]):
                 with self.means.rooms.watched(shape, size):
                     result = compute(wanted)
             except (RuntimeError, MemoryError) as error:
-                if not _lacks_memory(error):
+                place = lacking(error, self.means.rooms.device)
+                if place is None:
                     raise
-                if size == 1:
-                    self._too_large(wanted)
-                else:
-                    waiting.append(wanted)
             else:
                 self._behind += size
                 yield wanted, result
                 continue
             # Behind the handler, which still holds what the failed attempt had in memory.
-            self.means.rooms.too_many(shape, size)
             torch.cuda.empty_cache()
+            self.means.rooms.too_many(shape, size, place)
+            if size == 1:
+                self._too_large(wanted)
+            else:
+                waiting.append(wanted)
 
     def _too_large(self, batch: Batch) -> None:
         (wanted,) = batch.items
@@ -162,9 +170,3 @@ class Work(ABC, Generic[AnySpec, AnyOutcome]):
 
     def _room(self, height: int, width: int) -> int:
         return self.means.rooms.room(self._shape(height, width))
-
-
-def _lacks_memory(error: Exception) -> bool:
-    """Whether that is all that went wrong. On a CPU torch says so in words alone."""
-    known = isinstance(error, torch.OutOfMemoryError | MemoryError)
-    return known or "DefaultCPUAllocator: can't allocate memory" in str(error)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from beholder.errors import MemoryTaken
 from worker.rooms import (
     CPU_MOST_A_CORE,
     CPU_PIXELS_A_CORE,
@@ -85,7 +86,12 @@ def gpu(path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Rooms]:
         monkeypatch.setattr("torch.cuda.memory_allocated", lambda device: 100)
         monkeypatch.setattr("torch.cuda.max_memory_allocated", lambda device: 100 + figures["peak"])
         monkeypatch.setattr("torch.cuda.get_device_name", lambda device: "H100")
-        return Rooms(torch.device("cuda", 0), path, free=lambda device: figures["free"])
+        return Rooms(
+            torch.device("cuda", 0),
+            path,
+            free=lambda device: figures["free"],
+            others=lambda device: figures.get("others", 0) / 100,
+        )
 
     return install
 
@@ -104,6 +110,54 @@ def test_a_gpus_room_is_what_its_free_memory_holds(gpu: Callable[..., Rooms]) ->
     assert rooms.room(SHAPE) == 8
 
 
+def crowded(path: Path, share: list[float]) -> Rooms:
+    """Others hold the last share of the memory that is in the list."""
+    return Rooms(torch.device("cpu"), path, others=lambda device: share[-1])
+
+
+def run(rooms: Rooms, shape: Shape, pictures: int) -> None:
+    with rooms.watched(shape, pictures):
+        pass
+
+
+def test_what_others_left_no_room_for_is_forgotten_when_they_let_go(path: Path) -> None:
+    share = [0.0]
+    rooms = crowded(path, share)
+    before = rooms.room(SHAPE)
+    share.append(0.9)
+    rooms.too_many(SHAPE, 2)
+    assert rooms.room(SHAPE) == 1
+    run(rooms, SHAPE, 1)
+    assert rooms.room(SHAPE) == 1
+    assert not path.exists()
+    share.append(0.0)
+    run(rooms, SHAPE, 1)
+    assert rooms.room(SHAPE) == before
+    rooms.too_many(SHAPE, 2)
+    assert json.loads(path.read_text()) == {SHAPE.key("cpu"): 1}
+
+
+def test_a_picture_is_too_large_only_where_nobody_else_has_the_memory(path: Path) -> None:
+    share = [0.9]
+    rooms = crowded(path, share)
+    with pytest.raises(MemoryTaken, match="other programs hold 90% of the memory: end some"):
+        rooms.too_many(SHAPE, 1)
+    assert rooms.taken(torch.device("cpu"))
+    assert not path.exists()
+    share.append(0.01)
+    assert rooms.taken(torch.device("cpu")) is None
+    rooms.too_many(SHAPE, 1)
+    assert rooms.room(SHAPE) == 1
+
+
+def test_a_picture_like_one_that_fitted_is_tried_once_more(path: Path) -> None:
+    rooms = crowded(path, [0.0])
+    run(rooms, SHAPE, 2)
+    with pytest.raises(MemoryTaken, match="fitted before"):
+        rooms.too_many(SHAPE, 1)
+    rooms.too_many(SHAPE, 1)
+
+
 def test_a_room_is_said_without_asking_the_gpu(
     gpu: Callable[..., Rooms], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -119,14 +173,10 @@ def test_a_room_is_said_without_asking_the_gpu(
 def test_the_memory_of_shapes_that_were_long_ago_is_forgotten(gpu: Callable[..., Rooms]) -> None:
     rooms = gpu(peak=10_000, free=10_000)
 
-    def run(shape: Shape) -> None:
-        with rooms.watched(shape, 1):
-            pass
-
     old, kept = sized(30), sized(31)
     for shape in (old, kept, *(replace(SHAPE, width=width) for width in range(MOST_SHAPES - 2))):
-        run(shape)
-    run(kept)
+        run(rooms, shape, 1)
+    run(rooms, kept, 1)
     assert (rooms.room(old), rooms.room(kept)) == (1, 1)
-    run(sized(32))
+    run(rooms, sized(32), 1)
     assert (rooms.room(old), rooms.room(kept)) == (GPU_MOST, 1)
