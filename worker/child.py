@@ -85,6 +85,7 @@ class Child:
 
     def sweep(self) -> None:
         """Put right what has no live worker, and ring for what nobody may have heard of."""
+        self._runner.give_back_the_rest()
         ended = self._alive.ended()
         sweep(self._db, self._silence, now=time.monotonic())
         self._alive.forget(ended)

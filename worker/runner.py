@@ -66,7 +66,7 @@ class Runner:
     claimed: int = 0
     loaded: Loaded = field(init=False)
     _means: Means = field(init=False)
-    _kept_back: list[Claim] = field(default_factory=list)
+    _kept_back: dict[str, Claim] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.loaded = Loaded(self.settings.networks_dir, self.settings.device)
@@ -92,7 +92,7 @@ class Runner:
         What nobody foresaw, an outage or a full disk ends the run: what is in hand is finished or
         given back, then the error is raised.
         """
-        self._give_back_the_rest()
+        self.give_back_the_rest()
         leases = Leases(self.db, lease_s=self.settings.lease_s, stop=self.stopping)
         with leases:
             run = _Run(self, self._means, leases)
@@ -104,17 +104,21 @@ class Runner:
         return len(run.ended)
 
     def give_back(self, claim: Claim) -> None:
-        """Release a claim; where that can't be written, the next run begins with it."""
+        """Release a claim; where that can't be written, `give_back_the_rest` does it later."""
         try:
             release(self.db, claim)
         except BeholderError:
-            self._kept_back.append(claim)
+            self._kept_back[claim.token] = claim
             raise
 
-    def _give_back_the_rest(self) -> None:
-        while self._kept_back:
-            release(self.db, self._kept_back[-1])
-            self._kept_back.pop()
+    def give_back_the_rest(self) -> None:
+        """Release what could not be, from any thread: of two that do, one changes nothing.
+
+        Before anybody looks for silent chunks: these are nobody's death, and wait for a bell.
+        """
+        for token, claim in self._kept_back.copy().items():
+            release(self.db, claim)
+            self._kept_back.pop(token, None)
 
 
 @dataclass

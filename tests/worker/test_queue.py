@@ -94,3 +94,29 @@ def test_a_stage_that_ends_rings_for_the_next(
     child.work()
     assert bench.job(job).state == "done"
     assert heard(redis_url) == 1 + 3  # to choose, then to classify
+
+
+def test_what_an_outage_left_in_hand_is_given_back_by_a_sweep_and_rung_for(
+    bench: Any,
+    child: Child,
+    redis_url: str,
+    spec: DreamSpec,
+    draw: Callable[..., bytes],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def away(*_: object) -> None:
+        raise ServiceUnavailable("the database can't be used: server closed the connection.")
+
+    job = bench.submit(spec, [bench.entry(draw(1))])
+    for _ in range(3):
+        with monkeypatch.context() as outage:
+            outage.setattr("worker.dreams.finish_dreams", away)
+            outage.setattr("worker.runner.release", away)
+            with pytest.raises(ServiceUnavailable):
+                child.work()
+        assert bench.chunk(job).state == "running"
+        child.sweep()
+        assert (bench.chunk(job).state, bench.chunk(job).attempts) == ("queued", 0)
+        assert heard(redis_url) == 1
+    child.work()
+    assert bench.job(job).state == "done"
