@@ -84,6 +84,14 @@ class Settings(BaseSettings):
         return f"http://{shown}:{self.api_port}/"
 
     @property
+    def look_s(self) -> float:
+        """How much silence at most a sweep may find at once; more than one makes up a lease.
+
+        Twice the time between two, since a sweep takes its time too.
+        """
+        return min(2 * self.sweep_s, self.lease_s / 2)
+
+    @property
     def networks_dir(self) -> Path:
         """Where downloaded weights are kept."""
         return self.home / "networks"

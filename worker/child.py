@@ -54,8 +54,7 @@ class Child:
             working=self._heartbeat.working,
         )
         self._alive = Alive(settings.home / "workers", name)
-        # Twice its pause: a sweep takes its time too.
-        self._silence = Silence(settings.lease_s, 2 * settings.sweep_s, self._alive.is_dead)
+        self._silence = Silence(settings.lease_s, settings.look_s, self._alive.is_dead)
         self._pause = Pause(self._insist_on_room, self._say, stopping)
         threading.Thread(target=self._sweep_forever, name="sweep", daemon=True).start()
 

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from beholder.jobs.silence import Running, Silence
 from beholder.settings import Settings
 
 
@@ -25,6 +26,15 @@ def test_each_part_can_be_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
         "redis://queue/0",
         "s3://bucket",
     )
+
+
+def test_one_look_is_never_enough_to_take_a_worker_for_dead() -> None:
+    assert Settings().look_s == 6
+    rare = Settings(lease_s=10, sweep_s=60)
+    silence = Silence(rare.lease_s, rare.look_s)
+    held = Running(1, "job", "w", "token", 0.0)
+    looks = [silence.abandoned([held], now) for now in (0, 3600, 3660)]
+    assert looks == [[], [], [held]]
 
 
 def test_a_long_home_still_gives_a_path_that_a_socket_can_have(tmp_path: Path) -> None:
