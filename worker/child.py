@@ -92,10 +92,19 @@ class Child:
         if self._queue.length() == 0:
             self._queue.ring(waiting(self._db, limit=MOST_BELLS))
 
+    def _beat(self) -> None:
+        """Raises BeholderError where the database can't be written, and a sweep had no use."""
+        try:
+            self._heartbeat.beat(self._runner.claimed)
+        except BeholderError:
+            raise
+        except Exception:
+            log.exception("heartbeat")
+
     def _sweep_forever(self) -> None:
         while not self._stopping.is_set():
             try:
-                self._heartbeat.beat(self._runner.claimed)
+                self._beat()
                 self.sweep()
                 self._tidying.step()
                 if removed := self._retention.step():

@@ -120,3 +120,20 @@ def test_what_an_outage_left_in_hand_is_given_back_by_a_sweep_and_rung_for(
         assert heard(redis_url) == 1
     child.work()
     assert bench.job(job).state == "done"
+
+
+def test_a_heartbeat_that_breaks_stops_no_sweep(
+    bench: Any,
+    redis_url: str,
+    spec: DreamSpec,
+    draw: Callable[..., bytes],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken() -> int:
+        raise RuntimeError("CUDA error: unspecified launch failure")
+
+    monkeypatch.setattr("worker.heartbeat._gpu_bytes", broken)
+    bench.submit(spec, [bench.entry(draw(1))])
+    Child(make_app(redis_url), bench.settings, bench.stopping)
+    bench.until(lambda: heard(redis_url))
+    bench.stopping.set()
