@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from operator import attrgetter
 from typing import Literal, NamedTuple, cast
 
-from sqlalchemy import ColumnElement, and_, select, update
+from sqlalchemy import and_, select, update
 from sqlalchemy.orm import Session
 
 from beholder.jobs.channel_models import Channel
@@ -174,14 +174,11 @@ def give_up(database: Database, claim: Claim, reason: str) -> None:
             recover(session, job, chunk)
 
 
-def held_by(claim: Claim) -> ColumnElement[bool]:
-    """The chunk, on condition that the claim still stands."""
-    return and_(Chunk.id == claim.chunk_id, Chunk.token == claim.token, Chunk.state == "running")
-
-
 def held_chunk(session: Session, claim: Claim) -> Chunk | None:
     """The claimed chunk as it is now, its job being locked; None if the claim no longer stands."""
-    statement = select(Chunk).where(held_by(claim))
+    statement = select(Chunk).where(
+        Chunk.id == claim.chunk_id, Chunk.token == claim.token, Chunk.state == "running"
+    )
     return session.scalar(statement.execution_options(populate_existing=True))
 
 

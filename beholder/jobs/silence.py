@@ -11,13 +11,18 @@ from typing import NamedTuple
 
 
 class Running(NamedTuple):
-    """A running chunk as it was looked at. `token` and `lease_until` are its sign of life."""
+    """A running chunk as it was looked at."""
 
     chunk_id: int
     job_id: str
     worker: str | None
     token: str | None
     lease_until: float | None
+
+    @property
+    def sign(self) -> tuple[str | None, float | None]:
+        """Of life: each renewal changes it."""
+        return self.token, self.lease_until
 
 
 @dataclass

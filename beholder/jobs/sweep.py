@@ -68,6 +68,6 @@ def _recover_all(session: Session, job: Job, abandoned: Sequence[Running]) -> No
     seen = {one.chunk_id: one for one in abandoned}
     statement = select(Chunk).where(Chunk.id.in_(seen), Chunk.state == "running")
     for chunk in session.scalars(statement.order_by(Chunk.id).with_for_update()).all():
-        alive = (chunk.token, chunk.lease_until) != seen[chunk.id][3:]
+        alive = (chunk.token, chunk.lease_until) != seen[chunk.id].sign
         if job.state in OPEN and not alive:  # setting one aside may have ended the job
             recover(session, job, chunk)
