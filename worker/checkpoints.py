@@ -32,13 +32,15 @@ class Checkpoints:
     """Those of the items of some claims, which are dreams of one spec.
 
     network: on which they run, asked for once it is loaded. stands: whether a claim is still worth
-    writing for.
+    writing for. further: told of claims under which a later step was kept than was there before.
     """
 
     means: Means
     spec: DreamSpec
     network: Callable[[], Network]
     stands: Callable[[Claim], bool]
+    further: Callable[[Claim], object]
+    _steps: dict[_Place, int] = field(default_factory=dict)  # of what was there, used or not
     _kept: dict[_Place, Kept] = field(default_factory=dict)
     _written: set[_Place] = field(default_factory=set)
     _writing: list[Future[None]] = field(default_factory=list)
@@ -50,6 +52,7 @@ class Checkpoints:
         for wanted, kept in zip(again, found, strict=True):
             if kept is not None:
                 self._kept[_place(wanted)] = kept
+                self._steps[_place(wanted)] = kept.checkpoint.step
 
     def groups(self, batch: Batch, precision: Precision) -> list[Batch]:
         """The batch in parts whose dreams are at the same step."""
@@ -121,6 +124,9 @@ class Checkpoints:
             self.means.store.put(_path(wanted), parts)
         except BeholderError as error:  # the dream itself may still come to its end
             log.warning("%s: no checkpoint: %s", _name(wanted), error)
+        else:
+            if checkpoint.step > self._steps.get(_place(wanted), 0):
+                self.further(wanted.claim)
 
     def _key(self, wanted: Wanted) -> str:
         return dream_key(self.spec, wanted.item, self.network())

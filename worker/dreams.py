@@ -40,7 +40,11 @@ class DreamWork(Work[DreamSpec, DreamOutcome]):
         super().__init__(lease, spec, means)
         self._pending: list[tuple[Claim, Future[Outcome | None]]] = []
         self._checkpoints = Checkpoints(
-            means, spec, lambda: self.network, lambda claim: self.error(claim) is None
+            means,
+            spec,
+            network=lambda: self.network,
+            stands=lambda claim: self.error(claim) is None,
+            further=lease.went_further,
         )
 
     def batches(self) -> Iterator[Batch]:

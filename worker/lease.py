@@ -48,6 +48,7 @@ class Lease:
         self.progress = 0.0
         self._leases = leases
         self._interrupted: dict[str, Interrupted] = {}
+        self._further: set[str] = set()
 
     def check(self, progress: float | None = None) -> None:
         """Raise Interrupted if all of the work should end; note how far it is (0 to 1)."""
@@ -70,6 +71,15 @@ class Lease:
     def interrupt(self, token: str, reason: Interrupted) -> None:
         """The claim with this token no longer stands."""
         self._interrupted[token] = reason
+
+    def went_further(self, claim: Claim) -> None:
+        """More of a claim's work is kept now than any claim before it had kept."""
+        self._further.add(claim.token)
+
+    @property
+    def further(self) -> frozenset[str]:
+        """The tokens of the claims that went further."""
+        return frozenset(self._further)
 
     def end(self) -> None:
         """Renew no more."""
@@ -148,7 +158,13 @@ class Leases:
         standing = [claim for claim in lease.claims if lease.interruption(claim) is None]
         if not standing:
             return
-        states = renew_all(self._db, standing, lease_s=self._lease_s, progress=lease.progress)
+        states = renew_all(
+            self._db,
+            standing,
+            lease_s=self._lease_s,
+            progress=lease.progress,
+            further=lease.further,
+        )
         for token, state in states.items():
             if state != "held":
                 lease.interrupt(token, Cancelled() if state == "cancelled" else LeaseLost())

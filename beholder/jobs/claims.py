@@ -6,12 +6,12 @@ that token still stands, so a worker that was given up for dead changes nothing.
 
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, fields
 from operator import attrgetter
 from typing import Literal, NamedTuple, cast
 
-from sqlalchemy import and_, select, update
+from sqlalchemy import and_, case, select, update
 from sqlalchemy.orm import Session
 
 from beholder.jobs.channel_models import Channel
@@ -28,6 +28,7 @@ Hold = Literal["held", "lost", "cancelled"]
 Room = Callable[[DreamSpec, int], int]  # how many pictures of a spec, at a layer, a batch can hold
 
 
+_QUIET = {"synchronize_session": False}
 _LOOKS = 32  # at whose turn it is, where other workers are quicker each time
 
 
@@ -116,10 +117,13 @@ def renew_all(
     *,
     lease_s: float,
     progress: float = 0.0,
+    further: Collection[str] = (),
 ) -> dict[str, Hold]:
     """Keep claims for another `lease_s`; by token, whether each is ours and the work still wanted.
 
     progress: how much of the batch's work is done, from 0 to 1, for those who watch.
+    further: tokens of those that have kept more of their work than any claim before them. The
+        deaths of earlier workers are then no reason to set their items aside: they count no more.
     """
     with database.write() as session:
         jobs = select(Job.id, Job.state).where(Job.id.in_({claim.job_id for claim in claims}))
@@ -133,12 +137,11 @@ def renew_all(
         # Whoever has locked one is about to end it, perhaps this worker, and wants the others too:
         # to wait for it would be a deadlock. It is ours until that is committed.
         free = session.scalars(select(Chunk.id).where(ours).with_for_update(skip_locked=True)).all()
-        session.execute(
-            update(Chunk)
-            .where(Chunk.id.in_(free))
-            .values(lease_until=time.time() + lease_s, progress=progress)
-            .execution_options(synchronize_session=False)
-        )
+        kept = update(Chunk).where(Chunk.id.in_(free))
+        kept = kept.values(lease_until=time.time() + lease_s, progress=progress)
+        if further:
+            kept = kept.values(attempts=case((Chunk.token.in_(further), 1), else_=Chunk.attempts))
+        session.execute(kept, execution_options=_QUIET)
         standing = set(session.scalars(select(Chunk.token).where(ours)))
 
     def hold(claim: Claim) -> Hold:

@@ -70,6 +70,25 @@ def test_a_picture_that_kills_its_worker_is_set_aside_and_the_rest_finish(desk):
     assert failed.error.startswith("its worker died 3 times on this picture")
 
 
+def test_deaths_count_anew_once_the_work_went_further(desk):
+    job = desk.dream(1)
+    for _ in range(5):
+        held = desk.claim()
+        assert held.attempt <= 2
+        states = renew_all(desk.database, [held], lease_s=desk.lease_s, further={held.token})
+        assert states == {held.token: "held"}
+        desk.die()
+        assert desk.sweep() == 1
+        desk.check(job.id)
+    for attempt in (2, 3):
+        held = desk.claim()
+        assert held.attempt == attempt
+        renew_all(desk.database, [held], lease_s=desk.lease_s, further={"another's"})
+        desk.die()
+        desk.sweep()
+    assert desk.job(job.id).state == "failed"
+
+
 def test_what_a_worker_died_on_is_taken_by_none_that_has_something_in_hand(desk):
     for _ in range(2):
         desk.dream(1)

@@ -10,6 +10,7 @@ from sqlalchemy import update
 from beholder.errors import ServiceUnavailable
 from beholder.jobs.finish import finish_dreams
 from beholder.jobs.models import Chunk
+from beholder.science.dream import dream
 from beholder.specs import DreamSpec
 from beholder.upkeep.verify import verify
 
@@ -35,6 +36,30 @@ def test_what_a_worker_died_on_has_nothing_beside_it(
         ["done", "running", "queued", "queued"],
         ["done", "done", "running", "running"],
     ]
+
+
+def test_deaths_count_anew_once_a_later_checkpoint_is_kept(
+    bench: Any, spec: DreamSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.settings = bench.settings.model_copy(update={"lease_s": 0.2, "checkpoint_s": 0.05})
+    (job,) = bench.submit_small(spec.model_copy(update={"steps": 40}), 1)
+    with bench.db.write() as session:
+        session.execute(update(Chunk).where(Chunk.job_id == job).values(attempts=2))
+    attempts: list[int] = []
+
+    def slow(*arguments: Any, on_checkpoint: Any, **options: Any) -> Any:
+        def step(number: int, take: Any) -> None:
+            time.sleep(0.01)
+            on_checkpoint(number, take)
+            attempts.append(bench.chunk(job).attempts)
+            if number == 30:
+                bench.until(lambda: bench.chunk(job).attempts == 1)
+
+        return dream(*arguments, on_checkpoint=step, **options)
+
+    monkeypatch.setattr("worker.dreams.dream", slow)
+    assert bench.runner().run() == 1
+    assert attempts[0] == 3
 
 
 def test_results_that_were_stored_although_the_answer_was_lost_stay(
