@@ -7,6 +7,7 @@ that token still stands, so a worker that was given up for dead changes nothing.
 import secrets
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from operator import attrgetter
 from typing import Literal, NamedTuple, cast
@@ -14,12 +15,13 @@ from typing import Literal, NamedTuple, cast
 from sqlalchemy import and_, case, select, update
 from sqlalchemy.orm import Session
 
-from beholder.jobs.channel_models import Channel
+from beholder.errors import InvalidInput
 from beholder.jobs.database import Database
 from beholder.jobs.deaths import recover
 from beholder.jobs.models import OPEN, Chunk, Item, Job, utc_now
-from beholder.jobs.rows import items_of, lock_job, requeue_chunk, with_stale
+from beholder.jobs.rows import fail_everything, items_of, lock_job, requeue_chunk, with_stale
 from beholder.jobs.sharing import companions
+from beholder.jobs.stages import chosen, partials
 from beholder.jobs.turns import latest_turn, whose_turn
 from beholder.specs import DreamSpec, JobKind, Spec, spec_of
 
@@ -106,7 +108,12 @@ def claim_next(
                 continue
             if first.attempts and not suspects:
                 return ()
-            together = [(job, first), *_companions(session, job, first, room)]
+            try:
+                spec = _spec(job)
+            except InvalidInput as error:  # another version's: it would be next for ever
+                fail_everything(session, job, f"this version can't run it: {error}")
+                continue
+            together = [(job, first), *_companions(session, job, first, spec, room)]
             return _take(session, together, worker, time.time() + lease_s)
     return ()
 
@@ -195,14 +202,22 @@ def _first(session: Session, job: Job) -> Chunk | None:
 
 
 def _companions(
-    session: Session, job: Job, first: Chunk, room: int | Room
+    session: Session, job: Job, first: Chunk, spec: Spec, room: int | Room
 ) -> Iterator[tuple[Job, Chunk]]:
     """What shares a batch with a chunk, each with its job."""
     if callable(room):
-        shared = job.batch_key is not None and first.layer is not None
-        room = room(DreamSpec.build(**job.spec), first.layer or 0) if shared else 1
+        shared = job.batch_key is not None
+        room = room(spec, first.layer or 0) if isinstance(spec, DreamSpec) and shared else 1
     left = room - (first.last_position - first.first_position + 1)
-    return companions(session, job, first, left)
+    for owner, chunk in companions(session, job, first, left):
+        with suppress(InvalidInput):  # which its own turn will bring to light
+            _spec(owner)
+            yield owner, chunk
+
+
+def _spec(job: Job) -> Spec:
+    """Raises InvalidInput for one that another version has stored."""
+    return spec_of("dream" if job.kind == "dream" else "study", job.spec)
 
 
 def _take(
@@ -242,12 +257,12 @@ def _claim_of(session: Session, job: Job, chunk: Chunk, items: list[_OpenItem]) 
         job_id=job.id,
         kind=kind,
         stage=cast(Stage, chunk.stage),
-        spec=spec_of(kind, job.spec),
+        spec=_spec(job),
         network_sha256=job.network_sha256,
         items=tuple(one.item for one in items),
         stale_tokens=tuple(chunk.stale_tokens),
-        partials=_partials(session, job.id) if chunk.stage == "choose" else (),
-        chosen=_chosen(session, job.id) if chunk.stage == "classify" else None,
+        partials=partials(session, job.id) if chunk.stage == "choose" else (),
+        chosen=chosen(session, job.id) if chunk.stage == "classify" else None,
     )
 
 
@@ -264,23 +279,3 @@ def _items(session: Session, chunks: list[Chunk]) -> dict[int, list[_OpenItem]]:
     for chunk_id, number, state, *item in rows:
         found[chunk_id].append(_OpenItem(number, state, ClaimedItem(*item)))
     return found
-
-
-def _partials(session: Session, job_id: str) -> tuple[str, ...]:
-    statement = select(Chunk.partial).where(
-        Chunk.job_id == job_id, Chunk.state == "done", Chunk.partial.is_not(None)
-    )
-    rows = session.scalars(statement.order_by(Chunk.first_position, Chunk.id))
-    return tuple(path for path in rows if path)
-
-
-def _chosen(session: Session, job_id: str) -> dict[int, tuple[int, ...]]:
-    statement = (
-        select(Channel.layer, Channel.channel)
-        .where(Channel.job_id == job_id, Channel.chosen)
-        .order_by(Channel.layer, Channel.count.desc(), Channel.mean.desc(), Channel.channel)
-    )
-    chosen: dict[int, tuple[int, ...]] = {}
-    for layer, channel in session.execute(statement):
-        chosen[layer] = (*chosen.get(layer, ()), channel)
-    return chosen

@@ -6,7 +6,7 @@ from sqlalchemy import select
 from beholder.jobs.claims import release, renew_all
 from beholder.jobs.control import cancel
 from beholder.jobs.finish import fail_chunk_job, record_network
-from beholder.jobs.models import Chunk
+from beholder.jobs.models import Chunk, Job
 from beholder.specs import DreamSpec
 
 
@@ -150,6 +150,31 @@ def test_of_a_batch_only_the_jobs_with_other_weights_are_refused(desk):
     refused = record_network(desk.database, batch, "vgg19", "b" * 64)
     assert [refused.keys()] == [{claim.token for claim in batch if claim.job_id == old.id}]
     assert desk.job(new.id).network_sha256 == "b" * 64
+
+
+@pytest.mark.parametrize("wrong", [{"steps": -1}, {"layers": [99]}, {"of a later version": 1}])
+def test_a_spec_that_this_version_can_not_read_ends_its_own_job_alone(desk, wrong):
+    bad, good = desk.dream(1), desk.dream(1)
+    with desk.database.write() as session:
+        row = session.get_one(Job, bad.id)
+        row.spec = {**row.spec, **wrong}
+    assert [claim.job_id for claim in desk.claims(room=4)] == [good.id]
+    row = desk.job(bad.id)
+    assert (row.state, row.failed) == ("failed", 1)
+    assert row.error.startswith("this version can't run it: ")
+    assert next(iter(wrong)) in row.error
+    desk.check(bad.id)
+
+
+def test_a_companion_whose_spec_can_not_be_read_is_left_for_its_own_turn(desk):
+    good, bad = desk.dream(1), desk.dream(1)
+    with desk.database.write() as session:
+        row = session.get_one(Job, bad.id)
+        row.spec = {**row.spec, "layers": [99]}
+    assert [claim.job_id for claim in desk.claims(room=4)] == [good.id]
+    assert desk.job(bad.id).state == "queued"
+    assert desk.claim() is None
+    assert desk.job(bad.id).state == "failed"
 
 
 def test_a_chunk_knows_its_worker(desk):
