@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -129,6 +129,7 @@ class _Run:
     means: Means
     leases: Leases
     ended: list[Claim] = field(default_factory=list)
+    untidied: dict[str, tuple[str, ...]] = field(default_factory=dict)  # stale tokens, by token
     trouble: Exception | None = None
 
     def take(self) -> AnyWork | None:
@@ -151,8 +152,7 @@ class _Run:
     def batches(self, work: AnyWork) -> Iterator[Batch]:
         """Make ready what the work needs, then decode its pictures."""
         for claim in work.lease.claims:
-            for token in claim.stale_tokens:
-                self._remove_files(claim, token)
+            self._tidy(claim)
         work.network = self.runner.loaded.lend(work.spec.network)
         network, claims = work.network, work.lease.claims
         refused = record_network(self.means.db, claims, network.name, network.sha256)
@@ -199,13 +199,17 @@ class _Run:
         if isinstance(error, _JOB_ERRORS):
             fail_chunk_job(self.means.db, claim, str(error))
         elif isinstance(error, Stopping):
-            self.runner.give_back(claim)
+            self._give_back(claim)
         elif isinstance(error, ServiceUnavailable | StorageFull):
             self._stop_for(error)
-            self.runner.give_back(claim)  # nobody's fault: the attempt does not count
+            self._give_back(claim)  # nobody's fault: the attempt does not count
         elif error is not None and not isinstance(error, Interrupted):
             self._stop_for(error)
             give_up(self.means.db, claim, _reason(error))
+
+    def _give_back(self, claim: Claim) -> None:
+        left = self.untidied.get(claim.token, claim.stale_tokens)
+        self.runner.give_back(replace(claim, stale_tokens=left))
 
     def _stop_for(self, error: Exception) -> None:
         """End the run with this error, the first of them: all else is given back."""
@@ -223,12 +227,21 @@ class _Run:
         side = 1 if spec.size == "keep" else spec.size  # those share with none
         return self.means.rooms.room(dream_shape(spec, layer, side, side))
 
-    def _remove_files(self, claim: Claim, token: str) -> None:
-        """Remove what was written under a claim that did not finish."""
+    def _tidy(self, claim: Claim) -> None:
+        """Remove what earlier claims left; what can't be is left to the next in its turn."""
+        left = claim.stale_tokens
+        while left and not self.leases.stopping and self._remove_files(claim, left[0]):
+            left = left[1:]
+        self.untidied[claim.token] = left
+
+    def _remove_files(self, claim: Claim, token: str) -> bool:
+        """Remove what was written under a claim that did not finish; whether that could be done."""
         try:
             self.means.store.remove_folder(result_folder(claim.job_id, token))
         except BeholderError as error:
             log.warning("job %s: leftovers of %s not removed: %s", claim.job_id, token, error)
+            return False
+        return True
 
 
 def _device(name: str) -> torch.device:

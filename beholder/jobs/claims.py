@@ -160,12 +160,16 @@ def renew_all(
 
 
 def release(database: Database, claim: Claim) -> bool:
-    """Give a chunk back unfinished, the attempt not counted; False if it was no longer ours."""
+    """Give a chunk back unfinished, the attempt not counted; False if it was no longer ours.
+
+    Of its stale tokens those are remembered that the claim, as it is given here, still has.
+    """
     with database.write() as session:
         job = lock_job(session, claim.job_id)
         chunk = held_chunk(session, claim)
         if job is None or chunk is None or job.state not in OPEN:
             return False
+        chunk.stale_tokens = list(claim.stale_tokens)
         requeue_chunk(session, job, chunk)
         chunk.attempts -= 1
         return True

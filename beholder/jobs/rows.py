@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from beholder.jobs.models import OPEN, Chunk, Item, Job, utc_now
 
 SETTLE_LIMIT = 1_000  # chunks, and items, of a job that ended early that follow it at a time
+MOST_STALE = 32  # tokens that a chunk remembers: of claims in a long outage, each for nothing
 
 
 def lock_job(session: Session, job_id: str) -> Job | None:
@@ -53,8 +54,9 @@ def requeue_chunk(session: Session, job: Job, chunk: Chunk) -> None:
 
 
 def with_stale(chunk: Chunk) -> list[str]:
-    """The chunk's stale tokens, and the one it has now."""
-    return [*chunk.stale_tokens, chunk.token] if chunk.token else list(chunk.stale_tokens)
+    """The chunk's latest stale tokens, and the one it has now. What older ones left is `gc`'s."""
+    tokens = [*chunk.stale_tokens, chunk.token] if chunk.token else list(chunk.stale_tokens)
+    return tokens[-MOST_STALE:]
 
 
 def with_open_chunks(

@@ -1,5 +1,7 @@
 """A chunk has one worker at a time, and a worker that was given up for dead changes nothing."""
 
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import select
 
@@ -7,6 +9,7 @@ from beholder.jobs.claims import release, renew_all
 from beholder.jobs.control import cancel
 from beholder.jobs.finish import fail_chunk_job, record_network
 from beholder.jobs.models import Chunk, Job
+from beholder.jobs.rows import MOST_STALE
 from beholder.specs import DreamSpec
 
 
@@ -116,6 +119,22 @@ def test_released_chunks_go_on_elsewhere_and_the_attempt_does_not_count(desk):
     assert again.chunk_id == held.chunk_id
     assert (again.attempt, again.stale_tokens) == (1, (held.token,))
     assert desk.finish(held) is None
+
+
+def test_a_chunk_remembers_no_more_claims_than_it_has_to(desk):
+    desk.dream(1)
+    tokens = []
+    for _ in range(MOST_STALE + 3):
+        held = desk.claim()
+        tokens.append(held.token)
+        release(desk.database, held)
+    held = desk.claim()
+    assert held.stale_tokens == tuple(tokens[-MOST_STALE:])
+    release(desk.database, replace(held, stale_tokens=held.stale_tokens[-1:]))
+    again = desk.claim()
+    assert again.stale_tokens == (tokens[-1], held.token)
+    release(desk.database, replace(again, stale_tokens=()))
+    assert desk.claim().stale_tokens == (again.token,)
 
 
 def test_a_cancelled_jobs_chunks_cannot_be_claimed(desk):

@@ -157,6 +157,31 @@ def test_an_outage_ends_the_run_with_nothing_left_in_hand(
     assert bench.states(jobs) == ["done"] * 3
 
 
+def test_what_earlier_claims_left_is_removed_once(
+    bench: Any, spec: DreamSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (job,) = bench.submit_small(spec, 1)
+    tried: list[str] = []
+
+    def away(store: Any, path: str) -> bytes:
+        tried.append(path)
+        raise ServiceUnavailable("the store does not answer.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("beholder.store.Store.picture", away)
+        with monkeypatch.context() as more:
+            more.setattr("beholder.store.Store.remove_folder", away)
+            for _ in range(5):
+                with pytest.raises(ServiceUnavailable):
+                    bench.runner().run()
+        assert len([path for path in tried if path.startswith("results/")]) == 4
+        assert len(bench.chunk(job).stale_tokens) >= 5  # more, as one is claimed at the end
+        with pytest.raises(ServiceUnavailable):
+            bench.runner().run()
+        assert len(bench.chunk(job).stale_tokens) <= 2
+    assert bench.runner().run() == 1
+
+
 @pytest.mark.parametrize("trouble", [ServiceUnavailable("away."), RuntimeError("unforeseen")])
 def test_a_renewal_that_fails_leaves_other_leases_and_later_beats_alone(
     bench: Any,
