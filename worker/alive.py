@@ -5,10 +5,20 @@ that came. So the next sweep on the same machine finds what it left, and waits f
 """
 
 import fcntl
+import os
+import re
+import secrets
 import socket
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
+
+_NAME = re.compile(r"([^/]+)-\d+-[0-9a-f]{6}")  # host, process id, and what is its own
+
+
+def worker_name() -> str:
+    """A name for this process that no other has had: containers may share host names and ids."""
+    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
 
 
 class Alive:
@@ -21,12 +31,10 @@ class Alive:
 
     def is_dead(self, name: str) -> bool:
         """Whether the worker of this name ran here and has ended; False where it can't be told."""
-        path = self._folder / name
-        # Of another machine's lock only that machine knows for certain.
-        if not name.startswith(f"{socket.gethostname()}-") or "/" in name:
+        if not _ran_here(name):  # of another machine's lock only that machine knows for certain
             return False
         try:
-            with path.open("rb") as file:
+            with (self._folder / name).open("rb") as file:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError:  # it is held, or there is none
             return False
@@ -34,8 +42,7 @@ class Alive:
 
     def ended(self) -> list[str]:
         """The names of those that ran here and have ended."""
-        names = [path.name for path in self._folder.glob(f"{socket.gethostname()}-*")]
-        return [name for name in names if self.is_dead(name)]
+        return [path.name for path in self._folder.glob("*") if self.is_dead(path.name)]
 
     def forget(self, names: Sequence[str]) -> None:
         """Remove the files of these, once what they left goes on elsewhere."""
@@ -43,11 +50,18 @@ class Alive:
             (self._folder / name).unlink(missing_ok=True)
 
 
+def _ran_here(name: str) -> bool:
+    match = _NAME.fullmatch(name)
+    return match is not None and match[1] == socket.gethostname()
+
+
 def _locked(folder: Path, name: str) -> IO[bytes] | None:
+    hidden = folder / f".{name}"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        file = (folder / name).open("ab")
+        file = hidden.open("ab")
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        hidden.rename(folder / name)  # others see it locked, or not at all
     except OSError:
         return None
     return file

@@ -4,8 +4,6 @@ The sweep runs in every child, so that work is found again wherever one worker i
 """
 
 import logging
-import os
-import socket
 import threading
 import time
 from contextlib import suppress
@@ -21,7 +19,7 @@ from beholder.settings import Settings
 from beholder.store import Store
 from beholder.upkeep.checkpoints import Tidying
 from beholder.upkeep.retention import Retention
-from worker.alive import Alive
+from worker.alive import Alive, worker_name
 from worker.heartbeat import Heartbeat
 from worker.lease import Flag
 from worker.pause import ROOM_BYTES, Pause
@@ -39,7 +37,7 @@ class Child:
         self._stopping = stopping
         self._queue = Queue(app)
         self._db = Database.open(settings.database)
-        name = f"{socket.gethostname()}-{os.getpid()}"
+        name = worker_name()
         self._heartbeat = Heartbeat(self._db, name, settings.device)
         store = Store.open(settings.store)
         self._tidying = Tidying(self._db, store)

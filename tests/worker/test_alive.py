@@ -1,14 +1,19 @@
 """A worker's lock says that it lives until its process ends, and of other machines nothing."""
 
+import fcntl
 import os
 import signal
 import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
-from worker.alive import Alive
+import pytest
 
+from worker.alive import Alive, worker_name
+
+HOST = socket.gethostname()
 HOLD = """
 import sys, time
 from pathlib import Path
@@ -20,27 +25,56 @@ time.sleep(60)
 
 
 def test_a_lock_lasts_as_long_as_its_process(tmp_path: Path) -> None:
-    host = socket.gethostname()
-    mine = Alive(tmp_path / "workers", f"{host}-me")
-    command = [sys.executable, "-c", HOLD, str(tmp_path / "workers"), f"{host}-other"]
+    me, you = f"{HOST}-7-0123ab", f"{HOST}-7-0123ac"
+    mine = Alive(tmp_path / "workers", me)
+    command = [sys.executable, "-c", HOLD, str(tmp_path / "workers"), you]
     other = subprocess.Popen(command, stdout=subprocess.PIPE)
     assert other.stdout is not None
     assert other.stdout.readline() == b"held\n"
-    assert not mine.is_dead(f"{host}-me")
-    assert not mine.is_dead(f"{host}-other")
+    assert not mine.is_dead(me)
+    assert not mine.is_dead(you)
     os.kill(other.pid, signal.SIGKILL)
     other.wait(10)
     other.stdout.close()
-    assert mine.is_dead(f"{host}-other")
-    assert mine.ended() == [f"{host}-other"]
+    assert mine.is_dead(you)
+    assert mine.ended() == [you]
     mine.forget(mine.ended())
-    assert not mine.is_dead(f"{host}-other")  # unknown now
+    assert not mine.is_dead(you)  # unknown now
 
 
 def test_of_other_machines_and_of_none_it_says_nothing(tmp_path: Path) -> None:
-    (tmp_path / "elsewhere-17").touch()
-    alive = Alive(tmp_path, f"{socket.gethostname()}-me")
-    assert not alive.is_dead("elsewhere-17")
-    assert not alive.is_dead(f"{socket.gethostname()}-99")
+    others = ("elsewhere-17-0123ab", f"{HOST}-2-17-0123ab", f"{HOST}-17")
+    for name in others:
+        (tmp_path / name).touch()
+    alive = Alive(tmp_path, worker_name())
+    for name in (*others, worker_name(), f"../{HOST}-17-0123ab"):
+        assert not alive.is_dead(name)
+    assert alive.ended() == []
     (tmp_path / "file").touch()
     assert not Alive(tmp_path / "file", "name").is_dead("name")
+
+
+def test_two_of_one_host_name_and_process_id_are_two(tmp_path: Path) -> None:
+    """As containers may be that share a data folder."""
+    first, second = worker_name(), worker_name()
+    assert first.rpartition("-")[0] == second.rpartition("-")[0]
+    ends, lives = Alive(tmp_path, first), Alive(tmp_path, second)
+    del ends
+    assert lives.ended() == [first]
+    assert not lives.is_dead(second)
+
+
+def test_a_lock_is_held_before_others_can_see_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, seen = Alive(tmp_path, worker_name()), []
+    flock = fcntl.flock
+
+    def slow(file: Any, how: int) -> None:
+        if how & fcntl.LOCK_EX:
+            seen.append(mine.ended())
+        flock(file, how)
+
+    monkeypatch.setattr("worker.alive.fcntl.flock", slow)
+    Alive(tmp_path, worker_name())
+    assert seen == [[]]
