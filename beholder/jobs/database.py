@@ -26,6 +26,15 @@ from beholder.errors import (
 
 BUSY_TIMEOUT_S = 30.0  # how long a SQLite writer waits for another
 CONNECT_TIMEOUT_S = 10
+# Of a host that has lost its power nobody says so: else a question to it would wait for hours.
+_TIMEOUTS = {
+    "connect_timeout": CONNECT_TIMEOUT_S,
+    "keepalives": 1,
+    "keepalives_idle": 10,  # seconds
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,  # milliseconds that what was sent may go unanswered
+}
 _WRITES = "beholder_writes"  # execution option: this connection's transactions will write
 # Temporary, so that nobody else sees it, and too varied to be compressed.
 _PROBE = """
@@ -59,7 +68,9 @@ class Database:
                 parsed,
                 hide_parameters=True,  # else a traceback in a log would show webhooks' secrets
                 pool_pre_ping=True,
-                connect_args={"connect_timeout": CONNECT_TIMEOUT_S},
+                connect_args={
+                    name: value for name, value in _TIMEOUTS.items() if name not in parsed.query
+                },
             )
         return cls(engine)
 

@@ -1,11 +1,14 @@
 """Connecting: pragmas, transactions, and what errors people see."""
 
+import os
 import shutil
+import socket
 import sqlite3
 import threading
+from contextlib import suppress
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 from sqlalchemy.exc import IntegrityError
 
 from beholder.errors import DatabaseOutdated, InvalidInput, ServiceUnavailable, StorageFull
@@ -88,6 +91,53 @@ def test_a_missing_server_is_one_line_without_the_password():
     assert "127.0.0.1:1/beholder" in str(caught.value)
     assert "s3cret" not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def _forward(listening, path):
+    """Connect one client with what listens at a unix socket."""
+    client, _ = listening.accept()
+    server = socket.socket(socket.AF_UNIX)
+    server.connect(path)
+
+    def copy(source, target):
+        with suppress(OSError):
+            while data := source.recv(1 << 16):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+    back = threading.Thread(target=copy, args=(server, client), daemon=True)
+    back.start()
+    copy(client, server)
+    back.join(10)
+    client.close()
+    server.close()
+
+
+@pytest.mark.slow
+def test_a_host_that_is_gone_is_found_out_by_the_kernel(postgres_server):
+    url = make_url(postgres_server)
+    path = f"{url.query['host']}/.s.PGSQL.{url.port or 5432}"
+    listening = socket.create_server(("127.0.0.1", 0))
+    thread = threading.Thread(target=_forward, args=(listening, path), daemon=True)
+    thread.start()
+    here = url.set(host="127.0.0.1", port=listening.getsockname()[1], query={})
+    database = Database.open(f"{here.render_as_string(hide_password=False)}?keepalives_count=2")
+    with database.read() as session:
+        session.execute(text("SELECT 1"))
+        number = session.connection().connection.dbapi_connection.fileno()
+        with socket.socket(fileno=os.dup(number)) as ours:
+            alive = ours.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            options = (
+                socket.TCP_KEEPIDLE,
+                socket.TCP_KEEPINTVL,
+                socket.TCP_KEEPCNT,
+                socket.TCP_USER_TIMEOUT,
+            )
+            values = [ours.getsockopt(socket.IPPROTO_TCP, option) for option in options]
+    assert (alive, values) == (1, [10, 5, 2, 25_000])  # 2: what the URL says stays
+    database.dispose()
+    thread.join(10)
+    listening.close()
 
 
 def test_a_locked_database_says_so(tmp_path):
