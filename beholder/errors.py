@@ -7,7 +7,7 @@ BeholderError
 │   ├── InvalidSpec
 │   └── NoPictures
 ├── PictureError          one picture can't be used; its item fails alone
-├── NetworkUnavailable    weights can't be had: its job fails, `retry` runs it again
+├── NetworkUnavailable    weights can't be had: a job that nobody began fails, `retry` runs it
 ├── NotFound              no such job, study or result: exit 2, HTTP 404
 ├── Conflict              not in this state (cancelling a finished job): exit 2, HTTP 409
 ├── DatabaseOutdated      the schema is behind or ahead: names the command

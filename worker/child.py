@@ -71,7 +71,7 @@ class Child:
         """Let people know at once, where the database can still be written."""
         self._heartbeat.paused = paused
         with suppress(BeholderError):
-            self._heartbeat.beat(self._runner.claimed)
+            self._beat()
 
     def ring(self, count: int) -> None:
         """Tell all workers of `count` new chunks; without Redis that is left to a sweep."""
@@ -93,7 +93,7 @@ class Child:
     def _beat(self) -> None:
         """Raises BeholderError where the database can't be written, and a sweep had no use."""
         try:
-            self._heartbeat.beat(self._runner.claimed)
+            self._heartbeat.beat(self._runner.claimed, self._runner.passed_over.reason)
         except BeholderError:
             raise
         except Exception:

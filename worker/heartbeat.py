@@ -40,9 +40,10 @@ class Heartbeat:
             self.chunk_id = None
             self.chunk_seconds += time.monotonic() - begun
 
-    def beat(self, chunks: int) -> None:
+    def beat(self, chunks: int, passing_over: str | None = None) -> None:
         """Write the sign of life. chunks: how many were claimed so far.
 
+        passing_over: why some jobs are left to others, said where nothing else keeps the process.
         Raises ServiceUnavailable where the database is away.
         """
         view = WorkerView(
@@ -56,7 +57,7 @@ class Heartbeat:
             chunks=chunks,
             chunk_seconds=self.chunk_seconds,
             gpu_bytes=_gpu_bytes(),
-            paused=self.paused,
+            paused=self.paused or passing_over,
         )
         beat(self.db, view)
 

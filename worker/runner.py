@@ -34,6 +34,7 @@ from beholder.store import Store, result_folder
 from worker.dreams import DreamWork, dream_shape
 from worker.lease import Flag, Interrupted, Lease, Leases, Stopping
 from worker.loaded import Loaded
+from worker.passed_over import PassedOver
 from worker.pictures import Batch, Loader
 from worker.pipeline import AnyWork, Pipeline, Stations
 from worker.rooms import Rooms
@@ -43,6 +44,9 @@ from worker.work import Means
 log = logging.getLogger(__name__)
 # What no other worker could do better: the job ends with the reason, and `retry` runs it again.
 _JOB_ERRORS = (Conflict, InvalidInput, NetworkUnavailable, NotFound)
+# But if others could begin the job, then these say that something is wrong with this worker: it has
+# other weights, or none, or not the precision.
+_OWN_ERRORS = (Conflict, InvalidSpec, NetworkUnavailable)
 PICTURE_THREADS = max(4, os.cpu_count() or 1)  # 4: a store on the network has to be waited for
 
 
@@ -50,10 +54,11 @@ PICTURE_THREADS = max(4, os.cpu_count() or 1)  # 4: a store on the network has t
 class Runner:
     """What a worker process keeps between chunks: connections, threads, the loaded network.
 
-    stopping: set when this worker is asked to stop; what is in hand is then given back.
+    Raises InvalidSpec for a device that there isn't: its jobs would fail one after the other.
+        stopping: set when this worker is asked to stop; what is in hand is then given back.
     ring: tells other workers of that many new chunks.
     working: around the work on a chunk with this id, to time it.
-    claimed: how many chunks it has had in hand.
+    claimed: how many chunks it has had in hand. passed_over: jobs that it leaves to others.
     """
 
     db: Database
@@ -65,6 +70,7 @@ class Runner:
     working: Callable[[int], AbstractContextManager[None]] = lambda chunk_id: nullcontext()
     claimed: int = 0
     loaded: Loaded = field(init=False)
+    passed_over: PassedOver = field(default_factory=PassedOver)
     _means: Means = field(init=False)
     _kept_back: dict[str, Claim] = field(default_factory=dict)
 
@@ -81,7 +87,7 @@ class Runner:
             self.db,
             self.store,
             Loader(self.store, threads, self.settings.max_pixels),
-            Rooms(_device(self.settings.device), self.settings.batch_sizes),
+            Rooms(find_device(self.settings.device), self.settings.batch_sizes),
             threads,
             checkpoint_s=self.settings.checkpoint_s,
         )
@@ -110,6 +116,12 @@ class Runner:
         except BeholderError:
             self._kept_back[claim.token] = claim
             raise
+
+    def pass_over(self, claim: Claim, error: Exception) -> None:
+        """Leave a claim's job to others for a while."""
+        reason = f"worker {self.name} leaves job {claim.job_id} to others: {error}"
+        log.warning("%s", reason)
+        self.passed_over.add(claim.job_id, reason)
 
     def give_back_the_rest(self) -> None:
         """Release what could not be, from any thread: of two that do, one changes nothing.
@@ -143,6 +155,7 @@ class _Run:
             lease_s=runner.settings.lease_s,
             room=self._room,
             suspects=not in_hand,
+            without=runner.passed_over.jobs,
         )
         if not claims:
             return None
@@ -196,7 +209,10 @@ class _Run:
             self._remove_files(claim, claim.token)  # before the claim ends: after it, none would
         # In an outage they stay: the database may have taken the results and could not say so. If
         # it has not, whoever claims the chunk next removes them.
-        if isinstance(error, _JOB_ERRORS):
+        if isinstance(error, _OWN_ERRORS) and claim.network_sha256 is not None:
+            self.runner.pass_over(claim, error)
+            self._give_back(claim)
+        elif isinstance(error, _JOB_ERRORS):
             fail_chunk_job(self.means.db, claim, str(error))
         elif isinstance(error, Stopping):
             self._give_back(claim)
@@ -242,14 +258,6 @@ class _Run:
             log.warning("job %s: leftovers of %s not removed: %s", claim.job_id, token, error)
             return False
         return True
-
-
-def _device(name: str) -> torch.device:
-    """The device of this name. One that there isn't fails the jobs, when they load a network."""
-    try:
-        return find_device(name)
-    except InvalidSpec:
-        return torch.device("cpu")
 
 
 def _reason(error: Exception) -> str:

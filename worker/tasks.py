@@ -48,9 +48,10 @@ def register(app: Celery, settings: Settings) -> None:
         ).start()
         try:
             child["it"] = Child(app, settings, stopping)
-        except Exception:
+        except Exception as error:
             # Celery would keep a child that can do nothing.
-            log.exception("a child can't start")
+            known = isinstance(error, BeholderError)
+            log.error("a child can't start: %s", error, exc_info=not known)
             time.sleep(OUTAGE_PAUSE_S)
             os._exit(1)
 

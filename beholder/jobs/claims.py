@@ -86,15 +86,17 @@ def claim_next(
     lease_s: float,
     room: int | Room = 1,
     suspects: bool = True,
+    without: Collection[str] = (),
 ) -> tuple[Claim, ...]:
     """Take the chunk whose turn it is, and for a dream others that share its batch; () if none.
 
     room: up to how many items the batch may hold; a chunk that is larger comes alone.
     suspects: whether it may be one that a worker died on. Whoever has something in hand may not:
         such a chunk is to be alone in its worker's hands. None is then taken while one is next.
+    without: the ids of jobs that this worker leaves to others.
     """
     for look in range(_LOOKS):
-        turn = whose_turn(database)
+        turn = whose_turn(database, without)
         if turn is None:
             return ()
         with database.write() as session:
@@ -113,7 +115,7 @@ def claim_next(
             except InvalidInput as error:  # another version's: it would be next for ever
                 fail_everything(session, job, f"this version can't run it: {error}")
                 continue
-            together = [(job, first), *_companions(session, job, first, spec, room)]
+            together = [(job, first), *_companions(session, job, first, spec, room, without)]
             return _take(session, together, worker, time.time() + lease_s)
     return ()
 
@@ -206,14 +208,19 @@ def _first(session: Session, job: Job) -> Chunk | None:
 
 
 def _companions(
-    session: Session, job: Job, first: Chunk, spec: Spec, room: int | Room
+    session: Session,
+    job: Job,
+    first: Chunk,
+    spec: Spec,
+    room: int | Room,
+    without: Collection[str],
 ) -> Iterator[tuple[Job, Chunk]]:
     """What shares a batch with a chunk, each with its job."""
     if callable(room):
         shared = job.batch_key is not None
         room = room(spec, first.layer or 0) if isinstance(spec, DreamSpec) and shared else 1
     left = room - (first.last_position - first.first_position + 1)
-    for owner, chunk in companions(session, job, first, left):
+    for owner, chunk in companions(session, job, first, left, without):
         with suppress(InvalidInput):  # which its own turn will bring to light
             _spec(owner)
             yield owner, chunk
@@ -247,8 +254,7 @@ def _take(
 
 def _start(session: Session, item_ids: list[int]) -> None:
     session.execute(
-        update(Item).where(Item.id.in_(item_ids)).values(state="running"),
-        execution_options={"synchronize_session": False},
+        update(Item).where(Item.id.in_(item_ids)).values(state="running"), execution_options=_QUIET
     )
 
 

@@ -57,6 +57,8 @@ def retry(database: Database, job_id: str) -> Retried:
             raise Conflict(_nothing_to_retry(job))
         chunks = start_stage(session, job, _first_stage(session, job))
         _recount(session, job)
+        if not job.done and not job.measured:  # nothing that other weights would not go with
+            job.network_sha256 = None
         job.state, job.error, job.finished_at = "queued", None, None
         rearm(session, job_id)
         return Retried(items, chunks)

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from sqlalchemy import ColumnElement, Select, select
 from sqlalchemy.orm import Session, aliased
@@ -24,15 +24,18 @@ def batch_key(spec: Spec) -> str | None:
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def companions(session: Session, job: Job, chunk: Chunk, room: int) -> Iterator[tuple[Job, Chunk]]:
+def companions(
+    session: Session, job: Job, chunk: Chunk, room: int, without: Collection[str] = ()
+) -> Iterator[tuple[Job, Chunk]]:
     """Queued chunks for `room` more items in the batch of a locked job's chunk, all locked.
 
-    First those of the same job, then one each of other jobs of its priority, as their turns come.
+    First those of the same job, then one each of other jobs of its priority, as their turns come,
+    but for those `without` which it is to be.
     A chunk whose worker died is in nobody's company: it may kill this one too.
     """
     if job.batch_key is None or chunk.attempts > 0 or room <= 0:
         return
-    for owner, one in _alike(session, job, chunk, room):
+    for owner, one in _alike(session, job, chunk, room, without):
         if _size(one) <= room:
             room -= _size(one)
             yield owner, one
@@ -40,10 +43,12 @@ def companions(session: Session, job: Job, chunk: Chunk, room: int) -> Iterator[
             return
 
 
-def _alike(session: Session, job: Job, chunk: Chunk, limit: int) -> Iterator[tuple[Job, Chunk]]:
+def _alike(
+    session: Session, job: Job, chunk: Chunk, limit: int, without: Collection[str]
+) -> Iterator[tuple[Job, Chunk]]:
     for one in session.scalars(_of_job(job, chunk, limit)):
         yield job, one
-    for owner, one in session.execute(_of_others(job, chunk, limit)):
+    for owner, one in session.execute(_of_others(job, chunk, limit, without)):
         yield owner, one
 
 
@@ -53,7 +58,7 @@ def _of_job(job: Job, chunk: Chunk, limit: int) -> Select[Chunk]:
     return statement.limit(limit).with_for_update()
 
 
-def _of_others(job: Job, chunk: Chunk, limit: int) -> Select[Job, Chunk]:
+def _of_others(job: Job, chunk: Chunk, limit: int, without: Collection[str]) -> Select[Job, Chunk]:
     """A job that another worker is changing at this moment is passed over, not waited for."""
     its = aliased(Chunk)
     first = select(its.id).where(its.job_id == Job.id, *_like(chunk, its))
@@ -65,7 +70,7 @@ def _of_others(job: Job, chunk: Chunk, limit: int) -> Select[Job, Chunk]:
             Job.finished_at.is_(None),
             Job.batch_key == job.batch_key,
             Job.priority == job.priority,
-            Job.id != job.id,
+            Job.id.not_in({job.id, *without}),
             *_like(chunk, Chunk),  # once more, of the row as it is when it has been locked
         )
         .order_by(Job.finished_at, Job.turn, Job.created_at)  # as in the index

@@ -5,6 +5,7 @@ job begins with the number before the latest: in front of the job that was serve
 those that have waited since before.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from sqlalchemy import func, select
@@ -22,8 +23,8 @@ class Turn:
     number: int
 
 
-def whose_turn(database: Database) -> Turn | None:
-    """The job whose chunk is to be claimed next; None if there is nothing to do."""
+def whose_turn(database: Database, without: Collection[str] = ()) -> Turn | None:
+    """The job whose chunk is to be claimed next, not of these; None if there is nothing to do."""
     # For one job after the other: asked whether such a chunk exists, Postgres reads all chunks.
     chunk = select(Chunk.id).where(Chunk.job_id == Job.id, Chunk.state == "queued")
     first = chunk.order_by(Chunk.first_position).limit(1)
@@ -34,6 +35,8 @@ def whose_turn(database: Database) -> Turn | None:
         .order_by(Job.finished_at, Job.priority, Job.turn, Job.created_at)  # as in the index
         .limit(1)
     )
+    if without:
+        statement = statement.where(Job.id.not_in(without))
     with database.read() as session:
         row = session.execute(statement).first()
     return Turn(*row) if row else None

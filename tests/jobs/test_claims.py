@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import select
 
-from beholder.jobs.claims import release, renew_all
+from beholder.jobs.claims import claim_next, release, renew_all
 from beholder.jobs.control import cancel
 from beholder.jobs.finish import fail_chunk_job, record_network
 from beholder.jobs.models import Chunk, Job
@@ -194,6 +194,20 @@ def test_a_companion_whose_spec_can_not_be_read_is_left_for_its_own_turn(desk):
     assert desk.job(bad.id).state == "queued"
     assert desk.claim() is None
     assert desk.job(bad.id).state == "failed"
+
+
+def test_a_worker_may_leave_jobs_to_others(desk):
+    first, second, third = (desk.dream(1).id for _ in range(3))
+
+    def take(*without):
+        claims = claim_next(desk.database, worker="w", lease_s=15, room=2, without=without)
+        for claim in claims:
+            release(desk.database, claim)
+        return {claim.job_id for claim in claims}
+
+    assert take(first, second, third) == set()
+    assert take(first, second) == {third}
+    assert take(second) == {first, third}
 
 
 def test_a_chunk_knows_its_worker(desk):

@@ -6,7 +6,7 @@ from sqlalchemy import func, select
 from beholder.errors import Conflict, NotFound
 from beholder.jobs.channel_queries import channels
 from beholder.jobs.control import cancel, delete, retry
-from beholder.jobs.finish import fail_chunk_job
+from beholder.jobs.finish import fail_chunk_job, record_network
 from beholder.jobs.models import Base, Picture
 from beholder.jobs.queries import items, verdicts
 from beholder.jobs.submit import create_job
@@ -91,6 +91,19 @@ def test_a_job_that_failed_whole_runs_again(desk):
     assert retry(desk.database, job.id).items == 3
     assert desk.run(job.id).state == "done"
     desk.check(job.id)
+
+
+@pytest.mark.parametrize(("done", "weights"), [(0, "b" * 64), (1, "a" * 64)])
+def test_which_weights_it_began_with_is_forgotten_where_nothing_is_done(desk, done, weights):
+    job = desk.dream(2, chunk_size=1)
+    for _ in range(done):
+        desk.finish(desk.claim_next(job.id))
+    held = desk.claim_next(job.id)
+    record_network(desk.database, [held], "vgg19", "a" * 64)
+    fail_chunk_job(desk.database, held, "no such channel")
+    retry(desk.database, job.id)
+    record_network(desk.database, [desk.claim_next(job.id)], "vgg19", "b" * 64)
+    assert desk.job(job.id).network_sha256 == weights
 
 
 def test_a_study_measures_what_it_could_not_and_decides_anew(desk):

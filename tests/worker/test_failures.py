@@ -1,15 +1,20 @@
 """Dreams that come to nothing: who fails, and what its user is told."""
 
 import math
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from beholder.errors import InvalidSpec
+from beholder.jobs.models import Job
 from beholder.science.dream import dream
 from beholder.science.networks import load_network
 from beholder.specs import DreamSpec
+from worker.__main__ import check_set_up
 
 pytestmark = pytest.mark.slow  # imports torch
 
@@ -64,14 +69,48 @@ def test_a_missing_network_fails_the_job_and_retry_runs_it(
     assert bench.run(job.id).state == "done"
 
 
-def test_a_device_that_is_not_there_fails_the_job(
+@pytest.mark.parametrize("device", ["warp", "cuda:99"])
+def test_with_a_device_that_is_not_there_no_worker_starts(bench: Any, device: str) -> None:
+    bench.settings = bench.settings.model_copy(update={"device": device})
+    for start in (bench.runner, lambda: check_set_up(bench.settings)):
+        with pytest.raises(InvalidSpec, match="write auto"):
+            start()
+
+
+def test_what_only_this_worker_lacks_leaves_the_job_to_others(
+    bench: Any, network: str, draw: Callable[..., bytes], tmp_path: Path
+) -> None:
+    path = tmp_path / "elsewhere.safetensors"
+    shutil.copy(network, path)
+    spec = DreamSpec(network=str(path), size=48, layers=(5,), steps=1)
+    job = bench.submit(spec, [bench.entry(draw(seed)) for seed in range(2)], chunk_size=1)
+    with bench.db.write() as session:
+        session.get_one(Job, job).network_sha256 = load_network(network).sha256
+    path.unlink()
+    other = bench.submit(
+        DreamSpec(network=network, size=48, layers=(5,), steps=1), [bench.entry(draw(3))]
+    )
+    runner = bench.runner()
+    assert runner.run() == 1
+    assert bench.states([job, other]) == ["queued", "done"]
+    assert f"leaves job {job} to others" in runner.passed_over.reason
+    assert str(path) in runner.passed_over.reason
+    shutil.copy(network, path)
+    assert bench.runner("worker-2").run() == 2
+
+
+def test_a_precision_that_only_this_worker_lacks_leaves_the_job_to_others(
     bench: Any, network: str, draw: Callable[..., bytes]
 ) -> None:
-    bench.settings = bench.settings.model_copy(update={"device": "warp"})
-    spec = DreamSpec(network=network, size=48, layers=(5,), steps=1)
-    job = bench.run(bench.submit(spec, [bench.entry(draw(1))]))
-    assert job.state == "failed"
-    assert "no device 'warp': write auto" in job.error
+    spec = DreamSpec(network=network, size=48, steps=1, precision="tf32")
+    job = bench.submit(spec, [bench.entry(draw(1))])
+    with bench.db.write() as session:
+        session.get_one(Job, job).network_sha256 = load_network(network).sha256
+    runner = bench.runner()
+    assert runner.run() == 0
+    assert bench.job(job).state == "queued"
+    assert bench.chunk(job).attempts == 0
+    assert "tf32 needs a CUDA GPU" in runner.passed_over.reason
 
 
 def test_a_channel_that_only_the_file_knows_to_be_missing(

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from beholder.errors import ServiceUnavailable
+from beholder.jobs.models import Job
 from beholder.private_redis import find_redis_server, wait_until_ready
 from beholder.settings import Settings
 from beholder.specs import DreamSpec
@@ -136,4 +137,18 @@ def test_a_heartbeat_that_breaks_stops_no_sweep(
     bench.submit(spec, [bench.entry(draw(1))])
     Child(make_app(redis_url), bench.settings, bench.stopping)
     bench.until(lambda: heard(redis_url))
+    bench.stopping.set()
+
+
+def test_why_a_job_is_left_to_others_stands_in_the_heartbeat(
+    bench: Any, redis_url: str, spec: DreamSpec, draw: Callable[..., bytes]
+) -> None:
+    job = bench.submit(spec, [bench.entry(draw(1))])
+    with bench.db.write() as session:
+        session.get_one(Job, job).network_sha256 = "0" * 64
+    settings = bench.settings.model_copy(update={"sweep_s": 0.05})
+    child = Child(make_app(redis_url), settings, bench.stopping)
+    child.work()
+    bench.until(lambda: bench.job(job).paused)
+    assert f"leaves job {job} to others" in bench.job(job).paused
     bench.stopping.set()
