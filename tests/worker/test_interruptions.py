@@ -13,6 +13,7 @@ from beholder.jobs.claims import Claim
 from beholder.jobs.control import cancel
 from beholder.jobs.models import Chunk, Job
 from beholder.specs import DreamSpec
+from worker.lease import Interrupted, Lease
 
 pytestmark = pytest.mark.slow  # imports torch
 
@@ -29,9 +30,20 @@ def test_a_cancelled_job_leaves_a_shared_batch_alone(
 
 
 def test_rows_of_what_was_cancelled_before_they_ran_are_left_out(
-    bench: Any, spec: DreamSpec, during: Callable[..., list[int]]
+    bench: Any,
+    spec: DreamSpec,
+    during: Callable[..., list[int]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     bench.settings = bench.settings.model_copy(update={"lease_s": 0.4})
+    heard: list[str] = []
+    interrupt = Lease.interrupt
+
+    def interrupted(lease: Lease, token: str, reason: Interrupted) -> None:
+        interrupt(lease, token, reason)
+        heard.append(type(reason).__name__)
+
+    monkeypatch.setattr(Lease, "interrupt", interrupted)
     (first,) = bench.submit_small(spec, 1)
     other = spec.model_copy(update={"steps": 3})
     jobs = bench.submit_small(other, 3)
@@ -39,7 +51,7 @@ def test_rows_of_what_was_cancelled_before_they_ran_are_left_out(
     def cancel_ahead() -> None:
         bench.until(lambda: bench.states(jobs) == ["running"] * 3)
         cancel(bench.db, jobs[0])
-        time.sleep(0.5)  # several beats of the lease
+        bench.until(lambda: heard == ["Cancelled"])
 
     sizes = during(cancel_ahead)
     assert bench.runner().run() == 3

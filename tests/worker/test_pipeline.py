@@ -8,8 +8,6 @@ from typing import Any
 import pytest
 import torch
 
-from beholder.jobs.silence import Silence
-from beholder.jobs.sweep import sweep
 from beholder.science.dream import dream
 from beholder.specs import DreamSpec
 
@@ -69,13 +67,16 @@ def test_claims_ahead_are_renewed_too(
 ) -> None:
     bench.settings = bench.settings.model_copy(update={"lease_s": 0.4})
     jobs = bench.submit_apart(spec, 2)
-    silence = Silence(lease_s=0.4, look_s=0.4)
+    leases: list[set[float]] = [set(), set()]
+
+    def look() -> bool:
+        for job, seen in zip(jobs, leases, strict=True):
+            seen.add(bench.chunk(job).lease_until)
+        return all(len(seen) >= 3 for seen in leases)
 
     def linger() -> None:
         bench.until(lambda: bench.states(jobs) == ["running", "running"])
-        for _ in range(6):  # three leases
-            sweep(bench.db, silence, now=time.monotonic())
-            time.sleep(0.2)
+        bench.until(look)
 
     during(linger)
     assert bench.runner().run() == 2
