@@ -19,6 +19,8 @@ JobKind = Literal["dream", "study"]
 
 MAX_STEPS = 100_000
 MIN_SIZE, MAX_SIZE = 32, 8192  # five 2x2 pools need 32 pixels a side
+# Of one dream, all its kept steps together: they stay in memory, 12 bytes each, so 3 GiB.
+MAX_KEPT_PIXELS = 4 * MAX_SIZE**2
 
 LayerIndex = Annotated[int, Field(ge=0, le=LAST_LAYER)]
 Size = int | Literal["keep"]
@@ -69,8 +71,8 @@ class DreamSpec(_Spec):
 
     channels: the objective is the norm of these channels only; None takes the whole layer.
     learning_rate: of `picture = clip(picture + learning_rate * gradient, 0, 1)`.
-    snapshots: steps after which the dream is also kept, besides the last; 250 at most, since they
-        stay in memory until the batch is through.
+    snapshots: steps after which the dream is also kept, besides the last; 250 at most, and fewer
+        of large pictures (`too_many_kept`), since they stay in memory until the batch is through.
     noise: how many dreams start from Gaussian noise (deviation 0.2) instead of a picture.
     seed: noise start i is drawn after seeding with `seed + i`.
     precision: of the arithmetic. "auto" takes float32 on a CPU, and on a GPU the fastest with which
@@ -101,6 +103,8 @@ class DreamSpec(_Spec):
             raise ValueError("size: noise has no size of its own; write a number of pixels")
         if len(set(self.layers)) < len(self.layers):
             raise ValueError("layers: each layer once")
+        if self.size != "keep" and (reason := self.too_many_kept(self.size, self.size)):
+            raise ValueError(reason)
         return self
 
     @model_validator(mode="after")
@@ -120,6 +124,16 @@ class DreamSpec(_Spec):
     def steps_kept(self) -> tuple[int, ...]:
         """Every step whose picture is kept, ascending; the last step is always among them."""
         return tuple(sorted({*self.snapshots, self.steps}))
+
+    def too_many_kept(self, width: int, height: int) -> str | None:
+        """Why not so many steps of a picture of this size are kept, or None if they are."""
+        kept, most = len(self.steps_kept), MAX_KEPT_PIXELS // (width * height)
+        if kept <= max(1, most):
+            return None
+        return (
+            f"snapshots: {kept} steps of {width} x {height} pixels are too much for the memory in "
+            f"which they wait; keep {most} with the last one, or use a smaller size"
+        )
 
 
 class StudySpec(_Spec):

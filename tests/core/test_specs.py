@@ -36,6 +36,10 @@ def test_a_spec_survives_json_and_is_frozen() -> None:
         ({"size": 16}, "size: 32 to 8192 pixels.*got 16"),
         ({"size": "huge"}, "size: .*; got 'huge'"),
         ({"snapshots": (31,)}, "step 31 is past the last of 30 steps; ask for 31 steps"),
+        (
+            {"size": 2048, "steps": 65, "snapshots": tuple(range(1, 65))},
+            "snapshots: 65 steps of 2048 x 2048 pixels are too much .* keep 64 with the last",
+        ),
         ({"noise": 2, "size": "keep"}, "noise has no size of its own"),
         ({"channels": ()}, "channels: name one at least"),
         ({"channels": (-1,), "network": "weights.pth"}, "channels: they count from 0; got -1"),
@@ -80,3 +84,13 @@ def test_channels_are_checked_against_the_networks_width() -> None:
 def test_the_last_step_is_always_kept() -> None:
     assert DreamSpec.build(steps=30, snapshots=(20, 10)).steps_kept == (10, 20, 30)
     assert DreamSpec.build(steps=30, snapshots=(30,)).steps_kept == (30,)
+
+
+def test_so_many_steps_are_kept_as_memory_holds() -> None:
+    for size, most in ((8192, 4), (2048, 64), (1024, 250)):
+        spec = DreamSpec.build(size=size, steps=most, snapshots=tuple(range(1, most)))
+        assert len(spec.steps_kept) == most
+    kept = DreamSpec.build(size="keep", steps=5, snapshots=(1, 2, 3, 4))
+    assert kept.too_many_kept(8192, 6_000) is None
+    assert "5 steps of 8192 x 8192 pixels" in str(kept.too_many_kept(8192, 8192))
+    assert DreamSpec.build(size="keep").too_many_kept(40_000, 40_000) is None  # one has to be
