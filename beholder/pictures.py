@@ -5,6 +5,7 @@ memory. What can't be stopped is decoded by `beholder.apart`. Where the machine 
 which is no picture's fault, they raise MemoryError. Pillow alone; no torch, no numpy.
 """
 
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,8 +13,10 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
+from PIL.PngImagePlugin import PngImageFile
 
 from beholder.apart import decode_apart
+from beholder.budget import Budget
 from beholder.errors import PictureError
 from beholder.watched import Watched
 
@@ -24,14 +27,15 @@ PICTURE_SUFFIXES = frozenset(
 _FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 _BACKGROUND = (255, 255, 255)  # what shows through transparent pixels
 _ORIENTATION_TAG = 0x0112
-# Where Pillow looks for it, but for TIFF, which has it among its own tags.
-_TURNING = frozenset({"exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"})
 _SIDEWAYS = frozenset({5, 6, 7, 8})  # EXIF orientations that swap width and height
 
 _MAX_REASON = 200  # characters of what Pillow says, which may quote the file
 
 DEFAULT_MAX_PIXELS = 100_000_000
 PILLOW_MAX_PIXELS = 178_956_970  # twice Image.MAX_IMAGE_PIXELS; Pillow raises above it
+# Of all pictures that this process decodes at a time, 8 bytes each. A camera's for each thread that
+# a worker has; of larger ones, fewer at a time.
+DECODING = Budget(25_000_000 * max(4, os.cpu_count() or 1))
 
 
 @dataclass(frozen=True)
@@ -48,9 +52,10 @@ def peek(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> PictureInfo:
 
     Raises PictureError when it is no picture, or has more than `max_pixels` pixels.
     """
-    with _reading(), _open(data, max_pixels) as image:
+    with _reading():
+        image = _open(data, max_pixels)
         width, height = image.size
-        if _lies_sideways(image, data):
+        if _lies_sideways(image):
             width, height = height, width
         return PictureInfo(width, height, str(image.format))
 
@@ -62,60 +67,85 @@ def decode(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Image.Image:
     16-bit greys are scaled to 8 bits. Raises PictureError when it can't be decoded whole, or takes
     longer than any picture of its size should.
     """
-    with _reading(), _open(data, max_pixels) as image:
-        if not _decoded_in_one_call(image):
-            return _upright(image)
-        pixels = image.width * image.height
-    return decode_apart(data, pixels=pixels)
+    with decoded(data, max_pixels=max_pixels) as image:
+        return image
+
+
+@contextmanager
+def decoded(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Iterator[Image.Image]:
+    """As `decode`, for a block in which the picture becomes something smaller.
+
+    Its pixels count as being decoded until the block ends; it begins when there is room for them.
+    """
+    with _reading():
+        file = _open(data, max_pixels)
+    pixels = file.width * file.height
+    with DECODING.taken(pixels):
+        if _decoded_in_one_call(file):
+            image = decode_apart(data, pixels=pixels)
+        else:
+            with _reading():
+                image = _upright(file)
+        yield image
 
 
 def decode_here(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Image.Image:
     """As `decode`, always in this process: for one that may take its time, or be killed."""
-    with _reading(), _open(data, max_pixels) as image:
-        return _upright(image)
+    with _reading():
+        return _upright(_open(data, max_pixels))
 
 
-@contextmanager
-def _open(data: bytes, max_pixels: int) -> Iterator[ImageFile]:
+def _open(data: bytes, max_pixels: int) -> ImageFile:
     if not data:
         raise PictureError("the file is empty.")
     file = Watched(data)
-    with Image.open(file, formats=_FORMATS) as image:
-        width, height = image.size
-        if width * height > max_pixels:
-            raise PictureError(
-                f"{width} x {height} pixels is more than the limit of {max_pixels:,}: "
-                "scale it down, or raise BEHOLDER_MAX_PIXELS."
-            )
-        file.allow(pixels=width * height)
-        yield image
+    image = Image.open(file, formats=_FORMATS)
+    width, height = image.size
+    if width * height > max_pixels:
+        raise PictureError(
+            f"{width} x {height} pixels is more than the limit of {max_pixels:,}: "
+            "scale it down, or raise BEHOLDER_MAX_PIXELS."
+        )
+    file.allow(pixels=width * height)
+    return image
 
 
 def _decoded_in_one_call(image: ImageFile) -> bool:
     return image.format == "AVIF" or any(tile.codec_name == "libtiff" for tile in image.tile)
 
 
-def _lies_sideways(image: ImageFile, data: bytes) -> bool:
+def _lies_sideways(image: ImageFile) -> bool:
     if image.format == "TIFF":  # Pillow has turned its size already
         return False
-    if image.format == "PNG" and b"eXIf" not in data:  # else Pillow decodes all to look for it
-        return False
-    return image.getexif().get(_ORIENTATION_TAG) in _SIDEWAYS
+    if isinstance(image, PngImageFile):
+        _read_behind_the_pixels(image)
+    return Image.Image.getexif(image).get(_ORIENTATION_TAG) in _SIDEWAYS
+
+
+def _read_behind_the_pixels(image: PngImageFile) -> None:
+    """As `load` does, without the pixels, which PNG's own `getexif` would decode on the way."""
+    image.im = Image.new(image.mode, (1, 1)).im  # else `load_prepare` makes room for all of them
+    image.load_prepare()
+    image.load_end()
 
 
 def _upright(image: ImageFile) -> Image.Image:
     image.load()
-    return _to_rgb(ImageOps.exif_transpose(image))
+    ImageOps.exif_transpose(image, in_place=True)
+    rgb = _to_rgb(image)
+    image.close()  # its memory is no longer needed, though its opener still has it
+    return rgb
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith(("I", "F")):
         image = _to_8_bits(image)
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        canvas = Image.new("RGBA", rgba.size, (*_BACKGROUND, 255))
-        return Image.alpha_composite(canvas, rgba).convert("RGB")
-    return image.convert("RGB")
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    rgba = image if image.mode == "RGBA" else image.convert("RGBA")
+    canvas = Image.new("RGB", rgba.size, _BACKGROUND)
+    canvas.paste(rgba, mask=rgba)  # the same as `alpha_composite`, with three copies less
+    return canvas
 
 
 def _to_8_bits(image: Image.Image) -> Image.Image:

@@ -14,9 +14,9 @@ from torch import Tensor
 from beholder.errors import NotFound, PictureError
 from beholder.jobs.claims import Claim, ClaimedItem
 from beholder.jobs.outcomes import ItemFailure
-from beholder.pictures import decode
+from beholder.pictures import decoded
 from beholder.science.inputs import noise, to_tensor
-from beholder.specs import DEFAULT_SIZE, Spec
+from beholder.specs import DEFAULT_SIZE, DreamSpec, Spec
 from beholder.store import Store
 
 _OF_UNKNOWN_SIZE = 8  # pictures decoded at a time where each keeps its own size
@@ -139,7 +139,12 @@ class Loader:
                 side = DEFAULT_SIZE if spec.size == "keep" else spec.size
                 return noise(item.seed or 0, size=side)
             data = self.store.picture(item.picture_sha256)
-            return to_tensor(decode(data, max_pixels=self.max_pixels), size=spec.size)
+            with decoded(data, max_pixels=self.max_pixels) as image:
+                if spec.size == "keep" and isinstance(spec, DreamSpec):
+                    reason = spec.too_many_kept(*image.size)
+                    if reason:
+                        return ItemFailure(item.position, f"{reason}.")
+                return to_tensor(image, size=spec.size)
         except (PictureError, NotFound) as error:
             return ItemFailure(item.position, str(error))
 

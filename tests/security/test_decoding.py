@@ -1,7 +1,5 @@
 """Pictures made to cost more than they show: time, memory, frames, metadata."""
 
-import contextlib
-import resource
 import struct
 import time
 
@@ -13,6 +11,7 @@ from beholder.apart import decode_apart
 from beholder.errors import PictureError
 from beholder.pictures import PictureInfo, decode, peek
 from tests.security import craft
+from tests.security.memory import grown_mib
 
 
 @pytest.fixture
@@ -57,11 +56,10 @@ def test_a_tiff_whose_tiles_are_taller_than_it_is_ended_from_outside(impatient):
 
 
 def test_a_tile_of_gigabytes_is_not_unpacked():
-    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    data = craft.tiff_of_tiles(8, 8, 46_000, 46_000)
     with pytest.raises(PictureError, match=r"damaged|crashed|takes (more|too much)"):
-        decode(craft.tiff_of_tiles(8, 8, 46_000, 46_000))
-    grown = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss - before
-    assert grown < 1 << 20  # KiB
+        decode(data)
+    assert grown_mib("decode(data)", data) < 1 << 10
 
 
 def test_a_child_that_dies_is_a_reason(monkeypatch):
@@ -126,26 +124,68 @@ def test_a_thousand_frames_cost_what_one_costs(kind):
 def test_packed_text_and_profiles_are_not_unpacked(chunk):
     lead = b"a\0" + (b"\1\0\0\0" if chunk == b"iTXt" else b"\0")
     data = craft.png(8, 8, craft.png_chunk(chunk, craft.deflate_bomb(50 << 20, lead)))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    for read in (peek, decode):
-        with contextlib.suppress(PictureError):
-            read(data)
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20 << 10  # KiB
+    for read in ("peek", "decode"):
+        assert grown_mib(f"{read}(data)", data) < 20
+
+
+def test_the_measure_sees_what_is_freed_at_once():
+    assert 199 < grown_mib("len(bytearray(200 << 20))", b"") < 210
+
+
+@pytest.mark.parametrize(
+    ("image", "mib"),
+    [
+        (Image.new("RGBA", (3000, 3000), (9, 9, 9, 90)), 70),
+        (Image.new("RGB", (3000, 3000)), 70),
+        (Image.new("LA", (3000, 3000)), 105),
+    ],
+    ids=lambda value: getattr(value, "mode", ""),
+)
+def test_decoding_holds_two_copies_of_a_picture(image, mib):
+    """Four bytes a pixel each, turned or not; three where there is grey to make RGB of."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for options in ({}, {"exif": exif}):
+        assert grown_mib("decode(data)", craft.encoded(image, **options)) < mib + 10
+
+
+@pytest.mark.parametrize(("most", "at_once"), [(9_000_000, 1), (10**12, 4)])
+def test_all_that_is_decoded_at_a_time_has_one_budget(most, at_once):
+    data = craft.encoded(Image.new("RGBA", (3000, 3000), (9, 9, 9, 90)))
+    act = f"pictures.DECODING = Budget({most}); "
+    act += "list(ThreadPoolExecutor(4).map(lambda _: decode(data).size, range(4)))"
+    assert (grown_mib(act, data) < 1.5 * 2 * 4 * 9e6 / 2**20) == (at_once == 1)
+
+
+CHUNKS = {
+    "eXIf": b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0",
+    "iTXt": b'XML:com.adobe.xmp\0\0\0\0\0<x tiff:Orientation="6"/>',
+}
 
 
 @pytest.mark.parametrize("where", ["before", "after"])
-def test_peek_does_not_decode_a_png(where):
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    turned = craft.png_chunk(b"eXIf", exif.tobytes()[6:])
-    side = 3000
-    plain = craft.png(side, side)
-    assert cpu_s(lambda: peek(plain)) < cpu_s(lambda: decode(plain)) / 4
-    data = craft.png(20, 10, turned)
-    if where == "after":
-        data = craft.png(20, 10)
-        data = data[:-12] + turned + data[-12:]
-    assert (peek(data).width, peek(data).height) == decode(data).size == (10, 20)
+@pytest.mark.parametrize("name", CHUNKS)
+def test_peek_sees_how_a_png_lies_without_decoding_it(name, where):
+    turned = craft.png_chunk(name.encode(), CHUNKS[name])
+
+    def png(width, height):
+        plain = craft.png(width, height)
+        return (
+            plain[:33] + turned + plain[33:]
+            if where == "before"
+            else plain[:-12] + turned + plain[-12:]
+        )
+
+    small, large = png(20, 10), png(6000, 3000)
+    assert (peek(small).width, peek(small).height) == decode(small).size == (10, 20)
+    assert (peek(large).width, peek(large).height) == (3000, 6000)
+    assert cpu_s(lambda: peek(large)) < cpu_s(lambda: decode(large)) / 4
+    assert grown_mib("peek(data)", large) < 5
+
+
+def test_a_png_that_only_mentions_exif_is_not_decoded_to_look_for_it():
+    data = craft.png(6000, 3000, craft.png_chunk(b"tEXt", b"a\0eXIf"))
+    assert grown_mib("peek(data)", data) < 5
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
@@ -164,10 +204,9 @@ def test_exif_that_points_at_itself():
     start = craft.tiff_body(count + 1)
     tags = [(40_000 + number, 7, size, start) for number in range(count)] + [(0x8769, 4, 1, 8)]
     exif = craft.tiff(tags, bytes(size))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     data = craft.png(8, 8, craft.png_chunk(b"eXIf", exif))
     assert (peek(data).width, decode(data).size) == (8, (8, 8))
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 << 10  # KiB
+    assert grown_mib("decode(data)", data) < 100
 
 
 @pytest.mark.parametrize(
@@ -189,9 +228,7 @@ def test_a_header_that_promises_too_much(data):
 
 
 def test_a_delta_in_a_bmp_allocates_no_more_than_the_picture():
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    decode(craft.run_length_bmp(1_000_000, 1, b"\0\2\xff\xff"))
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 << 10  # KiB
+    assert grown_mib("decode(data)", craft.run_length_bmp(1_000_000, 1, b"\0\2\xff\xff")) < 100
 
 
 @pytest.mark.slow

@@ -1,5 +1,7 @@
 """Pictures on their way to the device: what of them is in memory."""
 
+import threading
+import time
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -9,8 +11,9 @@ from typing import Any
 import pytest
 import torch
 
+from beholder.budget import Budget
 from beholder.specs import DreamSpec
-from worker.pictures import Batch, Loader, Wanted
+from worker.pictures import Batch, Failed, Loader, Wanted
 
 pytestmark = pytest.mark.slow  # imports torch
 
@@ -51,6 +54,49 @@ def test_a_decoded_picture_is_in_memory_once(
         bench.until(lambda: sum(ref() is not None for ref in decoded) == (1 if copied else 2))
         assert torch.equal(batch.starts, torch.stack([load(one.item, spec) for one in batch.items]))
         assert [len(more.items) for more in batches if isinstance(more, Batch)] == [1]
+
+
+def _load(bench: Any, spec: DreamSpec, pictures: list[bytes]) -> list[Batch | Failed]:
+    bench.submit(spec, [bench.entry(picture) for picture in pictures], chunk_size=8)
+    claim = bench.take()
+    with ThreadPoolExecutor(4) as threads:
+        loader = Loader(bench.store, threads, 10**6)
+        wanted = [Wanted(claim, item) for item in claim.items]
+        cpu = torch.device("cpu")
+        return list(loader.load(wanted, spec, device=cpu, room=lambda height, width: 4))
+
+
+def test_a_decoded_picture_counts_until_it_is_a_tensor(
+    bench: Any, spec: DreamSpec, draw: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from worker.pictures import to_tensor
+
+    lock, made = threading.Lock(), list[torch.Tensor]()
+
+    def noting(*arguments: Any, **options: Any) -> torch.Tensor:
+        assert lock.acquire(blocking=False), "two at a time"
+        try:
+            time.sleep(0.02)
+            made.append(to_tensor(*arguments, **options))
+            return made[-1]
+        finally:
+            lock.release()
+
+    monkeypatch.setattr("worker.pictures.to_tensor", noting)
+    monkeypatch.setattr("beholder.pictures.DECODING", Budget(40 * 48))
+    _load(bench, spec, [draw(seed, (48, 40)) for seed in range(4)])
+    assert len(made) == 4
+
+
+def test_a_picture_too_large_for_the_steps_kept_fails_alone(
+    bench: Any, spec: DreamSpec, draw: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("beholder.specs.MAX_KEPT_PIXELS", 3 * 48 * 40)
+    keeping = spec.model_copy(update={"size": "keep", "steps": 3, "snapshots": (1, 2)})
+    large, small = _load(bench, keeping, [draw(1, (64, 40)), draw(2, (48, 40))])
+    assert isinstance(large, Failed)
+    assert "3 steps of 64 x 40 pixels are too much" in large.failure.reason
+    assert isinstance(small, Batch)
 
 
 def test_a_lack_of_memory_fails_no_picture(
