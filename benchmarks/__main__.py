@@ -43,13 +43,13 @@ class Benchmark:
 
 # In the order that they are run: ten minutes on a CPU, limits included.
 BENCHMARKS = (
-    Benchmark("science", 200, ("cpu", "cuda")),
+    Benchmark("science", 180, ("cpu", "cuda")),
     Benchmark("peers", 30, ("cpu", "cuda")),
-    Benchmark("tiles", 80, ("cpu", "cuda")),
-    Benchmark("service", 150, ("cpu", "cuda")),
+    Benchmark("tiles", 65, ("cpu", "cuda")),
+    Benchmark("service", 180, ("cpu", "cuda")),
     Benchmark("submit", 45),
-    Benchmark("scale", 60),
-    Benchmark("quick", 35),
+    Benchmark("scale", 55),
+    Benchmark("quick", 45),
 )
 
 

@@ -57,12 +57,12 @@ class Sizes:
 
     network: str = "specimens"
     size: int = 224
-    pictures: int = 64
-    steps: int = 10
+    pictures: int = 128
+    steps: int = 3
     layer: int = 35
     small: int = 48
-    study: int = 64
-    drawn: int = 256
+    study: int = 32
+    drawn: int = 128
     rounds: int = 3
 
 

@@ -17,7 +17,10 @@ def test_pictures_are_distinct_and_can_be_decoded(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_both_sides_are_run() -> None:
-    ratio, memory = figures(10)
+    ratio, flushed, memory = figures(10)
     assert ratio.value is not None
+    assert flushed.value is not None
     assert 0 < ratio.value < 10
+    assert 0 < flushed.value < 10
+    assert ratio.goal is None  # it is for more pictures
     assert memory.unit == "MiB"
