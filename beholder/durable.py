@@ -1,8 +1,9 @@
-"""Files on a local disk that are there whole or not at all, and outlive a power cut."""
+"""Files on a local disk that are there whole or not at all, and outlive a power cut; its room."""
 
 import ctypes
 import os
 import secrets
+import shutil
 from collections.abc import Callable, Sequence
 from io import FileIO
 from pathlib import Path
@@ -40,6 +41,14 @@ def flush_filesystem(folder: str) -> None:
             raise OSError(code, os.strerror(code))
     finally:
         os.close(descriptor)
+
+
+def has_room(folder: Path, size: int) -> bool:
+    """Whether the disk that a folder is on has so many bytes free, as far as it says."""
+    try:
+        return shutil.disk_usage(folder).free >= size
+    except OSError:  # whoever writes there hears why not
+        return True
 
 
 def _new_file(path: str) -> FileIO:

@@ -31,6 +31,7 @@ from beholder.errors import (
 from beholder.urls import has_password, without_secrets
 
 CHECKPOINTS = "checkpoints"
+PROBE = ".room-"  # begins the name of what is written to see whether there is room
 AWAY = ".away"  # ends the name of a picture that may be about to be removed
 Parts = Sequence[bytes | memoryview]  # of a file
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -139,7 +140,7 @@ class Store:
 
     def probe(self, size: int, name: str) -> None:
         """Raise StorageFull unless `size` bytes more have room; name: of who asks, in letters."""
-        path = f".room-{name}"
+        path = f"{PROBE}{name}"
         try:
             self.put(path, secrets.token_bytes(size))  # zeros might be kept as a hole
         finally:

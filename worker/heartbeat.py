@@ -32,8 +32,8 @@ class Heartbeat:
 
     @contextmanager
     def working(self, chunk_id: int) -> Iterator[None]:
-        """Around the work on a chunk."""
-        begun, self.chunk_id = time.monotonic(), chunk_id
+        """Around the work on a chunk, for which there is room again if there was none before."""
+        begun, self.chunk_id, self.paused = time.monotonic(), chunk_id, None
         try:
             yield
         finally:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from itertools import chain, repeat
 
+from beholder.durable import has_room
 from beholder.errors import BeholderError, StorageFull
 from worker.lease import Flag
 
@@ -17,8 +18,8 @@ _GLANCE_S = 0.2  # how soon a worker that is asked to stop does
 class Pause:
     """Around a worker's runs.
 
-    insist_on_room: raises StorageFull while there is none. say: told the reason, and None when
-    work goes on.
+    insist_on_room: raises StorageFull while there is none. say: told the reason, and None when a
+    run has come to its end.
     """
 
     def __init__(
@@ -32,28 +33,30 @@ class Pause:
         self._say = say
         self._stopping = stopping
         self._looks_s = looks_s
+        self._paused = False
 
     def around(self, run: Callable[[], int]) -> None:
         """Run, and again after each pause, until it comes to its end or the worker is to stop."""
         # One for all pauses: what fits the room that was found may still be too large.
         waits = chain(self._looks_s, repeat(self._looks_s[-1]))
-        while True:
-            try:
-                run()
-                return
-            except StorageFull as full:
-                reason = str(full)
+        while (full := _what_is_full(run)) is not None:
+            self._paused = True
+            reason = str(full)
             while reason:
                 log.warning("paused: %s", reason)
                 self._say(reason)
                 if not self._wait(next(waits)):
                     return
-                reason = self._reason()
+                reason = self._reason(full)
             log.info("there is room again")
+        if self._paused:
+            self._paused = False
             self._say(None)
 
-    def _reason(self) -> str:
+    def _reason(self, full: StorageFull) -> str:
         """Why work still can't go on; empty when it can."""
+        if full.folder is not None and not has_room(full.folder, full.size):
+            return str(full)
         try:
             self._insist_on_room()
         except BeholderError as error:  # an outage on top of it: likewise to be waited for
@@ -68,3 +71,12 @@ class Pause:
                 return False
             time.sleep(min(_GLANCE_S, seconds))
         return not self._stopping.is_set()
+
+
+def _what_is_full(run: Callable[[], int]) -> StorageFull | None:
+    """What ended a run, without all that the run had in memory; None where it came to its end."""
+    try:
+        run()
+    except StorageFull as full:
+        return full.with_traceback(None)
+    return None

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO
 from urllib.request import Request, urlopen
 
+from beholder.durable import has_room
 from beholder.errors import NetworkUnavailable, StorageFull
 
 _CHUNK = 1 << 18  # bytes a read
@@ -32,12 +33,15 @@ def fetch(
     The bytes go to a temporary file beside `target`, renamed when they are whole and right, so that
     several processes may fetch the same file at once. `timeout_s` bounds connecting and each
     silence, not the whole. Proxies are taken from the environment. Raises Unreachable;
-    NetworkUnavailable for wrong bytes or a folder that can't be written; StorageFull.
+    NetworkUnavailable for wrong bytes or a folder that can't be written; StorageFull, where the
+    server tells the size before anything is fetched in vain.
     """
     with _temporary(target) as (path, file):
         digest = hashlib.sha256()
         bar = _Bar(target.name, sys.stderr if progress else None)
         for chunk, total in _chunks(url, timeout_s):
+            if bar.done == 0 and total and not has_room(target.parent, total):
+                raise _no_room(target, total)
             file.write(chunk)
             digest.update(chunk)
             bar.advance(len(chunk), total)
@@ -83,9 +87,7 @@ def _temporary(target: Path) -> Iterator[tuple[Path, IO[bytes]]]:
             yield path, file
     except OSError as error:
         if error.errno in _NO_ROOM:
-            raise StorageFull(
-                f"no room for {target.name} in {target.parent}: free some space there."
-            ) from None
+            raise _no_room(target, 0) from None
         raise NetworkUnavailable(
             f"{target.name} can't be written to {target.parent}: {error.strerror or error}."
         ) from None
@@ -94,19 +96,25 @@ def _temporary(target: Path) -> Iterator[tuple[Path, IO[bytes]]]:
             path.unlink()
 
 
+def _no_room(target: Path, size: int) -> StorageFull:
+    much = f" ({size / 1e6:.0f} MB)" if size else ""
+    words = f"no room for {target.name}{much} in {target.parent}: free some space there."
+    return StorageFull(words, folder=target.parent, size=size)
+
+
 class _Bar:
     """A line on `stream` that says how far a download is; silent without a stream."""
 
     def __init__(self, name: str, stream: IO[str] | None) -> None:
         self._name, self._stream = name, stream
-        self._done = 0
+        self.done = 0
         self._shown = ""
 
     def advance(self, count: int, total: int | None) -> None:
-        self._done += count
-        text = f"{self._name}: {self._done / 1e6:.0f} MB"
+        self.done += count
+        text = f"{self._name}: {self.done / 1e6:.0f} MB"
         if total:
-            share = min(self._done / total, 1.0)
+            share = min(self.done / total, 1.0)
             filled = int(30 * share)
             text = f"{self._name} [{'#' * filled}{'.' * (30 - filled)}] {share:4.0%} of "
             text += f"{total / 1e6:.0f} MB"

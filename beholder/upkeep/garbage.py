@@ -1,8 +1,8 @@
 """What nothing refers to: `collect` finds it and, if asked to, removes it, while jobs may run.
 
-Results of dead claims and deleted jobs, checkpoints of dreams that have ended, pictures that no
-item has, uploads that nobody finished. Requests' keys go with their jobs, and thumbnails are kept
-in memory alone.
+Results of dead claims and deleted jobs, what was written to see whether there is room, checkpoints
+of dreams that have ended, pictures that no item has, uploads that nobody finished. Requests' keys
+go with their jobs, and thumbnails are kept in memory alone.
 """
 
 import shutil
@@ -21,12 +21,18 @@ from beholder.jobs.incoming import remove_abandoned
 from beholder.jobs.models import INCOMING, Job
 from beholder.store import AWAY, Listed, Store, picture_path
 from beholder.upkeep.checkpoints import stray_checkpoints
-from beholder.upkeep.leftovers import Leftover, leftovers, remove_leftover, stray_jobs
+from beholder.upkeep.leftovers import (
+    Leftover,
+    leftovers,
+    remove_leftover,
+    stray_jobs,
+    stray_probes,
+)
 from beholder.upkeep.pictures import FOLDERS, GRACE_S
 from beholder.upkeep.unused import UnusedPictures
 
 UPLOADS_EXPIRE_S = 24 * 3600.0  # as the API drops them when the next begins
-Kind = Literal["results", "checkpoint", "picture", "upload"]
+Kind = Literal["results", "probe", "checkpoint", "picture", "upload"]
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,8 @@ def collect(
     if remove:
         remove_abandoned(database)
     yield from _results(database, store, remove)
+    for left in stray_probes(store):
+        yield _removed("probe", store, left, remove)
     for left in stray_checkpoints(database, store):
         yield _removed("checkpoint", store, left, remove)
     yield from _pictures(database, store, remove, now - grace_s)

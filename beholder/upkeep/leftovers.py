@@ -1,10 +1,11 @@
-"""Results that belong to no item: `leftovers` of a job, `stray_jobs` in the store.
+"""Results that belong to no item: `leftovers` of a job, `stray_jobs` in the store; `stray_probes`.
 
 The store is always listed before the database is asked. A folder is named by a claim, whose token
 is in the database before anything is written under it, and never stands again once it has ended.
 So what is in the list, has no live claim and is then referred to by no item never will be.
 """
 
+import time
 from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -13,9 +14,10 @@ from sqlalchemy import select
 
 from beholder.jobs.database import Database
 from beholder.jobs.models import Job
-from beholder.store import Store, job_folder, result_folder
+from beholder.store import PROBE, Store, job_folder, result_folder
 from beholder.upkeep.references import live_tokens, partials, references, token_of
 
+_PROBED_S = 60.0  # a worker that looks for room has written its file anew by then, or died
 _TOGETHER = 500  # folders whose references are looked up in one go
 
 
@@ -92,6 +94,16 @@ def stray_jobs(database: Database, store: Store) -> Iterator[Leftover]:
             yield Leftover(f"results/{one.name}", False, 1, one.bytes)
         elif one.name not in known:
             yield Leftover(job_folder(one.name), True, *_size(store, job_folder(one.name)))
+
+
+def stray_probes(store: Store) -> Iterator[Leftover]:
+    """What workers left that were killed while they looked whether there is room."""
+    before = time.time() - _PROBED_S
+    for one in store.list("."):
+        # A point more where it had not been written whole.
+        probe = one.name.startswith((PROBE, f".{PROBE}"))
+        if probe and not one.is_folder and one.modified < before:
+            yield Leftover(one.name, False, 1, one.bytes)
 
 
 def _size(store: Store, folder: str) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from beholder.jobs.models import INCOMING, File, Item, Job, Picture
 from beholder.store import Store
 from beholder.upkeep.files import check_files, check_statistics
 from beholder.upkeep.findings import COLLECT, Finding
-from beholder.upkeep.leftovers import Leftover, leftovers, stray_jobs
+from beholder.upkeep.leftovers import Leftover, leftovers, stray_jobs, stray_probes
 from beholder.upkeep.pictures import check_pictures, check_pictures_of
 from beholder.upkeep.rows import check_rows
 
@@ -60,6 +60,7 @@ def verify(
                 )
         if jobs is None:
             yield from _leftovers(stray_jobs(database, store))
+            yield from _leftovers(stray_probes(store))
             yield from check_pictures(database, store, threads, quick=quick, on_checked=on_checked)
 
 

@@ -5,12 +5,13 @@ import socket
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torchvision.models import VGG19_Weights
 
-from beholder.errors import NetworkUnavailable
+from beholder.errors import NetworkUnavailable, StorageFull
 from beholder.science import imagenet
 from beholder.science.download import Unreachable, fetch, sha256_of
 from beholder.science.networks import load_network
@@ -159,6 +160,17 @@ def test_unreachable(server, tmp_path, path, words):
     with pytest.raises(Unreachable, match=words):
         fetch(f"{server.address}/{path}", tmp_path / "x", hash_prefix="", timeout_s=0.2)
     assert time.monotonic() - started < 5
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_is_too_small_is_not_filled_in_vain(server, tmp_path, monkeypatch):
+    server.body = bytes(3_000_000)
+    monkeypatch.setattr(
+        "shutil.disk_usage", lambda path: SimpleNamespace(free=len(server.body) - 1)
+    )
+    with pytest.raises(StorageFull, match=r"no room for x \(3 MB\) in .*: free some") as caught:
+        fetch(f"{server.address}/x", tmp_path / "x", hash_prefix="")
+    assert (caught.value.folder, caught.value.size) == (tmp_path, 3_000_000)
     assert list(tmp_path.iterdir()) == []
 
 

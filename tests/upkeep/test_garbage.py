@@ -84,6 +84,18 @@ def test_leftovers_of_dead_and_deleted(home):
     assert home.verify() == []
 
 
+def test_probes_of_workers_that_were_killed(home):
+    for name in (".room-dead-1", "..room-dead-2.0a1b", ".room-alive-3"):
+        home.store.put(name, b"noise")
+    home.age(home.path(".room-dead-1"), home.path("..room-dead-2.0a1b"), days=0.01)
+    dead = ["..room-dead-2.0a1b", ".room-dead-1"]
+    assert sorted(one.where for one in home.verify() if one.kind == "leftover") == dead
+    assert paths(gc(home, remove=False)) == dead
+    assert paths(gc(home)) == dead
+    assert gc(home) == home.verify() == []
+    assert home.store.exists(".room-alive-3")
+
+
 def test_a_stale_claim_s_files_go_and_a_live_one_s_stay(home):
     home.submit([0, 1, 2, 3])
     first = home.claim()

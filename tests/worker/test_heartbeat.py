@@ -22,6 +22,15 @@ def test_a_heartbeat_tells_chunks_and_their_seconds(bench):
     assert idle.seen_at > busy.seen_at
 
 
+def test_a_pause_is_over_once_there_is_work_again(bench):
+    heartbeat = Heartbeat(bench.db, "host-1", "cpu", paused="no room left.")
+    heartbeat.beat(0)
+    assert live_workers(bench.db, within_s=5)[0].paused == "no room left."
+    with heartbeat.working(7):
+        heartbeat.beat(0)
+        assert live_workers(bench.db, within_s=5)[0].paused is None
+
+
 def test_bells_that_find_nothing_to_do_are_not_counted(bench, draw, network):
     spec = DreamSpec.build(network=network, size=32, layers=(20,), steps=1)
     bench.submit(spec, [bench.entry(draw(1))])

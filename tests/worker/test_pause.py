@@ -1,6 +1,8 @@
 """Work without room: the claim is given back, people are told, and it goes on by itself."""
 
 import threading
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -42,7 +44,26 @@ def test_room_that_is_too_small_is_waited_for_again() -> None:
     disk = Disk(None, None)
     disk.pause().around(disk.run)
     assert disk.runs == 3
-    assert disk.said[1::2] == [None, None]
+    reason = "no room left here: free some space."
+    assert disk.said == [reason, reason, None], "the reason stands until a run gets past it"
+
+
+def test_room_on_another_disk_than_the_store_s_is_looked_for_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = [99, 99, 100]
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=free.pop(0)))
+    disk = Disk(None)
+
+    def run() -> int:
+        disk.runs += 1
+        if disk.looks:
+            raise StorageFull("no room for the weights.", folder=tmp_path, size=100)
+        return 1
+
+    disk.pause().around(run)
+    assert disk.runs == 2, "the weights were fetched in vain"
+    assert disk.said == ["no room for the weights."] * 3 + [None]
 
 
 def test_a_worker_that_is_asked_to_stop_waits_no_more() -> None:
