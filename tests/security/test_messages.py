@@ -1,10 +1,12 @@
 """What others may put into the queue: no message runs code, and none ends a worker."""
 
 import base64
+import contextlib
 import json
 import os
 import pickle
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -12,11 +14,13 @@ from pathlib import Path
 
 import pytest
 import redis
+from kombu import Connection
 
 from beholder.jobs.schema import create_if_empty
 from beholder.private_redis import redis_program, wait_until_ready
 from beholder.settings import Settings
 from worker.app import QUEUE, WORK, make_app
+from worker.transport import Transport
 
 BODY = json.dumps([[], {}, {}]).encode()
 
@@ -68,28 +72,39 @@ def hostile(mark):
 
 
 @pytest.fixture
-def queue(tmp_path):
-    """A private Redis, and a real worker on it: (client, the worker's process, its log)."""
+def server(tmp_path):
+    """A private Redis: (its settings, a client)."""
     settings = Settings(home=tmp_path / "home", network="specimens", sweep_s=1)
+    socket, folder = settings.redis_socket, tmp_path / "redis"
+    program = redis_program(socket, folder, log=tmp_path / "redis.log", env={})
+    process = subprocess.Popen(program.command, stdout=subprocess.DEVNULL)
+    try:
+        wait_until_ready(socket)
+        with redis.Redis(unix_socket_path=str(socket)) as client:
+            yield settings, client
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def queue(server, tmp_path):
+    """That, and a real worker on it: (client, the worker's process, its log)."""
+    settings, client = server
     create_if_empty(settings.database)
-    settings.home.chmod(0o700)
     log = tmp_path / "worker.log"
-    program = redis_program(settings.redis_socket, tmp_path / "redis", log=log, env={})
     env = {name: value for name, value in os.environ.items() if not name.startswith("BEHOLDER_")}
     env["BEHOLDER_HOME"] = str(settings.home)
-    started = [subprocess.Popen(program.command, stdout=subprocess.DEVNULL)]
+    with log.open("w") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "worker"], env=env, stdout=out, stderr=out
+        )
     try:
-        wait_until_ready(settings.redis_socket)
-        with log.open("w") as out:
-            command = [sys.executable, "-m", "worker"]
-            started.append(subprocess.Popen(command, env=env, stdout=out, stderr=out))
         until(lambda: "ready" in log.read_text())
-        with redis.Redis(unix_socket_path=str(settings.redis_socket)) as client:
-            yield client, started[1], log
+        yield client, process, log
     finally:
-        for process in reversed(started):
-            process.kill()
-            process.wait()
+        process.kill()
+        process.wait()
 
 
 def until(condition, timeout_s=60):
@@ -114,6 +129,72 @@ def test_no_message_runs_code_or_ends_a_worker(queue, tmp_path):
     assert client.hlen("unacked") == 0  # none of them comes again
     assert "Refusing to deserialize untrusted content of type pickle" in log.read_text()
     assert "that is none of Beholder's (JSONDecodeError)" in log.read_text()
+
+
+def other_type(client):
+    client.set(QUEUE, "no list")
+    yield
+    client.delete(QUEUE)
+
+
+def replica(client):
+    client.replicaof("127.0.0.1", 1)  # of nobody: what a failover leaves behind
+    yield
+    client.replicaof("no", "one")
+
+
+def unsaved(client):
+    """As when its disk is full."""
+    shutil.rmtree(client.config_get("dir")["dir"])
+    client.config_set("save", "3600 1")
+    client.bgsave()
+    yield
+    client.config_set("save", "")
+
+
+@pytest.mark.slow
+def test_a_redis_that_refuses_is_asked_now_and_then(queue):
+    client, worker, log = queue
+    for refuses in (other_type, replica, unsaved):
+        seen = len(log.read_text())
+        refusing = refuses(client)
+        next(refusing)
+        until(lambda: "Redis refuses" in log.read_text()[seen:])  # noqa: B023
+        said, busy = len(log.read_text()), cpu_s(worker.pid)
+        time.sleep(2)
+        assert len(log.read_text()) - said < 1_500  # the sweep's lines
+        assert cpu_s(worker.pid) - busy < 0.4
+        next(refusing, None)
+        good = f"good-after-{refuses.__name__}"
+        until(lambda: sent(client, envelope(id=good)))  # noqa: B023
+        until(lambda: good in log.read_text())  # noqa: B023
+        assert log.read_text()[seen:].count("Redis refuses") <= 2  # "unblocked", then "read only"
+    assert worker.poll() is None
+
+
+def test_an_acknowledgement_that_redis_refuses_ends_nothing(server):
+    settings, client = server
+    with Connection(settings.broker) as connection:
+        connection.transport_cls = Transport
+        bells = connection.SimpleQueue(QUEUE)
+        bells.put("bell")
+        message = bells.get(timeout=5)
+        refusing = replica(client)
+        next(refusing)
+        message.ack()
+        assert message.channel.qos.can_consume()
+        next(refusing, None)
+
+
+def sent(client, message):
+    with contextlib.suppress(redis.ResponseError):  # it takes a moment to be itself again
+        return client.lpush(QUEUE, message)
+
+
+def cpu_s(pid):
+    """Seconds of CPU time that a process has had."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def test_only_json_is_sent_and_taken():
