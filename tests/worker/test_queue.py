@@ -39,6 +39,7 @@ def child(bench: Any, redis_url: str) -> Iterator[Child]:
     settings: Settings = bench.settings.model_copy(update={"sweep_s": 3600.0})
     stopping = threading.Event()
     made = Child(make_app(redis_url), settings, stopping)
+    bench.until(lambda: made._tidying._resting_until)  # its first sweep is through
     yield made
     stopping.set()
 
