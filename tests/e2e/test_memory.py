@@ -1,4 +1,4 @@
-"""Batches that do not fit: halved, finished, and remembered by the next worker."""
+"""Batches that do not fit: halved and remembered, unless another program is the reason."""
 
 import json
 from pathlib import Path
@@ -10,6 +10,7 @@ pytestmark = pytest.mark.slow
 FITS = 3
 
 SMALL_DEVICE = f"""
+import os
 import sys
 
 class Small:
@@ -17,29 +18,59 @@ class Small:
         if name != "worker.dreams":
             return
         sys.meta_path.remove(self)
-        import os
         import torch
+        import worker.memory
         from beholder.science import dream as science
 
         real = science.dream
 
+        def crowded():
+            return os.path.exists(os.environ["NEIGHBOUR"])
+
         def dream(network, pictures, **options):
             with open(os.environ["SIZES"], "a") as file:
                 print(len(pictures), file=file)
-            if len(pictures) > {FITS}:
+            if len(pictures) > {FITS} or crowded():
                 raise torch.OutOfMemoryError("out of memory")
             return real(network, pictures, **options)
 
         science.dream = dream
+        worker.memory.share_of_others = lambda device: 0.95 * crowded()
 
 sys.meta_path.insert(0, Small())
 """
 
 
-def test_a_batch_that_does_not_fit_is_halved_and_remembered(machine: Any, tmp_path: Path) -> None:
-    sizes = tmp_path / "sizes"
+@pytest.fixture
+def small(machine: Any, tmp_path: Path) -> Any:
+    """A machine whose device holds few pictures, and none while there is a file `neighbour`."""
     (tmp_path / "sitecustomize.py").write_text(SMALL_DEVICE)
-    machine.env |= {"PYTHONPATH": str(tmp_path), "SIZES": str(sizes)}
+    machine.env |= {
+        "PYTHONPATH": str(tmp_path),
+        "SIZES": str(tmp_path / "sizes"),
+        "NEIGHBOUR": str(tmp_path / "neighbour"),
+    }
+    return machine
+
+
+def sizes_remembered(machine: Any) -> Path:
+    return Path(machine.env["BEHOLDER_HOME"]) / "batch-sizes.json"
+
+
+def test_memory_that_another_program_holds_is_waited_for(small: Any, tmp_path: Path) -> None:
+    (tmp_path / "neighbour").touch()
+    small.start("up")
+    job = small.json("submit", "--noise", FITS, "--steps", 3, "--size", 64, "--layer", 20)["id"]
+    reason = small.until(lambda: small.job(job)["paused"])
+    assert reason == "other programs hold 95% of the memory: end some of them, or wait."
+    (tmp_path / "neighbour").unlink()
+    row = small.ended(job)
+    assert (row["done"], row["failed"]) == (FITS, 0)
+    assert not sizes_remembered(small).exists()
+
+
+def test_a_batch_that_does_not_fit_is_halved_and_remembered(small: Any, tmp_path: Path) -> None:
+    sizes, machine = tmp_path / "sizes", small
     job = ("submit", "--noise", 16, "--steps", 3, "--size", 64, "--layer", 20)
 
     def tried() -> list[int]:
@@ -53,7 +84,7 @@ def test_a_batch_that_does_not_fit_is_halved_and_remembered(machine: Any, tmp_pa
     assert max(tried()) > FITS
     up.terminate()
     assert up.wait(30) == 0
-    remembered = json.loads((Path(machine.env["BEHOLDER_HOME"]) / "batch-sizes.json").read_text())
+    remembered = json.loads(sizes_remembered(machine).read_text())
     assert set(remembered.values()) <= set(range(1, FITS + 1))
     sizes.write_text("")
     machine.start("up")
