@@ -3,17 +3,22 @@
 import json
 import tempfile
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from beholder.errors import NotFound
 from beholder.jobs.database import Database
-from beholder.jobs.documents import RESULTS, picture_stem, result_row, results_head
+from beholder.jobs.documents import (
+    RESULTS,
+    error_of,
+    result_row,
+    results_document,
+    results_head,
+)
 from beholder.jobs.queries import items
+from beholder.jobs.result_names import ResultNames
 from beholder.jobs.verdicts import chosen_by_layer, summary_of
 from beholder.jobs.views import ItemView, JobView
-from beholder.names import Names, result_name
-from beholder.specs import DreamSpec, spec_of
 from beholder.store import Store
 
 
@@ -39,52 +44,27 @@ class _Sink:
 def archive(db: Database, store: Store, job: JobView) -> Iterator[bytes]:
     """The zip, in pieces. A file that the store has lost is left out, and results.json says so."""
     sink = _Sink()
-    names = _Named(db, job)
+    names = ResultNames(db, job)
     # The rows wait on the disk: a zip's files are written one after the other.
     with (
         tempfile.TemporaryFile("w+", encoding="utf-8") as rows,
         zipfile.ZipFile(sink, "w") as zipped,  # type: ignore[call-overload]
     ):
         for item in items(db, job.id):
-            row = _add(zipped, store, names, item)
+            row = _add(zipped, store, job, names, item)
             rows.write(json.dumps(row, ensure_ascii=False) + "\n")
             yield sink.take()
         rows.seek(0)
         with zipped.open(_entry(RESULTS, job), "w", force_zip64=True) as file:
-            for part in _document(db, job, rows):
+            for part in results_document(_head(db, job), map(str.rstrip, rows)):
                 file.write(part.encode())
                 yield sink.take()
     yield sink.take()
 
 
-class _Named:
-    """What the job's files are called: as `beholder fetch` calls them."""
-
-    def __init__(self, db: Database, job: JobView) -> None:
-        self.job = job
-        self.spec = spec_of("dream" if job.kind == "dream" else "study", job.spec)
-        passes = len(self.spec.layers) if isinstance(self.spec, DreamSpec) else 1
-        self._pictures = max(1, job.total // passes)  # a dream's items run layer by layer
-        stems = (picture_stem(item) for item in items(db, job.id, limit=self._pictures))
-        self._names = Names(stems)
-
-    def picture(self, item: ItemView) -> str:
-        """The item's picture."""
-        return self._names.picture(picture_stem(item), item.position % self._pictures)
-
-    def file(self, item: ItemView, step: int) -> str:
-        """The item's dream after this step."""
-        assert isinstance(self.spec, DreamSpec)
-        return result_name(
-            self.picture(item),
-            layer=item.layer or 0,
-            channels=self.spec.channels,
-            step=step,
-            last_step=self.spec.steps,
-        )
-
-
-def _add(zipped: zipfile.ZipFile, store: Store, names: _Named, item: ItemView) -> dict[str, Any]:
+def _add(
+    zipped: zipfile.ZipFile, store: Store, job: JobView, names: ResultNames, item: ItemView
+) -> dict[str, Any]:
     """Write an item's files; its row."""
     files: dict[int, str] = {}
     for file in item.files:
@@ -93,21 +73,9 @@ def _add(zipped: zipfile.ZipFile, store: Store, names: _Named, item: ItemView) -
         except NotFound:
             continue
         files[file.step] = names.file(item, file.step)
-        zipped.writestr(_entry(files[file.step], names.job), data)
-    lost = len(item.files) - len(files)
-    error = f"{lost} of its files are gone from the store: submit it again." if lost else item.error
+        zipped.writestr(_entry(files[file.step], job), data)
+    error = error_of(item, lost=len(item.files) - len(files))
     return result_row(item, names.picture(item), error, files)
-
-
-def _document(db: Database, job: JobView, rows: Iterable[str]) -> Iterator[str]:
-    """results.json as the export writes it, one item a line."""
-    head = json.dumps(_head(db, job), indent=2, ensure_ascii=False)
-    yield head.removesuffix("\n}") + ',\n  "items": [\n'
-    comma = ""
-    for row in rows:
-        yield f"{comma}    {row.rstrip()}"
-        comma = ",\n"
-    yield "\n  ]\n}\n"
 
 
 def _head(db: Database, job: JobView) -> dict[str, Any]:

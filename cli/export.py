@@ -14,10 +14,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from beholder.errors import InvalidInput, NotFound
-from beholder.jobs.documents import RESULTS, picture_stem, result_row, results_head
+from beholder.jobs.documents import (
+    RESULTS,
+    error_of,
+    result_row,
+    results_document,
+    results_head,
+)
+from beholder.jobs.queries import get_job, items
+from beholder.jobs.result_names import ResultNames
 from beholder.jobs.verdicts import chosen_by_layer, summary_of
-from beholder.names import Names, result_name
-from beholder.specs import DreamSpec, Spec, spec_of
 from cli.contact import Shown, draw_sheets
 from cli.context import Context
 from cli.files import holds, make_folder, reported, write_file, writing
@@ -73,8 +79,6 @@ def export_job(
     Raises NotFound without such a job, InvalidInput or StorageFull when the folder can't be
     written; what is written by then stays, each file whole.
     """
-    from beholder.jobs.queries import get_job
-
     job = get_job(context.db, job_id)
     _refuse_other(folder, job.id)
     make_folder(folder)
@@ -103,7 +107,7 @@ def _refuse_other(folder: Path, job_id: str) -> None:
 def _write_sheets(export: "_Export") -> tuple[Path, ...]:
     folder = export.folder / SHEETS
     written = []
-    for name, data in draw_sheets(export.context, export.job, export.spec, export.shown):
+    for name, data in draw_sheets(export.context, export.job, export.names.spec, export.shown):
         make_folder(folder)
         write_file(folder / name, data)
         written.append(folder / name)
@@ -129,23 +133,15 @@ class _Export:
         self, context: Context, job: "JobView", folder: Path, on_progress: OnProgress
     ) -> None:
         self.context, self.job, self.folder = context, job, folder
-        self.spec: Spec = spec_of("dream" if job.kind == "dream" else "study", job.spec)
+        self.names = ResultNames(context.db, job)
         self.result = Exported(folder, job)
         self.shown = Shown()
         self._on_progress = on_progress
-        passes = len(self.spec.layers) if isinstance(self.spec, DreamSpec) else 1
-        self._pictures = max(1, job.total // passes)  # a dream's items run layer by layer
-        self._names = Names(self._stems())
 
     def document(self) -> Iterator[str]:
-        """results.json in pieces, one item a line, so that any number of items can be written."""
-        head = json.dumps(self._head(), indent=2, ensure_ascii=False)
-        yield head.removesuffix("\n}") + ',\n  "items": [\n'
-        comma = ""
-        for row in self._item_rows():
-            yield f"{comma}    {json.dumps(row, ensure_ascii=False)}"
-            comma = ",\n"
-        yield "\n  ]\n}\n"
+        """results.json in pieces; each item's files are written before its row."""
+        rows = (json.dumps(row, ensure_ascii=False) for row in self._item_rows())
+        return results_document(self._head(), rows)
 
     def _head(self) -> dict[str, Any]:
         if self.job.kind != "study":
@@ -155,8 +151,6 @@ class _Export:
         return results_head(self.job, summary=self.shown.summary, chosen=self.shown.chosen)
 
     def _item_rows(self) -> Iterator[dict[str, Any]]:
-        from beholder.jobs.queries import items
-
         done = 0
         walk = items(self.context.db, self.job.id)
         with ThreadPoolExecutor(THREADS) as threads:
@@ -168,24 +162,14 @@ class _Export:
 
     def _write(self, item: "ItemView") -> _Written:
         """Put an item's files into the folder. Runs on a thread, and so gathers nothing."""
-        number = item.position % self._pictures
-        picture = self._names.picture(picture_stem(item), number)
-        written = _Written(item, number, picture)
+        written = _Written(item, self.names.number(item), self.names.picture(item))
         for file in item.files:
             self._write_file(written, file)
         return written
 
     def _write_file(self, written: _Written, file: "StoredFile") -> None:
         """One file, unless it is there already, or lost in the store."""
-        assert isinstance(self.spec, DreamSpec)
-        name = result_name(
-            written.picture,
-            layer=written.item.layer or 0,
-            channels=self.spec.channels,
-            step=file.step,
-            last_step=self.spec.steps,
-        )
-        path = self.folder / name
+        path = self.folder / self.names.file(written.item, file.step)
         if not holds(path, file.sha256, file.bytes):
             try:
                 data = self.context.store.get(file.path)
@@ -197,9 +181,7 @@ class _Export:
 
     def _row(self, written: _Written) -> dict[str, Any]:
         """Count an item, and note it for the sheets; its entry in results.json."""
-        item, error = written.item, written.item.error
-        if written.lost:
-            error = f"{written.lost} of its files are gone from the store: submit it again."
+        item, error = written.item, error_of(written.item, written.lost)
         self._count(written, error)
         self.shown.add(written.number, written.picture, item, written.files, error)
         names = {step: path.name for step, path in written.files.items()}
@@ -216,9 +198,3 @@ class _Export:
         failures = self.result.failures
         if len(failures) < KEPT_FAILURES and failure not in failures:
             failures.append(failure)
-
-    def _stems(self) -> Iterator[str]:
-        from beholder.jobs.queries import items
-
-        for item in items(self.context.db, self.job.id, limit=self._pictures):
-            yield picture_stem(item)

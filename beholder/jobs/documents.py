@@ -1,6 +1,7 @@
 """results.json, the same from the command line and over HTTP: its head, and a row an item."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from beholder import __version__
@@ -11,6 +12,17 @@ from beholder.names import noise_stem, safe_stem
 
 FORMAT = 1
 RESULTS = "results.json"
+
+
+def results_document(head: Mapping[str, Any], rows: Iterable[str]) -> Iterator[str]:
+    """The document in pieces, so that any number of items can be written. rows: each in JSON."""
+    text = json.dumps(head, indent=2, ensure_ascii=False)
+    yield text.removesuffix("\n}") + ',\n  "items": [\n'
+    comma = ""
+    for row in rows:
+        yield f"{comma}    {row}"
+        comma = ",\n"
+    yield "\n  ]\n}\n"
 
 
 def results_head(
@@ -72,6 +84,11 @@ def _dream_part(item: ItemView, files: Mapping[int, str]) -> dict[str, Any]:
         "objective": (item.result or {}).get("objective"),
         "silent": item.silent,
     }
+
+
+def error_of(item: ItemView, lost: int) -> str | None:
+    """What went wrong with an item. lost: how many of its files the store lacks."""
+    return f"{lost} of its files are gone from the store: submit it again." if lost else item.error
 
 
 def picture_stem(item: ItemView) -> str:
