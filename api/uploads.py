@@ -19,8 +19,8 @@ from starlette.concurrency import run_in_threadpool
 
 from api.problems import TooLarge
 from beholder.errors import Conflict, InvalidInput, NotFound, StorageFull
+from beholder.upkeep.garbage import UPLOADS_EXPIRE_S
 
-EXPIRES_AFTER_S = 24 * 3600.0
 _INFO, _DATA = "info.json", "data"
 
 
@@ -114,7 +114,7 @@ class Uploads:
             yield file
 
     def _fresh(self) -> Iterator[Upload]:
-        oldest = time.time() - EXPIRES_AFTER_S
+        oldest = time.time() - UPLOADS_EXPIRE_S
         for folder in self._folder.glob("*/"):
             try:
                 if (folder / _DATA).stat().st_mtime < oldest:
