@@ -69,11 +69,11 @@ def classify(
     32 pixels.
     """
     check_sides(pictures)
-    rows: list[Tensor] = []
+    last_maps: list[Tensor] = []
     for walk in walks(network, pictures, normalize=normalize, precision=precision):
         ((_, maps),) = deque(walk, maxlen=1)
-        rows.append(logits_of(network, maps))
-    return torch.cat(rows).cpu()
+        last_maps.append(maps)
+    return logits_of(network, torch.cat(last_maps)).cpu()
 
 
 def verdicts(network: Network, logits: Tensor) -> list[Verdict]:

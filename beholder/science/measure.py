@@ -15,6 +15,8 @@ from beholder.science.inputs import MIN_SIDE, input_step
 from beholder.science.networks import Network, at_rest, check_pictures
 from beholder.science.prefix import Precision, prefix_of
 
+_CACHED = 2**20  # values
+
 
 @dataclass(frozen=True)
 class Measurement:
@@ -43,16 +45,17 @@ def measure(
     """
     check_sides(pictures)
     parts = [
-        _measured(network, walk)
+        _measured(walk)
         for walk in walks(network, pictures, normalize=normalize, raw=pre_relu, precision=precision)
     ]
-    strengths, logits = zip(*parts, strict=True)
+    strengths, last_maps = zip(*parts, strict=True)
     found = _to_cpu(
         {layer: torch.cat([rows[layer] for rows in strengths]) for layer in strengths[0]}
     )
     # A convolution that was not read itself is what its ReLU made of it.
     last = [layer.index if layer.index in found else layer.index + 1 for layer in LAYERS]
-    return Measurement(tuple(found[layer] for layer in last), torch.cat(logits).cpu())
+    logits = logits_of(network, torch.cat(last_maps))
+    return Measurement(tuple(found[layer] for layer in last), logits.cpu())
 
 
 def walks(
@@ -78,7 +81,10 @@ def walks(
 
 
 def logits_of(network: Network, maps: Tensor) -> Tensor:
-    """What the classifier makes of the last layer's maps (B, C, h, w): (B, classes)."""
+    """What the classifier makes of the last layer's maps (B, C, h, w): (B, classes).
+
+    Best asked for many pictures at once: VGG19's has 494 MB of weights to read for any number.
+    """
     with torch.no_grad(), at_rest(network.module):
         pooled = network.module.avgpool(maps.float())
         logits: Tensor = network.module.classifier(pooled.flatten(1))
@@ -121,14 +127,12 @@ def _through_modules(network: Network, maps: Tensor, *, raw: bool) -> Iterator[t
             yield layer.index, maps
 
 
-def _measured(
-    network: Network, walk: Iterable[tuple[int, Tensor]]
-) -> tuple[dict[int, Tensor], Tensor]:
-    """The strengths (B, C) of each layer that a walk reads, and the logits (B, classes)."""
+def _measured(walk: Iterable[tuple[int, Tensor]]) -> tuple[dict[int, Tensor], Tensor]:
+    """The strengths (B, C) of each layer that a walk reads, and the last layer's maps."""
     strengths: dict[int, Tensor] = {}
     for layer, maps in walk:
         strengths[layer] = _strengths(maps)
-    return strengths, logits_of(network, maps)
+    return strengths, maps
 
 
 def _strengths(maps: Tensor) -> Tensor:
@@ -136,7 +140,15 @@ def _strengths(maps: Tensor) -> Tensor:
     if maps.is_cuda:
         norms: Tensor = torch.linalg.vector_norm(maps, dim=(2, 3), dtype=torch.float32)
         return norms
-    return maps.float().square().sum(dim=(2, 3)).sqrt()  # three times as fast on a CPU
+    # On a CPU several times as fast as a norm, in parts whose squares stay in its caches.
+    rows = maps.float().permute(0, 2, 3, 1).flatten(1, 2)  # (B, places, C), as they lie in memory
+    _, places, channels = rows.shape
+    most = max(1, _CACHED // channels)
+    squares = [
+        torch.stack([part.square().sum(dim=1) for part in some.split(most, dim=1)]).sum(dim=0)
+        for some in rows.split(max(1, most // places))
+    ]
+    return torch.cat(squares).sqrt()
 
 
 def _to_cpu(found: dict[int, Tensor]) -> dict[int, Tensor]:
