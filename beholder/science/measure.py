@@ -145,8 +145,10 @@ def _strengths(maps: Tensor) -> Tensor:
     _, places, channels = rows.shape
     most = max(1, _CACHED // channels)
     squares = [
-        torch.stack([part.square().sum(dim=1) for part in some.split(most, dim=1)]).sum(dim=0)
-        for some in rows.split(max(1, most // places))
+        torch.stack([part.square().sum(dim=1) for part in torch.split(some, most, dim=1)]).sum(
+            dim=0
+        )
+        for some in torch.split(rows, max(1, most // places))
     ]
     return torch.cat(squares).sqrt()
 
