@@ -50,7 +50,7 @@ PROBLEMS: tuple[tuple[type[errors.BeholderError], int, str], ...] = (
     (NotReady, 503, "Not ready"),
 )
 _TITLES = {400: "Bad request", 405: "Method not allowed", 421: "Wrong host"}
-_SECRET = frozenset({"secret", "token", "url"})  # fields that no answer or log repeats
+_SECRET = frozenset({"token", "webhook"})  # fields of which no answer or log repeats anything
 _BUG = "an error inside Beholder; the server's log has more."
 
 
@@ -132,9 +132,16 @@ def sentence(details: Sequence[Any]) -> str:
 def _clause(detail: Any) -> str:
     where = ".".join(str(part) for part in detail["loc"][1:]) or "body"
     message = detail["msg"][:1].lower() + detail["msg"][1:]
-    given = None if _SECRET.intersection(detail["loc"]) else detail.get("input")
-    shown = f"; got {given!r}" if isinstance(given, str | int | float | bool) else ""
-    return f"{where}: {message}{shown[:100]}"
+    return f"{where}: {message}{_shown(detail)}"
+
+
+def _shown(detail: Any) -> str:
+    """What was given, in short; but no secret, be it in the wrong place, and no whole body."""
+    place, given = detail["loc"], detail.get("input")
+    known = len(place) > 1 and detail["type"] != "extra_forbidden"
+    if known and not _SECRET.intersection(place) and isinstance(given, str | int | float | bool):
+        return f"; got {given!r}"[:100]
+    return ""
 
 
 def _title(status: int) -> str:

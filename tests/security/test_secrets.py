@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 
 from api.problems import sentence
-from api.schemas import NewDream, read_job
+from api.schemas import NewDream, make_job, read_job
 from beholder.errors import BeholderError, InvalidInput, ServiceUnavailable
 from beholder.jobs.database import Database
 from beholder.jobs.schema import create_if_empty
@@ -111,12 +111,24 @@ def test_a_statement_in_a_log_has_no_values(tmp_path):
         {"webhook": {"url": "https://h/", "secret": SECRET + "\n"}},
         {"webhook": {"url": f"ftp://u:{SECRET}@h/"}},
         {"webhook": {"url": "https://h/", "secret": SECRET * 100}},
+        {"webhook": {"url": "https://h/", "secrets": SECRET}},
+        {"webhook": f"https://u:{SECRET}@h/"},
+        {"webhook": SECRET},
+        {"webhooks": f"https://u:{SECRET}@h/"},
+        {"secret": SECRET},
+        SECRET,
     ],
 )
 def test_an_answer_repeats_no_secret(body):
-    with pytest.raises(InvalidInput, match="webhook") as caught:
-        read_job(NewDream, json.dumps(body))
-    assert SECRET not in str(caught.value)
+    text = json.dumps(body)
+    for sent in (text, text.encode(), text[:-1]):  # cut short, it is no JSON
+        with pytest.raises(InvalidInput) as caught:
+            read_job(NewDream, sent)
+        assert SECRET not in str(caught.value)
+    if isinstance(body, dict):
+        with pytest.raises(InvalidInput) as caught:
+            make_job(NewDream, body)
+        assert SECRET not in str(caught.value)
 
 
 def test_a_tokens_form_repeats_no_token():
