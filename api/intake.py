@@ -129,7 +129,7 @@ async def _read_multipart(request: Request, services: Services, submission: Subm
         elif part.name in roles:
             hashes.setdefault(part.name, []).append(_hash(part))
         elif part.name in ("spec", "webhook"):
-            fields[part.name] = read_json(part.text or "{}", part.name)
+            fields[part.name] = read_json(part.data or b"{}", part.name)
             make_job(model, fields)  # says what is wrong before the pictures have arrived
         elif part.name in ("name", "priority"):
             fields[part.name] = part.text

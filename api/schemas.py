@@ -1,10 +1,10 @@
 """What requests say: `NewDream` and `NewStudy`, the same in JSON and in multipart fields."""
 
-import json
 from collections.abc import Iterator
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import from_json
 
 from api.problems import sentence
 from beholder.errors import InvalidInput, InvalidSpec
@@ -94,10 +94,10 @@ def body_sentence(error: ValidationError) -> str:
     return sentence([{**detail, "loc": ("body", *detail["loc"])} for detail in error.errors()])
 
 
-def read_json(text: str, field: str) -> Any:
-    """A multipart field that holds JSON. Raises InvalidInput."""
+def read_json(text: bytes, field: str) -> Any:
+    """A multipart field that holds JSON, with the limits of `read_job`. Raises InvalidInput."""
     try:
-        return json.loads(text)
+        return from_json(text)
     except ValueError as error:
         raise InvalidInput(f"{field}: not JSON ({error}); write it as -F '{field}={{}}'") from None
 

@@ -212,6 +212,26 @@ def test_text_that_no_database_takes_is_cleaned_or_refused(server):
     assert post(server, spec=SPEC, webhook=json.dumps(hook)).status_code == 422
 
 
+def test_json_that_is_nested_too_deep_is_refused_in_either_form(server):
+    deep = "[" * 2_000 + "]" * 2_000
+    for field in ("spec", "webhook"):
+        answer = server.http.post("/v1/dreams", files=[(field, (None, deep))])
+        assert (answer.status_code, "recursion limit" in answer.json()["detail"]) == (422, True)
+    kind = {"Content-Type": "application/json"}
+    for path in ("/v1/dreams", "/v1/pictures/missing"):
+        body = f'{{"spec": {deep}}}'
+        assert server.http.post(path, content=body, headers=kind).status_code in (400, 422), path
+
+
+def test_a_hundred_thousand_hashes_are_not_too_many_to_ask_for(server):
+    body = {"sha256": [f"{number:064x}" for number in range(100_000)]}
+    answer = server.http.post("/v1/pictures/missing", json=body)
+    assert len(answer.json()["missing"]) == 100_000
+    long = server.http.post("/v1/pictures/missing", content=b"[" + b"{}," * 3_000_000)
+    assert long.status_code == 413
+    assert "this request may have 8,388,608 bytes" in long.json()["detail"]
+
+
 def test_text_fields_are_limited_together(server, monkeypatch):
     monkeypatch.setattr("api.multipart.MAX_TEXT_BYTES", 1_000)
     for path, field in (("/v1/dreams", "pictures"), ("/new", "layers")):

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from api.addresses import check_url
 from api.multipart import parts
-from api.schemas import NewDream, NewStudy, build_spec, read_job, source_of
+from api.schemas import NewDream, NewStudy, build_spec, read_job, read_json, source_of
 from beholder.errors import BeholderError, PictureError
 from beholder.layers import find_layer, parse_channels, parse_layers
 from beholder.names import MAX_STEM_BYTES, safe_stem
@@ -35,6 +35,7 @@ _TEXTS = (
     lambda text: check_url(text, private=False),
     lambda text: read_job(NewDream, text),
     lambda text: read_job(NewStudy, text),
+    lambda text: read_json(text.encode(errors="surrogatepass"), "spec"),
 )
 
 

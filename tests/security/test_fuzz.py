@@ -139,6 +139,7 @@ def test_the_seeds_are_pictures(seed):
         "x" * 5000,
         "\ud800",  # a token that no encoding has
         "[" * 100_000,
+        '{"spec":' * 2_000,  # a multipart field: a RecursionError, and a 500
         "http://[",
         "random:\u0663",
         "3-\x1e3",  # what str.strip takes away, int does not
