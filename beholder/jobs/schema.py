@@ -29,6 +29,7 @@ def upgrade(url: str) -> None:
     from alembic import command
 
     _make_folder(url)
+    _make_private(url)
     # SQLite changes a table by copying and dropping it, which would cascade to the rows below.
     database = Database.open(url, foreign_keys=False)
     try:
@@ -125,7 +126,7 @@ def _make_folder(url: str) -> None:
     if parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:"):
         folder = Path(str(parsed.database)).parent
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise ServiceUnavailable(
                 f"the folder {folder} can't be made: {error.strerror}. Set BEHOLDER_HOME to "

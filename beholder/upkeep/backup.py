@@ -1,7 +1,7 @@
 """A copy of a SQLite database as of one moment, taken while others write: `back_up`."""
 
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from beholder.errors import Conflict, InvalidInput, ServiceUnavailable, StorageFull
@@ -25,6 +25,8 @@ def back_up(url: str, target: Path) -> None:
         raise ServiceUnavailable(f"no database {source}: set BEHOLDER_HOME to where it is.")
     try:
         partial.unlink(missing_ok=True)
+        with suppress(OSError):  # opening it says what is wrong
+            partial.touch(mode=0o600)  # it holds webhooks' secrets
         _copy(source, partial)
         partial.replace(target)
     except sqlite3.Error as error:

@@ -18,12 +18,13 @@ from api.problems import sentence
 from api.schemas import NewDream, make_job, read_job
 from beholder.errors import BeholderError, InvalidInput, ServiceUnavailable
 from beholder.jobs.database import Database
-from beholder.jobs.schema import create_if_empty
+from beholder.jobs.schema import create_if_empty, upgrade
 from beholder.private_redis import redis_program, wait_until_ready
 from beholder.service import Service
 from beholder.settings import Settings
 from beholder.store import Store
 from beholder.tokens import Tokens, make_token
+from beholder.upkeep import backup
 from worker.app import make_app
 from worker.queue import Queue
 
@@ -159,12 +160,36 @@ def test_tokens_are_compared_in_constant_time(monkeypatch):
         assert all(len(one) == 64 for one in compared)  # hashes: no token's length shows
 
 
-def test_the_database_is_its_owners_alone(tmp_path):
-    path = tmp_path / "beholder.db"
-    create_if_empty(f"sqlite:///{path}")
+@pytest.fixture
+def open_umask():
+    """Everybody may read what this process makes, unless it takes care."""
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.parametrize("make", [create_if_empty, upgrade])
+def test_the_database_is_its_owners_alone(tmp_path, open_umask, make):
+    path = tmp_path / "home" / "beholder.db"
+    make(f"sqlite:///{path}")
     with Database.open(f"sqlite:///{path}").write():
-        modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()}
+        modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
     assert set(modes.values()) == {0o600}, modes
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def test_its_backup_is_too(tmp_path, open_umask, monkeypatch):
+    create_if_empty(url := f"sqlite:///{tmp_path / 'beholder.db'}")
+    modes = []
+    copy = backup._copy
+
+    def looking(source, target):
+        copy(source, target)
+        modes.append(stat.S_IMODE(target.stat().st_mode))
+
+    monkeypatch.setattr(backup, "_copy", looking)
+    backup.back_up(url, tmp_path / "copy.db")
+    assert [*modes, stat.S_IMODE((tmp_path / "copy.db").stat().st_mode)] == [0o600, 0o600]
 
 
 @pytest.fixture
@@ -197,10 +222,11 @@ def test_the_private_redis_listens_on_its_socket_alone(private):
         assert not inodes & {row.split()[9] for row in rows}
 
 
-def test_a_folder_that_others_may_write_is_refused(tmp_path):
+@pytest.mark.parametrize("mode", [0o777, 0o702, 0o770, 0o2775])
+def test_a_folder_that_others_may_write_is_refused(tmp_path, mode):
     home = tmp_path / "home"
     home.mkdir()
-    home.chmod(0o777)
+    home.chmod(mode)
     with pytest.raises(ServiceUnavailable, match="others may write into"):
         redis_program(home / "redis.sock", home / "redis", log=home / "log", env={})
 
