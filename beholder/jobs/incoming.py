@@ -1,18 +1,19 @@
-"""Jobs on their way into the database: `write_job` in short transactions, `remove_abandoned`.
+"""Jobs on their way into the database, and the end of those that their submitters abandoned.
 
 A million items take half a minute to write, for which one transaction would keep every other
 writer of SQLite waiting. So a job is written in many, and nobody looks at it before the last has
 made it whole: until then its state is INCOMING, and it counts as finished for those who look for
-work. Its `finished_at` says when its latest rows came; where none come any more, the submitter is
-taken for dead: the job is given up, by a time before all others, and what is there is removed.
+work. Its `finished_at` changes as its rows come. Where it does not for long, by the clock of
+whoever looks, the submitter is taken for dead: the job is given up, by a time before all others,
+and what is there is removed.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
-from sqlalchemy import delete, insert, select, text, update
+from sqlalchemy import ColumnElement, delete, insert, select, text, update
 from sqlalchemy.orm import Session
 
 from beholder.errors import BeholderError, ServiceUnavailable
@@ -20,9 +21,11 @@ from beholder.jobs.bulk import Rows, insert_pictures, table_of
 from beholder.jobs.chunking import Range, insert_chunks
 from beholder.jobs.database import Database
 from beholder.jobs.models import INCOMING, Chunk, Item, Job, utc_now
+from beholder.jobs.rows import lock_job
+from beholder.jobs.silence import Submission, Unchanged
 from beholder.jobs.turns import latest_turn
 
-ABANDONED_AFTER = timedelta(minutes=10)  # far longer than a writer may have to wait for its turn
+ABANDONED_S = 600.0  # far longer than a writer may have to wait for its turn
 _GIVEN_UP = datetime(1970, 1, 1, tzinfo=UTC)  # from then on nothing more is written of the job
 _REMOVED_TOGETHER = 2_000  # rows; removing one costs about as much as writing one
 _REMOVALS = 10  # such transactions at a time, so that those who sweep get on with the rest
@@ -75,17 +78,30 @@ def write_job(
     return job
 
 
-def remove_abandoned(database: Database) -> None:
-    """Remove some of what submitters that died have left; the rest when called again."""
+def give_up_abandoned(database: Database, submissions: Unchanged[Submission], now: float) -> None:
+    """Give up what nobody has written of for long, as far as this process has seen.
+
+    now: as `submissions` takes it.
+    """
+    written = select(Job.id, Job.finished_at).where(_incoming(), Job.finished_at > _GIVEN_UP)
+    with database.read() as session:
+        found = [Submission(*row) for row in session.execute(written)]
+    for one, silent_s in submissions.look(found, now).items():
+        if silent_s >= ABANDONED_S:
+            with database.write() as session:
+                _give_up(session, one)
+
+
+def remove_given_up(database: Database) -> None:
+    """Remove some of what is there of jobs that were given up; the rest when called again."""
+    given_up = select(Job.id).where(_incoming(), Job.finished_at <= _GIVEN_UP).limit(1)
     for _ in range(_REMOVALS):
-        old = utc_now() - ABANDONED_AFTER
-        left = select(Job.id).where(Job.state == INCOMING, Job.finished_at < old).limit(1)
         with database.read() as session:
-            job_id = session.scalar(left)
+            job_id = session.scalar(given_up)
         if job_id is None:
             return
         with database.write() as session:
-            if not _give_up(session, job_id, old):
+            if lock_job(session, job_id) is None:
                 continue
             if not any(_remove_some(session, model, job_id) for model in (Item, Chunk)):
                 session.execute(delete(Job).where(Job.id == job_id), execution_options=_QUIET)
@@ -101,6 +117,10 @@ def lock_submissions(session: Session) -> None:
         session.execute(text(f"SELECT pg_advisory_xact_lock({_SUBMIT_LOCK})"))
 
 
+def _incoming() -> ColumnElement[bool]:
+    return Job.state == INCOMING
+
+
 def _touch(session: Session, job: Job, begun: bool) -> None:
     """Note that the job is still being written; the first time, that it is."""
     if not begun:
@@ -109,7 +129,7 @@ def _touch(session: Session, job: Job, begun: bool) -> None:
         session.flush()
     elif not _change(session, job, finished_at=utc_now()):
         raise ServiceUnavailable(
-            f"writing the job rested for over {ABANDONED_AFTER.seconds // 60} minutes, and what "
+            f"writing the job rested for over {ABANDONED_S // 60:.0f} minutes, and what "
             "was there of it was removed: submit it again."
         )
 
@@ -130,7 +150,7 @@ def _seal(session: Session, job: Job) -> None:
 
 def _change(session: Session, job: Job, **values: object) -> bool:
     """Whether the job was there to be changed, and not given up."""
-    written = (Job.id == job.id, Job.state == INCOMING, Job.finished_at > _GIVEN_UP)
+    written = (Job.id == job.id, _incoming(), Job.finished_at > _GIVEN_UP)
     statement = update(Job).where(*written).values(**values)
     changed = session.execute(statement.returning(Job.id), execution_options=_QUIET)
     return changed.first() is not None
@@ -142,14 +162,14 @@ def _abandon(database: Database, job: Job) -> None:
         _change(session, job, finished_at=_GIVEN_UP)
 
 
-def _give_up(session: Session, job_id: str, old: datetime) -> bool:
-    """Whether nobody has written of the job since then; nobody will from now on.
+def _give_up(session: Session, submission: Submission) -> None:
+    """If it is still as it was seen, nobody writes of it from now on.
 
     Removing takes many transactions, and a submitter that only slept may wake between two.
     """
-    left = (Job.id == job_id, Job.state == INCOMING, Job.finished_at < old)
-    statement = update(Job).where(*left).values(finished_at=_GIVEN_UP).returning(Job.id)
-    return session.execute(statement, execution_options=_QUIET).first() is not None
+    as_seen = (Job.id == submission.job_id, Job.finished_at == submission.written_at)
+    statement = update(Job).where(_incoming(), *as_seen).values(finished_at=_GIVEN_UP)
+    session.execute(statement, execution_options=_QUIET)
 
 
 def _remove_some(session: Session, model: type[Item] | type[Chunk], job_id: str) -> bool:

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from beholder.jobs.database import Database
 from beholder.jobs.deaths import recover
-from beholder.jobs.incoming import remove_abandoned
+from beholder.jobs.incoming import give_up_abandoned, remove_given_up
 from beholder.jobs.models import OPEN, Chunk, Job
 from beholder.jobs.rows import lock_job, settle
 from beholder.jobs.silence import Running, Silence
@@ -32,7 +32,8 @@ def sweep(database: Database, silence: Silence, *, now: float, limit: int = 500)
                 _recover_all(session, job, chunks)
         if unsettled:
             _settle(database, job_id)
-    remove_abandoned(database)
+    give_up_abandoned(database, silence.submissions, now)
+    remove_given_up(database)
 
 
 def _settle(database: Database, job_id: str) -> None:

@@ -17,7 +17,7 @@ from sqlalchemy import select
 
 from beholder.errors import NotFound
 from beholder.jobs.database import Database
-from beholder.jobs.incoming import remove_abandoned
+from beholder.jobs.incoming import remove_given_up
 from beholder.jobs.models import INCOMING, Job
 from beholder.store import AWAY, Listed, Store, picture_path
 from beholder.upkeep.checkpoints import stray_checkpoints
@@ -61,7 +61,7 @@ def collect(
     """
     now = time.time() if now is None else now
     if remove:
-        remove_abandoned(database)
+        remove_given_up(database)
     yield from _results(database, store, remove)
     for left in stray_probes(store):
         yield _removed("probe", store, left, remove)

@@ -117,11 +117,22 @@ def test_one_that_is_still_being_written_is_left_alone(desk, between):
     desk.check(_create(desk).id)
 
 
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_clocks_that_differ_give_up_nothing(desk, between, hours):
+    def look():
+        for _ in range(2):
+            desk.sweep()
+            with desk.database.write() as session:
+                session.execute(update(Job).values(finished_at=utc_now() + timedelta(hours=hours)))
+
+    between(look)
+    desk.check(_create(desk).id)
+
+
 def test_one_that_rested_too_long_has_to_be_submitted_again(desk, between):
     def rest():
-        long_ago = utc_now() - 2 * incoming.ABANDONED_AFTER
-        with desk.database.write() as session:
-            session.execute(update(Job).values(finished_at=long_ago))
+        desk.sweep()
+        desk.now += incoming.ABANDONED_S
         desk.sweep()
 
     between(rest)
@@ -135,18 +146,17 @@ def test_one_that_rests_while_it_is_removed_loses_nothing_in_silence(desk, betwe
     monkeypatch.setattr(incoming, "_REMOVALS", 1)
 
     def rest():
-        long_ago = utc_now() - 2 * incoming.ABANDONED_AFTER
-        with desk.database.write() as session:
-            session.execute(update(Job).values(finished_at=long_ago))
+        desk.sweep()
+        desk.now += incoming.ABANDONED_S
         before = _rows(desk.database)
-        incoming.remove_abandoned(desk.database)
+        desk.sweep()
         assert _rows(desk.database) == (1, before[1] - 1, before[2])
 
     between(rest, after=2)
     with pytest.raises(ServiceUnavailable, match="submit it again"):
         _create(desk)
     for _ in range(6):
-        incoming.remove_abandoned(desk.database)
+        incoming.remove_given_up(desk.database)
     assert _rows(desk.database) == (0, 0, 0)
 
 
@@ -175,7 +185,7 @@ def test_what_is_left_is_removed_a_bounded_part_at_a_time(desk, between, monkeyp
         _create(desk, 9)
     left = [_rows(desk.database)]
     while left[-1] != (0, 0, 0):
-        incoming.remove_abandoned(desk.database)
+        incoming.remove_given_up(desk.database)
         left.append(_rows(desk.database))
         assert 0 < sum(left[-2]) - sum(left[-1]) <= 2
 
@@ -204,10 +214,10 @@ def test_a_killed_submitter_leaves_nothing_that_anybody_sees(url):
     database = Database.open(url)
     assert _rows(database) == (1, 4, 0)
     assert list_jobs(database) == []
-    sweep(database, Silence(0, 0), now=0)
-    assert _rows(database)[0] == 1  # it might be slow
-    with database.write() as session:
-        session.execute(update(Job).values(finished_at=utc_now() - timedelta(hours=1)))
-    sweep(database, Silence(0, 0), now=0)
+    silence = Silence(lease_s=15, look_s=1_000)
+    for now in (0, incoming.ABANDONED_S - 1):
+        sweep(database, silence, now=now)
+        assert _rows(database)[0] == 1  # it might be slow
+    sweep(database, silence, now=incoming.ABANDONED_S)
     assert _rows(database) == (0, 0, 0)
     database.dispose()
