@@ -8,12 +8,14 @@ whoever looks, the submitter is taken for dead: the job is given up, by a time b
 and what is there is removed.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, delete, insert, select, text, update
+from sqlalchemy import ColumnElement, delete, func, insert, select, text, update
 from sqlalchemy.orm import Session
 
 from beholder.errors import BeholderError, ServiceUnavailable
@@ -29,6 +31,7 @@ ABANDONED_S = 600.0  # far longer than a writer may have to wait for its turn
 _GIVEN_UP = datetime(1970, 1, 1, tzinfo=UTC)  # from then on nothing more is written of the job
 _REMOVED_TOGETHER = 2_000  # rows; removing one costs about as much as writing one
 _REMOVALS = 10  # such transactions at a time, so that those who sweep get on with the rest
+_PATIENCE_S = (0.0, 0.5, 1.0, 2.0, 4.0)  # between questions to a database that did not answer
 _SUBMIT_LOCK = 0x6265686E  # any number that nothing else on the server locks
 _QUIET = {"synchronize_session": False}
 
@@ -43,6 +46,13 @@ class Batch:
     last: bool = False
 
 
+class Written(NamedTuple):
+    """The job that there is in the end, and how many chunks it has."""
+
+    job: Job
+    chunks: int
+
+
 def write_job(
     database: Database,
     job: Job,
@@ -50,32 +60,39 @@ def write_job(
     *,
     earlier: Callable[[Session], Job | None],
     seal: Callable[[Session], None],
-) -> Job:
-    """Write a job so that it appears whole or not at all; the job that there is in the end.
+) -> Written:
+    """Write a job so that it appears whole or not at all.
 
     earlier: the job that stands for this one, if there is one; asked in every transaction, since
     the same request may be on its way twice. seal: called in the last.
     """
-    begun = False
+    begun = last = False
+    chunks = 0
     try:
         for batch in batches:  # made ready before the lock is taken
+            last = batch.last
+            chunks += len(batch.chunks)
             with database.write() as session:
                 lock_submissions(session)
                 instead = earlier(session)
                 if instead is None:
                     _touch(session, job, begun)
                     _write(session, job, batch)
-                    if batch.last:
+                    if last:
                         _seal(session, job)
                         seal(session)
+                else:
+                    chunks = _chunks(session, instead)
             if instead:
                 _abandon(database, job)
-                return instead
+                return Written(instead, chunks)
             begun = True
-    except BaseException:
+    except BaseException as error:
+        if last and isinstance(error, ServiceUnavailable) and _is_whole(database, job):
+            return Written(job, chunks)
         _abandon(database, job)
         raise
-    return job
+    return Written(job, chunks)
 
 
 def give_up_abandoned(database: Database, submissions: Unchanged[Submission], now: float) -> None:
@@ -154,6 +171,27 @@ def _change(session: Session, job: Job, **values: object) -> bool:
     statement = update(Job).where(*written).values(**values)
     changed = session.execute(statement.returning(Job.id), execution_options=_QUIET)
     return changed.first() is not None
+
+
+def _chunks(session: Session, job: Job) -> int:
+    of_job = select(func.count()).select_from(Chunk).where(Chunk.job_id == job.id)
+    return session.scalar(of_job) or 0
+
+
+def _is_whole(database: Database, job: Job) -> bool:
+    """Whether the job's last transaction was committed, and only the answer was lost.
+
+    Raises ServiceUnavailable where that can't be told.
+    """
+    for pause_s in _PATIENCE_S:
+        time.sleep(pause_s)
+        with suppress(ServiceUnavailable), database.read() as session:
+            lock_submissions(session)  # which it still has if it is being committed now
+            return session.scalar(select(Job.state).where(Job.id == job.id)) not in (None, INCOMING)
+    raise ServiceUnavailable(
+        f"the database {database} does not answer, and may have taken job {job.id}: look for it "
+        "with `beholder jobs`, and submit it again only if it is not there."
+    ) from None
 
 
 def _abandon(database: Database, job: Job) -> None:

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from beholder.errors import NoPictures
@@ -18,7 +17,7 @@ from beholder.jobs.chunking import Ranges, chunk_size_of
 from beholder.jobs.database import Database
 from beholder.jobs.hooks import Hook, add_hook
 from beholder.jobs.incoming import Batch, write_job
-from beholder.jobs.models import Chunk, Job
+from beholder.jobs.models import Job
 from beholder.jobs.repeats import Repeatable, earlier_job, fingerprint, remember
 from beholder.jobs.sharing import batch_key
 from beholder.jobs.spool import Entry, Spool, StoredPicture
@@ -96,8 +95,8 @@ def create_job(
                 add_hook(session, job.id, hook)
 
         batches = _batches(job, spec, spool)
-        made = write_job(database, job, batches, earlier=earlier, seal=seal)
-        return _created(database, made, repeated=made is not job)
+        made, chunks = write_job(database, job, batches, earlier=earlier, seal=seal)
+        return CreatedJob(made.id, made.total, made.failed, chunks, repeated=made is not job)
 
 
 def _new_job(kind: JobKind, spec: Spec, spool: Spool, name: str, chunk_size: int | None) -> Job:
@@ -116,12 +115,6 @@ def _new_job(kind: JobKind, spec: Spec, spool: Spool, name: str, chunk_size: int
         queued=(spool.total - spool.failed) * passes,
         failed=spool.failed * passes,
     )
-
-
-def _created(database: Database, job: Job, *, repeated: bool) -> CreatedJob:
-    with database.read() as session:
-        chunks = session.scalar(select(func.count()).where(Chunk.job_id == job.id)) or 0
-    return CreatedJob(job.id, job.total, job.failed, chunks, repeated)
 
 
 def _insist_on_work(spool: Spool, kind: str) -> None:

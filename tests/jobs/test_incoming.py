@@ -1,11 +1,12 @@
 """A job is written in many transactions, and is there whole or not at all."""
 
+import itertools
 import multiprocessing
 import os
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import event, func, select, update
 
 from beholder.errors import Conflict, InvalidInput, NotFound, ServiceUnavailable
 from beholder.jobs import control, incoming, submit
@@ -188,6 +189,65 @@ def test_what_is_left_is_removed_a_bounded_part_at_a_time(desk, between, monkeyp
         incoming.remove_given_up(desk.database)
         left.append(_rows(desk.database))
         assert 0 < sum(left[-2]) - sum(left[-1]) <= 2
+
+
+@pytest.fixture
+def lost_answer(database):
+    """Have the answer to a commit lost, by its number from 1 on."""
+    lost, commits = [], itertools.count(1)
+
+    def commit(connection):
+        connection.connection.dbapi_connection.commit()
+        if next(commits) in lost:
+            raise ServiceUnavailable("server closed the connection unexpectedly.")
+
+    event.listen(database.engine, "commit", commit)
+    yield lost.append
+    event.remove(database.engine, "commit", commit)
+
+
+@pytest.mark.parametrize(("batch", "last"), [(100, 1), (2, 4)])
+def test_a_job_whose_last_answer_was_lost_was_submitted(
+    desk, monkeypatch, lost_answer, batch, last
+):
+    monkeypatch.setattr(submit, "BATCH", batch)
+    lost_answer(last)
+    job = _create(desk)
+    assert (job.total, job.chunks) == (6, 2)
+    assert [one.id for one in list_jobs(desk.database)] == [job.id]
+    desk.check(job.id)
+
+
+def test_a_job_of_which_an_earlier_answer_was_lost_was_not(desk, monkeypatch, lost_answer):
+    monkeypatch.setattr(submit, "BATCH", 2)
+    lost_answer(3)
+    with pytest.raises(ServiceUnavailable, match="server closed"):
+        _create(desk)
+    desk.sweep()
+    assert _rows(desk.database) == (0, 0, 0)
+
+
+def test_where_it_can_not_be_told_it_is_said_what_to_look_for(desk, monkeypatch, lost_answer):
+    def away(_):
+        raise ServiceUnavailable("connection refused.")
+
+    lost_answer(1)
+    monkeypatch.setattr(incoming, "_PATIENCE_S", (0.0, 0.0))
+    with monkeypatch.context() as outage:
+        outage.setattr(Database, "read", away)
+        with pytest.raises(ServiceUnavailable, match=r"may have taken job .*`beholder jobs`"):
+            _create(desk)
+    assert len(list_jobs(desk.database)) == 1
+
+
+def test_a_job_that_is_written_needs_no_further_answer(desk, monkeypatch):
+    def away(_):
+        raise ServiceUnavailable("connection refused.")
+
+    with monkeypatch.context() as outage:
+        outage.setattr(Database, "read", away)
+        job = _create(desk)
+    assert job.chunks == 2
 
 
 def _die_submitting(url):
