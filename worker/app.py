@@ -37,8 +37,8 @@ def make_app(broker_url: str) -> Celery:
         task_ignore_result=True,
         task_serializer="json",
         worker_hijack_root_logger=False,
-        # A child imports torch before it reports for duty; after Celery's 4 s it would be killed,
-        # and its successor too, for ever.
+        # A child connects, and starts CUDA, before it reports for duty; after Celery's 4 s it would
+        # be killed, and its successor too, for ever.
         worker_proc_alive_timeout=300.0,
         worker_prefetch_multiplier=1,
         # A bell that a busy worker fetched ahead would not wake an idle one.

@@ -1,6 +1,6 @@
 """The one task, and what a child process sets up before its first: a runner and a sweep.
 
-The parent process opens nothing and imports no torch, so that its children start clean.
+The parent process imports what its children need, and opens nothing, so that they start clean.
 """
 
 import logging

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,16 @@ class Machine:
 
     home: Path
     env: dict[str, str]
-    started: list[subprocess.Popen[str]] = field(default_factory=list)
+    started: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        # Batches and their times are then much the same on every machine.
+        self.env |= {"OMP_NUM_THREADS": "2", "BEHOLDER_DEVICE": "cpu"}
+
+    @property
+    def data(self) -> Path:
+        """The data folder."""
+        return Path(self.env["BEHOLDER_HOME"])
 
     def run(self, *arguments: object, code: int | None = 0) -> subprocess.CompletedProcess[str]:
         """Run `beholder ARGUMENTS`; `code` is the exit code to expect (None: any)."""
@@ -51,17 +61,26 @@ class Machine:
         """What `beholder ARGUMENTS --json` prints."""
         return json.loads(self.run(*arguments, "--json", code=code).stdout)
 
-    def start(self, *arguments: object) -> subprocess.Popen[str]:
-        """Start `beholder ARGUMENTS`; it is stopped when the test ends."""
-        process = subprocess.Popen(
-            self._command(arguments),
-            env=self.env,
-            cwd=self.home,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+    def start(self, *arguments: object) -> subprocess.Popen[bytes]:
+        """Start `beholder ARGUMENTS`; it is stopped when the test ends.
+
+        What it says goes to a file, since a pipe that nobody reads would stop it.
+        """
+        with (self.home / f"{len(self.started)}-{arguments[0]}.log").open("wb") as said:
+            process = subprocess.Popen(
+                self._command(arguments),
+                env=self.env,
+                cwd=self.home,
+                stdout=said,
+                stderr=subprocess.STDOUT,
+            )
         self.started.append(process)
+        return process
+
+    def up(self) -> subprocess.Popen[bytes]:
+        """Start everything; returns when the worker's child is there."""
+        process = self.start("up")
+        self.until(self.children)
         return process
 
     def job(self, job_id: str) -> dict[str, Any]:
@@ -103,9 +122,30 @@ class Machine:
                 found.append(int(entry.name))
         return sorted(found)
 
+    def parents(self) -> list[int]:
+        """Workers' main processes."""
+        workers = self.pids("-m worker")
+        return [pid for pid in workers if _parent_of(pid) not in workers]
+
+    def children(self) -> list[int]:
+        """Workers' child processes that a parent looks after."""
+        workers = self.pids("-m worker")
+        return [pid for pid in workers if _parent_of(pid) in workers]
+
+    def kill(self, *pids: int) -> None:
+        """With -9; such as have ended are left out."""
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def log(self, program: str = "worker") -> str:
+        """What one of the service's programs wrote."""
+        file = self.data / "logs" / f"{program}.log"
+        return file.read_text() if file.exists() else ""
+
     def logs(self) -> str:
-        """What the service's programs wrote."""
-        files = sorted((Path(self.env["BEHOLDER_HOME"]) / "logs").glob("*.log"))
+        """The end of all that was said."""
+        files = sorted([*(self.data / "logs").glob("*.log"), *self.home.glob("*.log")])
         return "\n".join(f"== {file.name}\n{file.read_text()[-3000:]}" for file in files)
 
     def stop(self) -> None:
@@ -115,26 +155,38 @@ class Machine:
                 process.send_signal(signal.SIGTERM)
         for process in self.started:
             try:
-                process.communicate(timeout=30)
+                process.wait(30)
             except subprocess.TimeoutExpired:
                 process.kill()
-                process.communicate()
+                process.wait()
 
     def _command(self, arguments: tuple[object, ...]) -> list[str]:
         return [sys.executable, "-m", "cli", *map(str, arguments)]
 
 
+def own_env(home: Path, **settings: object) -> dict[str, str]:
+    """This process's environment, with these settings alone and a data folder under `home`."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("BEHOLDER_")}
+    env |= {"BEHOLDER_HOME": str(home / "data"), "BEHOLDER_API_PORT": str(free_port())}
+    return env | {f"BEHOLDER_{name.upper()}": str(value) for name, value in settings.items()}
+
+
+def _machine(home: Path) -> Machine:
+    return Machine(home, own_env(home, network="specimens", lease_s=4, sweep_s=1))
+
+
 @pytest.fixture
 def machine(tmp_path: Path) -> Iterator[Machine]:
-    env = {name: value for name, value in os.environ.items() if not name.startswith("BEHOLDER_")}
-    env |= {
-        "BEHOLDER_HOME": str(tmp_path / "data"),
-        "BEHOLDER_API_PORT": str(_free_port()),
-        "BEHOLDER_NETWORK": "specimens",
-        "BEHOLDER_LEASE_S": "4",
-        "BEHOLDER_SWEEP_S": "1",
-    }
-    machine = Machine(tmp_path, env)
+    machine = _machine(tmp_path)
+    yield machine
+    machine.stop()
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """A machine with a service that a module's tests share."""
+    machine = _machine(tmp_path_factory.mktemp("running"))
+    machine.up()
     yield machine
     machine.stop()
 
@@ -152,11 +204,18 @@ def others(tmp_path: Path) -> Path:
     return _folder(tmp_path / "others", [(label, 1) for label in labels])
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A TCP port of this machine that nobody has at the moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def _parent_of(pid: int) -> int:
+    with suppress(OSError):
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    return 0
 
 
 def _folder(folder: Path, pictures: list[tuple[str, int]]) -> Path:

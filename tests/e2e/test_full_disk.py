@@ -14,6 +14,7 @@ import pytest
 
 pytestmark = pytest.mark.slow
 ITEMS = 40
+SIZE = "size=48m"
 
 
 @pytest.fixture
@@ -21,11 +22,29 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of its own, of 48 MiB."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", str(folder)]
+    mount = ["mount", "-t", "tmpfs", "-o", SIZE, "tmpfs", str(folder)]
     if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("mounting a small disk takes root")
     yield folder
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.fixture
+def disk_elsewhere(tmp_path: Path) -> Iterator[Path]:
+    """The same in another process's name space, which takes no root.
+
+    Not for SQLite, which follows the links of its path by itself.
+    """
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    script = f'mount -t tmpfs -o {SIZE} tmpfs "$0" && echo mounted && exec sleep 600'
+    command = ["unshare", "--map-root-user", "--mount", "sh", "-c", script, str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as mounted:
+        assert mounted.stdout
+        if mounted.stdout.readline() != "mounted\n":
+            pytest.skip("no user may mount a disk here")
+        yield Path(f"/proc/{mounted.pid}/root{folder}")
+        mounted.kill()
 
 
 def fill(disk: Path, *, left: int = 0) -> Path:
@@ -62,25 +81,29 @@ def whole(machine: Any, store: Path, job_id: str) -> None:
     assert not [path for path in store.rglob(".*") if path.is_file()]
 
 
-def attempts(database: Path, job_id: str) -> set[int]:
+def asked(database: Path, query: str, job_id: str) -> set[int]:
+    """The first column of what a query about a job gives."""
     with closing(sqlite3.connect(database)) as connection:
-        query = "SELECT attempts FROM chunks WHERE job_id = ?"
         return {row[0] for row in connection.execute(query, (job_id,))}
 
 
-def submit(machine: Any) -> str:
+def attempts(database: Path, job_id: str) -> set[int]:
+    return asked(database, "SELECT attempts FROM chunks WHERE job_id = ?", job_id)
+
+
+def submit(machine: Any, *, steps: int = 12) -> str:
     row = machine.json(
-        "submit", "--noise", ITEMS, "--steps", 12, "--size", 96, "--layer", 20, "--name", "full"
+        "submit", "--noise", ITEMS, "--steps", steps, "--size", 96, "--layer", 20, "--name", "full"
     )
     job_id: str = row["id"]
     return job_id
 
 
-def test_a_full_store(machine: Any, disk: Path, spirals: Path) -> None:
+def test_a_full_store(machine: Any, disk_elsewhere: Path, spirals: Path) -> None:
+    disk = disk_elsewhere
     store = disk / "store"
     machine.env["BEHOLDER_STORE_URL"] = str(store)
-    machine.start("up")
-    machine.until(lambda: len(machine.pids("-m worker")) >= 2)
+    machine.up()
     ballast = fill(disk, left=200_000)
     job_id = submit(machine)
     reason = machine.until(lambda: paused(machine, job_id))
@@ -94,29 +117,28 @@ def test_a_full_store(machine: Any, disk: Path, spirals: Path) -> None:
     assert refused.stderr.strip().splitlines()[-1] == f"beholder: {reason}"
     ballast.unlink()
     whole(machine, store, job_id)
-    assert attempts(Path(machine.env["BEHOLDER_HOME"]) / "beholder.db", job_id) == {1}
+    assert attempts(machine.data / "beholder.db", job_id) == {1}
 
 
 def test_a_full_database(machine: Any, disk: Path) -> None:
     database = disk / "beholder.db"
     machine.env["BEHOLDER_DATABASE_URL"] = f"sqlite:///{database}"
     machine.run("db", "upgrade")
-    machine.start("up")
-    machine.until(lambda: len(machine.pids("-m worker")) >= 2)
-    job_id = submit(machine)
-    machine.until(lambda: machine.job(job_id)["done"])
-    ballast = fill(disk)
+    machine.up()
+    job_id = submit(machine, steps=30)
+    begun = "SELECT id FROM jobs WHERE id = ? AND done > 0"
+    machine.until(lambda: asked(database, begun, job_id), every_s=0.02)
+    ballast = fill(disk)  # while most of it is still to be done
     reason = machine.until(lambda: paused(machine, job_id))
     assert reason == f"no room left for the database {database}: free some space."
-    log = Path(machine.env["BEHOLDER_HOME"]) / "logs" / "worker.log"
-    machine.until(lambda: f"paused: {reason}" in log.read_text())
+    machine.until(lambda: f"paused: {reason}" in machine.log())
     assert machine.job(job_id)["done"] < ITEMS
     assert f"paused: {reason}" in machine.run("jobs").stderr
     refused = machine.run("submit", "--noise", 2_000, "--size", 96, code=2)
     assert len(refused.stderr.strip().splitlines()) == 1
     assert "no room left for the database" in refused.stderr
     ballast.unlink()
-    whole(machine, Path(machine.env["BEHOLDER_HOME"]) / "store", job_id)
+    whole(machine, machine.data / "store", job_id)
     assert len(machine.json("jobs")) == 1
     assert attempts(database, job_id) == {1}
     with closing(sqlite3.connect(database)) as connection:

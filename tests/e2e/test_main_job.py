@@ -34,21 +34,21 @@ def test_a_dream_batch_waited_for(machine: Any, spirals: Path, tmp_path: Path) -
     assert machine.pids("worker") == []
 
 
-def test_a_study_and_its_channels(machine: Any, spirals: Path, others: Path) -> None:
-    row = machine.json("study", "--dir", spirals, "--control", others, "--wait")
+def test_a_study_and_its_channels(running: Any, spirals: Path, others: Path) -> None:
+    row = running.json("study", "--dir", spirals, "--control", others, "--wait")
     assert (row["kind"], row["state"], row["total"], row["done"]) == ("study", "done", 10, 10)
-    shown = machine.json("show", row["id"])
+    shown = running.json("show", row["id"])
     assert shown["network_sha256"]
-    top = machine.json("channels", "--layer", "conv5_1", "--top", 5)
+    top = running.json("channels", "--layer", "conv5_1", "--top", 5)
     assert [channel["layer"] for channel in top] == [28] * 5
     assert top == sorted(top, key=lambda channel: -channel["count"])
     assert {"study", "layer", "channel", "count", "controls", "mean", "chosen"} <= set(top[0])
     assert top[0]["count"] >= 4
-    chosen = machine.json("channels", "--chosen")
+    chosen = running.json("channels", "--chosen")
     assert chosen
     assert all(channel["layer"] >= 20 and channel["count"] >= 4 for channel in chosen)
     twin = next(layer.index for layer in LAYERS if layer.name == "relu5_1")
-    again = machine.json("channels", "--layer", twin, "--top", 5)
+    again = running.json("channels", "--layer", twin, "--top", 5)
     assert [channel["channel"] for channel in again] == [channel["channel"] for channel in top]
 
 
@@ -65,49 +65,45 @@ def test_queued_now_run_later(machine: Any, spirals: Path) -> None:
     assert machine.pids("worker") == []
 
 
-def test_a_second_service_is_refused(machine: Any) -> None:
-    machine.start("up")
-    machine.until(lambda: machine.pids("worker"))
-    assert "already runs" in machine.run("up", code=2).stderr
+def test_a_second_service_is_refused(running: Any) -> None:
+    assert "already runs" in running.run("up", code=2).stderr
 
 
-def test_noise_and_cancel_and_retry(machine: Any) -> None:
-    machine.start("up")
-    machine.until(lambda: machine.pids("worker"))
-    row = machine.json("submit", "--noise", 3, "--steps", 100_000, "--layer", 35)
-    machine.until(lambda: machine.job(row["id"])["state"] == "running")
-    machine.run("cancel", row["id"])
-    assert machine.job(row["id"])["state"] == "cancelled"
-    quick = machine.json("submit", "--noise", 1, "--steps", 1, "--layer", 3)
-    assert machine.ended(quick["id"])["done"] == 1  # the worker has let go of the long one
-    assert "nothing to retry" in machine.run("retry", quick["id"], code=2).stderr.lower()
+def test_noise_and_cancel_and_retry(running: Any) -> None:
+    row = running.json("submit", "--noise", 3, "--steps", 100_000, "--layer", 35)
+    running.until(lambda: running.job(row["id"])["state"] == "running")
+    running.run("cancel", row["id"])
+    assert running.job(row["id"])["state"] == "cancelled"
+    quick = running.json("submit", "--noise", 1, "--steps", 1, "--layer", 3)
+    assert running.ended(quick["id"])["done"] == 1  # the worker has let go of the long one
+    assert "nothing to retry" in running.run("retry", quick["id"], code=2).stderr.lower()
 
 
-def test_a_broken_picture_makes_exit_code_1(machine: Any, spirals: Path) -> None:
+def test_a_broken_picture_makes_exit_code_1(running: Any, spirals: Path) -> None:
     whole = (spirals / "spiral-1.png").read_bytes()
     (spirals / "spiral-1.png").write_bytes(whole[: len(whole) // 2])
     (spirals / "spiral-2.png").write_bytes(b"not a picture")
     (spirals / "notes.txt").write_text("passed over")
-    row = machine.json("submit", "--dir", spirals, "--steps", 1, "--size", 64, "--wait", code=1)
+    row = running.json("submit", "--dir", spirals, "--steps", 1, "--size", 64, "--wait", code=1)
     assert (row["state"], row["done"], row["failed"]) == ("done", 3, 2)
-    shown = machine.run("show", row["id"]).stdout
+    shown = running.run("show", row["id"]).stdout
     assert "spiral-1.png" in shown
     assert "cut short" in shown
 
 
 @photographs
-def test_a_study_of_the_photographs(machine: Any) -> None:
-    row = machine.json(
+def test_a_study_of_the_photographs(running: Any) -> None:
+    row = running.json(
         "study", "--dir", SHARED / "kelpies", "--control", SHARED / "controls",
         "--network", "random:0", "--wait",
     )  # fmt: skip
     assert (row["state"], row["done"]) == ("done", 10)
-    assert len(machine.json("channels", "--layer", "conv5_1", "--top", 5)) == 5
+    assert len(running.json("channels", "--layer", "conv5_1", "--top", 5)) == 5
 
 
 @photographs
-def test_dreams_of_the_photographs(machine: Any) -> None:
-    row = machine.json(
+def test_dreams_of_the_photographs(running: Any) -> None:
+    row = running.json(
         "submit", "--dir", SHARED / "kelpies", "--network", "random:0",
         "--layer", "conv1_2,10", "--steps", 2, "--size", 64, "--wait",
     )  # fmt: skip

@@ -1,8 +1,6 @@
 """Postgres and a Redis of its own in place of the embedded default, with `beholder worker`."""
 
 import os
-import signal
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,14 +11,9 @@ import pytest
 from sqlalchemy import make_url
 
 from beholder.private_redis import find_redis_server
+from tests.e2e.conftest import free_port
 
 pytestmark = pytest.mark.slow
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 @pytest.fixture
@@ -56,8 +49,7 @@ def test_the_main_job_on_servers(
     study = machine.json("study", "--dir", spirals, "--control", others)
     worker = machine.start("worker")
     machine.until(lambda: machine.job(dream["id"])["done"] >= 1)
-    for process in reversed(machine.pids("-m worker")):
-        os.kill(process, signal.SIGKILL)
+    machine.kill(*machine.children(), *machine.parents())
     worker.wait(30)
     machine.start("worker")
     assert machine.ended(dream["id"])["done"] == 10

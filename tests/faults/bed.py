@@ -1,15 +1,14 @@
 """A service in real processes to do harm to; `Bed.findings` is the one check of what came of it."""
 
 import json
-import os
-import signal
+import re
+import socket
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import select
 
@@ -24,6 +23,7 @@ from tests.e2e.conftest import Machine
 
 PROBE = Path(__file__).parent / "probe"
 LAYER = 12
+Span = tuple[int, int]  # a chunk's first and last position
 
 
 class Event(NamedTuple):
@@ -42,12 +42,8 @@ class Bed(Machine):
     opened: list[Database] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.env |= {"PYTHONPATH": str(PROBE), "FAULTS_RUNS": str(self.home / "runs.jsonl")}
-
-    @property
-    def data(self) -> Path:
-        """The data folder."""
-        return Path(self.env["BEHOLDER_HOME"])
 
     @cached_property
     def settings(self) -> Settings:
@@ -97,28 +93,6 @@ class Bed(Machine):
         found = verify(self.db, Store.open(self.settings.store))
         return [*wrong, *(finding.line() for finding in found)]
 
-    def up(self) -> Any:
-        """Start everything; returns when the worker's child is there."""
-        process = self.start("up")
-        self.until(lambda: self.children())
-        return process
-
-    def parents(self) -> list[int]:
-        """Workers' main processes."""
-        workers = self.pids("-m worker")
-        return [pid for pid in workers if _parent_of(pid) not in workers]
-
-    def children(self) -> list[int]:
-        """Workers' child processes that a parent looks after."""
-        workers = self.pids("-m worker")
-        return [pid for pid in workers if _parent_of(pid) in workers]
-
-    def kill(self, *pids: int) -> None:
-        """With -9; such as have ended are left out."""
-        for pid in pids:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-
     def events(self) -> list[Event]:
         """What the probe has noted."""
         file = self.home / "runs.jsonl"
@@ -161,12 +135,16 @@ class Bed(Machine):
         for pid, items in open_of.items():
             yield pid, items, False
 
-    def running(self, job_id: str) -> list[tuple[int, int, str, str]]:
-        """(first position, last position, token, worker) of the job's running chunks."""
-        columns = (Chunk.first_position, Chunk.last_position, Chunk.token, Chunk.worker)
+    def running(self, job_id: str) -> dict[Span, int]:
+        """The job's running chunks, each with its worker's process."""
+        columns = (Chunk.first_position, Chunk.last_position, Chunk.worker)
         statement = select(*columns).where(Chunk.job_id == job_id, Chunk.state == "running")
         with self.db.read() as session:
-            return [tuple(row) for row in session.execute(statement)]  # type: ignore[misc]
+            return {(row[0], row[1]): _pid_of(row[2]) for row in session.execute(statement)}
+
+    def held_by(self, job_id: str, pids: Collection[int]) -> set[Span]:
+        """Those of the job's chunks that run under one of these processes."""
+        return {span for span, pid in self.running(job_id).items() if pid in pids}
 
     def attempts(self, job_id: str) -> list[int]:
         """Of each of the job's chunks that came to its end."""
@@ -181,7 +159,8 @@ class Bed(Machine):
         super().stop()
 
 
-def _parent_of(pid: int) -> int:
-    with suppress(OSError):
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    return 0
+def _pid_of(worker: str) -> int:
+    """The process in a worker's name, which may go on after it."""
+    found = re.match(rf"{re.escape(socket.gethostname())}-(\d+)", worker)
+    assert found, worker
+    return int(found[1])

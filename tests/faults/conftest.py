@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.harness import Row, document, print_table, write_document
-from tests.e2e.conftest import _free_port
+from tests.e2e.conftest import own_env
 from tests.faults.bed import Bed
 
 ROWS: list[tuple[str, Row]] = []
@@ -34,12 +34,9 @@ def make_bed(tmp_path: Path) -> Iterator[Callable[..., Bed]]:
     beds: list[Bed] = []
 
     def make(name: str = "bed", **settings: object) -> Bed:
-        env = {name: value for name, value in os.environ.items() if name[:9] != "BEHOLDER_"}
         home = tmp_path / name
         home.mkdir()
-        env |= {"BEHOLDER_HOME": str(home / "data"), "BEHOLDER_API_PORT": str(_free_port())}
-        env |= {f"BEHOLDER_{key.upper()}": str(value) for key, value in settings.items()}
-        beds.append(Bed(home, env))
+        beds.append(Bed(home, own_env(home, **settings)))
         return beds[-1]
 
     yield make

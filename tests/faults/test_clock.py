@@ -81,15 +81,11 @@ def test_what_a_worker_with_a_wrong_clock_held_is_not_stuck(
     other.start("worker")
     other.until(other.children)
     job = bed.dreams(240, steps=24)
-    names = {str(pid) for pid in other.children()}
-
-    def held() -> int:
-        return sum(worker.rpartition("-")[2] in names for *_, worker in bed.running(job))
-
-    other.until(held)
-    other.kill(*other.parents(), *other.children())
+    victims = other.children()
+    other.until(lambda: bed.held_by(job, victims))
+    other.kill(*other.parents(), *victims)
     died = time.monotonic()
-    bed.until(lambda: not held())
+    bed.until(lambda: not bed.held_by(job, victims))
     took = time.monotonic() - died
     bed.end_of(job)
     findings = bed.findings(job)
