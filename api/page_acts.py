@@ -12,8 +12,8 @@ from api.problems import Forbidden
 from api.queueing import wake_workers
 from api.services import Services, services
 from beholder.jobs import control
-from beholder.store import job_folder
 from beholder.tokens import Caller
+from beholder.upkeep.retention import remove_job
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 Opened = Annotated[Services, Depends(services)]
@@ -41,8 +41,7 @@ def delete(request: Request, opened: Opened, job_id: str) -> RedirectResponse:
     caller: Caller = request.state.caller
     if not caller.may("admin"):
         raise Forbidden(f"the token {caller.name!r} may {caller.scope}; deleting needs admin.")
-    control.delete(opened.db, job_id)
-    opened.store.remove_folder(job_folder(job_id))
+    remove_job(opened.db, opened.store, job_id)
     return see_other("/")
 
 

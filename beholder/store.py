@@ -12,7 +12,7 @@ import os
 import secrets
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, NamedTuple, cast
@@ -20,6 +20,7 @@ from typing import IO, Any, NamedTuple, cast
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from beholder.aside import aside, bring_back
 from beholder.durable import flush_filesystem, write_whole
 from beholder.errors import (
     BeholderError,
@@ -32,7 +33,6 @@ from beholder.urls import has_password, without_secrets
 
 CHECKPOINTS = "checkpoints"
 PROBE = ".room-"  # begins the name of what is written to see whether there is room
-AWAY = ".away"  # ends the name of a picture that may be about to be removed
 Parts = Sequence[bytes | memoryview]  # of a file
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _PIECE = 1 << 20  # bytes
@@ -99,6 +99,8 @@ class Store:
             reason = " ".join(str(error).split())
             shown = without_secrets(url)
             raise ServiceUnavailable(f"the store {shown!r} can't be opened: {reason}") from None
+        # What other processes write and remove is to be seen: a list may be as old as this one.
+        fs.dircache.use_listings_cache = False
         return cls(fs, root)
 
     def put_picture(self, data: bytes, *, flush: bool = True) -> str:
@@ -168,18 +170,13 @@ class Store:
 
     def digest(self, path: str) -> tuple[str, int]:
         """A file's SHA-256 in hex and its bytes, in constant memory. Raises NotFound."""
-        sha256, size = hashlib.sha256(), 0
-        with self._reported(path), self._open(self._full(path)) as file:
-            while piece := file.read(_PIECE):
-                sha256.update(piece)
-                size += len(piece)
-        return sha256.hexdigest(), size
+        with self._reported(path):
+            return self._digest(self._full(path))
 
     def remove(self, path: str) -> None:
         """Remove a file; nothing happens when it is not there."""
         with self._reported(path), suppress(FileNotFoundError):
-            full = self._full(path)
-            os.unlink(full) if self._local else self._fs.rm_file(full)
+            self._fs.rm_file(self._full(path))
 
     def drop_picture(self, sha256: str, *, before: float) -> bool:
         """Remove a picture that nobody has brought since `before` (epoch); whether that was so.
@@ -188,29 +185,28 @@ class Store:
         which is seen then, or finds none and writes it anew. A remote store can't do that, and
         leaves the moment between a look at the picture's time and its removal.
         """
-        path = picture_path(sha256)
-        with self._reported(path):
-            full = self._full(path)
-            if not self._local:
-                old = _modified(self._fs.info(full)) < before
-                if old:
-                    self._fs.rm_file(full)
-                return old
-            folder, name = os.path.split(full)
-            away = f"{folder}/.{name}{AWAY}"
-            os.replace(full, away)
-            if os.stat(away).st_mtime >= before:
-                os.replace(away, full)
-                return False
-            os.unlink(away)
-            return True
+        with self._aside(sha256) as full:
+            old = _modified(self._fs.info(full)) < before
+            if old:
+                self._fs.rm_file(full)
+            return old
+
+    def drop_damaged(self, sha256: str) -> bool:
+        """Remove a picture whose bytes are not its own; whether that was so. Raises NotFound."""
+        if self.digest(picture_path(sha256))[0] == sha256:
+            return False
+        with self._aside(sha256) as full:  # it may have been brought again since we looked
+            damaged = self._digest(full)[0] != sha256
+            if damaged:
+                self._fs.rm_file(full)
+            return damaged
 
     def restore_away(self, sha256: str) -> None:
         """Bring back what a `drop_picture` that was killed has moved aside."""
         path = picture_path(sha256)
-        folder, name = os.path.split(path)
-        with self._reported(path), suppress(FileNotFoundError):
-            os.replace(self._full(f"{folder}/.{name}{AWAY}"), self._full(path))
+        with self._reported(path):
+            if self._local:
+                bring_back(self._full(path))
 
     def local_path(self, path: str) -> Path | None:
         """The file on this machine's disk, or None for a remote store."""
@@ -254,7 +250,6 @@ class Store:
                         folder = entry.is_dir(follow_symlinks=False)
                         yield Listed(entry.name, folder, stat.st_size, stat.st_mtime)
             return
-        self._fs.invalidate_cache(full)
         for info in self._fs.ls(full, detail=True):
             name, folder = info["name"].rstrip("/").rpartition("/")[2], info["type"] == "directory"
             if info["name"].rstrip("/") != full:  # some list a folder in itself
@@ -262,6 +257,22 @@ class Store:
 
     def _open(self, full: str) -> IO[bytes]:
         return open(full, "rb") if self._local else cast(IO[bytes], self._fs.open(full, "rb"))
+
+    def _digest(self, full: str) -> tuple[str, int]:
+        sha256, size = hashlib.sha256(), 0
+        with self._open(full) as file:
+            while piece := file.read(_PIECE):
+                sha256.update(piece)
+                size += len(piece)
+        return sha256.hexdigest(), size
+
+    @contextmanager
+    def _aside(self, sha256: str) -> Iterator[str]:
+        """The full path of a picture that nobody sees meanwhile; where it was on a remote store."""
+        path = picture_path(sha256)
+        full = self._full(path)
+        with self._reported(path), aside(full) if self._local else nullcontext(full) as held:
+            yield held
 
     @contextmanager
     def _reported(self, path: str) -> Iterator[None]:

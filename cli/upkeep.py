@@ -3,9 +3,8 @@
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
-from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,10 +17,11 @@ from cli.progress import counting
 if TYPE_CHECKING:
     from beholder.upkeep.findings import Finding
     from beholder.upkeep.garbage import Garbage
+    from beholder.upkeep.mend import Mendable
 
 EXIT_FOUND = 1
 SHOWN = 50  # findings
-KEPT = 10_000  # findings in memory, to be listed or mended
+KEPT = 10_000  # findings in memory, to be listed
 ENDED = ("done", "failed", "cancelled")
 _UNITS = {"h": 1 / 24, "d": 1, "w": 7}
 
@@ -48,50 +48,72 @@ def verify(
 ) -> None:
     """Check that every result is there and as it was written. Exit code 1 when something is not."""
     from beholder.jobs.queries import get_job
+    from beholder.upkeep.mend import mendable
     from beholder.upkeep.verify import extent
     from beholder.upkeep.verify import verify as check
 
     context = Context()
     ids = [get_job(context.db, job).id for job in jobs] if jobs else None
     size = extent(context.db, ids)
+    seen = _Seen()
     with counting("verifying", size.files) as on_file:
-        findings = check(
+        found = check(
             context.db, context.store, jobs=ids, quick=quick, on_checked=lambda _: on_file()
         )
-        kept = list(islice(findings, KEPT))
-        total = len(kept) + sum(1 for _ in findings)
-    deeds = _mend(context, kept) if mend else []
+        wanted = mendable(seen.all(found))
+    deeds = _mend(context, wanted) if mend else []
     checked = f"{plural(size.files, 'file')}, {amount(size.bytes)}"
     if json:
-        rows = [one.row() for one in kept]
-        print_json({"checked": vars(size), "findings": rows, "total": total, "mended": deeds})
+        rows = [one.row() for one in seen.first]
+        total = {"total": seen.total, "mended": deeds}
+        print_json({"checked": vars(size), "findings": rows, **total})
     else:
-        _show(kept, total)
-    say(f"{checked} checked: {_counted(kept, total) if total else 'all is well.'}")
-    if total:
+        _show(seen)
+    say(f"{checked} checked: {seen.counted() if seen.total else 'all is well.'}")
+    if seen.total:
         raise typer.Exit(EXIT_FOUND)
 
 
-def _show(findings: "list[Finding]", total: int) -> None:
+class _Seen:
+    """The findings that went by: the first, to be listed, and how many of each kind."""
+
+    def __init__(self) -> None:
+        self.first: list[Finding] = []
+        self._kinds: Counter[str] = Counter()
+
+    def all(self, findings: "Iterable[Finding]") -> "Iterator[Finding]":
+        """The same again."""
+        for one in findings:
+            self._kinds[one.kind] += 1
+            if self.total <= KEPT:
+                self.first.append(one)
+            yield one
+
+    @property
+    def total(self) -> int:
+        """How many there were."""
+        return self._kinds.total()
+
+    def counted(self) -> str:
+        """In words."""
+        each = ", ".join(f"{count:,} {kind}" for kind, count in self._kinds.most_common())
+        return f"{plural(self.total, 'finding')} ({each})."
+
+
+def _show(seen: _Seen) -> None:
     out = console()
-    for one in findings[:SHOWN]:
+    for one in seen.first[:SHOWN]:
         out.print(one.line(), markup=False, highlight=False, soft_wrap=True)
-    if total > SHOWN:
-        say(f"... and {total - SHOWN:,} more; --json lists them.")
+    if seen.total > SHOWN:
+        say(f"... and {seen.total - SHOWN:,} more; --json lists them.")
 
 
-def _counted(findings: "list[Finding]", total: int) -> str:
-    kinds = Counter(one.kind for one in findings)
-    each = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common())
-    return f"{plural(total, 'finding')} ({each})."
-
-
-def _mend(context: Context, findings: "Iterable[Finding]") -> list[str]:
+def _mend(context: Context, wanted: "Mendable") -> list[str]:
     from beholder.upkeep.mend import mend
     from cli.queueing import wake_workers
 
     deeds = []
-    for deed in mend(context.db, findings):
+    for deed in mend(context.db, context.store, wanted):
         say(deed)
         deeds.append(deed)
     if deeds:
@@ -116,11 +138,12 @@ def gc(
 ) -> None:
     """Show what nothing refers to any more, and remove it with --yes."""
     context = Context()
-    ids = _asked_for(context, older_than, state, job)
+    limit = None if older_than is None else age(older_than)
+    ids = _asked_for(context, limit, state, job)
     rest = job is None
-    found = _found(context, ids, rest=rest, remove=yes)
+    found = _found(context, ids, limit, rest=rest, remove=yes)
     if not yes and not json and found["bytes"] + len(ids) and _confirmed(found):
-        yes, found = True, _found(context, ids, rest=rest, remove=True)
+        yes, found = True, _found(context, ids, limit, rest=rest, remove=True)
     if json:
         print_json({"removed": yes, **found})
         return
@@ -130,7 +153,7 @@ def gc(
 
 
 def _asked_for(
-    context: Context, older_than: str | None, state: str | None, job: str | None
+    context: Context, older_than: timedelta | None, state: str | None, job: str | None
 ) -> list[str]:
     """The jobs to be removed."""
     from beholder.jobs.queries import get_job
@@ -150,7 +173,7 @@ def _asked_for(
     states = tuple(word.strip() for word in state.split(",")) if state else ENDED
     if unknown := set(states) - set(ENDED):
         raise InvalidInput(f"no state {unknown.pop()!r} to remove: {', '.join(ENDED)}.")
-    return expired(context.db, older_than=age(older_than), states=states)
+    return expired(context.db, older_than=older_than, states=states)
 
 
 def age(text: str) -> timedelta:
@@ -161,9 +184,15 @@ def age(text: str) -> timedelta:
     return timedelta(days=int(match[1]) * _UNITS[match[2] or "d"])
 
 
-def _found(context: Context, ids: list[str], *, rest: bool, remove: bool) -> dict[str, Any]:
-    """What there is, by kind; removed as it is found if so asked."""
+def _found(
+    context: Context, ids: list[str], older_than: timedelta | None, *, rest: bool, remove: bool
+) -> dict[str, Any]:
+    """What there is, by kind; removed as it is found if so asked.
+
+    older_than: jobs that somebody meanwhile wants to keep, or has run again, stay.
+    """
     from beholder.upkeep.garbage import collect
+    from beholder.upkeep.ownership import insist_on_own
     from beholder.upkeep.retention import remove_job, result_size
 
     kinds: dict[str, Counter[str]] = {}
@@ -171,12 +200,14 @@ def _found(context: Context, ids: list[str], *, rest: bool, remove: bool) -> dic
     def count(kind: str, files: int, size: int) -> None:
         kinds.setdefault(kind, Counter()).update(found=1, files=files, bytes=size)
 
+    if rest:
+        insist_on_own(context.db, context.store, record=False)
     removed = []
     for job_id in ids:
         files, size = result_size(context.db, job_id)
         if remove:
             try:
-                remove_job(context.db, context.store, job_id)
+                remove_job(context.db, context.store, job_id, older_than=older_than)
             except BeholderError as error:
                 say(f"job {job_id} not removed: {error}")
                 continue
@@ -184,7 +215,7 @@ def _found(context: Context, ids: list[str], *, rest: bool, remove: bool) -> dic
         count("job", files, size)
     if rest:
         garbage: Iterable[Garbage] = collect(
-            context.db, context.store, context.settings.home / "uploads", remove=remove
+            context.db, context.store, context.settings.home, remove=remove
         )
         for one in garbage:
             count(one.kind, one.files, one.bytes)

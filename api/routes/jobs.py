@@ -1,6 +1,5 @@
 """`/v1/jobs`: list, show, items; cancel, retry, delete."""
 
-import logging
 from itertools import islice
 from typing import Annotated, Any, Literal
 
@@ -11,13 +10,11 @@ from api.examples import ITEM, JOB, example
 from api.problems import responses
 from api.queueing import wake_workers
 from api.services import Services, services
-from beholder.errors import BeholderError
 from beholder.jobs import control
 from beholder.jobs.queries import get_job, items, list_jobs
 from beholder.jobs.views import JobView
-from beholder.store import job_folder
+from beholder.upkeep.retention import remove_job
 
-log = logging.getLogger(__name__)
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -142,11 +139,7 @@ def delete(job_id: JobId, opened: Opened) -> Response:
 
     The id has to be whole. Anyone who asks twice gets 404 the second time.
     """
-    control.delete(opened.db, job_id)
-    try:
-        opened.store.remove_folder(job_folder(job_id))
-    except BeholderError as error:  # the job is gone all the same
-        log.warning("job %s is deleted, but its files are not: %s", job_id, error)
+    remove_job(opened.db, opened.store, job_id)
     return Response(status_code=204)
 
 

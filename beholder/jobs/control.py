@@ -1,7 +1,7 @@
 """What people do to a job: `cancel` it, `retry` what failed, `delete` it."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import delete as delete_from
 from sqlalchemy import exists, func, or_, select, update
@@ -12,7 +12,8 @@ from beholder.jobs.advance import start_stage
 from beholder.jobs.channel_models import Channel, Exemplar
 from beholder.jobs.database import Database
 from beholder.jobs.hooks import rearm
-from beholder.jobs.models import FINISHED, INCOMING, ITEM_STATES, Chunk, File, Item, Job, Verdict
+from beholder.jobs.models import FINISHED, INCOMING, ITEM_STATES, Item, Job, Verdict
+from beholder.jobs.removal import hide, remove_hidden
 from beholder.jobs.rows import cancel_everything, lock_job, settle
 
 _QUIET = {"synchronize_session": False}
@@ -64,18 +65,28 @@ def retry(database: Database, job_id: str) -> Retried:
         return Retried(items, chunks)
 
 
-def delete(database: Database, job_id: str) -> tuple[str, ...]:
-    """Remove a finished job from the database; the paths of its files in the store.
+def delete(database: Database, job_id: str, *, ended_before: datetime | None = None) -> None:
+    """Remove a finished job from the database: at once for all who look, then in short parts.
 
-    Its pictures stay, since other jobs may use them. Raises NotFound or Conflict.
+    Its pictures stay, since other jobs may use them; so do its files. ended_before: only if it
+    ended earlier and is not to be kept. Raises NotFound or Conflict.
     """
     with database.write() as session:
         job = _job(session, job_id)
         if job.state not in FINISHED:
             raise Conflict(f"job {job_id} is {job.state}: cancel it before you delete it.")
-        paths = tuple(_paths(session, job_id))
-        session.execute(delete_from(Job).where(Job.id == job_id), execution_options=_QUIET)
-        return paths
+        if ended_before is not None:
+            _insist_on_age(job, ended_before)
+        hide(session, job)
+    remove_hidden(database, job_id)
+
+
+def _insist_on_age(job: Job, ended_before: datetime) -> None:
+    """Raise Conflict where somebody wants the job after all."""
+    if job.kept:
+        raise Conflict(f"job {job.id} is kept, whatever its age.")
+    if job.finished_at is None or job.finished_at >= ended_before:
+        raise Conflict(f"job {job.id} has been run again, and ended not long ago.")
 
 
 def _job(session: Session, job_id: str) -> Job:
@@ -138,10 +149,3 @@ def _recount(session: Session, job: Job) -> None:
     counts: dict[str, int] = {row[0]: row[1] for row in rows}
     for state in ITEM_STATES:
         setattr(job, state, counts.get(state, 0))
-
-
-def _paths(session: Session, job_id: str) -> Iterator[str]:
-    files = select(File.path).join(Item, Item.id == File.item_id).where(Item.job_id == job_id)
-    yield from session.scalars(files)
-    partials = select(Chunk.partial).where(Chunk.job_id == job_id, Chunk.partial.is_not(None))
-    yield from (path for path in session.scalars(partials) if path)

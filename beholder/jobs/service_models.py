@@ -1,4 +1,4 @@
-"""The tables around jobs: `IdempotencyKey`, `Webhook`, and the `Worker`s that are alive."""
+"""The tables around jobs: `IdempotencyKey`, `Webhook`, the `Worker`s that are alive, `Identity`."""
 
 from datetime import datetime
 
@@ -65,3 +65,12 @@ class Worker(Base):
     chunk_seconds: Mapped[float] = mapped_column(Float(53), default=0.0)
     gpu_bytes: Mapped[int | None] = mapped_column(BigInteger)
     paused: Mapped[str | None] = mapped_column(Text)
+
+
+class Identity(Base):
+    """The database's own name, in one row, by which its store knows it. id: 1."""
+
+    __tablename__ = "identity"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(32))

@@ -9,8 +9,8 @@ from sqlalchemy.orm import Session
 
 from beholder.jobs.database import Database
 from beholder.jobs.deaths import recover
-from beholder.jobs.incoming import give_up_abandoned, remove_given_up
 from beholder.jobs.models import OPEN, Chunk, Job
+from beholder.jobs.removal import give_up_abandoned, remove_some
 from beholder.jobs.rows import lock_job, settle
 from beholder.jobs.silence import Running, Silence
 
@@ -33,7 +33,7 @@ def sweep(database: Database, silence: Silence, *, now: float, limit: int = 500)
         if unsettled:
             _settle(database, job_id)
     give_up_abandoned(database, silence.submissions, now)
-    remove_given_up(database)
+    remove_some(database)
 
 
 def _settle(database: Database, job_id: str) -> None:

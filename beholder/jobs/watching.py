@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from beholder.jobs.completion import through
 from beholder.jobs.database import Database
-from beholder.jobs.models import Chunk, File, Item, Job
+from beholder.jobs.models import INCOMING, Chunk, File, Item, Job
 from beholder.jobs.pauses import pause_of, said_pause
 from beholder.jobs.views import Progress, columns_of
 
@@ -56,7 +56,8 @@ def looks(database: Database, job_ids: Collection[str]) -> dict[str, Look]:
     heads = (Job.id, Job.kind, Job.error, Job.started_at, Job.finished_at, said_pause())
     with database.read() as session:
         partly = {job_id: float(done or 0.0) for job_id, done in session.execute(parts)}
-        rows = session.execute(select(*heads, *_COUNTS).where(Job.id.in_(job_ids))).all()
+        found = select(*heads, *_COUNTS).where(Job.id.in_(job_ids), Job.state != INCOMING)
+        rows = session.execute(found).all()
         return {row.id: _look(session, row, partly.get(row.id, 0.0)) for row in rows}
 
 

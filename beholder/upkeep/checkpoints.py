@@ -13,6 +13,7 @@ from beholder.jobs.database import Database
 from beholder.jobs.models import FINISHED, Item, Job
 from beholder.store import CHECKPOINTS, Store, checkpoint_folder
 from beholder.upkeep.leftovers import Leftover, remove_leftover
+from beholder.upkeep.ownership import insist_on_own
 
 _REST_S = 60.0
 
@@ -48,9 +49,13 @@ class Tidying:
         self._resting_until = 0.0
 
     def step(self) -> None:
-        """Remove what there is now. Raises ServiceUnavailable."""
+        """Remove what there is now. Raises ServiceUnavailable, Conflict for another's store.
+
+        A store that nobody has noted yet is noted as this database's own.
+        """
         if time.monotonic() < self._resting_until:
             return
+        self._resting_until = time.monotonic() + _REST_S
+        insist_on_own(self._database, self._store, record=True)
         for left in stray_checkpoints(self._database, self._store):
             remove_leftover(self._store, left)
-        self._resting_until = time.monotonic() + _REST_S

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal[
+    "store",  # another database's
     "file missing",  # of a finished item
     "file damaged",
     "statistics missing",  # of a measured chunk of a study
@@ -20,6 +21,9 @@ AGAIN = "`beholder verify --mend` makes it again."
 RECOUNT = "`beholder verify --mend` counts again."
 REQUEUE = "`beholder verify --mend` puts it right."
 RESUBMIT = "submit the study again."
+SEND = "send it again: `beholder submit` or POST /v1/pictures stores it anew."
+SEND_ANEW = "`beholder verify --mend` removes it, then send it again: `beholder submit`."
+BRING_BACK = "`beholder gc --yes` puts it back."
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """What nothing refers to: `collect` finds it and, if asked to, removes it, while jobs may run.
 
 Results of dead claims and deleted jobs, what was written to see whether there is room, checkpoints
-of dreams that have ended, pictures that no item has, uploads that nobody finished. Requests' keys
-go with their jobs, and thumbnails are kept in memory alone.
+of dreams that have ended, pictures that no item has, uploads and downloads that nobody finished.
+Requests' keys go with their jobs, and thumbnails are kept in memory alone.
 """
 
 import shutil
@@ -15,11 +15,12 @@ from typing import Literal
 
 from sqlalchemy import select
 
+from beholder.aside import AWAY
 from beholder.errors import NotFound
 from beholder.jobs.database import Database
-from beholder.jobs.incoming import remove_given_up
 from beholder.jobs.models import INCOMING, Job
-from beholder.store import AWAY, Listed, Store, picture_path
+from beholder.jobs.removal import remove_some
+from beholder.store import Listed, Store, picture_path
 from beholder.upkeep.checkpoints import stray_checkpoints
 from beholder.upkeep.leftovers import (
     Leftover,
@@ -28,11 +29,13 @@ from beholder.upkeep.leftovers import (
     stray_jobs,
     stray_probes,
 )
+from beholder.upkeep.ownership import insist_on_own
 from beholder.upkeep.pictures import FOLDERS, GRACE_S
 from beholder.upkeep.unused import UnusedPictures
 
 UPLOADS_EXPIRE_S = 24 * 3600.0  # as the API drops them when the next begins
-Kind = Literal["results", "probe", "checkpoint", "picture", "upload"]
+DOWNLOADS_EXPIRE_S = 24 * 3600.0  # one that goes on writes all the time
+Kind = Literal["results", "probe", "checkpoint", "picture", "upload", "download"]
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class Garbage:
 def collect(
     database: Database,
     store: Store,
-    uploads: Path,
+    home: Path,
     *,
     remove: bool = False,
     grace_s: float = GRACE_S,
@@ -56,19 +59,22 @@ def collect(
 ) -> Iterator[Garbage]:
     """What nothing refers to, as it is found; with `remove` it is gone when it comes out.
 
-    uploads: the folder of uploads in pieces. grace_s: how long ago a picture was brought or asked
-    for by the last who might be about to submit it. Raises ServiceUnavailable.
+    home: the data folder, with `uploads` in pieces and the `networks` that were downloaded.
+    grace_s: how long ago a picture was brought or asked for by the last who might be about to
+    submit it. Raises Conflict for a store that is not this database's, and ServiceUnavailable.
     """
+    insist_on_own(database, store, record=remove)
     now = time.time() if now is None else now
     if remove:
-        remove_given_up(database)
+        remove_some(database)
     yield from _results(database, store, remove)
     for left in stray_probes(store):
         yield _removed("probe", store, left, remove)
     for left in stray_checkpoints(database, store):
         yield _removed("checkpoint", store, left, remove)
     yield from _pictures(database, store, remove, now - grace_s)
-    yield from _uploads(uploads, remove, now)
+    yield from _uploads(home / "uploads", remove, now)
+    yield from _downloads(home / "networks", remove, now)
 
 
 def _results(database: Database, store: Store, remove: bool) -> Iterator[Garbage]:
@@ -150,3 +156,14 @@ def _uploads(folder: Path, remove: bool, now: float) -> Iterator[Garbage]:
                     shutil.rmtree(upload, ignore_errors=True)
                 size = sum(stat.st_size for stat in stats)
                 yield Garbage("upload", str(upload), len(stats), size)
+
+
+def _downloads(folder: Path, remove: bool, now: float) -> Iterator[Garbage]:
+    """Of weights, whose process was killed."""
+    for partial in sorted(folder.glob("*.partial")):
+        with suppress(FileNotFoundError):  # it has got its name meanwhile
+            stat = partial.stat()
+            if stat.st_mtime < now - DOWNLOADS_EXPIRE_S:
+                if remove:
+                    partial.unlink()
+                yield Garbage("download", str(partial), 1, stat.st_size)

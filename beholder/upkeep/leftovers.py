@@ -43,10 +43,11 @@ def leftovers(
     stale: count what the next claim of an open chunk removes as in use.
     """
     listed = list(store.list(job_folder(job_id)))
+    measured = set(partials(database, job_id))  # a study's chunks, each with a folder of its own
     counts = {
         one.name: _size(store, result_folder(job_id, one.name))[0]
         for one in listed
-        if one.is_folder
+        if one.is_folder and result_folder(job_id, one.name) not in measured
     }
     yield from (
         Leftover(f"{job_folder(job_id)}/{one.name}", False, 1, one.bytes)

@@ -1,21 +1,26 @@
-"""What `verify --mend` does about findings: `mend(database, findings)`, a line for each deed.
+"""What `verify --mend` does about findings: `mend` what is `mendable`, a line a deed.
 
-Results are made again by the job itself: their items are queued once more. What can't be told from
-the rows alone, such as a lost picture, is left to whoever has it.
+Results are made again by the job itself: their items are queued once more. A damaged picture is
+removed, since one that is sent again is taken to be there as long as its size is right. What can't
+be told from the rows alone, such as a lost picture, is left to whoever has it.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
 
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
+from beholder.errors import NotFound
 from beholder.jobs.advance import advance
 from beholder.jobs.chunking import Range, insert_chunks
 from beholder.jobs.database import Database
 from beholder.jobs.hooks import rearm
 from beholder.jobs.models import FINISHED, OPEN, Chunk, File, Item, Job, utc_now
 from beholder.jobs.rows import lock_job, settle, with_open_chunks
+from beholder.store import Store
 from beholder.upkeep.findings import Finding
 from beholder.upkeep.rows import counted, uncovered
 
@@ -24,21 +29,44 @@ _TOGETHER = 500  # items in a transaction
 _GONE = "its files were lost: `beholder retry` makes them again."
 
 
-def mend(database: Database, findings: Iterable[Finding]) -> Iterator[str]:
-    """Put right what can safely be; what was done, in words."""
-    items: defaultdict[str, set[int]] = defaultdict(set)
-    jobs: dict[str, None] = {}
+@dataclass
+class Mendable:
+    """What can be put right: items by job, jobs, and pictures' paths."""
+
+    items: defaultdict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
+    jobs: dict[str, None] = field(default_factory=dict)
+    pictures: list[str] = field(default_factory=list)
+
+
+def mendable(findings: Iterable[Finding]) -> Mendable:
+    """What can be put right of these, any number of them, once all have been found."""
+    found = Mendable()
     for one in findings:
-        if one.job_id is None:
+        if one.kind == "picture damaged":
+            found.pictures.append(one.where)
+        elif one.job_id is None:
             continue
-        if one.kind in ("file missing", "file damaged") and one.position is not None:
-            items[one.job_id].add(one.position)
+        elif one.kind in ("file missing", "file damaged") and one.position is not None:
+            found.items[one.job_id].add(one.position)
         elif one.kind in ("counters", "chunks"):
-            jobs[one.job_id] = None
-    for job_id, positions in items.items():
+            found.jobs[one.job_id] = None
+    return found
+
+
+def mend(database: Database, store: Store, wanted: Mendable) -> Iterator[str]:
+    """Put it right, as far as it is still wrong and nobody is at work on it; each deed in words."""
+    for job_id, positions in wanted.items.items():
         yield from _make_again(database, job_id, sorted(positions))
-    for job_id in jobs:
+    for job_id in wanted.jobs:
         yield from _put_right(database, job_id)
+    for path in wanted.pictures:
+        yield from _remove_damaged(store, path)
+
+
+def _remove_damaged(store: Store, path: str) -> Iterator[str]:
+    with suppress(NotFound):
+        if store.drop_damaged(path.rpartition("/")[2]):
+            yield f"{path}: removed; send it again."
 
 
 def _make_again(database: Database, job_id: str, positions: list[int]) -> Iterator[str]:

@@ -11,16 +11,16 @@ from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, select
 
+from beholder.aside import AWAY, away_name
 from beholder.errors import NotFound
 from beholder.jobs.database import Database
 from beholder.jobs.models import Item, Picture
 from beholder.store import Listed, Store, picture_path
 from beholder.upkeep.ahead import ahead
-from beholder.upkeep.findings import COLLECT, Finding, Kind
+from beholder.upkeep.findings import BRING_BACK, COLLECT, SEND, SEND_ANEW, Finding
 
 GRACE_S = 24 * 3600.0  # longer than the longest submission
 FOLDERS = tuple(f"{number:02x}" for number in range(256))
-_SEND = "send it again: `beholder submit` or POST /v1/pictures stores it anew."
 _PAGE = 500
 
 
@@ -47,7 +47,7 @@ def check_pictures(
         with database.read() as session:
             statement = select(Picture.sha256, Picture.bytes).where(in_folder(folder))
             known = [Known(*row) for row in session.execute(statement)]
-        yield from _strays(folder, listed, {one.sha256 for one in known}, before)
+        yield from _strays(store, folder, listed, {one.sha256 for one in known}, before)
         yield from _wrong(database, store, threads, known, listed, quick, on_checked)
     yield from _misplaced(store)
 
@@ -102,8 +102,11 @@ def _wrong(
     for one, wrong in ahead(threads, look, known):
         on_checked(one.bytes)
         if wrong and (wrong := examine(store, one)) and _still_known(database, one.sha256):
-            kind: Kind = "picture missing" if wrong.startswith("no ") else "picture damaged"
-            yield Finding(kind, picture_path(one.sha256), wrong, _SEND)
+            path = picture_path(one.sha256)
+            if not wrong.startswith("no "):
+                yield Finding("picture damaged", path, wrong, SEND_ANEW)
+            elif not (listed and away_name(one.sha256) in listed):  # else it has been found already
+                yield Finding("picture missing", path, wrong, SEND)
 
 
 def examine(store: Store, one: Known) -> str | None:
@@ -123,12 +126,19 @@ def _still_known(database: Database, sha256: str) -> bool:
 
 
 def _strays(
-    folder: str, listed: dict[str, Listed], known: set[str], before: float
+    store: Store, folder: str, listed: dict[str, Listed], known: set[str], before: float
 ) -> Iterator[Finding]:
     for one in listed.values():
-        if one.name not in known and one.modified < before:
-            path = f"pictures/{folder}/{one.name}"
-            yield Finding("stray picture", path, "the database does not know it", COLLECT)
+        if one.name in known or one.modified >= before:
+            continue
+        path = f"pictures/{folder}/{one.name}"
+        if not store.exists(path):
+            continue  # removed meanwhile
+        if one.name.endswith(AWAY):
+            what, mend = "moved aside by a `gc` that was killed", BRING_BACK
+        else:
+            what, mend = "the database does not know it", COLLECT
+        yield Finding("stray picture", path, what, mend)
 
 
 def _misplaced(store: Store) -> Iterator[Finding]:

@@ -3,19 +3,21 @@
 `keep` takes a job out of it.
 """
 
+import logging
 import time
 from collections.abc import Sequence
 from datetime import timedelta
 
 from sqlalchemy import func, select
 
-from beholder.errors import Conflict, NotFound
+from beholder.errors import BeholderError, Conflict, NotFound
 from beholder.jobs.control import delete
 from beholder.jobs.database import Database
 from beholder.jobs.models import FINISHED, File, Item, Job, utc_now
 from beholder.jobs.rows import lock_job
 from beholder.store import Store, job_folder
 
+log = logging.getLogger(__name__)
 _REST_S = 3600.0
 
 
@@ -49,10 +51,19 @@ def result_size(database: Database, job_id: str) -> tuple[int, int]:
     return files, int(size)
 
 
-def remove_job(database: Database, store: Store, job_id: str) -> None:
-    """Remove a finished job with its results; its pictures stay. Raises NotFound or Conflict."""
-    delete(database, job_id)
-    store.remove_folder(job_folder(job_id))
+def remove_job(
+    database: Database, store: Store, job_id: str, *, older_than: timedelta | None = None
+) -> None:
+    """Remove a finished job with its results; its pictures stay.
+
+    older_than: only if it ended longer ago and is not kept. Where the store does not answer, the
+    files are left to `gc`: the job is gone all the same. Raises NotFound or Conflict.
+    """
+    delete(database, job_id, ended_before=utc_now() - older_than if older_than else None)
+    try:
+        store.remove_folder(job_folder(job_id))
+    except BeholderError as error:
+        log.warning("job %s is removed, but its files are left to `gc`: %s", job_id, error)
 
 
 def keep(database: Database, job_id: str, *, kept: bool = True) -> None:
@@ -85,9 +96,9 @@ class Retention:
             return None
         for job_id in expired(self._database, older_than=self._age, limit=1):
             try:
-                remove_job(self._database, self._store, job_id)
+                remove_job(self._database, self._store, job_id, older_than=self._age)
             except (Conflict, NotFound):
-                return None  # retried, or removed by another worker
+                return None  # retried, kept, or removed by another worker
             return job_id
         self._resting_until = time.monotonic() + _REST_S
         return None

@@ -1,11 +1,13 @@
 """Pictures that no item has: `UnusedPictures`, known from one pass over the items.
 
 An index of the items' pictures would answer at once, but cost submissions a third of their speed.
+Postgres has one while rows are removed (`beholder.upkeep.picture_index`).
 """
 
 import sqlite3
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -17,12 +19,12 @@ from beholder.jobs.database import Database
 from beholder.jobs.incoming import lock_submissions
 from beholder.jobs.models import Item, Picture
 from beholder.jobs.stock import last_used
+from beholder.upkeep.picture_index import indexed
 from beholder.upkeep.pictures import in_folder
 
 _PAGE = 10_000
 _FORGOTTEN = 500  # rows in a transaction
-# Postgres looks through the items for each picture that is deleted, to keep its foreign key.
-_FORGOTTEN_SLOWLY = 20
+_FORGOTTEN_SLOWLY = 20  # where all items are looked through for each
 
 
 class UnusedPictures:
@@ -35,6 +37,8 @@ class UnusedPictures:
         self._database = database
         self._before = datetime.fromtimestamp(before, UTC)
         self._last: tuple[int, str] | None = None
+        self._index = ExitStack()
+        self._indexed: bool | None = None  # not known before it is needed
 
     def __enter__(self) -> Self:
         self._folder = tempfile.TemporaryDirectory(prefix="beholder-")
@@ -60,6 +64,7 @@ class UnusedPictures:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._index.close()
         if self._sqlite:
             self._writer.dispose()
         self._used.close()
@@ -78,7 +83,10 @@ class UnusedPictures:
 
     def forget(self, hashes: Sequence[str]) -> Iterator[str]:
         """Remove the rows of those that are still unused; of which there is none any more."""
-        size = _FORGOTTEN if self._sqlite else _FORGOTTEN_SLOWLY
+        if hashes and self._indexed is None:
+            index = indexed(self._database)
+            self._indexed = self._sqlite or self._index.enter_context(index)
+        size = _FORGOTTEN if self._indexed else _FORGOTTEN_SLOWLY
         for start in range(0, len(hashes), size):
             yield from self._forget(hashes[start : start + size])
 

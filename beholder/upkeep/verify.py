@@ -16,6 +16,7 @@ from beholder.store import Store
 from beholder.upkeep.files import check_files, check_statistics
 from beholder.upkeep.findings import COLLECT, Finding
 from beholder.upkeep.leftovers import Leftover, leftovers, stray_jobs, stray_probes
+from beholder.upkeep.ownership import OWN, stranger
 from beholder.upkeep.pictures import check_pictures, check_pictures_of
 from beholder.upkeep.rows import check_rows
 
@@ -44,6 +45,8 @@ def verify(
     quick: files by their sizes, not by their hashes. on_checked: called with the bytes of each.
     Raises ServiceUnavailable where one of them does not answer.
     """
+    if jobs is None and (against := stranger(database, store)):
+        yield Finding("store", f"the store {store}", against, OWN)
     with ThreadPoolExecutor(THREADS, thread_name_prefix="verify") as threads:
         for job_id in _every_job(database) if jobs is None else jobs:
             with database.snapshot() as session:

@@ -13,6 +13,7 @@ from beholder.errors import InvalidInput
 from beholder.jobs.control import delete
 from beholder.jobs.models import Job, utc_now
 from beholder.jobs.queries import get_job, items
+from beholder.upkeep import retention
 from cli.context import Context
 from cli.upkeep import age, amount
 
@@ -64,6 +65,7 @@ def test_many_findings_are_capped(beholder: Any, context: Context, dream_job: An
 
 def test_gc_shows_then_removes(beholder: Any, context: Context, dream_job: Any) -> None:
     job_id = dream_job()
+    assert beholder("gc", "--yes").code == 0  # from now on the store is this database's
     delete(context.db, job_id)
     answer = beholder("gc")
     assert answer.code == 0
@@ -77,6 +79,53 @@ def test_gc_shows_then_removes(beholder: Any, context: Context, dream_job: Any) 
     assert json.loads(beholder("gc", "--json").out) == {
         "removed": False, "files": 0, "bytes": 0, "jobs": [], "garbage": [],
     }  # fmt: skip
+
+
+def test_gc_leaves_the_store_of_another_database(
+    beholder: Any, context: Context, dream_job: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    job_id = dream_job()
+    monkeypatch.setenv("BEHOLDER_STORE_URL", str(context.store))
+    monkeypatch.setenv("BEHOLDER_HOME", str(tmp_path / "hoem"))
+    for arguments in (["--yes"], ["--yes", "--older-than", "1d"], []):
+        answer = beholder("gc", *arguments)
+        assert answer.code == 2
+        assert answer.err.startswith(f"beholder: the store {context.store} is not that of ")
+        assert "set BEHOLDER_DATABASE_URL or BEHOLDER_HOME to the store's own" in answer.err
+        assert len(answer.err.splitlines()) == 1
+    assert context.store.exists(f"results/{job_id}")
+    assert "is not that of" in beholder("verify").out.splitlines()[0]
+
+
+def test_a_job_that_is_kept_after_it_was_listed_stays(
+    beholder: Any, context: Context, dream_job: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = dream_job()
+    with context.db.write() as session:
+        session.execute(update(Job).values(finished_at=utc_now() - timedelta(days=40)))
+    listed = retention.expired
+
+    def kept_then(*arguments: Any, **options: Any) -> list[str]:
+        found = listed(*arguments, **options)
+        retention.keep(context.db, job_id)
+        return found
+
+    monkeypatch.setattr(retention, "expired", kept_then)
+    answer = beholder("gc", "--yes", "--older-than", "30d")
+    assert f"job {job_id} not removed: job {job_id} is kept, whatever its age." in answer.err
+    assert get_job(context.db, job_id).state == "done"
+
+
+def test_every_finding_is_mended_not_only_those_listed(
+    beholder: Any, context: Context, dream_job: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cli.upkeep.KEPT", 2)
+    job_id = dream_job()
+    for path in files_of(context, job_id):
+        path.unlink()
+    found = json.loads(beholder("verify", "--mend", "--json").out)
+    assert (len(found["findings"]), found["total"]) == (2, 6)
+    assert found["mended"] == [f"job {job_id}: 6 items queued again."]
 
 
 def test_gc_by_age_state_and_job(beholder: Any, context: Context, dream_job: Any) -> None:

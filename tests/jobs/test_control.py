@@ -1,15 +1,21 @@
 """Cancelling, retrying and deleting."""
 
+from datetime import timedelta
+from itertools import pairwise
+
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, insert, select, update
 
 from beholder.errors import Conflict, NotFound
+from beholder.jobs import removal
 from beholder.jobs.channel_queries import channels
 from beholder.jobs.control import cancel, delete, retry
 from beholder.jobs.finish import fail_chunk_job, record_network
-from beholder.jobs.models import Base, Picture
-from beholder.jobs.queries import items, verdicts
+from beholder.jobs.models import Base, File, Job
+from beholder.jobs.queries import get_job, items, list_jobs, verdicts
+from beholder.jobs.repeats import Repeatable
 from beholder.jobs.submit import create_job
+from beholder.jobs.watching import looks
 from beholder.specs import DreamSpec
 
 
@@ -166,20 +172,103 @@ def test_a_study_cancelled_while_it_measures_forgets_nothing(desk):
     assert [desk.claim_next(job.id).items[0].position for _ in range(2)] == [1, 2]
 
 
-def test_deleting_leaves_the_pictures_and_names_the_files(desk):
+def _rows(database):
+    with database.read() as session:
+        return {
+            table.name: session.scalar(select(func.count()).select_from(table))
+            for table in Base.metadata.sorted_tables
+        }
+
+
+def test_deleting_leaves_the_pictures(desk):
     job, other = desk.study(2, 0), desk.dream(1)
     with pytest.raises(Conflict, match="cancel it before you delete it"):
         delete(desk.database, job.id)
     desk.run(job.id)
-    dream = desk.run(other.id)
-    (partial,) = delete(desk.database, job.id)
-    assert partial.endswith("/partial")
-    (file,) = delete(desk.database, dream.id)
-    assert file.endswith("/0.png")
-    with desk.database.read() as session:
-        left = {
-            table.name: session.scalar(select(func.count()).select_from(table))
-            for table in Base.metadata.sorted_tables
-        }
-        assert left.pop("pictures") == session.scalar(select(func.count(Picture.sha256))) == 2
+    desk.run(other.id)
+    delete(desk.database, job.id)
+    delete(desk.database, other.id)
+    left = _rows(desk.database)
+    assert left.pop("pictures") == 2
     assert set(left.values()) == {0}
+
+
+def _with_files(desk, each=5):
+    """A finished dream of six items with so many files each."""
+    job = desk.run(desk.dream(6).id)
+    with desk.database.write() as session:
+        rows = [vars(file) for file in session.scalars(select(File))]
+        more = [
+            {column.name: row[column.name] for column in File.__table__.columns}
+            | {"step": 100 + number}
+            for row in rows
+            for number in range(each - 1)
+        ]
+        session.execute(insert(File), more)
+    return job.id
+
+
+def test_a_job_is_removed_at_once_for_all_who_look_and_then_in_short_parts(desk, monkeypatch):
+    job_id = _with_files(desk)
+    monkeypatch.setattr(removal, "_TOGETHER", 4)
+    counts, part = [_rows(desk.database)], removal._remove_part
+
+    def watched(*arguments):
+        assert list_jobs(desk.database) == []
+        assert looks(desk.database, [job_id]) == {}
+        for ask in (get_job, cancel, retry, delete):
+            with pytest.raises(NotFound):
+                ask(desk.database, job_id)
+        left = part(*arguments)
+        counts.append(_rows(desk.database))
+        return left
+
+    monkeypatch.setattr(removal, "_remove_part", watched)
+    delete(desk.database, job_id)
+    assert counts[-1]["jobs"] == counts[-1]["files"] == 0
+    for name in ("items", "files"):
+        steps = [before[name] - after[name] for before, after in pairwise(counts)]
+        assert sum(steps) > max(steps), name
+        assert max(steps) <= 5, name
+
+
+def test_a_removal_that_breaks_off_is_ended_by_a_sweep(desk, monkeypatch):
+    job_id = _with_files(desk)
+    monkeypatch.setattr(removal, "_TOGETHER", 4)
+    with monkeypatch.context() as broken:
+        broken.setattr("beholder.jobs.control.remove_hidden", lambda *_: None)
+        delete(desk.database, job_id)
+    assert _rows(desk.database)["files"] == 30
+    desk.sweep()
+    left = _rows(desk.database)
+    del left["pictures"]
+    assert set(left.values()) == {0}
+
+
+def test_a_request_of_a_removed_job_makes_a_new_one(desk, monkeypatch):
+    spec, request = DreamSpec.build(network="random:0"), Repeatable("key")
+    first = create_job(desk.database, spec, [desk.entry(0)], request=request)
+    cancel(desk.database, first.id)
+    monkeypatch.setattr("beholder.jobs.control.remove_hidden", lambda *_: None)
+    delete(desk.database, first.id)
+    second = create_job(desk.database, spec, [desk.entry(0)], request=request)
+    assert not second.repeated
+
+
+def _keep(desk, job_id, kept):
+    with desk.database.write() as session:
+        session.execute(update(Job).where(Job.id == job_id).values(kept=kept))
+
+
+def test_only_what_ended_before_and_is_not_kept(desk):
+    job = desk.run(desk.dream(1).id)
+    ended = job.finished_at
+    with pytest.raises(Conflict, match="run again, and ended not long ago"):
+        delete(desk.database, job.id, ended_before=ended)
+    later = ended + timedelta(seconds=1)
+    _keep(desk, job.id, True)
+    with pytest.raises(Conflict, match="kept, whatever its age"):
+        delete(desk.database, job.id, ended_before=later)
+    _keep(desk, job.id, None)
+    delete(desk.database, job.id, ended_before=later)
+    assert list_jobs(desk.database) == []

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import event, func, select, update
 
 from beholder.errors import Conflict, InvalidInput, NotFound, ServiceUnavailable
-from beholder.jobs import control, incoming, submit
+from beholder.jobs import control, incoming, removal, submit
 from beholder.jobs.database import Database
 from beholder.jobs.measures import measures
 from beholder.jobs.models import INCOMING, Chunk, Item, Job, utc_now
@@ -97,7 +97,7 @@ def test_it_counts_from_when_it_was_whole(desk, between):
 
 
 def test_what_breaks_off_is_removed_by_a_sweep(desk, between, monkeypatch):
-    monkeypatch.setattr(incoming, "_REMOVED_TOGETHER", 3)
+    monkeypatch.setattr(removal, "_TOGETHER", 3)
 
     def stop():
         raise KeyboardInterrupt
@@ -133,7 +133,7 @@ def test_clocks_that_differ_give_up_nothing(desk, between, hours):
 def test_one_that_rested_too_long_has_to_be_submitted_again(desk, between):
     def rest():
         desk.sweep()
-        desk.now += incoming.ABANDONED_S
+        desk.now += removal.ABANDONED_S
         desk.sweep()
 
     between(rest)
@@ -143,12 +143,12 @@ def test_one_that_rested_too_long_has_to_be_submitted_again(desk, between):
 
 
 def test_one_that_rests_while_it_is_removed_loses_nothing_in_silence(desk, between, monkeypatch):
-    monkeypatch.setattr(incoming, "_REMOVED_TOGETHER", 1)
-    monkeypatch.setattr(incoming, "_REMOVALS", 1)
+    monkeypatch.setattr(removal, "_TOGETHER", 1)
+    monkeypatch.setattr(removal, "_REMOVALS", 1)
 
     def rest():
         desk.sweep()
-        desk.now += incoming.ABANDONED_S
+        desk.now += removal.ABANDONED_S
         before = _rows(desk.database)
         desk.sweep()
         assert _rows(desk.database) == (1, before[1] - 1, before[2])
@@ -157,7 +157,7 @@ def test_one_that_rests_while_it_is_removed_loses_nothing_in_silence(desk, betwe
     with pytest.raises(ServiceUnavailable, match="submit it again"):
         _create(desk)
     for _ in range(6):
-        incoming.remove_given_up(desk.database)
+        removal.remove_some(desk.database)
     assert _rows(desk.database) == (0, 0, 0)
 
 
@@ -179,14 +179,14 @@ def test_what_is_left_is_removed_a_bounded_part_at_a_time(desk, between, monkeyp
     def stop():
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(incoming, "_REMOVED_TOGETHER", 1)
-    monkeypatch.setattr(incoming, "_REMOVALS", 2)
+    monkeypatch.setattr(removal, "_TOGETHER", 1)
+    monkeypatch.setattr(removal, "_REMOVALS", 2)
     between(stop, after=4)
     with pytest.raises(KeyboardInterrupt):
         _create(desk, 9)
     left = [_rows(desk.database)]
     while left[-1] != (0, 0, 0):
-        incoming.remove_given_up(desk.database)
+        removal.remove_some(desk.database)
         left.append(_rows(desk.database))
         assert 0 < sum(left[-2]) - sum(left[-1]) <= 2
 
@@ -275,9 +275,9 @@ def test_a_killed_submitter_leaves_nothing_that_anybody_sees(url):
     assert _rows(database) == (1, 4, 0)
     assert list_jobs(database) == []
     silence = Silence(lease_s=15, look_s=1_000)
-    for now in (0, incoming.ABANDONED_S - 1):
+    for now in (0, removal.ABANDONED_S - 1):
         sweep(database, silence, now=now)
         assert _rows(database)[0] == 1  # it might be slow
-    sweep(database, silence, now=incoming.ABANDONED_S)
+    sweep(database, silence, now=removal.ABANDONED_S)
     assert _rows(database) == (0, 0, 0)
     database.dispose()

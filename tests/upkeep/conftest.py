@@ -19,7 +19,7 @@ from sqlalchemy import create_engine, delete, make_url, text, update
 from beholder.jobs.claims import Claim, claim_next
 from beholder.jobs.database import Database
 from beholder.jobs.finish import finish_choose, finish_classify, finish_dreams, finish_measure
-from beholder.jobs.models import OPEN, Base, Picture, utc_now
+from beholder.jobs.models import OPEN, Job, Picture, utc_now
 from beholder.jobs.outcomes import (
     ChannelRow,
     DreamOutcome,
@@ -31,6 +31,7 @@ from beholder.jobs.outcomes import (
 )
 from beholder.jobs.queries import get_job
 from beholder.jobs.schema import upgrade
+from beholder.jobs.service_models import Identity, Worker
 from beholder.jobs.silence import Silence
 from beholder.jobs.spool import Entry, StoredPicture
 from beholder.jobs.submit import create_job, noise_entries
@@ -39,6 +40,7 @@ from beholder.jobs.views import JobView
 from beholder.specs import DreamSpec, StudySpec
 from beholder.store import Store, picture_path, result_folder
 from beholder.upkeep.findings import Finding
+from beholder.upkeep.mend import mend, mendable
 from beholder.upkeep.verify import verify
 
 SERVERS = ["sqlite", pytest.param("postgres", marks=pytest.mark.slow)]
@@ -177,6 +179,10 @@ class Home:
     def verify(self, **options: Any) -> list[Finding]:
         return list(verify(self.db, self.store, **options))
 
+    def mend(self) -> list[str]:
+        """Verify, and mend what was found; what was done."""
+        return list(mend(self.db, self.store, mendable(self.verify())))
+
     def _put(self, claim: Claim, position: int, step: int) -> StoredFile:
         data = f"{claim.token} {position} {step}".encode()
         path = f"{result_folder(claim.job_id, claim.token)}/{position:07d}-{step:05d}.png"
@@ -213,7 +219,13 @@ def home(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Home]:
     """An empty home."""
     database = request.getfixturevalue(f"{request.param}_home")
     yield Home(database, Store.open(str(tmp_path / "store")))
-    with database.write() as session:
-        for table in reversed(Base.metadata.sorted_tables):
-            session.execute(delete(table))
+    empty(database)
     shutil.rmtree(tmp_path / "store", ignore_errors=True)
+
+
+def empty(database: Database) -> None:
+    """Remove every row. Most go with the jobs; of the rest few tables have any."""
+    with database.write() as session:
+        session.execute(delete(Job))
+        for table in (Picture, Identity, Worker):
+            session.execute(delete(table))

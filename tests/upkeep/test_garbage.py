@@ -1,28 +1,25 @@
 """`collect` removes what nothing refers to, and nothing else, whoever is at work meanwhile."""
 
-import random
-import threading
 import time
-from datetime import timedelta
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import event, func, select
 
+from beholder.aside import AWAY
 from beholder.jobs.control import cancel
 from beholder.jobs.control import delete as delete_job
-from beholder.jobs.models import Picture, utc_now
+from beholder.jobs.models import Picture
 from beholder.jobs.stock import known_pictures, record_pictures, use_pictures
-from beholder.store import AWAY, Store, checkpoint_path
+from beholder.store import Store, checkpoint_path
 from beholder.upkeep.checkpoints import Tidying
 from beholder.upkeep.garbage import collect
+from beholder.upkeep.leftovers import leftovers
 from beholder.upkeep.pictures import GRACE_S
-
-GRACE_OF_TEST_S = 1.0  # a submission of twelve pictures takes less
+from beholder.upkeep.unused import UnusedPictures
 
 
 def gc(home, remove=True, **options):
-    uploads = home.path("") / "uploads"
-    return list(collect(home.db, home.store, uploads, remove=remove, **options))
+    return list(collect(home.db, home.store, home.path(""), remove=remove, **options))
 
 
 def paths(found):
@@ -37,7 +34,7 @@ def test_nothing_is_garbage_where_all_went_well(home):
     home.age_pictures()
     assert gc(home) == []
     home.finish(claim)
-    assert [one for one in home.verify() if one.kind != "counters"] == []
+    assert home.verify() == []
 
 
 def test_checkpoints_that_nobody_goes_on_from(home):
@@ -190,62 +187,103 @@ def test_interrupted_writes_and_uploads(home):
 
 def test_a_remote_store(home, request):
     home.store = Store.open("memory://beholder-gc")
-    request.addfinalizer(lambda: [home.store.remove_folder(one) for one in ("results", "pictures")])
+    request.addfinalizer(lambda: home.store.remove_folder("."))
     home.done([0])
     home.store.put_picture(b"nobody's")
     home.store.put("results/nojob/token/a.png", b"a")
     later = time.time() + GRACE_S + 10
-    uploads = request.getfixturevalue("tmp_path")
-    found = list(collect(home.db, home.store, uploads, remove=True, now=later))
+    nothing = request.getfixturevalue("tmp_path")
+    found = list(collect(home.db, home.store, nothing, remove=True, now=later))
     assert sorted(one.kind for one in found) == ["picture", "results"]
     assert home.verify() == []
 
 
-@pytest.mark.slow
-def test_submissions_while_pictures_are_removed(home):
-    """Over and over, the same old pictures are submitted and removed at the same time."""
-    numbers, stop, lost = list(range(12)), threading.Event(), []
+def before_the(monkeypatch, owner, name, act):
+    """Have something done just before a method is first called with something in its hands."""
+    method = getattr(owner, name)
 
-    def submit(seed):
-        dice = random.Random(seed)
-        for round_ in range(100):
-            # About when gc finds the last round's to be old enough.
-            if stop.wait(GRACE_OF_TEST_S + dice.uniform(-0.1, 0.1)):
-                return
-            some = [number for number in numbers if (number * 7 + seed + round_) % 3]
-            job_id = home.submit(some, chunk_size=4, pause_s=0.2)
-            for number in some:
-                try:
-                    with home.picture(number).open("rb") as file:
-                        assert file.read() == home.data(number)
-                except OSError as error:
-                    # Moved aside for a moment is not lost.
-                    time.sleep(0.05)
-                    if not home.picture(number).exists():
-                        lost.append((job_id, number, error))
-            cancel(home.db, job_id)
-            delete_job(home.db, job_id)
+    def called(*arguments, **options):
+        if arguments[-1]:
+            monkeypatch.setattr(owner, name, method)
+            act()
+        return method(*arguments, **options)
 
-    def grow_old():
-        while not stop.is_set():
-            with home.db.write() as session:
-                old = utc_now() - timedelta(days=2)
-                session.execute(update(Picture).values(created_at=old, used_at=None))
-            time.sleep(0.002)
+    monkeypatch.setattr(owner, name, called)
 
-    threads = [threading.Thread(target=submit, args=(seed,)) for seed in range(2)]
-    threads.append(threading.Thread(target=grow_old))
-    for thread in threads:
-        thread.start()
-    removed = 0
-    until = time.monotonic() + 8
-    try:
-        while time.monotonic() < until:
-            removed += len(gc(home, grace_s=GRACE_OF_TEST_S))
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
-    assert lost == []
-    assert removed > 0
-    assert [one for one in home.verify() if one.kind == "picture missing"] == []
+
+def picture_of_nobody(home):
+    record_pictures(home.db, [home.entry(5).picture])
+    home.age_pictures()
+
+
+def test_a_picture_that_is_submitted_once_it_is_forgotten_stays(home, monkeypatch):
+    picture_of_nobody(home)
+    before_the(monkeypatch, Store, "drop_picture", lambda: home.submit([5]))
+    assert gc(home) == []
+    assert home.picture(5).exists()
+    assert home.verify() == []
+
+
+def test_a_picture_that_is_submitted_before_it_is_forgotten_stays(home, monkeypatch):
+    picture_of_nobody(home)
+
+    def submit():
+        home.submit([5])
+        home.age_pictures()  # neither its file's time nor its row's says so
+
+    before_the(monkeypatch, UnusedPictures, "forget", submit)
+    assert gc(home) == []
+    assert home.picture(5).exists()
+    assert home.verify() == []
+
+
+def test_a_picture_that_is_named_before_it_is_forgotten_stays(home, monkeypatch):
+    picture_of_nobody(home)
+    sha256 = home.picture(5).name
+    before_the(monkeypatch, UnusedPictures, "forget", lambda: use_pictures(home.db, [sha256]))
+    assert gc(home) == []
+    assert home.picture(5).exists()
+
+
+def test_a_picture_that_is_submitted_while_it_is_moved_aside_stays(home, monkeypatch):
+    picture_of_nobody(home)
+    before_the(monkeypatch, home.store._fs, "rm_file", lambda: home.submit([5]))
+    gc(home)
+    monkeypatch.undo()
+    assert home.picture(5).exists()
+    assert home.verify() == []
+    assert gc(home) == []
+
+
+def test_downloads_that_nobody_finished(home):
+    networks = home.path("networks")
+    networks.mkdir(parents=True)
+    for name in ("vgg19.pth.abc.partial", "vgg19.pth.abd.partial", "vgg19.pth"):
+        (networks / name).write_bytes(b"1234")
+    home.age(networks / "vgg19.pth.abc.partial", networks / "vgg19.pth")
+    assert [(one.kind, one.bytes) for one in gc(home)] == [("download", 4)]
+    assert sorted(path.name for path in networks.iterdir()) == [
+        "vgg19.pth",
+        "vgg19.pth.abd.partial",
+    ]
+
+
+def test_of_a_study_s_many_chunks_each_is_looked_at_once(home):
+    job_id = home.submit_study(targets=24, controls=0)
+    home.run(job_id)
+
+    def statements():
+        counted = []
+
+        def count(*_):
+            counted.append(1)
+
+        event.listen(home.db.engine, "before_cursor_execute", count)
+        assert list(leftovers(home.db, home.store, job_id)) == []
+        event.remove(home.db.engine, "before_cursor_execute", count)
+        return len(counted)
+
+    few = statements()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("beholder.upkeep.leftovers._TOGETHER", 2)
+        assert statements() == few

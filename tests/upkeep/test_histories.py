@@ -10,20 +10,23 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import delete, select
+from sqlalchemy import select
 
 from beholder.errors import Conflict
+from beholder.jobs.claims import give_up
 from beholder.jobs.control import cancel, retry
 from beholder.jobs.control import delete as delete_job
-from beholder.jobs.models import FINISHED, OPEN, Base, Chunk, File, Item, Job
+from beholder.jobs.models import FINISHED, OPEN, Chunk, File, Item, Job
 from beholder.upkeep.garbage import collect
-from beholder.upkeep.mend import mend
+from beholder.upkeep.mend import mend, mendable
+from tests.upkeep.conftest import empty
 
+pytestmark = pytest.mark.slow
 # Often enough what makes files, and leaves some in somebody's hand.
 DEEDS = (
     *("dream", "noise", "study", "study"),
     *("claim", "write", "finish") * 4,
-    *("fail", "die", "cancel", "retry", "delete", "gc", "put", "mend"),
+    *("fail", "give_up", "die", "cancel", "retry", "delete", "gc", "put", "mend"),
 )
 
 
@@ -61,6 +64,11 @@ class History:
     def fail(self, number):
         self.finish(number, failing=range(number % 4))
 
+    def give_up(self, number):
+        """Its worker met what nobody foresaw, and could not even remove its files."""
+        if self.held:
+            give_up(self.home.db, self.held.pop(number % len(self.held)), "no reason given.")
+
     def die(self, number):
         self.home.die()
 
@@ -80,7 +88,8 @@ class History:
         self.home.store.put_picture(b"of a submission that died %d" % number)
 
     def mend(self, number):
-        list(mend(self.home.db, self.home.verify(quick=True)))
+        found = mendable(self.home.verify(quick=True))
+        list(mend(self.home.db, self.home.store, found))
 
     def write_on(self):
         """Somebody is in the middle of a dream's files."""
@@ -123,11 +132,8 @@ def stored(home, folder):
 
 
 def emptied(home):
-    with home.db.write() as session:
-        for table in reversed(Base.metadata.sorted_tables):
-            session.execute(delete(table))
-    for folder in ("results", "pictures"):
-        home.store.remove_folder(folder)
+    empty(home.db)
+    home.store.remove_folder(".")
 
 
 histories = st.lists(
@@ -139,7 +145,6 @@ many = settings(
 )
 
 
-@pytest.mark.slow
 @many
 @given(history=histories)
 def test_after_gc_what_is_referred_to_is_there_and_nothing_else(home, history):
@@ -166,7 +171,6 @@ def test_after_gc_what_is_referred_to_is_there_and_nothing_else(home, history):
 DAMAGE = ("lose", "cut", "rot", "leave")
 
 
-@pytest.mark.slow
 @many
 @given(
     history=histories,

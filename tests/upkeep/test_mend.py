@@ -4,19 +4,16 @@ import pytest
 from sqlalchemy import delete, update
 
 from beholder.jobs.control import cancel, retry
+from beholder.jobs.hooks import Hook, add_hook, delivered, due_hooks
 from beholder.jobs.models import OPEN, Chunk, Item, Job
 from beholder.jobs.queries import get_job, items
 from beholder.upkeep.garbage import collect
-from beholder.upkeep.mend import mend
-
-
-def mended(home):
-    return list(mend(home.db, home.verify()))
+from beholder.upkeep.mend import mend, mendable
 
 
 def leftovers_alone(home, tmp_path):
     """What is left to find; old files of items that were made again go with gc."""
-    list(collect(home.db, home.store, tmp_path / "uploads", remove=True))
+    list(collect(home.db, home.store, tmp_path, remove=True))
     return home.verify()
 
 
@@ -25,7 +22,7 @@ def test_lost_and_damaged_files_are_made_again(home, tmp_path):
     lost, damaged, *_ = home.results(job_id)
     lost.unlink()
     damaged.write_bytes(b"rot")
-    (deed,) = mended(home)
+    (deed,) = home.mend()
     hit = {int(path.name[:7]) for path in (lost, damaged)}
     assert f"job {job_id}: {len(hit)} items queued again." == deed
     job = get_job(home.db, job_id)
@@ -46,7 +43,7 @@ def test_of_a_running_job_what_no_worker_has_in_hand(home, tmp_path):
     for path in home.results(job_id):
         path.unlink()
     held = home.claim()
-    assert mended(home) == [f"job {job_id}: 2 items queued again."]
+    assert home.mend() == [f"job {job_id}: 2 items queued again."]
     home.finish(held)
     assert home.run(job_id).done == 4
     assert leftovers_alone(home, tmp_path) == []
@@ -60,10 +57,10 @@ def test_items_within_a_chunk_that_is_being_worked_on_are_left(home):
         path.unlink()
     held = home.claim()
     assert [item.position for item in held.items] == [0, 2]
-    (deed,) = mended(home)
+    (deed,) = home.mend()
     assert deed.endswith("1 items left, being worked on: verify again later.")
     home.finish(held)
-    assert mended(home) == [f"job {job_id}: 1 items queued again."]
+    assert home.mend() == [f"job {job_id}: 1 items queued again."]
     assert home.run(job_id).done == 3
 
 
@@ -73,7 +70,7 @@ def test_of_a_cancelled_job_they_wait_for_retry(home, tmp_path):
     cancel(home.db, job_id)
     for path in home.results(job_id):
         path.unlink()
-    assert mended(home) == [f"job {job_id}: 1 items cancelled, for `beholder retry`."]
+    assert home.mend() == [f"job {job_id}: 1 items cancelled, for `beholder retry`."]
     assert get_job(home.db, job_id).state == "cancelled"
     assert home.verify() == []
     retry(home.db, job_id)
@@ -87,7 +84,7 @@ def test_counters_are_counted_again(home, kind):
     before = get_job(home.db, job_id)
     wrong = {"done": 77, "failed": 1, "measured": 99, "targets_kept": 5, "total": 1}
     home.set(update(Job).where(Job.id == job_id).values(wrong))
-    (deed,) = mended(home)
+    (deed,) = home.mend()
     assert deed.startswith(f"job {job_id}: counted again: ")
     assert home.verify() == []
     assert get_job(home.db, job_id) == before
@@ -101,7 +98,7 @@ def test_open_items_get_a_chunk(home, kind, chunks_done):
         home.finish(home.claim())
     home.set(delete(Chunk).where(Chunk.job_id == job_id, Chunk.state.in_(OPEN)))
     assert {one.kind for one in home.verify()} == {"chunks"}
-    assert mended(home)
+    assert home.mend()
     assert home.verify() == []
     assert home.run(job_id).state == "done"
     assert home.verify() == []
@@ -112,7 +109,7 @@ def test_a_finished_job_s_open_chunks_and_items(home):
     home.set(update(Chunk).values(state="running", token="abc", lease_until=1.0))
     home.set(update(Item).where(Item.position == 0).values(state="running"))
     assert {one.kind for one in home.verify()} == {"chunks", "counters"}
-    assert mended(home)
+    assert home.mend()
     assert get_job(home.db, job_id).state == "queued"
     home.run(job_id)
     assert [one for one in home.verify() if one.kind != "leftover"] == []
@@ -123,7 +120,7 @@ def test_a_cancelled_job_s_open_rows_follow_it(home):
     cancel(home.db, job_id)
     home.set(update(Item).where(Item.job_id == job_id).values(state="queued"))
     home.set(update(Job).where(Job.id == job_id).values(queued=0, cancelled=3))
-    assert mended(home)
+    assert home.mend()
     home.sweep()
     assert home.verify() == []
     assert get_job(home.db, job_id).cancelled == 3
@@ -132,4 +129,41 @@ def test_a_cancelled_job_s_open_rows_follow_it(home):
 def test_what_is_left_to_people_is_left(home):
     home.done([0])
     home.picture(0).unlink()
-    assert mended(home) == []
+    assert home.mend() == []
+
+
+def test_a_damaged_picture_is_removed_and_can_then_be_sent_again(home):
+    job_id = home.submit([0])
+    path = home.picture(0)
+    path.write_bytes(b"picture 9")
+    home.entry(0)  # of the right size, it is taken to be there
+    (found,) = home.verify()
+    assert found.kind == "picture damaged"
+    assert "`beholder verify --mend` removes it, then send it again" in found.line()
+    assert home.mend() == [f"pictures/{path.parent.name}/{path.name}: removed; send it again."]
+    assert [one.kind for one in home.verify()] == ["picture missing"]
+    home.entry(0)
+    assert home.verify() == []
+    assert home.run(job_id).done == 1
+
+
+def test_a_picture_that_was_brought_again_since_it_was_found_stays(home):
+    home.submit([0])
+    home.picture(0).write_bytes(b"pict")
+    wanted = mendable(home.verify())
+    home.entry(0)
+    assert list(mend(home.db, home.store, wanted)) == []
+    assert home.verify() == []
+
+
+def test_whoever_was_told_of_a_job_s_end_hears_of_the_next(home):
+    job_id = home.done([0])
+    with home.db.write() as session:
+        add_hook(session, job_id, Hook("http://example.org/"))
+    (due,) = due_hooks(home.db, now=1.0, take_s=60.0)
+    delivered(home.db, due)
+    home.results(job_id)[0].unlink()
+    home.mend()
+    assert due_hooks(home.db, now=2.0, take_s=60.0) == ()
+    home.run(job_id)
+    assert [hook.job_id for hook in due_hooks(home.db, now=3.0, take_s=60.0)] == [job_id]

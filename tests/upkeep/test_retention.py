@@ -4,8 +4,10 @@ from datetime import timedelta
 
 from sqlalchemy import update
 
+from beholder.errors import ServiceUnavailable
 from beholder.jobs.models import Job, utc_now
 from beholder.jobs.queries import list_jobs
+from beholder.store import Store
 from beholder.upkeep.retention import Retention, expired, keep, kept_jobs, remove_job
 
 MONTH = timedelta(days=30)
@@ -61,3 +63,30 @@ def test_a_job_that_another_removed_meanwhile(home, monkeypatch):
 
     monkeypatch.setattr("beholder.upkeep.retention.expired", removed_first)
     assert retention.step() is None
+
+
+def test_a_job_that_was_kept_or_ran_again_since_it_was_found_stays(home, monkeypatch):
+    found = home.done([0])
+    aged(home, found, 50)
+    monkeypatch.setattr("beholder.upkeep.retention.expired", lambda *_, **__: [found])
+    keep(home.db, found)
+    assert Retention(home.db, home.store, 30).step() is None
+    keep(home.db, found, kept=False)
+    aged(home, found, 1)
+    assert Retention(home.db, home.store, 30).step() is None
+    assert [job.id for job in list_jobs(home.db)] == [found]
+    assert home.verify() == []
+
+
+def test_an_outage_of_the_store_leaves_the_files_to_gc(home, monkeypatch, caplog):
+    job_id = home.done([0])
+
+    def away(*_):
+        raise ServiceUnavailable("the store does not answer.")
+
+    with monkeypatch.context() as outage:
+        outage.setattr(Store, "remove_folder", away)
+        remove_job(home.db, home.store, job_id)
+    assert "its files are left to `gc`: the store does not answer." in caplog.text
+    assert list_jobs(home.db) == []
+    assert [one.kind for one in home.verify()] == ["store", "leftover"]

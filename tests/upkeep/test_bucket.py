@@ -1,0 +1,96 @@
+"""A store on S3, as a real server speaks it: what others write and remove meanwhile is seen."""
+
+import hashlib
+import math
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from beholder.errors import NotFound
+from beholder.store import Store, picture_path
+from beholder.upkeep.garbage import collect
+from beholder.upkeep.pictures import GRACE_S
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """The URL of an S3 server of our own."""
+    moto = pytest.importorskip("moto.server")
+    threaded = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    threaded.start()
+    host, port = threaded.get_host_and_port()
+    yield f"http://{host}:{port}"
+    threaded.stop()
+
+
+@pytest.fixture
+def another(server, monkeypatch):
+    """Another process's hands on the bucket."""
+    s3fs = pytest.importorskip("s3fs")
+    for name, value in (
+        ("AWS_ENDPOINT_URL", server),
+        ("AWS_ACCESS_KEY_ID", "key"),
+        ("AWS_SECRET_ACCESS_KEY", "secret"),
+    ):
+        monkeypatch.setenv(name, value)
+    other = s3fs.S3FileSystem(skip_instance_cache=True, use_listings_cache=False)
+    other.mkdir("beholder")
+    yield other
+    other.rm("beholder", recursive=True)
+
+
+@pytest.fixture
+def store(another):
+    return Store.open("s3://beholder/store")
+
+
+def test_a_picture_that_another_wrote_again_stays(store, another):
+    sha256 = store.put_picture(b"picture")
+    folder = picture_path(sha256).rpartition("/")[0]
+    (listed,) = store.list(folder)
+    before = listed.modified + 1  # S3 tells whole seconds
+    time.sleep(max(0.0, math.ceil(before) - time.time()))
+    another.pipe_file(f"beholder/store/{picture_path(sha256)}", b"picture")
+    assert not store.drop_picture(sha256, before=before)
+    assert store.picture(sha256) == b"picture"
+    assert store.drop_picture(sha256, before=time.time() + 60)
+    assert list(store.list(folder)) == []
+
+
+def test_what_another_stored_or_removed_since_the_last_look(store, another):
+    sha256 = hashlib.sha256(b"picture").hexdigest()
+    other = f"pictures/{sha256[:2]}/neighbour"
+    store.put(other, b"")
+    assert [one.name for one in store.list(f"pictures/{sha256[:2]}")] == ["neighbour"]
+    another.pipe_file(f"beholder/store/{picture_path(sha256)}", b"picture")
+    another.rm_file(f"beholder/store/{other}")
+    assert store.digest(picture_path(sha256)) == (sha256, 7)
+    assert [one.name for one in store.list(f"pictures/{sha256[:2]}")] == [sha256]
+    with pytest.raises(NotFound):
+        store.digest(other)
+
+
+@pytest.mark.parametrize("home", ["sqlite"], indirect=True)
+def test_a_bucket_is_verified_mended_and_collected(home, store, tmp_path, monkeypatch):
+    home.store = store
+    hashes = [hashlib.sha256(data).hexdigest() for data in (*map(home.data, range(2)), b"nobody's")]
+    for module in ("pictures", "garbage", "ownership"):  # of 256, each of which is asked for
+        monkeypatch.setattr(f"beholder.upkeep.{module}.FOLDERS", [one[:2] for one in hashes])
+    job_id = home.done([0, 1])
+    assert home.verify() == home.verify(quick=True) == []
+    store.put_picture(b"nobody's")
+    store.put("results/nojob/token/a.png", b"a")
+    damaged = hashlib.sha256(home.data(1)).hexdigest()
+    store.put(picture_path(damaged), b"picture 9")
+    assert sorted(one.kind for one in home.verify()) == ["leftover", "picture damaged"]
+    assert home.mend() == [f"{picture_path(damaged)}: removed; send it again."]
+    home.entry(1)
+    later = time.time() + GRACE_S + 10
+    found = list(collect(home.db, store, tmp_path, remove=True, now=later))
+    assert sorted(one.kind for one in found) == ["picture", "results"]
+    assert home.verify() == []
+    assert sorted(one.name for one in store.list(".")) == ["database", "pictures", "results"]
+    assert job_id in {one.name for one in store.list("results")}
