@@ -68,6 +68,15 @@ def test_a_child_that_dies_is_a_reason(monkeypatch):
         decode_apart(b"whatever", pixels=64)
 
 
+@pytest.mark.slow
+def test_a_child_whose_time_is_over_is_told_from_one_that_was_killed(impatient, monkeypatch):
+    start = apart._START.replace("main()", "from beholder.apart import _limit; _limit(1, 64)")
+    monkeypatch.setattr("beholder.apart._START", f"{start}\nwhile True: pass")
+    monkeypatch.setattr("beholder.apart._PATIENCE", 1000)  # not by the clock
+    with pytest.raises(PictureError, match="takes more than"):
+        decode_apart(b"whatever", pixels=64)
+
+
 def test_a_child_that_the_system_ends_is_no_fault_of_the_picture(monkeypatch):
     monkeypatch.setattr("beholder.apart._START", "import os; os.kill(os.getpid(), 9)")
     with pytest.raises(MemoryError, match="memory is full"):
