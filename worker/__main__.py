@@ -6,8 +6,6 @@ import logging
 import os
 import socket
 import sys
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 
 from beholder.errors import BeholderError
 from beholder.jobs.database import Database
@@ -15,6 +13,7 @@ from beholder.jobs.schema import check
 from beholder.settings import Settings
 from beholder.store import Store
 from worker.app import make_app
+from worker.device import insist_on_device
 from worker.tasks import register
 from worker.transport import use_careful_transport
 
@@ -50,28 +49,13 @@ def main() -> None:
 
 def check_set_up(settings: Settings) -> None:
     """Raise BeholderError, before any child starts, where none could work."""
-    _check_device(settings.device)
+    insist_on_device(settings.device)
     Store.open(settings.store)
     database = Database.open(settings.database)
     try:
         check(database)
     finally:
         database.dispose()
-
-
-def _check_device(name: str) -> None:
-    """Raise InvalidSpec where there is none of this name."""
-    if name in ("auto", "cpu"):
-        return
-    # In a process of its own: this one imports no torch, and leaves CUDA to its children.
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-        process.submit(_find_device, name).result()
-
-
-def _find_device(name: str) -> None:
-    from beholder.science.networks import find_device
-
-    find_device(name)
 
 
 if __name__ == "__main__":

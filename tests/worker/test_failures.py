@@ -1,7 +1,10 @@
 """Dreams that come to nothing: who fails, and what its user is told."""
 
 import math
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +17,6 @@ from beholder.jobs.models import Job
 from beholder.science.dream import dream
 from beholder.science.networks import load_network
 from beholder.specs import DreamSpec
-from worker.__main__ import check_set_up
 
 pytestmark = pytest.mark.slow  # imports torch
 
@@ -69,12 +71,15 @@ def test_a_missing_network_fails_the_job_and_retry_runs_it(
     assert bench.run(job.id).state == "done"
 
 
-@pytest.mark.parametrize("device", ["warp", "cuda:99"])
-def test_with_a_device_that_is_not_there_no_worker_starts(bench: Any, device: str) -> None:
-    bench.settings = bench.settings.model_copy(update={"device": device})
-    for start in (bench.runner, lambda: check_set_up(bench.settings)):
-        with pytest.raises(InvalidSpec, match="write auto"):
-            start()
+def test_with_a_device_that_is_not_there_no_worker_starts(bench: Any) -> None:
+    bench.settings = bench.settings.model_copy(update={"device": "cuda:99"})
+    with pytest.raises(InvalidSpec, match="this machine has no cuda:99: write auto or cpu"):
+        bench.runner()
+    where = {"BEHOLDER_HOME": str(bench.settings.home), "BEHOLDER_DEVICE": "cuda:99"}
+    command = [sys.executable, "-m", "worker"]
+    ended = subprocess.run(command, env={**os.environ, **where}, capture_output=True, timeout=120)
+    assert ended.returncode == 1
+    assert ended.stderr == b"worker: this machine has no cuda:99: write auto or cpu.\n"
 
 
 def test_what_only_this_worker_lacks_leaves_the_job_to_others(
