@@ -65,11 +65,12 @@ def test_a_database_that_does_not_answer(url):
     assert SECRET not in str(caught.value)
 
 
-@pytest.mark.slow  # Redis's client tries again
 @pytest.mark.parametrize("url", QUEUES)
 def test_a_queue_that_does_not_answer(url):
     with pytest.raises(BeholderError) as caught:
-        Queue(make_app(url)).length()
+        app = make_app(url)
+        app.conf.broker_transport_options["max_retries"] = 0  # else it tries for two seconds
+        Queue(app).length()
     assert SECRET not in str(caught.value)
 
 
@@ -81,14 +82,14 @@ def test_a_store_that_can_not_be_opened(url):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["DATABASE", "REDIS", "STORE"])
-def test_doctor_shows_no_password(kind, tmp_path):
-    for url in {"DATABASE": DATABASES, "REDIS": QUEUES, "STORE": STORES}[kind][:2]:
-        env = {"BEHOLDER_HOME": str(tmp_path / "home"), f"BEHOLDER_{kind}_URL": url}
-        for how in ((), ("--json",)):
-            said = run("cli", "doctor", *how, **env)
-            assert SECRET not in said
-            assert "Traceback" not in said
+@pytest.mark.parametrize(
+    ("kind", "url"), [("DATABASE", DATABASES[0]), ("REDIS", QUEUES[0]), ("STORE", STORES[0])]
+)
+def test_doctor_shows_no_password(kind, url, tmp_path):
+    env = {"BEHOLDER_HOME": str(tmp_path / "home"), f"BEHOLDER_{kind}_URL": url}
+    said = run("cli", "doctor", "--json", **env)
+    assert SECRET not in said
+    assert "Traceback" not in said
 
 
 def test_a_statement_in_a_log_has_no_values(tmp_path):
