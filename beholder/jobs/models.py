@@ -274,5 +274,5 @@ class Chunk(Base):
     __table_args__ = (
         Index(None, "job_id", "state", "first_position"),
         Index(None, "job_id", "state", "layer", "first_position"),
-        Index(None, "state", "lease_until"),
+        Index(None, "state"),
     )
