@@ -236,7 +236,7 @@ def test_a_worker_that_is_asked_to_stop(bed: Bed, figures: Any, stops: int) -> N
         bed.until(lambda: not bed.pids("-m worker"))
         longest = max(longest, time.monotonic() - asked)
         begun.wait(30)
-        assert bed.running(job) == []
+        assert not bed.running(job)
         begun = bed.start("up")
     bed.end_of(job)
     findings, twice = bed.findings(job), bed.completed_twice()
