@@ -40,7 +40,7 @@ SECONDS ?= 60
 fuzz: $(TEST_STAMP)
 	FUZZ_SECONDS=$(SECONDS) $(BIN)/pytest -q -m fuzz tests/security tests/api/test_fuzz.py
 
-# Twenty minutes on two cores. docs/reliability.md says what is done, and how its table is renewed.
+# Half an hour on two cores. docs/reliability.md says what is done, and how its table is renewed.
 faults: $(TEST_STAMP)
 	FAULTS_JSON=build/faults.json $(BIN)/pytest -q -m faults tests
 
