@@ -141,6 +141,7 @@ def test_the_measure_sees_what_is_freed_at_once():
     assert 199 < grown_mib("len(bytearray(200 << 20))", b"") < 210
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("image", "mib"),
     [
@@ -158,6 +159,7 @@ def test_decoding_holds_two_copies_of_a_picture(image, mib):
         assert grown_mib("decode(data)", craft.encoded(image, **options)) < mib + 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("most", "at_once"), [(9_000_000, 1), (10**12, 4)])
 def test_all_that_is_decoded_at_a_time_has_one_budget(most, at_once):
     data = craft.encoded(Image.new("RGBA", (3000, 3000), (9, 9, 9, 90)))
@@ -172,6 +174,7 @@ CHUNKS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["before", "after"])
 @pytest.mark.parametrize("name", CHUNKS)
 def test_peek_sees_how_a_png_lies_without_decoding_it(name, where):

@@ -71,12 +71,13 @@ def hostile(mark):
     yield envelope(compression="application/x-gzip")
 
 
-@pytest.fixture
-def server(tmp_path):
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
     """A private Redis: (its settings, a client)."""
-    settings = Settings(home=tmp_path / "home", network="specimens", sweep_s=1)
-    socket, folder = settings.redis_socket, tmp_path / "redis"
-    program = redis_program(socket, folder, log=tmp_path / "redis.log", env={})
+    place = tmp_path_factory.mktemp("server")
+    settings = Settings(home=place / "home", network="specimens", sweep_s=1)
+    socket, folder = settings.redis_socket, place / "redis"
+    program = redis_program(socket, folder, log=place / "redis.log", env={})
     process = subprocess.Popen(program.command, stdout=subprocess.DEVNULL)
     try:
         wait_until_ready(socket)
@@ -87,12 +88,12 @@ def server(tmp_path):
         process.wait()
 
 
-@pytest.fixture
-def queue(server, tmp_path):
+@pytest.fixture(scope="module")
+def queue(server):
     """That, and a real worker on it: (client, the worker's process, its log)."""
     settings, client = server
     create_if_empty(settings.database)
-    log = tmp_path / "worker.log"
+    log = settings.home / "worker.log"
     env = {name: value for name, value in os.environ.items() if not name.startswith("BEHOLDER_")}
     env["BEHOLDER_HOME"] = str(settings.home)
     with log.open("w") as out:
@@ -176,7 +177,7 @@ def test_an_acknowledgement_that_redis_refuses_ends_nothing(server):
     settings, client = server
     with Connection(settings.broker) as connection:
         connection.transport_cls = Transport
-        bells = connection.SimpleQueue(QUEUE)
+        bells = connection.SimpleQueue("bells")
         bells.put("bell")
         message = bells.get(timeout=5)
         refusing = replica(client)
