@@ -20,7 +20,7 @@ from tests.faults.test_servers import without_aof
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults]
 __all__ = ["without_aof"]
-TASK_S = 22
+TASK_S = 12
 MESSAGES = 100
 
 
