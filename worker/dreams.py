@@ -158,7 +158,8 @@ class DreamWork(Work[DreamSpec, DreamOutcome]):
         assert isinstance(spec, DreamSpec)
         if item.seed is not None and item.layer == spec.layers[0]:
             # A start from noise is nowhere else; once a seed is enough for those who look.
-            kept["start"] = self._put(wanted, 0, start).path
+            first = self._put(wanted, 0, start)
+            kept |= {"start": first.path, "start_sha256": first.sha256, "start_bytes": first.bytes}
         return DreamOutcome(item.position, files, kept, seconds)
 
     def _put(self, wanted: Wanted, step: int, picture: Tensor) -> StoredFile:

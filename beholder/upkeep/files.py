@@ -1,10 +1,13 @@
 """A job's items against the store: `check_files`, and a study's statistics: `check_statistics`."""
 
+import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
+from io import BytesIO
+from zipfile import BadZipFile, ZipFile
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, null, select
 
 from beholder.errors import NotFound
 from beholder.jobs.database import Database
@@ -15,6 +18,7 @@ from beholder.upkeep.ahead import ahead
 from beholder.upkeep.findings import AGAIN, RESUBMIT, Finding, Kind
 from beholder.upkeep.references import Reference, references, still_refers
 
+STATISTICS = ("target.npz", "control.npz", "strongest.npz")  # of each measured chunk
 _LISTED_FOLDERS = 32  # whose lists are remembered: a chunk's files follow each other
 Look = Callable[[Reference], str | None]  # what is wrong with a file, or None
 
@@ -40,11 +44,9 @@ def check_files(
             on_checked(reference.bytes)
         # Looked at once more: its job may have been deleted, or run again, since the row was read.
         if wrong and (wrong := again(reference)) and still_refers(database, reference):
-            where = f"job {job_id} item {reference.position}"
-            gone = wrong.startswith("no ")
-            kind: Kind = "file missing" if gone else "file damaged"
-            yield Finding(kind, where, wrong, AGAIN, job_id, reference.position)
-    yield from _without_files(database, job_id)
+            kind: Kind = "file missing" if wrong.startswith("no ") else "file damaged"
+            yield _again(kind, job_id, reference.position, wrong)
+    yield from _incomplete(database, job_id)
 
 
 def _hashed(store: Store) -> Look:
@@ -76,39 +78,76 @@ def _sizes(store: Store, found: Iterable[Reference]) -> Iterator[tuple[Reference
         yield reference, None if fits else "its size is wrong"
 
 
-def _without_files(database: Database, job_id: str) -> Iterator[Finding]:
-    """Finished dreams that lack the rows of some of their files."""
+def _incomplete(database: Database, job_id: str) -> Iterator[Finding]:
+    """Finished dreams that lack a result, or the rows of some files, or share one with others."""
     with database.snapshot() as session:
         job = session.get(Job, job_id)
         if job is None or job.kind != "dream":
             return
         spec = spec_of("dream", job.spec)
         assert isinstance(spec, DreamSpec)
-        statement = (
-            select(Item.position, func.count(File.step))
-            .outerjoin(File, File.item_id == Item.id)
+        wanted = len(spec.steps_kept)
+        done = (
+            select(Item.id, Item.position, Item.result.is_(null()).label("bare"))
             .where(Item.job_id == job_id, Item.state == "done")
-            .group_by(Item.position)
-            .having(func.count(File.step) != len(spec.steps_kept))
-            .order_by(Item.position)
+            .subquery()
         )
-        for position, count in session.execute(statement).yield_per(1_000):
-            what = f"it has {count} of its {len(spec.steps_kept)} files"
-            where = f"job {job_id} item {position}"
-            yield Finding("file missing", where, what, AGAIN, job_id, position)
+        statement = (
+            select(done.c.position, done.c.bare, func.count(File.step))
+            .outerjoin(File, File.item_id == done.c.id)
+            .group_by(done.c.position, done.c.bare)
+            .having((func.count(File.step) != wanted) | done.c.bare)
+            .order_by(done.c.position)
+        )
+        for position, bare, count in session.execute(statement).yield_per(1_000):
+            lacks = f"{count} of its {wanted} files" if count != wanted else ""
+            what = " and ".join(filter(None, (lacks, bare and "no result")))
+            yield _again("file missing", job_id, position, f"it has {what}")
+        for position, path in session.execute(_shared(job_id)).yield_per(1_000):
+            yield _again("file damaged", job_id, position, f"{path} is not its alone")
 
 
-def check_statistics(database: Database, store: Store, job_id: str) -> Iterator[Finding]:
-    """Measured chunks of a study whose statistics are gone; choosing again needs them."""
+def _shared(job_id: str) -> Select[int, str]:
+    """Positions and paths of files that more than one item, or step, has."""
+    of_job = select(File.path).join(Item, Item.id == File.item_id).where(Item.job_id == job_id)
+    several = of_job.group_by(File.path).having(func.count() > 1)
+    statement = select(Item.position, File.path).join(Item, Item.id == File.item_id)
+    return statement.where(Item.job_id == job_id, File.path.in_(several)).order_by(Item.position)
+
+
+def _again(kind: Kind, job_id: str, position: int, what: str) -> Finding:
+    return Finding(kind, f"job {job_id} item {position}", what, AGAIN, job_id, position)
+
+
+def check_statistics(
+    database: Database, store: Store, job_id: str, *, quick: bool
+) -> Iterator[Finding]:
+    """Measured chunks of a study whose statistics are gone or damaged; choosing again needs them.
+
+    quick: only whether they are there.
+    """
     statement = select(Chunk.id, Chunk.partial).where(
         Chunk.job_id == job_id, Chunk.partial.is_not(None)
     )
     with database.read() as session:
         measured = [(row.id, row.partial or "") for row in session.execute(statement)]
-    for chunk_id, partial in measured:
-        if not any(one.bytes for one in store.list(partial) if not one.is_folder):
+    for chunk_id, folder in measured:
+        sizes = {one.name: one.bytes for one in store.list(folder)}
+        for name in STATISTICS:
+            path = f"{folder}/{name}"
+            if sizes.get(name) and (quick or _is_whole_zip(store, path)):
+                continue
             with database.read() as session:
                 if session.get(Chunk, chunk_id) is None:
                     return  # the job has been deleted
-            what = f"no statistics of chunk {chunk_id} at {partial}"
+            what = f"no statistics of chunk {chunk_id} at {path}, or not as they were written"
             yield Finding("statistics missing", f"job {job_id}", what, RESUBMIT, job_id)
+
+
+def _is_whole_zip(store: Store, path: str) -> bool:
+    """By the checksums in it, which every .npz has."""
+    try:
+        with ZipFile(BytesIO(store.get(path))) as file:
+            return file.testzip() is None
+    except (NotFound, BadZipFile, EOFError, zlib.error):
+        return False

@@ -14,12 +14,14 @@ Kind = Literal[
     "stray picture",  # in the store, unknown to the database
     "counters",  # of a job, against its items
     "chunks",  # of a job, against its items
+    "items",  # that failed for no reason
     "study",  # verdicts, channels, exemplars
 ]
 COLLECT = "`beholder gc` removes it."
 AGAIN = "`beholder verify --mend` makes it again."
 RECOUNT = "`beholder verify --mend` counts again."
 REQUEUE = "`beholder verify --mend` puts it right."
+RETRY = "`beholder retry` runs them again."
 RESUBMIT = "submit the study again."
 SEND = "send it again: `beholder submit` or POST /v1/pictures stores it anew."
 SEND_ANEW = "`beholder verify --mend` removes it, then send it again: `beholder submit`."

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import ColumnElement, delete, select, update
 from sqlalchemy.orm import Session
 
 from beholder.errors import NotFound
@@ -22,7 +22,7 @@ from beholder.jobs.models import FINISHED, OPEN, Chunk, File, Item, Job, utc_now
 from beholder.jobs.rows import lock_job, settle, with_open_chunks
 from beholder.store import Store
 from beholder.upkeep.findings import Finding
-from beholder.upkeep.rows import counted, uncovered
+from beholder.upkeep.rows import counted, doubled, uncovered
 
 _QUIET = {"synchronize_session": False}
 _TOGETHER = 500  # items in a transaction
@@ -149,6 +149,8 @@ def _mend_chunks(session: Session, job: Job) -> Iterator[str]:
         if session.scalar(open_items) is None:
             return
         _open(session, job)
+    if closed := _close_doubled(session, job):
+        yield f"job {job.id}: {closed:,} chunks closed over items that another is over."
     if covered := _cover(session, job):
         yield f"job {job.id}: {covered:,} open items queued again."
     if not with_open_chunks(session, [job.id]):
@@ -157,10 +159,20 @@ def _mend_chunks(session: Session, job: Job) -> Iterator[str]:
         yield f"job {job.id}: goes on; it is {job.state}."
 
 
-def _close_chunks(session: Session, job: Job) -> int:
+def _close_doubled(session: Session, job: Job) -> int:
+    """Of two that share an item, one that nobody has in hand; what it alone had is then covered."""
+    closed: set[int] = set()
+    for pair in list(doubled(session, job)):
+        if closed.isdisjoint(pair):
+            queued = select(Chunk.id).where(Chunk.id.in_(pair), Chunk.state == "queued")
+            closed |= set(session.scalars(queued.order_by(Chunk.first_position.desc()).limit(1)))
+    return _close_chunks(session, job, Chunk.id.in_(closed))
+
+
+def _close_chunks(session: Session, job: Job, *which: ColumnElement[bool]) -> int:
     closed = (
         update(Chunk)
-        .where(Chunk.job_id == job.id, Chunk.state.in_(OPEN))
+        .where(Chunk.job_id == job.id, Chunk.state.in_(OPEN), *which)
         .values(state="cancelled", token=None, lease_until=None, finished_at=utc_now())
         .returning(Chunk.id)
     )

@@ -5,7 +5,7 @@ somebody brought it last, it does not.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Executor
 from typing import NamedTuple
 
@@ -38,16 +38,21 @@ def check_pictures(
     *,
     quick: bool,
     on_checked: Callable[[int], object],
+    lost: Collection[str] = (),
     now: float | None = None,
 ) -> Iterator[Finding]:
-    """Pictures that are gone, damaged, or known to nobody. on_checked: see `check_files`."""
+    """Pictures that are gone, damaged, or known to nobody. on_checked: see `check_files`.
+
+    lost: hashes of those that items have, though their rows are gone.
+    """
     before = (time.time() if now is None else now) - GRACE_S
     for folder in FOLDERS:
         listed = {one.name: one for one in store.list(f"pictures/{folder}")}
         with database.read() as session:
             statement = select(Picture.sha256, Picture.bytes).where(in_folder(folder))
             known = [Known(*row) for row in session.execute(statement)]
-        yield from _strays(store, folder, listed, {one.sha256 for one in known}, before)
+        needed = {one.sha256 for one in known}.union(lost)
+        yield from _strays(store, folder, listed, needed, before)
         yield from _wrong(database, store, threads, known, listed, quick, on_checked)
     yield from _misplaced(store)
 
@@ -77,6 +82,20 @@ def check_pictures_of(
         if len(known) < _PAGE:
             return
         last = known[-1].sha256
+
+
+def unknown_pictures(database: Database, job_id: str) -> Iterator[Finding]:
+    """Pictures that a job's items have, though their rows are gone."""
+    statement = (
+        select(Item.picture_sha256)
+        .outerjoin(Picture, Picture.sha256 == Item.picture_sha256)
+        .where(Item.job_id == job_id, Item.picture_sha256.is_not(None), Picture.sha256.is_(None))
+        .distinct()
+    )
+    with database.snapshot() as session:
+        for sha256 in session.scalars(statement).yield_per(_PAGE):
+            what = f"items of job {job_id} have it, but the database does not know it"
+            yield Finding("picture missing", picture_path(sha256 or ""), what, SEND, job_id)
 
 
 def in_folder(folder: str) -> ColumnElement[bool]:

@@ -13,13 +13,14 @@ _PAGE = 500  # items, each with up to 250 files
 
 
 class Reference(NamedTuple):
-    """A finished item's file. sha256 and bytes are None for a start from noise: it has no row."""
+    """A finished item's file. A start from noise has no row; old ones no sha256 and bytes."""
 
     item_id: int
     position: int
     path: str
     sha256: str | None
     bytes: int | None
+    is_start: bool = False
 
 
 def token_of(path: str) -> str:
@@ -64,7 +65,8 @@ def _files(session: Session, job_id: str, last: int, end: int) -> Iterator[Refer
 
 def _starts(session: Session, job_id: str, last: int, end: int) -> Iterator[Reference]:
     path = Item.result["start"].as_string()
-    statement = select(Item.id, Item.position, path).where(
+    sha256, size = Item.result["start_sha256"].as_string(), Item.result["start_bytes"].as_integer()
+    statement = select(Item.id, Item.position, path, sha256, size).where(
         Item.job_id == job_id,
         Item.position > last,
         Item.position <= end,
@@ -73,8 +75,8 @@ def _starts(session: Session, job_id: str, last: int, end: int) -> Iterator[Refe
         path.is_not(None),
     )
     return (
-        Reference(number, position, start, None, None)
-        for number, position, start in session.execute(statement)
+        Reference(number, position, start, digest, length, is_start=True)
+        for number, position, start, digest, length in session.execute(statement)
     )
 
 
@@ -99,7 +101,7 @@ def live_tokens(database: Database, job_id: str, *, stale: bool) -> set[str]:
 def still_refers(database: Database, reference: Reference) -> bool:
     """Whether its item still has this file."""
     with database.read() as session:
-        if reference.sha256 is None:
+        if reference.is_start:
             path = Item.result["start"].as_string()
             return (
                 session.scalar(select(path).where(Item.id == reference.item_id)) == reference.path

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session, aliased
 
 from beholder.jobs.channel_models import Channel, Exemplar
 from beholder.jobs.models import FINISHED, INCOMING, ITEM_STATES, OPEN, Chunk, Item, Job, Verdict
-from beholder.upkeep.findings import RECOUNT, REQUEUE, RESUBMIT, Finding, Kind
+from beholder.upkeep.findings import RECOUNT, REQUEUE, RESUBMIT, RETRY, Finding, Kind
 
 _PAGE = 5_000
 JUDGED = ("targets_judged", "targets_kept", "controls_judged", "controls_kept")
@@ -21,9 +21,9 @@ def check_rows(session: Session, job_id: str) -> Iterator[Finding]:
     job = session.get(Job, job_id)
     if job is None or job.state == INCOMING:
         return
-    checks: list[Callable[[Session, Job], Iterator[Finding]]] = [_counters]
+    checks: list[Callable[[Session, Job], Iterator[Finding]]] = [_counters, _unreasoned]
     if not job.unsettled:  # else its rows are to follow it later
-        checks += [_ended] if job.state in FINISHED else [_uncovered]
+        checks += [_ended] if job.state in FINISHED else [_uncovered, _doubled]
     if job.kind == "study":
         checks += [_verdicts, _channels]
     for check in checks:
@@ -111,6 +111,40 @@ def _uncovered(session: Session, job: Job) -> Iterator[Finding]:
         yield _of(job, "chunks", what, REQUEUE)
     elif not _count(session, Chunk, Chunk.job_id == job.id, Chunk.state.in_(OPEN)):
         yield _of(job, "chunks", f"it is {job.state}, but has no open chunk", REQUEUE)
+
+
+def doubled(session: Session, job: Job) -> Iterator[tuple[int, int]]:
+    """Pairs of open chunks of the job's stage that share an open item, the earlier first."""
+    chunks = select(Chunk.id, Chunk.first_position, Chunk.last_position).where(
+        Chunk.job_id == job.id, Chunk.state.in_(OPEN), Chunk.stage == job.stage
+    )
+    before, reach = 0, -1
+    for number, first, last in session.execute(chunks.order_by(Chunk.first_position, Chunk.id)):
+        # Around what is done they may overlap: a retried chunk goes on around it.
+        if first <= reach and _is_open_between(session, job, first, min(last, reach)):
+            yield before, number
+        if last > reach:
+            before, reach = number, last
+
+
+def _is_open_between(session: Session, job: Job, first: int, last: int) -> bool:
+    within = Item.position.between(first, last), Item.state.in_(OPEN)
+    return _count(session, Item, Item.job_id == job.id, *within) > 0
+
+
+def _doubled(session: Session, job: Job) -> Iterator[Finding]:
+    """Two workers would do the same, and the second could not finish."""
+    if pairs := list(doubled(session, job)):
+        what = f"{len(pairs):,} of its open chunks are over items that another is over"
+        yield _of(job, "chunks", what, REQUEUE)
+
+
+def _unreasoned(session: Session, job: Job) -> Iterator[Finding]:
+    """Every failed item says why."""
+    if count := _count(
+        session, Item, Item.job_id == job.id, Item.state == "failed", Item.error.is_(None)
+    ):
+        yield _of(job, "items", f"{count:,} of its failed items give no reason", RETRY)
 
 
 def _verdicts(session: Session, job: Job) -> Iterator[Finding]:

@@ -71,15 +71,17 @@ class UnusedPictures:
         self._folder.cleanup()
 
     def rows(self, folder: str) -> tuple[set[str], set[str]]:
-        """The pictures whose hashes begin so: those unused and not asked for of late, and all."""
+        """The pictures whose hashes begin so: those unused and not asked for of late, and all.
+
+        All that are known, or that an item has whose picture's row was lost.
+        """
         statement = select(Picture.sha256, last_used < self._before).where(in_folder(folder))
         with self._database.read() as session:
             known = [(sha256, old) for sha256, old in session.execute(statement)]
         between = "SELECT sha256 FROM used WHERE sha256 BETWEEN ? AND ?"
         used = {row[0] for row in self._used.execute(between, (folder, folder + "g"))}
-        return {sha256 for sha256, old in known if old and sha256 not in used}, {
-            sha256 for sha256, _ in known
-        }
+        unused = {sha256 for sha256, old in known if old and sha256 not in used}
+        return unused, used | {sha256 for sha256, _ in known}
 
     def forget(self, hashes: Sequence[str]) -> Iterator[str]:
         """Remove the rows of those that are still unused; of which there is none any more."""

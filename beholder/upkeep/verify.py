@@ -12,14 +12,16 @@ from sqlalchemy import func, select
 
 from beholder.jobs.database import Database
 from beholder.jobs.models import INCOMING, File, Item, Job, Picture
-from beholder.store import Store
+from beholder.store import CHECKPOINTS, Store
+from beholder.upkeep.checkpoints import stray_checkpoints
 from beholder.upkeep.files import check_files, check_statistics
 from beholder.upkeep.findings import COLLECT, Finding
 from beholder.upkeep.leftovers import Leftover, leftovers, stray_jobs, stray_probes
-from beholder.upkeep.ownership import OWN, stranger
-from beholder.upkeep.pictures import check_pictures, check_pictures_of
+from beholder.upkeep.ownership import MARK, OWN, stranger
+from beholder.upkeep.pictures import check_pictures, check_pictures_of, unknown_pictures
 from beholder.upkeep.rows import check_rows
 
+PARTS = frozenset({"pictures", "results", CHECKPOINTS, MARK})
 THREADS = 8  # reading and hashing release the interpreter's lock
 _PAGE = 200
 
@@ -47,6 +49,8 @@ def verify(
     """
     if jobs is None and (against := stranger(database, store)):
         yield Finding("store", f"the store {store}", against, OWN)
+    lost: set[str] = set()
+    checkpoints = list(stray_checkpoints(database, store)) if jobs is None else []
     with ThreadPoolExecutor(THREADS, thread_name_prefix="verify") as threads:
         for job_id in _every_job(database) if jobs is None else jobs:
             with database.snapshot() as session:
@@ -55,8 +59,11 @@ def verify(
             yield from check_files(
                 database, store, job_id, threads, quick=quick, on_checked=on_checked
             )
-            yield from check_statistics(database, store, job_id)
+            yield from check_statistics(database, store, job_id, quick=quick)
             yield from _leftovers(leftovers(database, store, job_id))
+            for unknown in unknown_pictures(database, job_id):
+                lost.add(unknown.where.rpartition("/")[2])
+                yield unknown
             if jobs is not None:
                 yield from check_pictures_of(
                     database, store, job_id, threads, quick=quick, on_checked=on_checked
@@ -64,7 +71,12 @@ def verify(
         if jobs is None:
             yield from _leftovers(stray_jobs(database, store))
             yield from _leftovers(stray_probes(store))
-            yield from check_pictures(database, store, threads, quick=quick, on_checked=on_checked)
+            # What has just ended is about to lose its own.
+            yield from _leftovers(left for left in checkpoints if store.exists(left.path))
+            yield from _misplaced(store)
+            yield from check_pictures(
+                database, store, threads, quick=quick, on_checked=on_checked, lost=lost
+            )
 
 
 def extent(database: Database, jobs: Sequence[str] | None = None) -> Extent:
@@ -90,6 +102,14 @@ def _every_job(database: Database) -> Iterator[str]:
         if len(ids) < _PAGE:
             return
         last = ids[-1]
+
+
+def _misplaced(store: Store) -> Iterator[Finding]:
+    """What lies in the store's root, where nothing of ours is."""
+    for one in store.list("."):
+        if one.name not in PARTS and not one.name.startswith("."):  # hidden: being written
+            what = "nothing of this name belongs into the store"
+            yield Finding("leftover", one.name, what, "move it away.")
 
 
 def _leftovers(found: Iterator[Leftover]) -> Iterator[Finding]:

@@ -10,8 +10,10 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from io import BytesIO
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
 from sqlalchemy import create_engine, delete, make_url, text, update
@@ -39,6 +41,7 @@ from beholder.jobs.sweep import sweep
 from beholder.jobs.views import JobView
 from beholder.specs import DreamSpec, StudySpec
 from beholder.store import Store, picture_path, result_folder
+from beholder.upkeep.files import STATISTICS
 from beholder.upkeep.findings import Finding
 from beholder.upkeep.mend import mend, mendable
 from beholder.upkeep.verify import verify
@@ -96,7 +99,8 @@ class Home:
         files = [self._put(claim, item.position, step) for step in claim.spec.steps_kept]
         kept: dict[str, object] = {"objective": [1.0]}
         if item.seed is not None and item.layer == claim.spec.layers[0]:
-            kept["start"] = self._put(claim, item.position, 0).path
+            start = self._put(claim, item.position, 0)
+            kept |= {"start": start.path, "start_sha256": start.sha256, "start_bytes": start.bytes}
         return DreamOutcome(item.position, tuple(files), kept, 0.1)
 
     def finish(self, claim: Claim, *, failing: Sequence[int] = ()) -> None:
@@ -116,7 +120,8 @@ class Home:
             )
         elif claim.stage == "measure":
             folder = result_folder(claim.job_id, claim.token)
-            self.store.put(f"{folder}/target.npz", b"statistics")
+            for name in STATISTICS:
+                self.store.put(f"{folder}/{name}", zipped(name))
             verdicts = [VerdictOutcome(item.position, VERDICT) for item in claim.items]
             finish_measure(self.db, claim, verdicts, partial=folder)
         else:
@@ -221,6 +226,14 @@ def home(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Home]:
     yield Home(database, Store.open(str(tmp_path / "store")))
     empty(database)
     shutil.rmtree(tmp_path / "store", ignore_errors=True)
+
+
+def zipped(words: str) -> bytes:
+    """A file with checksums in it, as statistics have them."""
+    buffer = BytesIO()
+    with ZipFile(buffer, "w") as file:
+        file.writestr("array.npy", words)
+    return buffer.getvalue()
 
 
 def empty(database: Database) -> None:

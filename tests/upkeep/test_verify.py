@@ -1,17 +1,15 @@
 """`verify` finds the damage that was done, exactly, and nothing where none was."""
 
-import tracemalloc
+from sqlalchemy import select
 
-import pytest
-from sqlalchemy import delete, insert, update
-
-from beholder.jobs.bulk import table_of
-from beholder.jobs.channel_models import Channel, Exemplar
+from beholder.aside import away_name
 from beholder.jobs.control import cancel
-from beholder.jobs.models import Chunk, File, Item, Job, Verdict
-from beholder.jobs.queries import get_job
-from beholder.store import Store
-from beholder.upkeep.verify import extent, verify
+from beholder.jobs.models import Item
+from beholder.jobs.stock import record_pictures
+from beholder.store import Store, checkpoint_path
+from beholder.upkeep.garbage import collect
+from beholder.upkeep.retention import remove_job
+from beholder.upkeep.verify import extent
 
 
 def kinds(findings):
@@ -51,6 +49,23 @@ def test_a_lost_start_from_noise(home):
     start.unlink()
     (found,) = home.verify()
     assert (found.kind, found.position) == ("file missing", int(start.name[:7]))
+
+
+def test_an_overwritten_start_from_noise(home):
+    job_id = home.done([], noise=1)
+    start = next(path for path in home.results(job_id) if path.name.endswith("-00000.png"))
+    start.write_bytes(start.read_bytes()[:-1] + b"x")
+    (found,) = home.verify()
+    assert (found.kind, found.position) == ("file damaged", 0)
+    assert home.verify(quick=True) == []
+
+
+def test_a_start_from_noise_of_a_job_from_before_its_hash_was_kept(home):
+    home.done([], noise=1)
+    with home.db.write() as session:
+        for item in session.scalars(select(Item)):
+            item.result = {"objective": [1.0], "start": item.result["start"]}
+    assert home.verify() == home.verify(quick=True) == []
 
 
 def test_files_that_belong_to_nothing(home):
@@ -120,67 +135,57 @@ def test_one_job_alone_with_its_pictures(home):
     assert extent(home.db, [bad]).files == extent(home.db).files / 2 == 4
 
 
-COUNTERS = [
-    {"done": Job.done + 1},
-    {"total": Job.total + 1},
-    {"measured": 7},
-    {"queued": 1, "done": Job.done - 1},
-]
-
-
-@pytest.mark.parametrize("values", COUNTERS)
-def test_counters_that_do_not_add_up(home, values):
-    job_id = home.done()
-    home.set(update(Job).where(Job.id == job_id).values(values))
-    (found,) = home.verify()
-    assert found.kind == "counters"
-    for name in values:
-        assert name in found.what
-
-
-def test_chunks_that_do_not_agree_with_the_items(home):
-    finished, lost, stuck = home.done(), home.submit([5, 6, 7]), home.submit_study(1, 0)
-    stray = {"job_id": finished, "stage": "dream", "first_position": 0, "last_position": 0}
-    home.set(insert(Chunk).values(**stray, state="running"))
-    home.set(delete(Chunk).where(Chunk.job_id == lost, Chunk.first_position == 0))
-    home.set(update(Chunk).where(Chunk.job_id == stuck).values(state="done"))
-    home.set(update(Item).where(Item.job_id == stuck).values(measured=True))
-    home.set(update(Job).where(Job.id == stuck).values(measured=1))
-    lines = [one.what for one in home.verify() if one.kind == "chunks"]
-    assert sorted(lines) == [
-        "1 of its chunks are open, but it is done",
-        "2 of its open items are in no open chunk, the first 0",
-        "it is queued, but has no open chunk",
-    ]
-
-
-def test_a_study_that_lacks_parts_of_its_outcome(home):
-    job_id = home.done_study()
-    of_job = Channel.job_id == job_id
-    damage = [
-        (update(Channel).where(of_job).values(count=99), "count more pictures than it has"),
-        (update(Exemplar).values(position=55), "name items that were not measured"),
-        (delete(Channel).where(of_job), "has chosen, but has no channels"),
-        (delete(Verdict).where(Verdict.kind == "blinded"), "5 of its items have no blinded"),
-        (update(Job).values(targets_judged=0, targets_kept=0), None),
-    ]
-    for number, (statement, words) in enumerate(damage):
-        home.set(statement)
-        lines = [one.what for one in home.verify() if one.kind == "study"]
-        assert words is None or any(words in line for line in lines), (number, lines)
-    assert "counters" in kinds(home.verify())
-    for path in home.results(job_id):
-        path.unlink()
-    assert kinds(home.verify()).count("statistics missing") == 3
-
-
-def test_finished_dreams_without_the_rows_of_their_files(home):
-    job_id = home.done([0])
-    home.set(delete(File))
+def test_strays_beside_all_that_is_ours(home):
+    done, running = home.done([0]), home.submit([1])
+    for path in (checkpoint_path(done, 0), checkpoint_path(running, 0), "mine.txt", "old/a"):
+        home.store.put(path, b"?")
     found = home.verify()
-    assert sorted(kinds(found)) == ["file missing", "leftover"]
-    assert "0 of its 1 files" in next(one.what for one in found if one.position == 0)
-    assert get_job(home.db, job_id).state == "done"
+    assert kinds(found) == ["leftover"] * 3
+    assert {one.where for one in found} == {f"checkpoints/{done}", "mine.txt", "old"}
+
+
+def test_a_picture_that_a_killed_gc_moved_aside(home):
+    home.submit([0])
+    path = home.picture(0)
+    path.rename(path.with_name(away_name(path.name)))
+    home.age_pictures()
+    (found,) = home.verify()
+    assert found.line().endswith("; `beholder gc --yes` puts it back.")
+    list(collect(home.db, home.store, home.path(""), remove=True))
+    assert home.verify() == []
+
+
+def test_a_job_that_is_removed_while_it_is_looked_at(home, monkeypatch):
+    job_id = home.done([0])
+
+    def remove():
+        remove_job(home.db, home.store, job_id)
+
+    monkeypatch.setattr(Store, "digest", before(Store.digest, remove))
+    assert home.verify(jobs=[job_id]) == []
+
+
+def test_a_picture_that_is_removed_while_it_is_looked_at(home, monkeypatch):
+    record_pictures(home.db, [home.entry(5).picture])
+    home.age_pictures()
+
+    def remove():
+        list(collect(home.db, home.store, home.path(""), remove=True))
+
+    monkeypatch.setattr(Store, "digest", before(Store.digest, remove))
+    assert home.verify() == []
+
+
+def before(method, act):
+    """The method, once with something done before it."""
+    todo = [act]
+
+    def called(*arguments, **options):
+        if todo:
+            todo.pop()()
+        return method(*arguments, **options)
+
+    return called
 
 
 def test_any_store_will_do(home, request):
@@ -192,26 +197,3 @@ def test_any_store_will_do(home, request):
     name = next(iter(home.store.list(f"results/{job_id}/{token}"))).name
     home.store.remove(f"results/{job_id}/{token}/{name}")
     assert kinds(home.verify()) == kinds(home.verify(quick=True)) == ["file missing"]
-
-
-@pytest.mark.slow
-def test_memory_does_not_grow_with_the_items(home):
-    def peak(items):
-        job_id = home.submit([0], chunk_size=8)
-        with home.db.write() as session:
-            rows = [
-                {"job_id": job_id, "position": at, "source": "x", "state": "done", "layer": 35,
-                 "measured": False}
-                for at in range(1, items)
-            ]  # fmt: skip
-            session.execute(insert(table_of(Item)), rows)
-        del rows
-        tracemalloc.start()
-        found = sum(1 for _ in verify(home.db, home.store, jobs=[job_id], quick=True))
-        size = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        assert found == items  # of each its file, and the counters
-        return size
-
-    small, large = peak(5_000), peak(40_000)
-    assert large < small * 1.5 + 2_000_000
