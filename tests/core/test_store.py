@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 import beholder.durable
+from beholder.aside import away_name
 from beholder.errors import NotFound, ServiceUnavailable, StorageFull
 from beholder.store import Store, picture_path, result_folder
 
@@ -130,3 +131,29 @@ def test_a_picture_in_a_bucket_is_written_once(request: pytest.FixtureRequest) -
     store.put_picture(b"picture", flush=False)
     store.flush()
     assert store._fs.created(store._full(path)) == created
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_what_was_moved_aside_comes_back_but_not_over_what_is_newer(
+    store: Store, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    if not links:
+
+        def no_links(*_: Any) -> None:
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+
+        monkeypatch.setattr("os.link", no_links)
+    sha256 = store.put_picture(b"picture")
+    path = store.local_path(picture_path(sha256))
+    assert path is not None
+    away = path.with_name(away_name(path.name))
+    os.utime(path, (1.0, 1.0))
+    path.rename(away)
+    store.restore_away(sha256)
+    assert path.stat().st_mtime == 1.0
+    path.rename(away)
+    store.put_picture(b"picture")
+    store.restore_away(sha256)
+    assert path.stat().st_mtime > 1.0
+    assert not away.exists()
+    store.restore_away(sha256)  # nothing there: nothing to do
