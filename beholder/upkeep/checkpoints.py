@@ -4,6 +4,7 @@ A worker that finishes an item removes its checkpoint. Others remain: of items t
 or set aside, of deleted jobs, and what a worker wrote that had lost its claim.
 """
 
+import math
 import time
 from collections.abc import Iterator
 
@@ -18,11 +19,18 @@ from beholder.upkeep.ownership import insist_on_own
 _REST_S = 60.0
 
 
-def stray_checkpoints(database: Database, store: Store) -> Iterator[Leftover]:
-    """Folders of jobs that have ended or are gone, and files of items that have ended."""
+def stray_checkpoints(
+    database: Database, store: Store, *, before: float = math.inf
+) -> Iterator[Leftover]:
+    """Folders of jobs that have ended or are gone, and files of items that have ended.
+
+    before: only where the latest was written earlier, in seconds since the epoch.
+    """
     # Listed before the database is asked: what ends meanwhile is found the next time.
     for job in list(store.list(CHECKPOINTS)):
         files = list(store.list(checkpoint_folder(job.name))) if job.is_folder else [job]
+        if max((one.modified for one in files), default=0.0) >= before:
+            continue
         sizes = {one.name: one.bytes for one in files}
         with database.read() as session:
             state = session.scalar(select(Job.state).where(Job.id == job.name))

@@ -4,6 +4,7 @@ What is wrong comes out as it is found. Memory holds a page of rows and, of the 
 names of its chunks' folders.
 """
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from beholder.upkeep.pictures import check_pictures, check_pictures_of, unknown_
 from beholder.upkeep.rows import check_rows
 
 PARTS = frozenset({"pictures", "results", CHECKPOINTS, MARK})
+TIDIED_S = 600.0  # workers remove stray checkpoints every minute
 THREADS = 8  # reading and hashing release the interpreter's lock
 _PAGE = 200
 
@@ -50,7 +52,6 @@ def verify(
     if jobs is None and (against := stranger(database, store)):
         yield Finding("store", f"the store {store}", against, OWN)
     lost: set[str] = set()
-    checkpoints = list(stray_checkpoints(database, store)) if jobs is None else []
     with ThreadPoolExecutor(THREADS, thread_name_prefix="verify") as threads:
         for job_id in _every_job(database) if jobs is None else jobs:
             with database.snapshot() as session:
@@ -71,8 +72,8 @@ def verify(
         if jobs is None:
             yield from _leftovers(stray_jobs(database, store))
             yield from _leftovers(stray_probes(store))
-            # What has just ended is about to lose its own.
-            yield from _leftovers(left for left in checkpoints if store.exists(left.path))
+            tidied = time.time() - TIDIED_S
+            yield from _leftovers(stray_checkpoints(database, store, before=tidied))
             yield from _misplaced(store)
             yield from check_pictures(
                 database, store, threads, quick=quick, on_checked=on_checked, lost=lost

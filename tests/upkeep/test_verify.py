@@ -139,6 +139,8 @@ def test_strays_beside_all_that_is_ours(home):
     done, running = home.done([0]), home.submit([1])
     for path in (checkpoint_path(done, 0), checkpoint_path(running, 0), "mine.txt", "old/a"):
         home.store.put(path, b"?")
+    assert {one.where for one in home.verify()} == {"mine.txt", "old"}, "a worker tidies the rest"
+    home.age(*(path for path in home.path("checkpoints").rglob("*") if path.is_file()))
     found = home.verify()
     assert kinds(found) == ["leftover"] * 3
     assert {one.where for one in found} == {f"checkpoints/{done}", "mine.txt", "old"}
