@@ -28,6 +28,12 @@ from beholder.settings import Settings
 
 _TRIES, _TRY_EVERY_S = 5, 0.05  # to take the lock
 _LEAST_FREE_BYTES = 64 << 20
+_FRUGAL = {
+    # Threads that wait by spinning take the other programs' cores; the difference alone is small.
+    "OMP_WAIT_POLICY": "PASSIVE",
+    # glibc's heap for each thread keeps what it once held: an API's memory grew for hours.
+    "MALLOC_ARENA_MAX": "2",
+}
 
 
 class Service:
@@ -198,5 +204,4 @@ def _env(settings: Settings) -> dict[str, str]:
             plain = value.get_secret_value() if isinstance(value, SecretStr) else value
             env[f"BEHOLDER_{name.upper()}"] = str(plain)
     env["BEHOLDER_HOME"] = str(settings.home.absolute())
-    # Threads that wait by spinning take the other programs' cores; the difference alone is small.
-    return {"OMP_WAIT_POLICY": "PASSIVE", **env}
+    return {**_FRUGAL, **env}
