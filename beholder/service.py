@@ -28,12 +28,8 @@ from beholder.settings import Settings
 
 _TRIES, _TRY_EVERY_S = 5, 0.05  # to take the lock
 _LEAST_FREE_BYTES = 64 << 20
-_FRUGAL = {
-    # Threads that wait by spinning take the other programs' cores; the difference alone is small.
-    "OMP_WAIT_POLICY": "PASSIVE",
-    # glibc's heap for each thread keeps what it once held: an API's memory grew for hours.
-    "MALLOC_ARENA_MAX": "2",
-}
+# glibc's heap for each thread keeps what it once held: the API's memory grew for hours.
+_FRUGAL = {"MALLOC_ARENA_MAX": "2"}
 
 
 class Service:

@@ -142,5 +142,4 @@ def _environment(settings: Settings) -> dict[str, str]:
         f"BEHOLDER_{name.upper()}": str(getattr(settings, name))
         for name in ("home", "device", "sweep_s")
     }
-    # As the service starts it: threads that wait by spinning take other threads' cores.
-    return {"OMP_WAIT_POLICY": "PASSIVE", **mine, **own}
+    return {**mine, **own}

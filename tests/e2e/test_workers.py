@@ -26,9 +26,11 @@ def test_a_child_that_takes_its_time_to_start_is_left_to_it(machine: Any, tmp_pa
     """Celery alone would kill every one that comes in a dead one's place."""
     (tmp_path / "sitecustomize.py").write_text(SLOW)
     machine.env |= {"PYTHONPATH": str(tmp_path), "SLOW": str(tmp_path / "slow")}
+    machine.env["OMP_DISPLAY_ENV"] = "TRUE"
     machine.up()
     (parent,) = machine.parents()
     assert "libtorch" in Path(f"/proc/{parent}/maps").read_text(), "each child would import it"
+    assert "OMP_WAIT_POLICY = 'PASSIVE'" in machine.log(), "threads that wait would spin"
     dream = ("submit", "--noise", 2, "--steps", 2, "--size", 64, "--layer", "5")
     assert machine.ended(machine.json(*dream)["id"])["done"] == 2
     (tmp_path / "slow").touch()
