@@ -105,6 +105,7 @@ def run_all(chosen: Sequence[Benchmark], device: str, json_file: Path | None) ->
     """Run `chosen`, print and write what they found. How many of them went wrong."""
     documents: list[Document] = []
     failed = 0
+    print(_busy())
     with tempfile.TemporaryDirectory(prefix="beholder-bench-") as folder:
         for benchmark in chosen:
             begun = time.perf_counter()
@@ -119,6 +120,15 @@ def run_all(chosen: Sequence[Benchmark], device: str, json_file: Path | None) ->
     print()
     print_table([row_of(fields) for found in documents for fields in found["rows"]])
     return failed
+
+
+def _busy() -> str:
+    """How many others want the cores as it begins."""
+    load, cores = os.getloadavg()[0], len(os.sched_getaffinity(0))
+    calm = load <= cores / 2
+    return f"{load:.1f} programs want the {cores} cores before it begins" + (
+        "." if calm else ": ratios to other code will hold, shares of the machine will not."
+    )
 
 
 def main(argv: Sequence[str]) -> int:

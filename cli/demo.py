@@ -3,6 +3,8 @@
 Everything goes to one folder: the drawn pictures, the data of the embedded default, the results.
 """
 
+import shutil
+import sys
 import time
 from pathlib import Path
 
@@ -111,4 +113,5 @@ def _say_where(folder: Path, jobs: list[str], took: str) -> None:
         ("data", home),
     ):
         out.print(f"{label:14}{where}", markup=False, highlight=False, soft_wrap=True)
-    say(f"Look around: BEHOLDER_HOME={home} beholder jobs")
+    program = "beholder" if shutil.which("beholder") else sys.argv[0]
+    say(f"Look around: BEHOLDER_HOME={home} {program} jobs")
