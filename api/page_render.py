@@ -17,6 +17,7 @@ from api.page_words import bytes_words, duration, short
 from api.problems import PROBLEMS
 from beholder import __version__
 from beholder.errors import BeholderError
+from beholder.jobs.completion import fruitful
 from beholder.layers import LAYERS
 
 WEB = Path(__file__).parent / "web"
@@ -93,6 +94,7 @@ def _environment() -> Environment:
         "ago": _ago,
         "bytes": bytes_words,
         "duration": duration,
+        "fruitful": fruitful,
         "number": "{:,}".format,
         "percent": "{:.1%}".format,
         "short": short,

@@ -9,9 +9,10 @@ import typer
 
 from beholder.durations import duration
 from beholder.errors import InvalidInput
+from beholder.priorities import DEFAULT_PRIORITY
 from cli.context import Context
 from cli.output import JsonOption, console, plural, print_json, say, table
-from cli.progress import follow
+from cli.progress import follow, outcome_words
 
 if TYPE_CHECKING:
     from beholder.jobs.views import ItemView, JobView
@@ -54,7 +55,9 @@ def jobs(
     if json:
         print_json([job.row() for job in found[:limit]])
     elif found:
-        columns = ["id", "kind", "name", "state", "progress", "failed", "age"]
+        columns = ["id", "kind", "name", "state", "done", "failed", "age"]
+        if any(job.priority != DEFAULT_PRIORITY for job in found[:limit]):
+            columns.insert(-1, "priority")
         console().print(table(columns, [_listed(job) for job in found[:limit]]))
     if paused := next((job.paused for job in found if job.paused), None):
         say(f"paused: {paused}")
@@ -67,8 +70,9 @@ def _listed(job: "JobView") -> dict[str, Any]:
         "kind": job.kind,
         "name": job.name,
         "state": job.state,
-        "progress": f"{job.total - job.queued - job.running:,} of {job.total:,}",
+        "done": f"{job.done:,} of {job.total:,}",
         "failed": job.failed or "",
+        "priority": job.priority if job.priority != DEFAULT_PRIORITY else "",
         "age": duration(max(0.0, age.total_seconds())),
     }
 
@@ -140,9 +144,7 @@ def _facts(job: "JobView") -> Iterator[tuple[str, str]]:
     yield "asks", spec_words(spec)
     yield "network", network_words(job.network, job.network_sha256)
     yield "priority", job.priority
-    counts = {name: getattr(job, name) for name in ("queued", "running", "failed", "cancelled")}
-    rest = [f"{count:,} {name}" for name, count in counts.items() if count]
-    yield "items", ", ".join([f"{job.done:,} of {job.total:,} done", *rest])
+    yield "items", outcome_words(job, "queued", "running", "failed", "cancelled")
     yield "times", _times(job)
 
 
@@ -223,7 +225,7 @@ def watch(job: JobArgument) -> None:
     final = follow(context, get_job(context.db, job).id)
     if final.error:
         say(final.error)
-    say(f"job {final.id}: {final.state}, {final.done:,} done, {final.failed:,} failed.")
+    say(f"job {final.id}: {final.state}, {outcome_words(final)}.")
     if final.failed or final.state != "done":
         raise typer.Exit(EXIT_FAILED)
 

@@ -66,6 +66,13 @@ def waiting_words(context: Context, job: "JobView") -> str:
     return f"queued, next in turn with {at}"
 
 
+def outcome_words(job: "JobView", *states: str) -> str:
+    """ "5 of 6 done, 1 failed": failed and cancelled items, or those in `states`, where any are."""
+    counts = {name: getattr(job, name) for name in states or ("failed", "cancelled")}
+    rest = [f"{count:,} {name}" for name, count in counts.items() if count]
+    return ", ".join([f"{job.done:,} of {job.total:,} done", *rest])
+
+
 @dataclass
 class _Pace:
     """Rate and time left, from what has been done since it was first seen to run."""
@@ -89,20 +96,26 @@ class _Pace:
         return ", ".join(parts)
 
 
+def _done(job: "JobView", through: float) -> str:
+    from beholder.jobs.completion import fruitful
+
+    return f"{fruitful(job, through):,} of {job.total:,}"
+
+
 class _Bar:
     """A live bar on a terminal."""
 
     def __init__(self) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+        from rich.progress import BarColumn, Progress, TextColumn
 
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
-            MofNCompleteColumn(),
+            TextColumn("{task.fields[done]}"),
             TextColumn("{task.fields[pace]}"),
             console=remarks(),
         )
-        self._task = self._progress.add_task("", total=None, pace="")
+        self._task = self._progress.add_task("", total=None, done="", pace="")
 
     def __enter__(self) -> "_Bar":
         self._progress.start()
@@ -117,6 +130,7 @@ class _Bar:
             description=f"{job.kind} {job.id}",
             total=job.total,
             completed=int(through),
+            done=_done(job, through),
             pace=pace,
         )
 
@@ -137,7 +151,7 @@ class _Lines:
 
     def update(self, job: "JobView", through: float, pace: str) -> None:
         now, state = time.monotonic(), (job.state, job.stage)
-        line = f"{job.kind} {job.id}: {int(through):,} of {job.total:,}, {pace}"
+        line = f"{job.kind} {job.id}: {_done(job, through)}, {pace}"
         if state == self._state and (now - self._at < LINE_EVERY_S or line == self._line):
             return
         self._state, self._line, self._at = state, line, now

@@ -12,7 +12,7 @@ from beholder.errors import InvalidInput, ServiceUnavailable
 from beholder.priorities import DEFAULT_PRIORITY, Priority
 from cli.context import Context
 from cli.output import plural, print_json, say
-from cli.progress import counting, follow
+from cli.progress import counting, follow, outcome_words
 
 if TYPE_CHECKING:
     from beholder.intake import Found
@@ -173,7 +173,7 @@ def _nothing_runs(context: Context) -> bool:
 def _say_ended(context: Context, job: "JobView", output: Path | None) -> None:
     if job.error:
         say(job.error)
-    say(f"job {job.id}: {job.state}, {job.done} done, {job.failed} failed.")
+    say(f"job {job.id}: {job.state}, {outcome_words(job)}.")
     if output is None:
         say(f"`beholder show {job.id}` shows it; `beholder fetch {job.id} -o DIR` writes files.")
         return

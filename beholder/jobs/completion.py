@@ -1,4 +1,7 @@
-"""How much of a job's work is done, in items and parts of items, for progress and time left."""
+"""How much of a job's work is done, in items and parts of items, for progress and time left.
+
+`completed` and `through` are for bars: what has ended in whatever way. `fruitful` is for words.
+"""
 
 from sqlalchemy import func, select
 
@@ -32,3 +35,13 @@ def through(kind: str, counts: JobView | Progress, partly: float) -> float:
     else:
         items = counts.failed + (counts.measured + counts.done + partly) / 2
     return min(items, float(counts.total))
+
+
+def fruitful(counts: JobView | Progress, passed: float) -> int:
+    """How many items to call done: what failed or was cancelled is through, but has no result.
+
+    passed: how many are `through`; of an open job, what is partly done counts as well.
+    """
+    if counts.state in FINISHED:
+        return counts.done
+    return max(counts.done, int(passed - counts.failed - counts.cancelled))

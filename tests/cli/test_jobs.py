@@ -10,9 +10,11 @@ import pytest
 from sqlalchemy import select
 
 from beholder.jobs.claims import claim_next
+from beholder.jobs.completion import completed, fruitful, through
+from beholder.jobs.finish import fail_chunk_job
 from beholder.jobs.models import Item, utc_now
 from beholder.jobs.queries import get_job
-from beholder.jobs.views import JobView
+from beholder.jobs.views import JobView, Progress
 from beholder.jobs.workers import WorkerView, beat
 from cli.context import Context
 from cli.progress import waiting_words
@@ -38,7 +40,7 @@ def test_jobs_are_listed_newest_first(beholder: Beholder, dream_job: Make, study
     assert {**rows[1], "state": "failed"}.items() >= wanted.items()
     table = beholder("jobs").out
     assert table.index(second) < table.index(first)
-    assert "6 of 6" in table
+    assert "5 of 6" in table
 
 
 def test_jobs_are_filtered(beholder: Beholder, dream_job: Make, study_job: Make) -> None:
@@ -134,7 +136,7 @@ def test_watch_exits_with_the_outcome(beholder: Beholder, dream_job: Make) -> No
     assert beholder("watch", dream_job()).code == 0
     failed = beholder("watch", dream_job(failing=(1,)))
     assert failed.code == 1
-    assert "5 done, 1 failed" in failed.err
+    assert "5 of 6 done, 1 failed" in failed.err
 
 
 def test_cancel_then_retry(beholder: Beholder, dream_job: Make) -> None:
@@ -182,6 +184,28 @@ def test_a_queued_job_says_what_it_waits_for(context: Context, beholder: Beholde
         answer = beholder("submit", "--noise", "1", "--priority", priority, "--json")
         return get_job(context.db, json.loads(answer.out)["id"])
 
+def test_what_was_cancelled_is_not_called_done(
+    beholder: Beholder, context: Context, dream_job: Make
+) -> None:
+    job = dream_job(failing=(1,), chunks=2)
+    beholder("cancel", job)
+    assert "1 of 6" in beholder("jobs").out
+    outcome = "1 of 6 done, 1 failed, 4 cancelled"
+    assert f"items     {outcome}\n" in beholder("show", job).out
+    followed = beholder("watch", job).err
+    assert f"dream {job}: 1 of 6, cancelled" in followed
+    assert followed.endswith(f"job {job}: cancelled, {outcome}.\n")
+    view = get_job(context.db, job)
+    assert (completed(context.db, view), fruitful(view, 6.0)) == (6.0, 1)
+
+
+def test_what_is_partly_done_counts_while_a_job_runs() -> None:
+    counts = Progress("running", "dream", 10, 4, 4, 1, 1, 0, 0)
+    assert fruitful(counts, through("dream", counts, 2.5)) == 3
+    study = Progress("running", "classify", 10, 4, 4, 2, 0, 0, 10)
+    assert fruitful(study, through("study", study, 0.0)) == 6
+
+
     low = job("low")
     assert waiting_words(context, low) == "queued"
     normal = job("normal")
@@ -201,10 +225,19 @@ def test_show_says_that_a_layer_is_silent(
     job = dream_job()
     with context.db.write() as session:
         item = session.scalars(select(Item).where(Item.job_id == job, Item.state == "done")).first()
+def test_priorities_are_listed_where_one_is_not_normal(beholder: Beholder) -> None:
+    beholder("submit", "--noise", "1")
+    assert "priority" not in beholder("jobs").out
+    beholder("submit", "--noise", "1", "--priority", "high")
+    assert "priority" in beholder("jobs").out
+    assert "normal" not in beholder("jobs").out
+
+
         assert item is not None
         item.result = {"objective": [0.0, 0.0, 0.0], "silent": True}
     assert "silent    1 dream: the layer is silent" in beholder("show", job).out
 
+    assert re.search(rf"│ {row['id']} .*│ high +│", beholder("jobs").out)
 
 def test_a_paused_worker_is_said(beholder: Beholder, context: Context, dream_job: Make) -> None:
     job, now = dream_job(chunks=1), utc_now()

@@ -213,6 +213,7 @@ def test_a_cancelled_job_runs_again_before_ones_eyes(site, page):
     page.locator("[data-pace]").filter(has_text="left").wait_for()
     site.http.post(f"/v1/jobs/{job}/cancel")
     wait_for_state(page, "cancelled")
+    assert page.locator("[data-count]").inner_text() == "0 of 1"
 
 
 def test_an_end_that_is_out_of_date_is_not_the_last_word(site, page):

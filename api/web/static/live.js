@@ -4,8 +4,9 @@
 /**
  * @typedef {{position: number, step: number, url: string, thumbnail: string}} Latest
  * @typedef {{job_id: string, kind: string, state: string, stage: string | null, total: number,
- *   done: number, failed: number, measured: number, completed: number, rate: number | null, paused: string | null,
- *   seconds_left: number | null, latest: Latest[]}} Progress
+ *   done: number, failed: number, cancelled: number, measured: number, completed: number,
+ *   rate: number | null, paused: string | null, seconds_left: number | null,
+ *   latest: Latest[]}} Progress
  */
 
 /**
@@ -55,9 +56,11 @@ export function show(place, progress) {
 
 /** @param {Progress} progress */
 function counts(progress) {
-  const through = Math.floor(progress.completed).toLocaleString("en");
+  const ended = ["done", "failed", "cancelled"].includes(progress.state);
+  const fruitful = Math.floor(progress.completed - progress.failed - progress.cancelled);
+  const done = ended ? progress.done : Math.max(progress.done, fruitful);
   const failed = progress.failed ? `, ${progress.failed.toLocaleString("en")} failed` : "";
-  return `${through} of ${progress.total.toLocaleString("en")}${failed}`;
+  return `${done.toLocaleString("en")} of ${progress.total.toLocaleString("en")}${failed}`;
 }
 
 /** @param {Progress} progress */
