@@ -251,5 +251,5 @@ def retry(job: JobArgument) -> None:
     view = get_job(context.db, job)
     retried = control.retry(context.db, view.id)
     wake_workers(context)
-    what = f"{retried.items:,} items" if retried.items else "the rest of it"
+    what = plural(retried.items, "item") if retried.items else "the rest of it"
     say(f"job {view.id}: {what} queued again.")

@@ -11,6 +11,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from beholder.plurals import plural as plural
+
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 _PIPE_WIDTH = 160  # where there is no terminal to fit, nothing is folded at 80 columns
@@ -36,11 +38,6 @@ def remarks() -> Console:
 def say(text: str) -> None:
     """A remark, as it is: no markup is read in it, no line is folded."""
     remarks().print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-def plural(count: int, noun: str) -> str:
-    """ "1 item", "1,000 items"."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def print_json(value: Any) -> None:

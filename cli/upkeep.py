@@ -23,6 +23,7 @@ EXIT_FOUND = 1
 SHOWN = 50  # findings
 KEPT = 10_000  # findings in memory, to be listed
 ENDED = ("done", "failed", "cancelled")
+_COUNTED = ("leftover", "stray picture")
 _UNITS = {"h": 1 / 24, "d": 1, "w": 7}
 
 
@@ -96,8 +97,16 @@ class _Seen:
 
     def counted(self) -> str:
         """In words."""
-        each = ", ".join(f"{count:,} {kind}" for kind, count in self._kinds.most_common())
+        each = ", ".join(_kind_words(*one) for one in self._kinds.most_common())
         return f"{plural(self.total, 'finding')} ({each})."
+
+
+def _kind_words(kind: str, count: int) -> str:
+    """ "1 file damaged", "2 files damaged", "3 leftovers", "counters: 1"."""
+    what, _, how = kind.partition(" ")
+    if what in ("file", "picture"):
+        return f"{plural(count, what)} {how}"
+    return plural(count, kind) if kind in _COUNTED else f"{kind}: {count:,}"
 
 
 def _show(seen: _Seen) -> None:

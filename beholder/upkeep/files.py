@@ -12,10 +12,11 @@ from sqlalchemy import Select, func, null, select
 from beholder.errors import NotFound
 from beholder.jobs.database import Database
 from beholder.jobs.models import Chunk, File, Item, Job
+from beholder.plurals import plural
 from beholder.specs import DreamSpec, spec_of
 from beholder.store import Store
 from beholder.upkeep.ahead import ahead
-from beholder.upkeep.findings import AGAIN, RESUBMIT, Finding, Kind
+from beholder.upkeep.findings import AGAIN, RESUBMIT, Finding, Kind, changed_words
 from beholder.upkeep.references import Reference, references, still_refers
 
 STATISTICS = ("target.npz", "control.npz", "strongest.npz")  # of each measured chunk
@@ -59,7 +60,8 @@ def _hashed(store: Store) -> Look:
             return None if size else f"{reference.path} is empty"
         if sha256 == reference.sha256:
             return None
-        return f"{reference.path} is not what was written ({size:,} of {reference.bytes:,} bytes)"
+        words = changed_words(size, size if reference.bytes is None else reference.bytes)
+        return f"{reference.path} is not what was written: {words}"
 
     return look
 
@@ -100,7 +102,7 @@ def _incomplete(database: Database, job_id: str) -> Iterator[Finding]:
             .order_by(done.c.position)
         )
         for position, bare, count in session.execute(statement).yield_per(1_000):
-            lacks = f"{count} of its {wanted} files" if count != wanted else ""
+            lacks = f"{count} of its {plural(wanted, 'file')}" if count != wanted else ""
             what = " and ".join(filter(None, (lacks, bare and "no result")))
             yield _again("file missing", job_id, position, f"it has {what}")
         for position, path in session.execute(_shared(job_id)).yield_per(1_000):

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from beholder.plurals import plural
+
 Kind = Literal[
     "store",  # another database's
     "file missing",  # of a finished item
@@ -26,6 +28,13 @@ RESUBMIT = "submit the study again."
 SEND = "send it again: `beholder submit` or POST /v1/pictures stores it anew."
 SEND_ANEW = "`beholder verify --mend` removes it, then send it again: `beholder submit`."
 BRING_BACK = "`beholder gc --yes` puts it back."
+
+
+def changed_words(size: int, written: int) -> str:
+    """How a file of so many bytes differs from the one that was written, by its hash another."""
+    if size == written:
+        return f"the same length ({plural(size, 'byte')}), but other bytes"
+    return f"{plural(size, 'byte')}, not {written:,}"
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,13 @@
 """What `verify --mend` does about findings: `mend` what is `mendable`, a line a deed.
 
-Results are made again by the job itself: their items are queued once more. A damaged picture is
-removed, since one that is sent again is taken to be there as long as its size is right. What can't
-be told from the rows alone, such as a lost picture, is left to whoever has it.
+Results are made again by the job itself: their items are queued once more, and what is left of
+their files is removed. A damaged picture is removed too, since one that is sent again is taken to
+be there as long as its size is right. What can't be told from the rows alone, such as a lost
+picture, is left to whoever has it.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -20,8 +21,11 @@ from beholder.jobs.database import Database
 from beholder.jobs.hooks import rearm
 from beholder.jobs.models import FINISHED, OPEN, Chunk, File, Item, Job, utc_now
 from beholder.jobs.rows import lock_job, settle, with_open_chunks
-from beholder.store import Store
+from beholder.plurals import plural
+from beholder.store import Store, job_folder
 from beholder.upkeep.findings import Finding
+from beholder.upkeep.ownership import stranger
+from beholder.upkeep.references import references
 from beholder.upkeep.rows import counted, doubled, uncovered
 
 _QUIET = {"synchronize_session": False}
@@ -56,7 +60,7 @@ def mendable(findings: Iterable[Finding]) -> Mendable:
 def mend(database: Database, store: Store, wanted: Mendable) -> Iterator[str]:
     """Put it right, as far as it is still wrong and nobody is at work on it; each deed in words."""
     for job_id, positions in wanted.items.items():
-        yield from _make_again(database, job_id, sorted(positions))
+        yield from _make_again(database, store, job_id, sorted(positions))
     for job_id in wanted.jobs:
         yield from _put_right(database, job_id)
     for path in wanted.pictures:
@@ -69,8 +73,10 @@ def _remove_damaged(store: Store, path: str) -> Iterator[str]:
             yield f"{path}: removed; send it again."
 
 
-def _make_again(database: Database, job_id: str, positions: list[int]) -> Iterator[str]:
-    again = 0
+def _make_again(
+    database: Database, store: Store, job_id: str, positions: list[int]
+) -> Iterator[str]:
+    again, forgotten = 0, set[str]()
     for start in range(0, len(positions), _TOGETHER):
         with database.write() as session:
             job = lock_job(session, job_id)
@@ -78,18 +84,32 @@ def _make_again(database: Database, job_id: str, positions: list[int]) -> Iterat
                 continue
             if job.unsettled:
                 settle(session, job, limit=None)
-            again += _reopen(session, job, positions[start : start + _TOGETHER])
-            state = job.state
+            paths = _reopen(session, job, positions[start : start + _TOGETHER])
+            again, state = again + len(paths), job.state
+        forgotten.update(*paths)
     if again:
         how = "cancelled, for `beholder retry`" if state == "cancelled" else "queued again"
-        yield f"job {job_id}: {again:,} items {how}."
+        yield f"job {job_id}: {plural(again, 'item')} {how}."
     if again < len(positions):
-        left = len(positions) - again
-        yield f"job {job_id}: {left:,} items left, being worked on: verify again later."
+        left = plural(len(positions) - again, "item")
+        yield f"job {job_id}: {left} left, being worked on: verify again later."
+    _remove(database, store, job_id, forgotten)
 
 
-def _reopen(session: Session, job: Job, positions: list[int]) -> int:
-    """Forget the files of done items, and queue them in a chunk each; how many.
+def _remove(database: Database, store: Store, job_id: str, paths: set[str]) -> None:
+    """Remove the job's files at these paths, as `gc` would: nothing that an item still has."""
+    own = {path for path in paths if path.startswith(f"{job_folder(job_id)}/")}
+    if not own or stranger(database, store):
+        return
+    for reference in references(database, job_id):
+        own.discard(reference.path)
+    for path in own:
+        with suppress(NotFound):
+            store.remove(path)
+
+
+def _reopen(session: Session, job: Job, positions: list[int]) -> list[list[str]]:
+    """Forget the files of done items, and queue them in a chunk each; each item's files' paths.
 
     A cancelled job stays so, with one more item to `retry`. Items whose positions a worker has in
     hand, in a chunk around them, are left: it would find one more than it took.
@@ -108,7 +128,8 @@ def _reopen(session: Session, job: Job, positions: list[int]) -> int:
     )
     items = session.scalars(done.order_by(Item.position)).all()
     if not items:
-        return 0
+        return []
+    paths = _paths(session, items)
     state = "cancelled" if job.state == "cancelled" else "queued"
     for item in items:
         item.state, item.result, item.error = state, None, None if state == "queued" else _GONE
@@ -119,7 +140,19 @@ def _reopen(session: Session, job: Job, positions: list[int]) -> int:
         _open(session, job)
         _cover(session, job)
     _recount(session, job)
-    return len(items)
+    return paths
+
+
+def _paths(session: Session, items: Sequence[Item]) -> list[list[str]]:
+    """Where each item's files are, with its start's."""
+    found: dict[int, list[str]] = {item.id: [] for item in items}
+    files = select(File.item_id, File.path).where(File.item_id.in_(found))
+    for number, path in session.execute(files):
+        found[number].append(path)
+    for item in items:
+        if start := (item.result or {}).get("start"):
+            found[item.id].append(str(start))
+    return list(found.values())
 
 
 def _put_right(database: Database, job_id: str) -> list[str]:
@@ -144,15 +177,15 @@ def _mend_chunks(session: Session, job: Job) -> Iterator[str]:
     if job.state in FINISHED:
         closed = _close_chunks(session, job)
         if closed:
-            yield f"job {job.id}: {closed:,} chunks of the finished job closed."
+            yield f"job {job.id}: {plural(closed, 'chunk')} of the finished job closed."
         open_items = select(Item.id).where(Item.job_id == job.id, Item.state.in_(OPEN)).limit(1)
         if session.scalar(open_items) is None:
             return
         _open(session, job)
     if closed := _close_doubled(session, job):
-        yield f"job {job.id}: {closed:,} chunks closed over items that another is over."
+        yield f"job {job.id}: {plural(closed, 'chunk')} closed over items that another is over."
     if covered := _cover(session, job):
-        yield f"job {job.id}: {covered:,} open items queued again."
+        yield f"job {job.id}: {plural(covered, 'open item')} queued again."
     if not with_open_chunks(session, [job.id]):
         _recount(session, job)  # what follows is decided by them
         advance(session, job)

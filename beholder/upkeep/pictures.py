@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Executor
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, func, select
 
 from beholder.aside import AWAY, away_name
 from beholder.errors import NotFound
@@ -17,7 +17,14 @@ from beholder.jobs.database import Database
 from beholder.jobs.models import Item, Picture
 from beholder.store import Listed, Store, picture_path
 from beholder.upkeep.ahead import ahead
-from beholder.upkeep.findings import BRING_BACK, COLLECT, SEND, SEND_ANEW, Finding
+from beholder.upkeep.findings import (
+    BRING_BACK,
+    COLLECT,
+    SEND,
+    SEND_ANEW,
+    Finding,
+    changed_words,
+)
 
 GRACE_S = 24 * 3600.0  # longer than the longest submission
 FOLDERS = tuple(f"{number:02x}" for number in range(256))
@@ -78,7 +85,7 @@ def check_pictures_of(
         )
         with database.read() as session:
             known = [Known(*row) for row in session.execute(statement)]
-        yield from _wrong(database, store, threads, known, None, quick, on_checked)
+        yield from _wrong(database, store, threads, known, None, quick, on_checked, job_id)
         if len(known) < _PAGE:
             return
         last = known[-1].sha256
@@ -87,14 +94,14 @@ def check_pictures_of(
 def unknown_pictures(database: Database, job_id: str) -> Iterator[Finding]:
     """Pictures that a job's items have, though their rows are gone."""
     statement = (
-        select(Item.picture_sha256)
+        select(Item.picture_sha256, func.min(Item.source))
         .outerjoin(Picture, Picture.sha256 == Item.picture_sha256)
         .where(Item.job_id == job_id, Item.picture_sha256.is_not(None), Picture.sha256.is_(None))
-        .distinct()
+        .group_by(Item.picture_sha256)
     )
     with database.snapshot() as session:
-        for sha256 in session.scalars(statement).yield_per(_PAGE):
-            what = f"items of job {job_id} have it, but the database does not know it"
+        for sha256, source in session.execute(statement).yield_per(_PAGE):
+            what = f"the database does not know it; items of job {job_id} need it: {source}"
             yield Finding("picture missing", picture_path(sha256 or ""), what, SEND, job_id)
 
 
@@ -111,6 +118,7 @@ def _wrong(
     listed: dict[str, Listed] | None,
     quick: bool,
     on_checked: Callable[[int], object],
+    job_id: str | None = None,
 ) -> Iterator[Finding]:
     def look(one: Known) -> str | None:
         if quick and listed is not None and one.sha256 in listed:
@@ -118,14 +126,37 @@ def _wrong(
             return None if here == one.bytes else "its size is wrong"
         return examine(store, one)
 
+    found: dict[str, str] = {}
     for one, wrong in ahead(threads, look, known):
         on_checked(one.bytes)
         if wrong and (wrong := examine(store, one)) and _still_known(database, one.sha256):
-            path = picture_path(one.sha256)
-            if not wrong.startswith("no "):
-                yield Finding("picture damaged", path, wrong, SEND_ANEW)
-            elif not (listed and away_name(one.sha256) in listed):  # else it has been found already
-                yield Finding("picture missing", path, wrong, SEND)
+            found[one.sha256] = wrong
+    needs = _needs(database, list(found), job_id)
+    for sha256, wrong in found.items():
+        path, what = picture_path(sha256), f"{wrong}{needs.get(sha256, '')}"
+        if not wrong.startswith("no "):
+            yield Finding("picture damaged", path, what, SEND_ANEW)
+        elif not (listed and away_name(sha256) in listed):  # else it has been found already
+            yield Finding("picture missing", path, what, SEND)
+
+
+def _needs(database: Database, pictures: list[str], job_id: str | None) -> dict[str, str]:
+    """By picture, the first item that needs it, in words; of one job, or of any.
+
+    Many at once: without an index each look goes through all items.
+    """
+    found: dict[str, str] = {}
+    for start in range(0, len(pictures), _PAGE):
+        some = pictures[start : start + _PAGE]
+        first = select(func.min(Item.id)).where(Item.picture_sha256.in_(some))
+        if job_id is not None:
+            first = first.where(Item.job_id == job_id)
+        of_first = Item.id.in_(first.group_by(Item.picture_sha256))
+        columns = (Item.picture_sha256, Item.job_id, Item.position, Item.source)
+        with database.read() as session:
+            for sha256, job, position, source in session.execute(select(*columns).where(of_first)):
+                found[sha256 or ""] = f"; item {position} of job {job} needs it: {source}"
+    return found
 
 
 def examine(store: Store, one: Known) -> str | None:
@@ -136,7 +167,7 @@ def examine(store: Store, one: Known) -> str | None:
         return "no such picture in the store, though the database knows it"
     if sha256 == one.sha256:
         return None
-    return f"its bytes are not its own ({size:,} of {one.bytes:,})"
+    return f"it is not what was taken in: {changed_words(size, one.bytes)}"
 
 
 def _still_known(database: Database, sha256: str) -> bool:

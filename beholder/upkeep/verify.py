@@ -13,6 +13,7 @@ from sqlalchemy import func, select
 
 from beholder.jobs.database import Database
 from beholder.jobs.models import INCOMING, File, Item, Job, Picture
+from beholder.plurals import plural
 from beholder.store import CHECKPOINTS, Store
 from beholder.upkeep.checkpoints import stray_checkpoints
 from beholder.upkeep.files import check_files, check_statistics
@@ -117,6 +118,7 @@ def _leftovers(found: Iterator[Leftover]) -> Iterator[Finding]:
     """Empty folders are left to `gc`."""
     for left in found:
         if left.files:
-            words = f"{left.files:,} files ({left.bytes:,} bytes)" if left.is_folder else "a file"
+            size = f"{plural(left.files, 'file')} ({plural(left.bytes, 'byte')})"
+            words = size if left.is_folder else "a file"
             job_id = left.path.split("/")[1] if left.path.count("/") > 1 else None
             yield Finding("leftover", left.path, f"{words} of no item", COLLECT, job_id)

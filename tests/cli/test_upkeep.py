@@ -13,9 +13,10 @@ from beholder.errors import InvalidInput
 from beholder.jobs.control import delete
 from beholder.jobs.models import Job, utc_now
 from beholder.jobs.queries import get_job, items
+from beholder.store import picture_path
 from beholder.upkeep import retention
 from cli.context import Context
-from cli.upkeep import age, amount
+from cli.upkeep import _kind_words, age, amount
 
 
 def files_of(context: Context, job_id: str) -> list[Path]:
@@ -50,8 +51,44 @@ def test_a_finding_is_one_line_and_mended(beholder: Any, context: Context, dream
     assert found["total"] == 1
     assert found["findings"][0]["kind"] == "file missing"
     assert found["findings"][0]["position"] == 2
-    assert found["mended"] == [f"job {job_id}: 1 items queued again."]
+    assert found["mended"] == [f"job {job_id}: 1 item queued again."]
     assert get_job(context.db, job_id).queued == 1
+
+
+def test_damage_is_said_and_after_mending_nothing_is_wrong(
+    beholder: Any, context: Context, dream_job: Any
+) -> None:
+    job_id = dream_job(snapshots=(1, 2))
+    same, longer, *_ = files_of(context, job_id)[::3]
+    size, before = (len(path.read_bytes()) for path in (same, longer))
+    same.write_bytes(bytes(size))
+    longer.write_bytes(bytes(before + 2))
+    answer = beholder("verify", "--mend")
+    assert f"not what was written: the same length ({size} bytes), but other bytes;" in answer.out
+    assert f"is not what was written: {before + 2} bytes, not {before};" in answer.out
+    assert "2 findings (2 files damaged)." in answer.err
+    assert f"job {job_id}: 2 items queued again." in answer.err
+    assert beholder("verify").code == 0
+
+
+def test_findings_are_counted_in_words() -> None:
+    assert [_kind_words(*one) for one in (
+        ("picture missing", 2), ("stray picture", 1), ("leftover", 1_000), ("counters", 1),
+    )] == ["2 pictures missing", "1 stray picture", "1,000 leftovers", "counters: 1"]  # fmt: skip
+
+
+def test_a_lost_picture_is_named(beholder: Any, context: Context, dream_job: Any) -> None:
+    job_id = dream_job()
+    (item, *_) = items(context.db, job_id)
+    path = context.store.local_path(picture_path(item.picture_sha256 or ""))
+    assert path is not None
+    path.write_bytes(b"")
+    needed = f"; item 0 of job {job_id} needs it: {item.source}; "
+    assert needed in beholder("verify").out
+    path.unlink()
+    for arguments in ([], [job_id]):
+        (line,) = beholder("verify", *arguments).out.splitlines()
+        assert f"no such picture in the store, though the database knows it{needed}" in line
 
 
 def test_many_findings_are_capped(beholder: Any, context: Context, dream_job: Any) -> None:

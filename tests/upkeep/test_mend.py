@@ -1,12 +1,15 @@
 """`mend` puts right what can be: afterwards jobs finish, and nothing is wrong any more."""
 
 import pytest
-from sqlalchemy import delete, update
+from sqlalchemy import delete, insert, select, update
 
 from beholder.jobs.control import cancel, retry
 from beholder.jobs.hooks import Hook, add_hook, delivered, due_hooks
-from beholder.jobs.models import OPEN, Chunk, Item, Job
+from beholder.jobs.models import OPEN, Chunk, File, Item, Job
 from beholder.jobs.queries import get_job, items
+from beholder.jobs.service_models import Identity
+from beholder.plurals import plural
+from beholder.upkeep.findings import Finding
 from beholder.upkeep.garbage import collect
 from beholder.upkeep.mend import mend, mendable
 
@@ -24,17 +27,53 @@ def test_lost_and_damaged_files_are_made_again(home, tmp_path):
     damaged.write_bytes(b"rot")
     (deed,) = home.mend()
     hit = {int(path.name[:7]) for path in (lost, damaged)}
-    assert f"job {job_id}: {len(hit)} items queued again." == deed
+    assert f"job {job_id}: {plural(len(hit), 'item')} queued again." == deed
     job = get_job(home.db, job_id)
     assert (job.state, job.queued, job.stage) == ("queued", len(hit), "dream")
     assert {item.position for item in items(home.db, job_id, state="queued")} == hit
-    assert [one.kind for one in home.verify()] == ["leftover"] * len(leftovers(home))
+    assert home.verify() == []  # what was left of them is gone
     assert home.run(job_id).done == 10
     assert leftovers_alone(home, tmp_path) == []
 
 
-def leftovers(home):
-    return [one for one in home.verify() if one.kind == "leftover"]
+def test_only_files_of_what_is_made_again_are_removed(home, monkeypatch):
+    monkeypatch.setattr("beholder.upkeep.mend._TOGETHER", 1)
+    job_id = home.done([0, 1, 2], noise=1, chunk_size=4, snapshots=(1, 2))
+    shared, lost, *rest = home.results(job_id)
+    other = home.done([3])
+    home.store.put(f"results/{job_id}/deadbeef0000/a.png", b"junk")
+    lost.unlink()
+    home.mend()
+    kept = {path for path in rest if path.name[:7] != lost.name[:7]}
+    assert set(home.results(job_id)) == kept | {home.path(f"results/{job_id}/deadbeef0000/a.png")}
+    assert not shared.exists()
+    assert len(home.results(other)) == 1
+
+
+def test_a_file_that_another_item_has_stays(home):
+    job_id = home.done([0, 1], chunk_size=2)
+    kept, lost = home.results(job_id)
+    path = f"results/{job_id}/{kept.parent.name}/{kept.name}"
+    with home.db.write() as session:
+        gone, stays = (
+            session.scalars(select(Item).where(Item.position == int(one.name[:7]))).one()
+            for one in (lost, kept)
+        )
+        session.execute(update(File).where(File.item_id == gone.id).values(path=path))
+        mine = stays.position
+    missing = Finding("file missing", "", "", "", job_id, 1 - mine)
+    list(mend(home.db, home.store, mendable([missing])))
+    assert kept.exists()
+
+
+def test_nothing_is_removed_from_the_store_of_another_database(home):
+    job_id = home.done([0], snapshots=(1, 2))
+    lost, *rest = home.results(job_id)
+    lost.unlink()
+    home.store.put("database", b"another's")
+    home.set(insert(Identity).values(id=1, name="this one"))
+    home.mend()
+    assert set(home.results(job_id)) == set(rest)
 
 
 def test_of_a_running_job_what_no_worker_has_in_hand(home, tmp_path):
@@ -58,9 +97,9 @@ def test_items_within_a_chunk_that_is_being_worked_on_are_left(home):
     held = home.claim()
     assert [item.position for item in held.items] == [0, 2]
     (deed,) = home.mend()
-    assert deed.endswith("1 items left, being worked on: verify again later.")
+    assert deed.endswith("1 item left, being worked on: verify again later.")
     home.finish(held)
-    assert home.mend() == [f"job {job_id}: 1 items queued again."]
+    assert home.mend() == [f"job {job_id}: 1 item queued again."]
     assert home.run(job_id).done == 3
 
 
@@ -70,7 +109,7 @@ def test_of_a_cancelled_job_they_wait_for_retry(home, tmp_path):
     cancel(home.db, job_id)
     for path in home.results(job_id):
         path.unlink()
-    assert home.mend() == [f"job {job_id}: 1 items cancelled, for `beholder retry`."]
+    assert home.mend() == [f"job {job_id}: 1 item cancelled, for `beholder retry`."]
     assert get_job(home.db, job_id).state == "cancelled"
     assert home.verify() == []
     retry(home.db, job_id)

@@ -154,7 +154,7 @@ def test_finished_dreams_without_the_rows_of_their_files(home):
     home.set(delete(File))
     found = home.verify()
     assert sorted(kinds(found)) == ["file missing", "leftover"]
-    assert "0 of its 1 files" in next(one.what for one in found if one.position == 0)
+    assert "0 of its 1 file" in next(one.what for one in found if one.position == 0)
     assert get_job(home.db, job_id).state == "done"
 
 
