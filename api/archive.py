@@ -6,7 +6,7 @@ import zipfile
 from collections.abc import Iterator
 from typing import Any
 
-from beholder.errors import NotFound
+from beholder.errors import NotFound, PictureError
 from beholder.jobs.database import Database
 from beholder.jobs.documents import (
     RESULTS,
@@ -16,6 +16,7 @@ from beholder.jobs.documents import (
     results_head,
 )
 from beholder.jobs.queries import items
+from beholder.jobs.result_files import read_result
 from beholder.jobs.result_names import ResultNames
 from beholder.jobs.verdicts import chosen_by_layer, summary_of
 from beholder.jobs.views import ItemView, JobView
@@ -42,7 +43,7 @@ class _Sink:
 
 
 def archive(db: Database, store: Store, job: JobView) -> Iterator[bytes]:
-    """The zip, in pieces. A file that the store has lost is left out, and results.json says so."""
+    """The zip, in pieces. What the store has lost or damaged is left out, as results.json says."""
     sink = _Sink()
     names = ResultNames(db, job)
     # The rows wait on the disk: a zip's files are written one after the other.
@@ -67,14 +68,19 @@ def _add(
 ) -> dict[str, Any]:
     """Write an item's files; its row."""
     files: dict[int, str] = {}
+    lost = damaged = 0
     for file in item.files:
         try:
-            data = store.get(file.path)
+            data = read_result(store, file)
         except NotFound:
+            lost += 1
+            continue
+        except PictureError:
+            damaged += 1
             continue
         files[file.step] = names.file(item, file.step)
         zipped.writestr(_entry(files[file.step], job), data)
-    error = error_of(item, lost=len(item.files) - len(files))
+    error = error_of(item, lost=lost, damaged=damaged)
     return result_row(item, names.picture(item), error, files)
 
 

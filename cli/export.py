@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from beholder.errors import InvalidInput, NotFound
+from beholder.errors import InvalidInput, NotFound, PictureError
 from beholder.jobs.documents import (
     RESULTS,
     error_of,
@@ -22,6 +22,7 @@ from beholder.jobs.documents import (
     results_head,
 )
 from beholder.jobs.queries import get_job, items
+from beholder.jobs.result_files import read_result
 from beholder.jobs.result_names import ResultNames
 from beholder.jobs.verdicts import chosen_by_layer, summary_of
 from cli.contact import Shown, draw_sheets
@@ -47,7 +48,7 @@ class Exported:
     """What was written. files: result pictures in the folder, `new` of them written just now.
 
     failures: the first (source, reason) pairs, each once; `failed` counts all items that have one.
-    missing: files that the store has lost.
+    missing: files that the store has lost. damaged: files in it that are not what was written.
     """
 
     folder: Path
@@ -55,6 +56,7 @@ class Exported:
     files: int = 0
     new: int = 0
     missing: int = 0
+    damaged: int = 0
     failed: int = 0
     failures: list[tuple[str, str]] = field(default_factory=list)
     sheets: tuple[Path, ...] = ()
@@ -116,7 +118,7 @@ def _write_sheets(export: "_Export") -> tuple[Path, ...]:
 
 @dataclass
 class _Written:
-    """An item with the files it has in the folder, by step. lost: how many the store lacks."""
+    """An item with the files it has in the folder, by step. lost, damaged: how many are."""
 
     item: "ItemView"
     number: int
@@ -124,6 +126,7 @@ class _Written:
     files: dict[int, Path] = field(default_factory=dict)
     new: int = 0
     lost: int = 0
+    damaged: int = 0
 
 
 class _Export:
@@ -168,20 +171,24 @@ class _Export:
         return written
 
     def _write_file(self, written: _Written, file: "StoredFile") -> None:
-        """One file, unless it is there already, or lost in the store."""
+        """One file, unless it is there already, or lost or damaged in the store."""
         path = self.folder / self.names.file(written.item, file.step)
         if not holds(path, file.sha256, file.bytes):
             try:
-                data = self.context.store.get(file.path)
+                data = read_result(self.context.store, file)
             except NotFound:
                 written.lost += 1
+                return
+            except PictureError:
+                written.damaged += 1
                 return
             written.new += write_file(path, data)
         written.files[file.step] = path
 
     def _row(self, written: _Written) -> dict[str, Any]:
         """Count an item, and note it for the sheets; its entry in results.json."""
-        item, error = written.item, error_of(written.item, written.lost)
+        item = written.item
+        error = error_of(item, lost=written.lost, damaged=written.damaged)
         self._count(written, error)
         self.shown.add(written.number, written.picture, item, written.files, error)
         names = {step: path.name for step, path in written.files.items()}
@@ -191,6 +198,7 @@ class _Export:
         self.result.files += len(written.files)
         self.result.new += written.new
         self.result.missing += written.lost
+        self.result.damaged += written.damaged
         if error is None:
             return
         self.result.failed += 1

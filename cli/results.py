@@ -39,7 +39,7 @@ def fetch(
     with _progress() as on_progress:
         exported = export_job(context, job_id, folder, on_progress=on_progress)
     _report(exported)
-    if exported.missing:
+    if exported.missing or exported.damaged:
         raise typer.Exit(EXIT_FAILED)
 
 
@@ -66,6 +66,9 @@ def _report(exported: "Exported") -> None:
         say(f"{source}: {reason}")
     if exported.failed:
         say(f"{plural(exported.failed, 'item')} without a result; results.json has every reason.")
+    if exported.damaged:
+        files = plural(exported.damaged, "damaged file")
+        say(f"{files} in the store, not written: run `beholder verify --mend`.")
     if not job.finished:
         say(f"The job is {job.state}: {job.done:,} of {job.total:,} so far. Fetch again later.")
     say(exported.words())

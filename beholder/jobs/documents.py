@@ -86,9 +86,13 @@ def _dream_part(item: ItemView, files: Mapping[int, str]) -> dict[str, Any]:
     }
 
 
-def error_of(item: ItemView, lost: int) -> str | None:
-    """What went wrong with an item. lost: how many of its files the store lacks."""
-    return f"{lost} of its files are gone from the store: submit it again." if lost else item.error
+def error_of(item: ItemView, *, lost: int, damaged: int) -> str | None:
+    """What went wrong with an item. lost, damaged: how many of its files are, in the store."""
+    if lost:
+        return f"{lost} of its files are gone from the store: submit it again."
+    if damaged:
+        return f"{damaged} of its files are damaged in the store: run `beholder verify --mend`."
+    return item.error
 
 
 def picture_stem(item: ItemView) -> str:

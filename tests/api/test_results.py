@@ -103,6 +103,18 @@ def test_a_file_that_the_store_lost_is_left_out_and_said(server):
     assert len(zipped.namelist()) == 4  # of 4 pictures and results.json
 
 
+def test_a_file_that_the_store_damaged_is_left_out_and_said(server):
+    job = server.dream(1)
+    server.work(job["id"])
+    item = server.http.get(f"/v1/jobs/{job['id']}/items").json()["items"][0]
+    server.services.store.local_path(item["files"][0]["path"]).write_bytes(b"damaged")
+    answer = server.http.get(f"/v1/jobs/{job['id']}/results.zip")
+    zipped = zipfile.ZipFile(io.BytesIO(answer.content))
+    row = json.loads(zipped.read("results.json"))["items"][0]
+    assert "damaged in the store: run `beholder verify --mend`" in row["error"]
+    assert len(zipped.namelist()) == 4  # of 4 pictures and results.json
+
+
 def test_the_zip_is_written_while_it_is_read(server):
     job = server.dream(5)
     server.work(job["id"])

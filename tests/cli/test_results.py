@@ -148,6 +148,27 @@ def test_a_result_lost_in_the_store_is_said(
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_result_damaged_in_the_store_is_said_and_not_written(
+    beholder: Beholder, dream_job: Make, home: Path, tmp_path: Path
+) -> None:
+    job = dream_job()
+    flipped, cut, *_ = sorted((home / "store" / "results").rglob("*.png"))
+    data = bytearray(flipped.read_bytes())
+    data[-20] ^= 1
+    flipped.write_bytes(data)
+    cut.write_bytes(cut.read_bytes()[:50])
+    answer = beholder("fetch", job, "-o", str(tmp_path / "out"))
+    assert answer.code == 1
+    line = "2 damaged files in the store, not written: run `beholder verify --mend`."
+    assert answer.err.splitlines().count(line) == 1
+    assert "4 pictures" in answer.err
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert [item["error"] for item in results["items"] if not item["files"]] == [
+        "1 of its files are damaged in the store: run `beholder verify --mend`."
+    ] * 2
+    assert len(list((tmp_path / "out").glob("*.png"))) == 4
+
+
 def test_a_read_only_folder_is_one_line(
     beholder: Beholder, dream_job: Make, tmp_path: Path
 ) -> None:
