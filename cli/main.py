@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 some items failed, 2 wrong use or something is missing, 13
 
 import errno
 import os
+import re
 import sys
 from typing import Annotated, NoReturn
 
@@ -13,6 +14,7 @@ from typer.exceptions import TyperException
 
 from beholder import __version__
 from beholder.errors import BeholderError
+from beholder.precisions import ELSEWHERE as PRECISIONS_ELSEWHERE
 from cli import jobs, listings, results, service, studies, submit, upkeep
 from cli.output import say
 
@@ -75,6 +77,10 @@ def _sentence(error: BeholderError | TyperException) -> str:
     if isinstance(error, BeholderError):
         return str(error)
     message = " ".join(error.format_message().split()).rstrip(".")
+    message = message.replace(": Value error, ", ": ", 1)  # pydantic's word, by way of Typer
+    given = re.search(r"'--precision': '(.{1,20}?)' is not one of", message)
+    if given and (meant := PRECISIONS_ELSEWHERE.get(given[1].lower())):
+        message += f"; {given[1]} is called {meant} here"
     return f"{message}. `beholder COMMAND --help` lists what there is."
 
 

@@ -149,41 +149,6 @@ def test_cancel_then_retry(beholder: Beholder, dream_job: Make) -> None:
     assert json.loads(beholder("show", job, "--json").out)["state"] in ("queued", "running")
 
 
-def test_retry_without_anything_to_do_is_one_line(beholder: Beholder, dream_job: Make) -> None:
-    answer = beholder("retry", dream_job())
-    assert answer.code == 2
-    assert answer.err.count("\n") == 1
-
-
-def test_an_old_database_is_one_line(beholder: Beholder, dream_job: Make, home: Path) -> None:
-    import sqlite3
-
-    dream_job()
-    with sqlite3.connect(home / "beholder.db") as database:
-        database.execute("UPDATE alembic_version SET version_num = 'f00'")
-    database.close()
-    answer = beholder("jobs")
-    assert answer.code == 2
-    assert answer.err.startswith("beholder: the database")
-    assert answer.err.count("\n") == 1
-
-
-def test_a_priority_is_submitted_and_shown(beholder: Beholder, pictures: Path) -> None:
-    row = json.loads(beholder("submit", "--noise", "1", "--priority", "high", "--json").out)
-    assert row["priority"] == "high"
-    assert re.search(r"^priority +high$", beholder("show", row["id"]).out, re.MULTILINE)
-    study = beholder("study", "--dir", str(pictures), "--priority", "low", "--json")
-    assert json.loads(study.out)["priority"] == "low"
-    refused = beholder("submit", "--noise", "1", "--priority", "urgent")
-    assert refused.code == 2
-    assert "'urgent'" in refused.err
-
-
-def test_a_queued_job_says_what_it_waits_for(context: Context, beholder: Beholder) -> None:
-    def job(priority: str) -> JobView:
-        answer = beholder("submit", "--noise", "1", "--priority", priority, "--json")
-        return get_job(context.db, json.loads(answer.out)["id"])
-
 def test_what_was_cancelled_is_not_called_done(
     beholder: Beholder, context: Context, dream_job: Make
 ) -> None:
@@ -206,6 +171,66 @@ def test_what_is_partly_done_counts_while_a_job_runs() -> None:
     assert fruitful(study, through("study", study, 0.0)) == 6
 
 
+def test_retry_without_anything_to_do_is_one_line(beholder: Beholder, dream_job: Make) -> None:
+    answer = beholder("retry", dream_job())
+    assert answer.code == 2
+    assert answer.err.count("\n") == 1
+
+
+def test_an_old_database_is_one_line(beholder: Beholder, dream_job: Make, home: Path) -> None:
+    import sqlite3
+
+    dream_job()
+    with sqlite3.connect(home / "beholder.db") as database:
+        database.execute("UPDATE alembic_version SET version_num = 'f00'")
+    database.close()
+    answer = beholder("jobs")
+    assert answer.code == 2
+    assert answer.err.startswith("beholder: the database")
+    assert answer.err.count("\n") == 1
+
+
+def test_priorities_are_listed_where_one_is_not_normal(beholder: Beholder) -> None:
+    beholder("submit", "--noise", "1")
+    assert "priority" not in beholder("jobs").out
+    beholder("submit", "--noise", "1", "--priority", "high")
+    assert "priority" in beholder("jobs").out
+    assert "normal" not in beholder("jobs").out
+
+
+def test_a_priority_is_submitted_and_shown(beholder: Beholder, pictures: Path) -> None:
+    row = json.loads(beholder("submit", "--noise", "1", "--priority", "high", "--json").out)
+    assert row["priority"] == "high"
+    assert re.search(r"^priority +high$", beholder("show", row["id"]).out, re.MULTILINE)
+    assert re.search(rf"│ {row['id']} .*│ high +│", beholder("jobs").out)
+    study = beholder("study", "--dir", str(pictures), "--priority", "low", "--json")
+    assert json.loads(study.out)["priority"] == "low"
+    refused = beholder("submit", "--noise", "1", "--priority", "urgent")
+    assert refused.code == 2
+    assert "Invalid value for '--priority': 'urgent' is not one of 'low'" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("given", "hint"),
+    [
+        ("fp16", "'bf16'. `beholder COMMAND --help` lists what there is.\n"),
+        ("bfloat16", "'bf16'; bfloat16 is called bf16 here. `beholder COMMAND --help` lists"),
+        ("FP32", "'bf16'; FP32 is called float32 here. `beholder COMMAND --help` lists"),
+    ],
+)
+def test_a_wrong_precision_is_one_line(beholder: Beholder, given: str, hint: str) -> None:
+    answer = beholder("submit", "--noise", "1", "--precision", given)
+    assert answer.code == 2
+    wrong = f"beholder: Invalid value for '--precision': '{given}' is not one of 'auto', "
+    assert answer.err.startswith(wrong)
+    assert hint in answer.err
+
+
+def test_a_queued_job_says_what_it_waits_for(context: Context, beholder: Beholder) -> None:
+    def job(priority: str) -> JobView:
+        answer = beholder("submit", "--noise", "1", "--priority", priority, "--json")
+        return get_job(context.db, json.loads(answer.out)["id"])
+
     low = job("low")
     assert waiting_words(context, low) == "queued"
     normal = job("normal")
@@ -225,19 +250,10 @@ def test_show_says_that_a_layer_is_silent(
     job = dream_job()
     with context.db.write() as session:
         item = session.scalars(select(Item).where(Item.job_id == job, Item.state == "done")).first()
-def test_priorities_are_listed_where_one_is_not_normal(beholder: Beholder) -> None:
-    beholder("submit", "--noise", "1")
-    assert "priority" not in beholder("jobs").out
-    beholder("submit", "--noise", "1", "--priority", "high")
-    assert "priority" in beholder("jobs").out
-    assert "normal" not in beholder("jobs").out
-
-
         assert item is not None
         item.result = {"objective": [0.0, 0.0, 0.0], "silent": True}
     assert "silent    1 dream: the layer is silent" in beholder("show", job).out
 
-    assert re.search(rf"│ {row['id']} .*│ high +│", beholder("jobs").out)
 
 def test_a_paused_worker_is_said(beholder: Beholder, context: Context, dream_job: Make) -> None:
     job, now = dream_job(chunks=1), utc_now()
