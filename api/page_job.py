@@ -53,7 +53,7 @@ def job(
         network_path=links.network_path(view),
         facts=_facts(spec),
         command=command(spec, view.name, view.priority, pictures=_has_pictures(view, spec)),
-        failures=list(failed),
+        failures=[one for one in failed if view.error is None or one.error != view.error],
         **values,
     )
 

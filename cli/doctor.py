@@ -19,6 +19,7 @@ import typer
 from beholder.errors import BeholderError
 from beholder.urls import without_secrets
 from cli.context import Context
+from cli.gpus import WORKER_SILENCE_S, gpu_cards
 from cli.output import JsonOption, console, print_json
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 EXIT_MISSING = 2
 LOW_SPACE_BYTES = 2 * 2**30
-WORKER_SILENCE_S = 30.0  # several heartbeats
 _GIB = 2**30
 
 
@@ -86,9 +86,7 @@ def _check_torch(settings: "Settings") -> Check:
 
 
 def _check_gpu(settings: "Settings") -> Check:
-    # Asking torch would import it; the driver's device files say whether there is a card.
-    cards = sorted(path.name for path in Path("/dev").glob("nvidia[0-9]*"))
-    detail = ", ".join(cards) if cards else "none seen: jobs run on the CPU."
+    detail = ", ".join(gpu_cards()) or "none seen: jobs run on the CPU."
     return Check("gpu", True, f"{detail} (BEHOLDER_DEVICE={settings.device})")
 
 

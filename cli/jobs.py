@@ -160,13 +160,15 @@ def _times(job: "JobView") -> str:
 def _show_failures(context: Context, job: "JobView") -> None:
     from beholder.jobs.queries import items
 
+    # A picture that can't be read fails at every layer; once is enough. So is the job's own error.
+    layers: dict[tuple[str, str | None], list[int | None]] = {}
+    for item in items(context.db, job.id, state="failed", limit=READ_FAILURES):
+        if job.error is None or item.error != job.error:
+            layers.setdefault((item.source, item.error), []).append(item.layer)
+    if not layers:
+        return
     out = console()
     out.print("\nfailed", style="bold")
-    failed = items(context.db, job.id, state="failed", limit=READ_FAILURES)
-    # A picture that can't be read fails at every layer; once is enough.
-    layers: dict[tuple[str, str | None], list[int | None]] = {}
-    for item in failed:
-        layers.setdefault((item.source, item.error), []).append(item.layer)
     for (source, error), at in list(layers.items())[:SHOWN_FAILURES]:
         line = f"  {source}{_at(at)}: {error}"
         out.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -253,3 +255,5 @@ def retry(job: JobArgument) -> None:
     wake_workers(context)
     what = plural(retried.items, "item") if retried.items else "the rest of it"
     say(f"job {view.id}: {what} queued again.")
+    if view.error:
+        say(f"It failed before: {view.error}")

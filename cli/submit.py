@@ -12,9 +12,14 @@ from beholder.networks import WEIGHT_SUFFIXES
 from beholder.precisions import DEFAULT_PRECISION, DreamPrecision
 from beholder.priorities import DEFAULT_PRIORITY, Priority
 from cli.context import Context
-from cli.output import JsonOption
+from cli.gpus import gpu_is_known_of
+from cli.output import JsonOption, say
 from cli.queueing import Source, prepare, queue_job, report
 
+NO_GPU = (
+    "tf32 needs a CUDA GPU, and no worker that is alive reports one: without, the job fails. "
+    "float32 and bf16 run anywhere."
+)
 NetworkOption = Annotated[
     str | None,
     typer.Option(
@@ -121,6 +126,8 @@ def submit(
         raise NoPictures("name pictures, a folder (--dir DIR), or --noise N.")
     prepare(context, spec, wait=wait, output=output)
     created = queue_job(context, spec, [source], name=name or _name(source), priority=priority)
+    if precision == "tf32" and not gpu_is_known_of(context):
+        say(NO_GPU)
     report(context, created, wait=wait, output=output, as_json=json)
 
 

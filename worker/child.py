@@ -15,6 +15,7 @@ from beholder.jobs.database import Database
 from beholder.jobs.silence import Silence
 from beholder.jobs.sweep import sweep
 from beholder.jobs.turns import waiting
+from beholder.science.networks import find_device
 from beholder.settings import Settings
 from beholder.store import Store
 from beholder.upkeep.checkpoints import Tidying
@@ -38,7 +39,7 @@ class Child:
         self._queue = Queue(app)
         self._db = Database.open(settings.database)
         name = worker_name()
-        self._heartbeat = Heartbeat(self._db, name, settings.device)
+        self._heartbeat = Heartbeat(self._db, name, str(find_device(settings.device)))
         store = Store.open(settings.store)
         self._tidying = Tidying(self._db, store)
         self._retention = Retention(self._db, store, settings.retention_days)

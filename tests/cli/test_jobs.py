@@ -80,6 +80,39 @@ def test_show_a_dream(beholder: Beholder, dream_job: Make) -> None:
     assert [row["position"] for row in document["failures"]] == [0]
 
 
+def test_a_job_that_failed_as_a_whole_says_so_once(
+    beholder: Beholder, context: Context, dream_job: Make
+) -> None:
+    job, reason = dream_job(chunks=0, noise=2), "tf32 needs a CUDA GPU, not cpu; write float32."
+    (claim,) = claim_next(context.db, worker="test", lease_s=60)
+    fail_chunk_job(context.db, claim, reason)
+    assert get_job(context.db, job).failed == 10
+    assert beholder("show", job).out.count(reason) == 1
+    retried = beholder("retry", job).err
+    assert retried == f"job {job}: 10 items queued again.\nIt failed before: {reason}\n"
+
+
+@pytest.mark.parametrize(
+    ("device", "cards", "remark"),
+    [("cpu", True, True), ("cuda:1", False, False), (None, False, True), (None, True, False)],
+)
+def test_tf32_without_a_gpu_is_remarked(
+    beholder: Beholder,
+    context: Context,
+    monkeypatch: pytest.MonkeyPatch,
+    device: str | None,
+    cards: bool,
+    remark: bool,
+) -> None:
+    monkeypatch.setattr("cli.gpus.gpu_cards", lambda: ["nvidia0"] * cards)
+    if device:
+        now = utc_now()
+        beat(context.db, WorkerView("w", "host", 1, device, now, now, None, 0, 0.0, None))
+    said = beholder("submit", "--noise", "1", "--precision", "tf32").err
+    assert said.count("tf32 needs a CUDA GPU") == remark
+    assert "tf32" not in beholder("submit", "--noise", "1", "--precision", "bf16").err
+
+
 def test_show_names_a_broken_picture_once(
     beholder: Beholder, dream_job: Make, pictures: Path
 ) -> None:

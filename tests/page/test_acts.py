@@ -7,6 +7,9 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from api.app import create_app
+from beholder.jobs.claims import claim_next
+from beholder.jobs.database import Database
+from beholder.jobs.finish import fail_chunk_job
 from beholder.settings import Settings
 from beholder.tokens import make_token
 
@@ -120,7 +123,20 @@ def test_a_dreams_page_names_its_pictures_in_the_command(ask):
 
 def test_a_cancelled_dream_says_what_runs_it(ask, job):
     ask("submit", "POST", f"{job}/cancel")
-    assert "This one was cancelled. Retry runs it." in ask("read", "GET", job).text
+    page = ask("read", "GET", job).text
+    assert "This one was cancelled. Retry runs it." in page
+    assert "<span data-count>0 of 2</span>" in page  # what was cancelled is not called done
+    assert '<progress max="2" value="2.00" class="cancelled"' in page
+
+
+def test_a_job_that_failed_as_a_whole_says_so_once(ask, job, tmp_path):
+    database = Database.open(f"sqlite:///{tmp_path / 'beholder.db'}")
+    (claim,) = claim_next(database, worker="test", lease_s=60)
+    fail_chunk_job(database, claim, "tf32 needs a CUDA GPU.")
+    database.dispose()
+    page = ask("read", "GET", job).text
+    assert 'role="alert">tf32 needs a CUDA GPU.' in page
+    assert "What failed" not in page
 
 
 def test_pages_answer_head(ask, job):

@@ -10,6 +10,7 @@ import pytest
 
 from beholder.errors import ServiceUnavailable
 from beholder.jobs.models import Job
+from beholder.jobs.workers import live_workers
 from beholder.private_redis import find_redis_server, wait_until_ready
 from beholder.settings import Settings
 from beholder.specs import DreamSpec
@@ -42,6 +43,13 @@ def child(bench: Any, redis_url: str) -> Iterator[Child]:
     bench.until(lambda: made._tidying._resting_until)  # its first sweep is through
     yield made
     stopping.set()
+
+
+def test_a_worker_says_which_device_it_took(bench: Any, request: pytest.FixtureRequest) -> None:
+    bench.settings = bench.settings.model_copy(update={"device": "auto"})
+    request.getfixturevalue("child")
+    (alive,) = live_workers(bench.db, within_s=60)
+    assert alive.device in ("cpu", "cuda")
 
 
 def heard(redis_url: str) -> int:
