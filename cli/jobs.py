@@ -91,11 +91,13 @@ def show(job: JobArgument, json: JsonOption = False) -> None:
 
 def job_document(context: Context, job: "JobView") -> dict[str, Any]:
     """The job as JSON has it: its row, its failures, and a study's outcome."""
-    from beholder.jobs.queries import items
+    from beholder.jobs.queries import items, precisions_used
 
     failed = items(context.db, job.id, state="failed", limit=SHOWN_FAILURES)
     document = {**job.row(), "failures": [_failure(item) for item in failed]}
-    if job.kind == "study":
+    if job.kind == "dream":
+        document["precisions"] = precisions_used(context.db, job.id)
+    else:
         from beholder.jobs.verdicts import chosen_by_layer, summary_of, verdict_row
 
         judged = [item for item in items(context.db, job.id) if item.verdicts]
@@ -116,11 +118,14 @@ def _failure(item: "ItemView") -> dict[str, Any]:
 
 def show_job(context: Context, job: "JobView") -> None:
     """Print a job for people."""
-    from beholder.jobs.queries import silent_dreams
+    from beholder.jobs.queries import precisions_used, silent_dreams
     from beholder.jobs.views import SILENT_WORDS
 
     out = console()
-    for label, text in _facts(job):
+    facts = list(_facts(job))
+    if used := precisions_used(context.db, job.id):
+        facts.append(("precision", ", ".join(used)))
+    for label, text in facts:
         out.print(f"{label:10}{text}", markup=False, highlight=False, soft_wrap=True)
     if job.failed:
         _show_failures(context, job)

@@ -82,6 +82,7 @@ def _dream_part(item: ItemView, files: Mapping[int, str]) -> dict[str, Any]:
             if file.step in files
         ],
         "objective": (item.result or {}).get("objective"),
+        "precision": (item.result or {}).get("precision"),
         "silent": item.silent,
     }
 

@@ -162,6 +162,14 @@ def silent_dreams(database: Database, job_id: str, *, among: int = 10_000) -> in
         return session.scalar(statement) or 0
 
 
+def precisions_used(database: Database, job_id: str, *, among: int = 10_000) -> list[str]:
+    """How precisely a job's first dreams were computed, where "auto" may have been asked for."""
+    used = Item.result["precision"].as_string()
+    statement = select(used).where(Item.job_id == job_id, Item.position < among, used.is_not(None))
+    with database.read() as session:
+        return sorted(filter(None, session.scalars(statement.distinct())))
+
+
 def verdicts(database: Database, job_id: str, *, kind: str | None = None) -> Iterator[VerdictView]:
     """A study's verdicts by position, a picture's intact one first."""
     for item in items(database, job_id):

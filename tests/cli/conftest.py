@@ -155,7 +155,8 @@ def _dreamt(
         context.store.put(path, data)
         sha256 = hashlib.sha256(data).hexdigest()
         files.append(StoredFile(step, path, sha256, len(data), 32, 32))
-    return DreamOutcome(item.position, tuple(files), {"objective": [1.0, 2.0, 3.0]}, 0.5)
+    kept = {"objective": [1.0, 2.0, 3.0], "precision": "float32"}
+    return DreamOutcome(item.position, tuple(files), kept, 0.5)
 
 
 @pytest.fixture

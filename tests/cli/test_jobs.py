@@ -72,11 +72,13 @@ def test_show_a_dream(beholder: Beholder, dream_job: Make) -> None:
         "3 steps, learning rate 0.01, 20 relu4_1 + 35 relu5_4, channel 3, kept at steps 1, 3",
         "specimens (ffffffff)",
         "5 of 6 done, 1 failed",
+        "precision float32",
         "kelpies/kelpie1.png at 20 relu4_1: the gradient overflowed",
     ):
         assert words in answer.out
     document = json.loads(beholder("show", job, "--json").out)
     assert document["spec"]["channels"] == [3]
+    assert document["precisions"] == ["float32"]  # what "auto" was
     assert [row["position"] for row in document["failures"]] == [0]
 
 

@@ -72,6 +72,7 @@ def test_results_json_of_a_dream(beholder: Beholder, dream_job: Make, tmp_path: 
     assert (results["job"]["id"], results["job"]["failed"]) == (job, 1)
     first, failed = results["items"][0], results["items"][4]
     assert first["objective"] == [1.0, 2.0, 3.0]
+    assert (first["precision"], failed["precision"]) == ("float32", None)
     assert (first["layer"], first["layer_name"], first["state"]) == (20, "relu4_1", "done")
     assert (failed["state"], failed["files"]) == ("failed", [])
     assert failed["error"].startswith("the gradient overflowed")
@@ -147,7 +148,6 @@ def test_a_result_lost_in_the_store_is_said(
     assert all("gone from the store" in item["error"] for item in results["items"])
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_result_damaged_in_the_store_is_said_and_not_written(
     beholder: Beholder, dream_job: Make, home: Path, tmp_path: Path
 ) -> None:
@@ -169,6 +169,7 @@ def test_a_result_damaged_in_the_store_is_said_and_not_written(
     assert len(list((tmp_path / "out").glob("*.png"))) == 4
 
 
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_read_only_folder_is_one_line(
     beholder: Beholder, dream_job: Make, tmp_path: Path
 ) -> None:
