@@ -189,7 +189,9 @@ def age(text: str) -> timedelta:
     """ "30d", "12h", "4w", or a number of days. Raises InvalidInput."""
     match = re.fullmatch(r"(\d{1,5})([hdw]?)", text.strip().lower())
     if match is None:
-        raise InvalidInput(f"--older-than: write 30d, 12h or 4w; got {text!r}.")
+        raise InvalidInput(
+            f"--older-than: write hours, days or weeks (h, d, w), such as 12h or 30d; got {text!r}."
+        )
     return timedelta(days=int(match[1]) * _UNITS[match[2] or "d"])
 
 

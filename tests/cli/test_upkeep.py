@@ -191,7 +191,7 @@ def test_gc_by_age_state_and_job(beholder: Any, context: Context, dream_job: Any
     ("arguments", "message"),
     [
         (("--state", "done"), "--state needs --older-than"),
-        (("--older-than", "soon"), "write 30d, 12h or 4w"),
+        (("--older-than", "1s"), "write hours, days or weeks (h, d, w), such as 12h or 30d"),
         (("--older-than", "1d", "--state", "running"), "no state 'running' to remove"),
         (("--job", "nojob"), "no job 'nojob'"),
     ],
