@@ -43,13 +43,13 @@ class Benchmark:
 
 # In the order that they are run: ten minutes on a CPU, limits included.
 BENCHMARKS = (
-    Benchmark("science", 180, ("cpu", "cuda")),
-    Benchmark("peers", 30, ("cpu", "cuda")),
-    Benchmark("tiles", 65, ("cpu", "cuda")),
-    Benchmark("service", 180, ("cpu", "cuda")),
-    Benchmark("submit", 45),
+    Benchmark("science", 175, ("cpu", "cuda")),
+    Benchmark("peers", 45, ("cpu", "cuda")),
+    Benchmark("tiles", 60, ("cpu", "cuda")),
+    Benchmark("service", 175, ("cpu", "cuda")),
+    Benchmark("submit", 40),
     Benchmark("scale", 55),
-    Benchmark("quick", 45),
+    Benchmark("quick", 50),
 )
 
 
