@@ -12,6 +12,7 @@ BeholderError
 ├── Conflict              not in this state (cancelling a finished job): exit 2, HTTP 409
 ├── DatabaseOutdated      the schema is behind or ahead: names the command
 ├── ServiceUnavailable    database, queue or store can't be reached
+│   └── StoreMissing      nothing of the store is where it should be: work waits for it
 └── StorageFull           no room left for results
     └── MemoryTaken       nor in memory, which other programs hold
 """
@@ -65,6 +66,10 @@ class DatabaseOutdated(BeholderError):
 
 class ServiceUnavailable(BeholderError):
     """The database, the queue or the store does not answer."""
+
+
+class StoreMissing(ServiceUnavailable):
+    """The store as a whole is not there, though its database knows of it. Work waits for it."""
 
 
 class StorageFull(BeholderError):

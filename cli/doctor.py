@@ -8,7 +8,8 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,14 +17,16 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from beholder.errors import BeholderError
+from beholder.errors import BeholderError, StoreMissing
 from beholder.urls import without_secrets
 from cli.context import Context
 from cli.gpus import WORKER_SILENCE_S, gpu_cards
 from cli.output import JsonOption, console, print_json
 
 if TYPE_CHECKING:
+    from beholder.jobs.database import Database
     from beholder.settings import Settings
+    from beholder.store import Store
 
 EXIT_MISSING = 2
 LOW_SPACE_BYTES = 2 * 2**30
@@ -129,12 +132,44 @@ def _check_store(settings: "Settings") -> Check:
     folder = store.local_path(".")
     if folder is None:
         store.exists("pictures")  # raises when the bucket can't be reached
-        return Check("store", True, str(store), needed=True)
-    there = next(path for path in (folder, *folder.parents) if path.exists())
-    if not os.access(there, os.W_OK | os.X_OK):
-        detail = f"{store} can't be written: change its owner or set BEHOLDER_STORE_URL."
-        return Check("store", False, detail, needed=True)
-    return Check("store", True, str(store), needed=True)
+    else:
+        there = next(path for path in (folder, *folder.parents) if path.exists())
+        if not os.access(there, os.W_OK | os.X_OK):
+            detail = f"{store} can't be written: change its owner or set BEHOLDER_STORE_URL."
+            return Check("store", False, detail, needed=True)
+    missing = _missing(settings, store)
+    return Check("store", missing is None, missing or str(store), needed=True)
+
+
+def _missing(settings: "Settings", store: "Store") -> str | None:
+    """That the whole store is not where its database knows it to be; None where it is."""
+    from beholder.upkeep.presence import insist_on_there
+
+    with _opened(settings) as database:
+        if database is None:
+            return None
+        try:
+            insist_on_there(database, store)
+        except StoreMissing as error:
+            return str(error)
+        except BeholderError:
+            pass  # the database has a line of its own
+    return None
+
+
+@contextmanager
+def _opened(settings: "Settings") -> "Iterator[Database | None]":
+    """The database, if it has been made."""
+    from beholder.jobs.database import Database
+
+    if settings.database_url is None and not (settings.home / "beholder.db").exists():
+        yield None
+        return
+    database = Database.open(settings.database)
+    try:
+        yield database
+    finally:
+        database.dispose()
 
 
 def _check_redis(settings: "Settings") -> Check:

@@ -54,17 +54,18 @@ class Child:
         )
         self._alive = Alive(settings.home / "workers", name)
         self._silence = Silence(settings.lease_s, settings.look_s, self._alive.is_dead)
-        self._pause = Pause(self._insist_on_room, self._say, stopping)
+        self._pause = Pause(self._insist_on_means, self._say, stopping)
         threading.Thread(target=self._sweep_forever, name="sweep", daemon=True).start()
 
     def work(self) -> None:
         """Run chunks until none is left, or this worker is asked to stop.
 
-        Without room for what they would write, work pauses, and goes on when there is some.
+        Without room for what they would write, or without the store, work pauses until it is there.
         """
         self._pause.around(self._runner.run)
 
-    def _insist_on_room(self) -> None:
+    def _insist_on_means(self) -> None:
+        self._runner.insist_on_store()  # before anything is written to what is in its place
         self._runner.store.probe(ROOM_BYTES, self._heartbeat.name)
         self._db.probe(ROOM_BYTES)
 

@@ -1,4 +1,4 @@
-"""`Pause`: work that finds no room left waits until there is some, and says so meanwhile."""
+"""`Pause`: work that finds no room, or no store, waits for it, and says so meanwhile."""
 
 import logging
 import time
@@ -6,30 +6,31 @@ from collections.abc import Callable
 from itertools import chain, repeat
 
 from beholder.durable import has_room
-from beholder.errors import BeholderError, StorageFull
+from beholder.errors import BeholderError, StorageFull, StoreMissing
 from worker.lease import Flag
 
 log = logging.getLogger(__name__)
 ROOM_BYTES = 8 << 20  # that have to be free in store and database before work goes on
 LOOKS_S = (1.0, 2.0, 4.0, 8.0, 15.0)  # from look to look, the last of them for ever
+Lack = StorageFull | StoreMissing
 _GLANCE_S = 0.2  # how soon a worker that is asked to stop does
 
 
 class Pause:
     """Around a worker's runs.
 
-    insist_on_room: raises StorageFull while there is none. say: told the reason, and None when a
-    run has come to its end.
+    insist: raises StorageFull while there is no room, StoreMissing while there is no store. say:
+    told the reason, and None when a run has come to its end.
     """
 
     def __init__(
         self,
-        insist_on_room: Callable[[], object],
+        insist: Callable[[], object],
         say: Callable[[str | None], object],
         stopping: Flag,
         looks_s: tuple[float, ...] = LOOKS_S,
     ) -> None:
-        self._insist_on_room = insist_on_room
+        self._insist = insist
         self._say = say
         self._stopping = stopping
         self._looks_s = looks_s
@@ -39,26 +40,26 @@ class Pause:
         """Run, and again after each pause, until it comes to its end or the worker is to stop."""
         # One for all pauses: what fits the room that was found may still be too large.
         waits = chain(self._looks_s, repeat(self._looks_s[-1]))
-        while (full := _what_is_full(run)) is not None:
+        while (lack := _what_is_lacking(run)) is not None:
             self._paused = True
-            reason = str(full)
+            reason = str(lack)
             while reason:
                 log.warning("paused: %s", reason)
                 self._say(reason)
                 if not self._wait(next(waits)):
                     return
-                reason = self._reason(full)
-            log.info("there is room again")
+                reason = self._reason(lack)
+            log.info("work goes on")
         if self._paused:
             self._paused = False
             self._say(None)
 
-    def _reason(self, full: StorageFull) -> str:
+    def _reason(self, lack: Lack) -> str:
         """Why work still can't go on; empty when it can."""
-        if full.folder is not None and not has_room(full.folder, full.size):
-            return str(full)
+        if isinstance(lack, StorageFull) and lack.folder and not has_room(lack.folder, lack.size):
+            return str(lack)
         try:
-            self._insist_on_room()
+            self._insist()
         except BeholderError as error:  # an outage on top of it: likewise to be waited for
             return str(error)
         return ""
@@ -73,10 +74,10 @@ class Pause:
         return not self._stopping.is_set()
 
 
-def _what_is_full(run: Callable[[], int]) -> StorageFull | None:
+def _what_is_lacking(run: Callable[[], int]) -> Lack | None:
     """What ended a run, without all that the run had in memory; None where it came to its end."""
     try:
         run()
-    except StorageFull as full:
-        return full.with_traceback(None)
+    except (StorageFull, StoreMissing) as lack:
+        return lack.with_traceback(None)
     return None

@@ -93,11 +93,15 @@ class Failed:
 
 @dataclass
 class Loader:
-    """Reads pictures from a store; `threads` runs the decoding. Used by one thread."""
+    """Reads pictures from a store; `threads` runs the decoding. Used by one thread.
+
+    insist_on_store: asked where a picture is not found; raises StoreMissing if none can be.
+    """
 
     store: Store
     threads: ThreadPoolExecutor
     max_pixels: int
+    insist_on_store: Callable[[], object] = lambda: None
     _stream: torch.cuda.Stream | None = None
 
     def load(
@@ -145,7 +149,10 @@ class Loader:
                     if reason:
                         return ItemFailure(item.position, f"{reason}.")
                 return to_tensor(image, size=spec.size)
-        except (PictureError, NotFound) as error:
+        except PictureError as error:
+            return ItemFailure(item.position, str(error))
+        except NotFound as error:
+            self.insist_on_store()
             return ItemFailure(item.position, str(error))
 
     def _batch(self, pairs: list[_Decoded], device: torch.device) -> Batch:

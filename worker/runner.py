@@ -31,6 +31,7 @@ from beholder.science.networks import find_device
 from beholder.settings import Settings
 from beholder.specs import DreamSpec
 from beholder.store import Store, result_folder
+from beholder.upkeep.presence import insist_on_there
 from worker.dreams import DreamWork, dream_shape
 from worker.lease import Flag, Interrupted, Lease, Leases, Stopping
 from worker.loaded import Loaded
@@ -86,7 +87,7 @@ class Runner:
         self._means = Means(
             self.db,
             self.store,
-            Loader(self.store, threads, self.settings.max_pixels),
+            Loader(self.store, threads, self.settings.max_pixels, self.insist_on_store),
             Rooms(find_device(self.settings.device), self.settings.batch_sizes),
             threads,
             checkpoint_s=self.settings.checkpoint_s,
@@ -108,6 +109,10 @@ class Runner:
         if run.trouble is not None:
             raise run.trouble
         return len(run.ended)
+
+    def insist_on_store(self) -> None:
+        """Raise StoreMissing where the whole store is not there."""
+        insist_on_there(self.db, self.store)
 
     def give_back(self, claim: Claim) -> None:
         """Release a claim; where that can't be written, `give_back_the_rest` does it later."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from torch import Tensor
 
+from beholder.errors import NotFound
 from beholder.jobs.claims import Claim
 from beholder.jobs.finish import finish_choose, finish_classify, finish_measure
 from beholder.jobs.outcomes import (
@@ -168,7 +169,11 @@ class ChooseWork(StudyWork):
         """Every measured chunk's file of this name."""
         for folder in self.claim.partials:
             self.lease.check()
-            yield self.means.store.get(f"{folder}/{name}")
+            try:
+                yield self.means.store.get(f"{folder}/{name}")
+            except NotFound:
+                self.means.loader.insist_on_store()
+                raise
 
 
 class ClassifyWork(StudyWork):

@@ -15,6 +15,7 @@ from beholder.jobs.models import FINISHED, Item, Job
 from beholder.store import CHECKPOINTS, Store, checkpoint_folder
 from beholder.upkeep.leftovers import Leftover, remove_leftover
 from beholder.upkeep.ownership import insist_on_own
+from beholder.upkeep.presence import insist_on_there
 
 _REST_S = 60.0
 
@@ -59,11 +60,13 @@ class Tidying:
     def step(self) -> None:
         """Remove what there is now. Raises ServiceUnavailable, Conflict for another's store.
 
-        A store that nobody has noted yet is noted as this database's own.
+        A store that nobody has noted yet is noted as this database's own; StoreMissing is raised
+        where one that was noted is not there, since what is in its place may be nobody's.
         """
         if time.monotonic() < self._resting_until:
             return
         self._resting_until = time.monotonic() + _REST_S
+        insist_on_there(self._database, self._store)
         insist_on_own(self._database, self._store, record=True)
         for left in stray_checkpoints(self._database, self._store):
             remove_leftover(self._store, left)

@@ -31,6 +31,7 @@ from beholder.upkeep.leftovers import (
 )
 from beholder.upkeep.ownership import insist_on_own
 from beholder.upkeep.pictures import FOLDERS, GRACE_S
+from beholder.upkeep.presence import insist_on_some
 from beholder.upkeep.unused import UnusedPictures
 
 UPLOADS_EXPIRE_S = 24 * 3600.0  # as the API drops them when the next begins
@@ -61,8 +62,10 @@ def collect(
 
     home: the data folder, with `uploads` in pieces and the `networks` that were downloaded.
     grace_s: how long ago a picture was brought or asked for by the last who might be about to
-    submit it. Raises Conflict for a store that is not this database's, and ServiceUnavailable.
+    submit it. Raises Conflict for a store that is not this database's, StoreMissing where nothing
+    of it is there, and ServiceUnavailable.
     """
+    insist_on_some(database, store)
     insist_on_own(database, store, record=remove)
     now = time.time() if now is None else now
     if remove:

@@ -38,11 +38,11 @@ def insist_on_own(database: Database, store: Store, *, record: bool) -> None:
 
 def stranger(database: Database, store: Store) -> str | None:
     """What speaks against the store being this database's, in words; None where nothing does."""
-    mark, name = _mark(store), _name(database)
+    mark, name = mark_of(store), name_of(database)
     another = f"belongs to another database than {database}"
     if mark and name:
         return None if mark == name else another
-    what, known, found = _acquaintance(database, store)
+    what, known, found = acquaintance(database, store)
     if mark and not known:
         return another
     if 2 * known < found:
@@ -50,7 +50,7 @@ def stranger(database: Database, store: Store) -> str | None:
     return None
 
 
-def _acquaintance(database: Database, store: Store) -> tuple[str, int, int]:
+def acquaintance(database: Database, store: Store) -> tuple[str, int, int]:
     """What to judge by, how many of them the database knows, and how many there are."""
     jobs = [one.name for one in store.list("results") if one.is_folder]
     if jobs:
@@ -79,25 +79,30 @@ def _pictures(store: Store) -> list[str]:
 
 
 def _record(database: Database, store: Store) -> None:
-    mark, name = _mark(store), _name(database)
+    mark, name = mark_of(store), name_of(database)
     if name is None:
         with database.write() as session:
             lock_submissions(session)  # others may do the same
             name = session.scalar(select(Identity.name))
             if name is None:
                 name = mark or secrets.token_hex(16)
+                if mark is None:  # first: a store without its mark is taken for another's place
+                    store.put(MARK, name.encode())
                 session.add(Identity(id=1, name=name))
+                return
     if mark is None:
         store.put(MARK, name.encode())
 
 
-def _mark(store: Store) -> str | None:
+def mark_of(store: Store) -> str | None:
+    """The name of the database that a store says it belongs to; None where it says none."""
     try:
         return store.get(MARK).decode(errors="replace").strip()
     except NotFound:
         return None
 
 
-def _name(database: Database) -> str | None:
+def name_of(database: Database) -> str | None:
+    """A database's own name; None before a store was noted as its own."""
     with database.read() as session:
         return session.scalar(select(Identity.name))

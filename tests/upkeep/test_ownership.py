@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import delete, func, select
 
-from beholder.errors import Conflict
+from beholder.errors import Conflict, StoreMissing
 from beholder.jobs.control import delete as delete_job
 from beholder.jobs.database import Database
 from beholder.jobs.models import Picture
@@ -97,6 +97,40 @@ def test_first_use_marks_it_and_a_dry_run_does_not(home):
     assert {one.kind for one in gc(home.db, home)} == {"results"}, "though it knows no job there"
     assert home.store.get(MARK) == mark
     assert home.verify() == []
+
+
+def test_what_is_in_the_place_of_a_missing_store_is_not_marked(home):
+    home.done([0])
+    Tidying(home.db, home.store).step()
+    root, away = home.path("."), home.path(".").with_name("away")
+    root.rename(away)
+    for empty in (False, True):
+        if empty:
+            root.mkdir()  # as where nothing is mounted
+        for act in (Tidying(home.db, home.store).step, lambda: gc(home.db, home)):
+            with pytest.raises(StoreMissing) as error:
+                act()
+            assert "\n" not in str(error.value)
+    root.rmdir()
+    away.rename(root)
+    assert gc(home.db, home) == []
+
+
+def test_a_lost_mark_is_written_again_by_gc_alone(home):
+    home.done([0])
+    Tidying(home.db, home.store).step()
+    home.store.remove(MARK)
+    with pytest.raises(StoreMissing, match="`beholder gc --yes` writes it"):
+        Tidying(home.db, home.store).step()
+    assert gc(home.db, home) == []
+    Tidying(home.db, home.store).step()
+
+
+def test_a_store_from_which_nothing_is_missing_need_not_be_there(home):
+    home.submit([], noise=1)
+    Tidying(home.db, home.store).step()
+    home.store.remove_folder(".")
+    Tidying(home.db, home.store).step()
 
 
 def test_checkpoints_of_another_database_stay(home, other):

@@ -6,15 +6,19 @@ from types import SimpleNamespace
 
 import pytest
 
-from beholder.errors import ServiceUnavailable, StorageFull
+from beholder.errors import ServiceUnavailable, StorageFull, StoreMissing
 from worker.pause import Pause
 
 
 class Disk:
-    """A disk with so many looks until it has room, and what was said meanwhile."""
+    """A disk with so many looks until it has room, and what was said meanwhile.
+
+    lack: what a run finds until then.
+    """
 
     def __init__(self, *looks: Exception | None) -> None:
         self.looks = list(looks)
+        self.lack: Exception = StorageFull("no room left here: free some space.")
         self.said: list[str | None] = []
         self.runs = 0
         self.stopping = threading.Event()
@@ -29,7 +33,7 @@ class Disk:
     def run(self) -> int:
         self.runs += 1
         if self.looks:
-            raise StorageFull("no room left here: free some space.")
+            raise self.lack
         return 1
 
 
@@ -38,6 +42,14 @@ def test_work_goes_on_when_there_is_room() -> None:
     disk.pause().around(disk.run)
     assert disk.runs == 2
     assert disk.said == ["no room left here: free some space.", "still none.", "away.", None]
+
+
+def test_a_store_that_is_missing_is_waited_for_likewise() -> None:
+    disk = Disk(StoreMissing("still not."), StorageFull("nor room."), None)
+    disk.lack = StoreMissing("the store is not there.")
+    disk.pause().around(disk.run)
+    assert disk.runs == 2
+    assert disk.said == ["the store is not there.", "still not.", "nor room.", None]
 
 
 def test_room_that_is_too_small_is_waited_for_again() -> None:
