@@ -8,6 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from api.services import Services
+from beholder.alive import Locks
 from beholder.jobs.measures import Measures, measures
 
 WORKERS_WITHIN_S = 60.0
@@ -15,7 +16,8 @@ WORKERS_WITHIN_S = 60.0
 
 def exposition(opened: Services) -> bytes:
     """The metrics as of now."""
-    found = measures(opened.db, workers_within_s=WORKERS_WITHIN_S)
+    is_dead = Locks(opened.settings.home).is_dead
+    found = measures(opened.db, workers_within_s=WORKERS_WITHIN_S, is_dead=is_dead)
     ended = sum(found.items[state] for state in ("done", "failed"))
     rate = opened.pace.rate(ended, time.monotonic())
     registry = CollectorRegistry(auto_describe=False)

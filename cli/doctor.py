@@ -208,16 +208,14 @@ def _check_service(settings: "Settings") -> Check:
 
 
 def _check_workers(settings: "Settings") -> Check:
-    from beholder.jobs.database import Database
+    from beholder.alive import Locks
     from beholder.jobs.workers import live_workers
 
-    if settings.database_url is None and not (settings.home / "beholder.db").exists():
-        return Check("workers", True, "none yet")
-    database = Database.open(settings.database)
-    try:
-        alive = live_workers(database, within_s=WORKER_SILENCE_S)
-    finally:
-        database.dispose()
+    with _opened(settings) as database:
+        if database is None:
+            return Check("workers", True, "none yet")
+        is_dead = Locks(settings.home).is_dead
+        alive = live_workers(database, within_s=WORKER_SILENCE_S, is_dead=is_dead)
     if not alive:
         return Check("workers", False, "none heard of: start `beholder up` or `beholder worker`.")
     busy = sum(worker.chunk_id is not None for worker in alive)

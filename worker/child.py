@@ -10,17 +10,18 @@ from contextlib import suppress
 
 from celery import Celery
 
+from beholder.alive import Alive, worker_name
 from beholder.errors import BeholderError, ServiceUnavailable
 from beholder.jobs.database import Database
 from beholder.jobs.silence import Silence
 from beholder.jobs.sweep import sweep
 from beholder.jobs.turns import waiting
+from beholder.jobs.workers import forget
 from beholder.science.networks import find_device
 from beholder.settings import Settings
 from beholder.store import Store
 from beholder.upkeep.checkpoints import Tidying
 from beholder.upkeep.retention import Retention
-from worker.alive import Alive, worker_name
 from worker.heartbeat import Heartbeat
 from worker.lease import Flag
 from worker.pause import ROOM_BYTES, Pause
@@ -28,6 +29,7 @@ from worker.queue import MOST_BELLS, Queue
 from worker.runner import Runner
 
 log = logging.getLogger(__name__)
+SIGNING_OFF_S = 1.0
 
 
 class Child:
@@ -52,7 +54,7 @@ class Child:
             ring=self.ring,
             working=self._heartbeat.working,
         )
-        self._alive = Alive(settings.home / "workers", name)
+        self._alive = Alive(settings.home, name)
         self._silence = Silence(settings.lease_s, settings.look_s, self._alive.is_dead)
         self._pause = Pause(self._insist_on_means, self._say, stopping)
         threading.Thread(target=self._sweep_forever, name="sweep", daemon=True).start()
@@ -87,10 +89,21 @@ class Child:
         self._runner.give_back_the_rest()
         ended = self._alive.ended()
         sweep(self._db, self._silence, now=time.monotonic())
+        forget(self._db, ended)  # before their locks, which say that they have ended
         self._alive.forget(ended)
         # While bells wait, workers are too busy to hear them, and find the work by themselves.
         if self._queue.length() == 0:
             self._queue.ring(waiting(self._db, limit=MOST_BELLS))
+
+    def end(self) -> None:
+        """Sign off. An end waits for no database: where it is slow, the lock says the same."""
+        last = threading.Thread(target=self._sign_off, name="end", daemon=True)
+        last.start()
+        last.join(SIGNING_OFF_S)
+
+    def _sign_off(self) -> None:
+        with suppress(BeholderError):
+            self._heartbeat.end()
 
     def _beat(self) -> None:
         """Raises BeholderError where the database can't be written, and a sweep had no use."""

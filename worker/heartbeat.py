@@ -2,6 +2,7 @@
 
 import os
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,12 +13,12 @@ import torch
 
 from beholder.jobs.database import Database
 from beholder.jobs.models import utc_now
-from beholder.jobs.workers import WorkerView, beat
+from beholder.jobs.workers import WorkerView, beat, forget
 
 
 @dataclass
 class Heartbeat:
-    """Times the chunks of one process; `beat()` writes it down. Used by two threads.
+    """Times the chunks of one process; `beat()` writes it down. Used by several threads.
 
     paused: why the process takes no work for now; None while it does.
     """
@@ -29,6 +30,8 @@ class Heartbeat:
     chunk_id: int | None = None
     chunk_seconds: float = 0.0
     paused: str | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _ended: bool = False
 
     @contextmanager
     def working(self, chunk_id: int) -> Iterator[None]:
@@ -59,7 +62,15 @@ class Heartbeat:
             gpu_bytes=_gpu_bytes(),
             paused=self.paused or passing_over,
         )
-        beat(self.db, view)
+        with self._lock:
+            if not self._ended:
+                beat(self.db, view)
+
+    def end(self) -> None:
+        """Sign off: nothing is heard of it any more. Raises ServiceUnavailable, as `beat`."""
+        with self._lock:
+            self._ended = True
+            forget(self.db, [self.name])
 
 
 def _gpu_bytes() -> int | None:

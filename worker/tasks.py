@@ -55,6 +55,11 @@ def register(app: Celery, settings: Settings) -> None:
             time.sleep(OUTAGE_PAUSE_S)
             os._exit(1)
 
+    @signals.worker_process_shutdown.connect(weak=False)
+    def end(**_: object) -> None:
+        if "it" in child:
+            child["it"].end()
+
     @signals.worker_shutting_down.connect(weak=False)
     def stop(**_: object) -> None:
         stopping.set()

@@ -11,9 +11,10 @@ from api.metrics import exposition
 from api.problems import NotReady
 from api.routes.jobs import Opened
 from api.services import Services
+from beholder.alive import Locks
 from beholder.errors import BeholderError, NotFound, StorageFull
 from beholder.jobs.schema import check
-from beholder.jobs.workers import live_workers
+from beholder.jobs.workers import WorkerView, live_workers
 
 router = APIRouter(tags=["health"])
 _SILENT_S = 15.0
@@ -41,9 +42,8 @@ def readyz(opened: Opened) -> JSONResponse:
     failures = list(_failures(opened))
     if failures:
         raise NotReady(" ".join(failures))
-    alive = len(live_workers(opened.db, within_s=_patience(opened)))
     parts = dict.fromkeys(("status", "database", "queue", "store"), "ok")
-    return JSONResponse({**parts, "workers": alive})
+    return JSONResponse({**parts, "workers": len(_alive(opened))})
 
 
 @router.get(
@@ -79,12 +79,17 @@ def _store(opened: Services) -> None:
 
 
 def _workers(opened: Services) -> None:
-    within_s = _patience(opened)
-    alive = live_workers(opened.db, within_s=within_s)
+    alive = _alive(opened)
     if not alive:
+        within_s = _patience(opened)
         raise NotFound(f"no worker was heard of in {within_s:g} s: start `beholder worker`.")
     if all(worker.paused for worker in alive):
         raise StorageFull(f"workers are paused: {alive[0].paused}")
+
+
+def _alive(opened: Services) -> list[WorkerView]:
+    is_dead = Locks(opened.settings.home).is_dead
+    return live_workers(opened.db, within_s=_patience(opened), is_dead=is_dead)
 
 
 def _patience(opened: Services) -> float:

@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 
 from beholder.jobs.database import Database
 from beholder.jobs.models import ITEM_STATES, Chunk, Job, utc_now
-from beholder.jobs.workers import WorkerView, workers_since
+from beholder.jobs.workers import IsDead, WorkerView, workers_since
 
 
 @dataclass(frozen=True)
@@ -25,15 +25,21 @@ class Measures:
     workers: tuple[WorkerView, ...]
 
 
-def measures(database: Database, *, workers_within_s: float) -> Measures:
-    """As of now. Reads the jobs' counters and the queued chunks; never the items."""
+def measures(
+    database: Database, *, workers_within_s: float, is_dead: IsDead = lambda name: False
+) -> Measures:
+    """As of now. Reads the jobs' counters and the queued chunks; never the items.
+
+    workers_within_s, is_dead: which workers to count, as for `live_workers`.
+    """
     sums = [func.coalesce(func.sum(getattr(Job, state)), 0) for state in ITEM_STATES]
     with database.read() as session:
         jobs = select(Job.state, func.count(), *sums).where(Job.state.in_(ITEM_STATES))
         rows = session.execute(jobs.group_by(Job.state)).all()
         waiting = select(func.count(), func.min(Chunk.created_at)).where(Chunk.state == "queued")
         queued, oldest = session.execute(waiting).one()
-        workers = workers_since(session, utc_now() - timedelta(seconds=workers_within_s))
+        since = utc_now() - timedelta(seconds=workers_within_s)
+        workers = workers_since(session, since, is_dead)
     return Measures(
         jobs=dict.fromkeys(ITEM_STATES, 0) | {row[0]: row[1] for row in rows},
         items={

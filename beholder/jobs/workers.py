@@ -1,5 +1,6 @@
 """The workers that are alive: each writes a heartbeat, `live_workers` reads them."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -12,6 +13,7 @@ from beholder.jobs.service_models import Worker
 from beholder.jobs.views import View, columns_of
 
 FORGOTTEN_AFTER = timedelta(hours=1)
+IsDead = Callable[[str], bool]  # whether the worker of this name has surely ended
 
 
 @dataclass(frozen=True)
@@ -44,13 +46,23 @@ def beat(database: Database, worker: WorkerView) -> None:
         session.execute(delete(Worker).where(Worker.seen_at < utc_now() - FORGOTTEN_AFTER))
 
 
-def live_workers(database: Database, *, within_s: float) -> list[WorkerView]:
-    """Workers heard of in the last `within_s` seconds, by name."""
+def forget(database: Database, names: Sequence[str]) -> None:
+    """Workers of these names have ended."""
+    if names:
+        with database.write() as session:
+            session.execute(delete(Worker).where(Worker.name.in_(names)))
+
+
+def live_workers(
+    database: Database, *, within_s: float, is_dead: IsDead = lambda name: False
+) -> list[WorkerView]:
+    """Workers heard of in the last `within_s` seconds, by name, without those that `is_dead`."""
     with database.read() as session:
-        return workers_since(session, utc_now() - timedelta(seconds=within_s))
+        return workers_since(session, utc_now() - timedelta(seconds=within_s), is_dead)
 
 
-def workers_since(session: Session, when: datetime) -> list[WorkerView]:
-    """Workers heard of since then, by name."""
+def workers_since(session: Session, when: datetime, is_dead: IsDead) -> list[WorkerView]:
+    """Workers heard of since then, by name, without those of which `is_dead` knows better."""
     statement = select(*_COLUMNS).where(Worker.seen_at >= when).order_by(Worker.name)
-    return [WorkerView(*row) for row in session.execute(statement)]
+    heard_of = [WorkerView(*row) for row in session.execute(statement)]
+    return [worker for worker in heard_of if not is_dead(worker.name)]

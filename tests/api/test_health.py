@@ -10,6 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from api.thumbnails import DECODED_AT_ONCE
+from beholder.alive import worker_name
 from beholder.errors import ServiceUnavailable
 from beholder.jobs.models import utc_now
 from beholder.jobs.workers import WorkerView, beat
@@ -91,6 +92,18 @@ def test_metrics(server, worker):
     assert found["beholder_chunks_total", "host-1"] == 4
     assert found["beholder_chunk_seconds_total", "host-1"] == 10.5
     assert found["beholder_gpu_memory_bytes", "host-1"] == 2**30
+
+
+def test_a_worker_whose_lock_is_free_does_not_count(server, worker, queue):
+    dead = replace(worker, name=worker_name(), chunks=7)
+    lock = server.services.settings.home / "workers" / dead.name
+    lock.parent.mkdir(exist_ok=True)
+    lock.touch()
+    beat(server.services.db, dead)
+    assert server.http.get("/readyz").json()["workers"] == 1
+    found = values(server)
+    assert found["beholder_workers",] == 1
+    assert ("beholder_chunks_total", dead.name) not in found
 
 
 def test_slow_thumbnails_leave_the_server_its_threads(server, draw, monkeypatch):

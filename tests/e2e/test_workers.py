@@ -1,5 +1,8 @@
 """Workers whose children take their time to start."""
 
+import signal
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -37,3 +40,29 @@ def test_a_child_that_takes_its_time_to_start_is_left_to_it(machine: Any, tmp_pa
     machine.kill(*machine.children())
     assert machine.ended(machine.json(*dream)["id"])["done"] == 2
     assert "Timed out waiting for UP" not in machine.log()
+
+
+def test_who_has_ended_is_not_called_alive(machine: Any) -> None:
+    def workers() -> dict[str, Any]:
+        checks = {check["name"]: check for check in machine.json("doctor", code=None)}
+        found: dict[str, Any] = checks["workers"]
+        return found
+
+    def heard_of() -> int:
+        with closing(sqlite3.connect(machine.data / "beholder.db")) as connection:
+            (count,) = connection.execute("SELECT count(*) FROM workers").fetchone()
+        return int(count)
+
+    service = machine.up()
+    machine.until(lambda: workers()["ok"])
+    service.send_signal(signal.SIGINT)
+    service.wait(30)
+    assert heard_of() == 0, "it did not sign off"
+    service = machine.up()
+    machine.until(lambda: workers()["ok"])
+    machine.kill(service.pid, *machine.parents(), *machine.children())
+    assert heard_of() == 1
+    assert "none heard of" in workers()["detail"]
+    machine.up()
+    machine.until(lambda: workers()["ok"])
+    assert workers()["detail"].startswith("1 alive")

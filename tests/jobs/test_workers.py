@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from beholder.jobs.models import utc_now
-from beholder.jobs.workers import FORGOTTEN_AFTER, WorkerView, beat, live_workers
+from beholder.jobs.workers import FORGOTTEN_AFTER, WorkerView, beat, forget, live_workers
 
 
 def test_a_worker_lives_as_long_as_it_is_heard_of(database):
@@ -19,3 +19,13 @@ def test_a_worker_lives_as_long_as_it_is_heard_of(database):
     beat(database, replace(worker, name="host-2", seen_at=now - 2 * FORGOTTEN_AFTER))
     beat(database, worker)
     assert [one.name for one in live_workers(database, within_s=86_400)] == ["host-1"]
+
+
+def test_who_is_known_to_have_ended_is_not_alive(database):
+    now = utc_now()
+    for name in ("host-1", "host-2", "host-3"):
+        beat(database, WorkerView(name, "host", 1, "cpu", now, now, None, 0, 0.0, None))
+    forget(database, ["host-1"])
+    forget(database, [])
+    alive = live_workers(database, within_s=60, is_dead=lambda name: name == "host-2")
+    assert [one.name for one in alive] == ["host-3"]

@@ -31,6 +31,15 @@ def test_a_pause_is_over_once_there_is_work_again(bench):
         assert live_workers(bench.db, within_s=5)[0].paused is None
 
 
+def test_who_has_signed_off_is_not_heard_of_again(bench):
+    heartbeat, other = Heartbeat(bench.db, "host-1", "cpu"), Heartbeat(bench.db, "host-2", "cpu")
+    for one in (heartbeat, other):
+        one.beat(0)
+    heartbeat.end()
+    heartbeat.beat(1)  # as the sweep's thread may, which does not know yet
+    assert [one.name for one in live_workers(bench.db, within_s=5)] == ["host-2"]
+
+
 def test_bells_that_find_nothing_to_do_are_not_counted(bench, draw, network):
     spec = DreamSpec.build(network=network, size=32, layers=(20,), steps=1)
     bench.submit(spec, [bench.entry(draw(1))])

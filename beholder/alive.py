@@ -1,7 +1,7 @@
-"""Which workers of this machine have surely ended: `Alive`.
+"""Which workers of this machine have surely ended: `Locks` tells, and a worker is `Alive`.
 
 Each holds a lock on a file in the data folder that the kernel drops when its process ends, however
-that came. So the next sweep on the same machine finds what it left, and waits for no lease.
+that came. So whoever asks on the same machine knows at once, and waits for no lease.
 """
 
 import fcntl
@@ -21,13 +21,14 @@ def worker_name() -> str:
     return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
 
 
-class Alive:
-    """The locks of this machine's workers in one folder. Where none can be had, leases do alone."""
+class Locks:
+    """The locks of this machine's workers, in a data folder. Where there are none, leases do alone.
 
-    def __init__(self, folder: Path, name: str) -> None:
-        """Say that the worker of this name lives, from now until its process ends."""
-        self._folder = folder
-        self._file = _locked(folder, name)
+    home: the data folder.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self._folder = home / "workers"
 
     def is_dead(self, name: str) -> bool:
         """Whether the worker of this name ran here and has ended; False where it can't be told."""
@@ -48,6 +49,15 @@ class Alive:
         """Remove the files of these, once what they left goes on elsewhere."""
         for name in names:
             (self._folder / name).unlink(missing_ok=True)
+
+
+class Alive(Locks):
+    """The same, with a lock of this process's own."""
+
+    def __init__(self, home: Path, name: str) -> None:
+        """Say that the worker of this name lives, from now until its process ends."""
+        super().__init__(home)
+        self._file = _locked(self._folder, name)
 
 
 def _ran_here(name: str) -> bool:

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from worker.alive import Alive, worker_name
+from beholder.alive import Alive, Locks, worker_name
 
 HOST = socket.gethostname()
 HOLD = """
 import sys, time
 from pathlib import Path
-from worker.alive import Alive
+from beholder.alive import Alive
 alive = Alive(Path(sys.argv[1]), sys.argv[2])
 print("held", flush=True)
 time.sleep(60)
@@ -26,8 +26,8 @@ time.sleep(60)
 
 def test_a_lock_lasts_as_long_as_its_process(tmp_path: Path) -> None:
     me, you = f"{HOST}-7-0123ab", f"{HOST}-7-0123ac"
-    mine = Alive(tmp_path / "workers", me)
-    command = [sys.executable, "-c", HOLD, str(tmp_path / "workers"), you]
+    mine = Alive(tmp_path, me)
+    command = [sys.executable, "-c", HOLD, str(tmp_path), you]
     other = subprocess.Popen(command, stdout=subprocess.PIPE)
     assert other.stdout is not None
     assert other.stdout.readline() == b"held\n"
@@ -37,6 +37,7 @@ def test_a_lock_lasts_as_long_as_its_process(tmp_path: Path) -> None:
     other.wait(10)
     other.stdout.close()
     assert mine.is_dead(you)
+    assert Locks(tmp_path).is_dead(you), "who holds no lock may ask too"
     assert mine.ended() == [you]
     mine.forget(mine.ended())
     assert not mine.is_dead(you)  # unknown now
@@ -44,12 +45,14 @@ def test_a_lock_lasts_as_long_as_its_process(tmp_path: Path) -> None:
 
 def test_of_other_machines_and_of_none_it_says_nothing(tmp_path: Path) -> None:
     others = ("elsewhere-17-0123ab", f"{HOST}-2-17-0123ab", f"{HOST}-17")
+    (tmp_path / "workers").mkdir()
     for name in others:
-        (tmp_path / name).touch()
+        (tmp_path / "workers" / name).touch()
     alive = Alive(tmp_path, worker_name())
     for name in (*others, worker_name(), f"../{HOST}-17-0123ab"):
         assert not alive.is_dead(name)
     assert alive.ended() == []
+    assert not Locks(tmp_path / "nowhere").is_dead(worker_name())
     (tmp_path / "file").touch()
     assert not Alive(tmp_path / "file", "name").is_dead("name")
 
@@ -75,6 +78,6 @@ def test_a_lock_is_held_before_others_can_see_it(
             seen.append(mine.ended())
         flock(file, how)
 
-    monkeypatch.setattr("worker.alive.fcntl.flock", slow)
+    monkeypatch.setattr("beholder.alive.fcntl.flock", slow)
     Alive(tmp_path, worker_name())
     assert seen == [[]]
