@@ -31,7 +31,8 @@ from beholder.store import Store, job_folder
 from worker.app import make_app
 from worker.queue import Queue
 
-POLL_S = 0.01
+POLL_S = 0.1  # each look at a job takes some of the CPU that the worker is timed on
+FILE_POLL_S = 0.01
 NEVER_S = 1e6
 
 
@@ -120,19 +121,19 @@ class Running:
         folder = self.settings.home / "store" / job_folder(job_id)
         begun = time.perf_counter()
         self.start()
-        self._until(lambda: any(folder.rglob("*.png")))
+        self._until(lambda: any(folder.rglob("*.png")), FILE_POLL_S)
         return time.perf_counter() - begun
 
     def _job(self, job_id: str) -> JobView:
         return get_job(self.db, job_id)
 
-    def _until(self, condition: Callable[[], bool]) -> None:
+    def _until(self, condition: Callable[[], bool], every_s: float = POLL_S) -> None:
         """Raises RuntimeError, with the worker's last words, when the worker ends before."""
         while not condition():
             if self._worker is not None and self._worker.poll() is not None:
                 log = (self.settings.home / "worker.log").read_text()
                 raise RuntimeError(f"the worker ended: {log[-2000:]}")
-            time.sleep(POLL_S)
+            time.sleep(every_s)
 
 
 def _environment(settings: Settings) -> dict[str, str]:
