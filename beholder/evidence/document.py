@@ -1,0 +1,182 @@
+"""`Evidence`: what a sound study shows, figure by figure; JSON beside the study's results.
+
+Read by the report, the command line and the API; pydantic alone, so that all of them can.
+"""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from beholder.evidence.plan import Kind, Method, Mode, Role, Split
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Interval(_Frozen):
+    """An estimate with its 95% interval. method: how the interval was found, such as "Wilson"."""
+
+    value: float
+    low: float
+    high: float
+    method: str
+
+
+class Band(_Frozen):
+    """A figure over random draws: median and the central 95% of them."""
+
+    median: float
+    low: float
+    high: float
+    draws: int
+
+
+class Group(_Frozen):
+    """The test pictures of one role, or of one folder (`name`), under one condition.
+
+    kept: share whose label (the target's for targets, else the intact network's) is still seen.
+    p_target, p_own: mean probabilities. margin: mean change of the target's log-odds. rank: median
+    of the target's. top5: share with the target among five. kl: mean, nats.
+    drop: what share was lost, intact `kept` less this one, in points from 0 to 1.
+    """
+
+    role: Role
+    name: str | None = None
+    n: int
+    kept: Interval
+    drop: float
+    p_target: float
+    p_own: float
+    margin: float
+    rank: float
+    top5: float
+    kl: float
+
+
+class Outcome(_Frozen):
+    """A condition with its figures: per role in `roles`, per folder in `groups`.
+
+    selectivity: target drop less that of siblings and controls together, with a paired bootstrap
+    over pictures. mcnemar: exact p of the targets' changes. permutation: p = (1 + #>=) / (1 + R) of
+    the selectivity against the random sets of the same dose; None where there were none.
+    holm: that p, adjusted over the methods compared; None where one was.
+    """
+
+    name: str
+    kind: Kind
+    method: Method
+    mode: Mode
+    alpha: float
+    dose: int
+    pooled: bool
+    draw: int | None
+    of: str | None
+    channels: int
+    roles: tuple[Group, ...]
+    groups: tuple[Group, ...] = ()
+    selectivity: Interval | None = None
+    mcnemar: float | None = None
+    permutation: float | None = None
+    holm: float | None = None
+
+    def role(self, role: Role) -> Group | None:
+        """The figures of a role; None where the study has no picture of it."""
+        return next((group for group in self.roles if group.role == role), None)
+
+
+class Dose(_Frozen):
+    """The random band at one dose: share kept by role."""
+
+    kind: Kind  # random or matched
+    mode: Mode
+    dose: int
+    kept: dict[Role, Band]
+    selectivity: Band
+
+
+class PictureRow(_Frozen):
+    """A picture under the headline. Log-odds are the target's."""
+
+    position: int
+    sha256: str
+    source: str
+    role: Role
+    group: str
+    split: Split
+    duplicate_of: int | None
+    intact_label: str
+    blinded_label: str
+    intact_log_odds: float
+    blinded_log_odds: float
+    intact_p: float
+    blinded_p: float
+    intact_logits: tuple[float, ...] | None = None
+    blinded_logits: tuple[float, ...] | None = None
+
+
+class ChannelEvidence(_Frozen):
+    """A channel of the headline's set. effect: of ablating it alone on the targets' margin."""
+
+    layer: int
+    channel: int
+    rank: int
+    score: float
+    target_mean: float | None = None
+    control_mean: float | None = None
+    fraction_active: float | None = None
+    effect: Interval | None = None
+    control_effect: float | None = None
+
+
+class Cell(_Frozen):
+    """Of the matrix: what the set chosen for `of` does to the pictures of `group`."""
+
+    of: str
+    group: str
+    n: int
+    drop: float
+
+
+class Probe(_Frozen):
+    """A linear probe (logistic regression) on the last layer's means: target or not?
+
+    Trained on choosing pictures, tested on test pictures, of the same network. Areas under the ROC
+    curve. masked_*: the trivial bound, the target's logit left out: nothing of it is seen, and
+    others lose only what they took for it.
+    """
+
+    intact: float | None
+    blinded: float | None
+    masked_target_kept: float
+    masked_others_drop: float
+
+
+class Evidence(_Frozen):
+    """All of it. sentence: what was shown, in plain words; caveats: what was not."""
+
+    format: int = 1
+    study: str
+    name: str
+    target_label: str
+    target_by: str
+    exploratory: str | None
+    pictures: dict[Split, dict[Role, int]]
+    headline: str
+    outcomes: tuple[Outcome, ...]
+    bands: tuple[Dose, ...]
+    rows: tuple[PictureRow, ...]
+    went: tuple[tuple[str, float], ...]  # label, mean probability gained on target test pictures
+    layers: dict[int, int]  # channels of the headline's set, by layer
+    channels: tuple[ChannelEvidence, ...]
+    matrix: tuple[Cell, ...] = ()
+    probe: Probe
+    stability: float | None = None
+    sentence: str
+    caveats: tuple[str, ...]
+    record: dict[str, Any]
+
+    @property
+    def main(self) -> Outcome:
+        """The headline's outcome."""
+        return next(outcome for outcome in self.outcomes if outcome.name == self.headline)

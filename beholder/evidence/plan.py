@@ -1,0 +1,123 @@
+"""A sound study's plan: which picture serves what, and every ablation that is to be tried.
+
+Made once, when the channels are chosen; kept as JSON beside the study's results.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Role = Literal["target", "sibling", "control"]
+Split = Literal["choose", "tune", "test", "duplicate"]
+Method = Literal[
+    "count", "effect", "auroc", "gradient", "contrastive", "iterative", "single", "random"
+]
+Mode = Literal["zero", "mean", "resample", "scale"]
+Kind = Literal["chosen", "random", "matched", "keep", "matrix"]
+
+METHODS: tuple[Method, ...] = (
+    "count",
+    "effect",
+    "auroc",
+    "gradient",
+    "contrastive",
+    "iterative",
+    "single",
+    "random",
+)
+MODES: tuple[Mode, ...] = ("zero", "mean", "resample", "scale")
+Layer = Annotated[int, Field(ge=0, le=36)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Subject(_Frozen):
+    """One picture of the study.
+
+    position: of its item. group: the folder it came with. label: the class that it counts for (the
+    target's own for a target; for others what the intact network sees).
+    fold: of a target in leave-one-out, the set that was chosen without it; None otherwise.
+    duplicate_of: position of the picture that it is nearly the same as; its split is "duplicate".
+    """
+
+    position: int
+    sha256: str
+    source: str
+    role: Role
+    group: str
+    label: int
+    split: Split
+    fold: int | None = None
+    duplicate_of: int | None = None
+
+
+class Condition(_Frozen):
+    """One ablation that the test pictures are run under.
+
+    name: unique in a plan. kind: "chosen" by `method`; "random" draws from the same layers;
+    "matched" draws of like strength too; "keep" ablates all but the channels; "matrix" is a set
+    chosen for another group (`of`).
+    dose: how many channels, or how many of each layer where not `pooled`. alpha: what "scale"
+    multiplies by. draw: number of a random set. fold: of leave-one-out; None: of all targets.
+    channels: by layer index, ReLU layers; of "keep" those that are left.
+    """
+
+    name: str
+    kind: Kind = "chosen"
+    method: Method
+    mode: Mode = "zero"
+    alpha: float = 0.0
+    dose: int
+    pooled: bool = True
+    draw: int | None = None
+    of: str | None = None
+    fold: int | None = None
+    channels: dict[Layer, tuple[int, ...]]
+
+    @property
+    def size(self) -> int:
+        """How many channels it names."""
+        return sum(map(len, self.channels.values()))
+
+
+class Ranked(_Frozen):
+    """A channel's place in a method's ranking, best first; higher scores are better."""
+
+    layer: Layer
+    channel: int
+    score: float
+
+
+class Plan(_Frozen):
+    """All of it. headline: the name of the condition that the study's sentence is about.
+
+    target: class index and label; target_by: how it was found. exploratory: why the study proves
+    nothing by itself; None if it was held out properly.
+    rankings: by method, for all targets. means: by layer and channel, what "mean" puts in.
+    donors: positions of the controls that "resample" takes maps from.
+    stability: mean Jaccard index of the headline's set over redrawn choosing pictures.
+    """
+
+    format: int = 1
+    target: int
+    target_label: str
+    target_by: str
+    exploratory: str | None = None
+    seed: int
+    subjects: tuple[Subject, ...]
+    conditions: tuple[Condition, ...]
+    headline: str
+    rankings: dict[Method, tuple[Ranked, ...]]
+    means: dict[Layer, dict[int, float]] = {}
+    donors: tuple[int, ...] = ()
+    stability: float | None = None
+    record: dict[str, Any] = {}
+
+    def condition(self, name: str) -> Condition:
+        """The condition of this name. Raises KeyError."""
+        for condition in self.conditions:
+            if condition.name == name:
+                return condition
+        raise KeyError(name)
