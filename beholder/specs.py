@@ -11,17 +11,33 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from beholder.defaults import DEFAULT_LAYER as DEFAULT_LAYER
 from beholder.defaults import DEFAULT_SIZE as DEFAULT_SIZE
 from beholder.errors import InvalidSpec
+from beholder.evidence.plan import Method, Mode
 from beholder.layers import LAST_LAYER, LAYERS, check_channels
 from beholder.networks import check_network, width_divisor
 from beholder.precisions import DEFAULT_PRECISION, DreamPrecision
 
 JobKind = Literal["dream", "study"]
+Recipe = Literal["article", "sound"]
 
 MAX_STEPS = 100_000
 MIN_SIZE, MAX_SIZE = 32, 8192  # five 2x2 pools need 32 pixels a side
 # Of one dream, all its kept steps together: they stay in memory, 12 bytes each, so 3 GiB.
 MAX_KEPT_PIXELS = 4 * MAX_SIZE**2
 
+# k of the dose-response; k = 0 is the intact network.
+DEFAULT_DOSES = (1, 2, 5, 10, 20, 40, 80)
+_OF_SOUND = (
+    "target",
+    "methods",
+    "modes",
+    "alpha",
+    "doses",
+    "dose",
+    "per_layer",
+    "draws",
+    "matrix",
+    "seed",
+)
 LayerIndex = Annotated[int, Field(ge=0, le=LAST_LAYER)]
 Size = int | Literal["keep"]
 
@@ -144,6 +160,21 @@ class StudySpec(_Spec):
     min_layer: layers below it are left alone.
     most_common: how many of a layer's channels are blinded at most.
     threshold: in how many target pictures a channel has to be a top channel to be blinded.
+
+    recipe: "article" is the published study, of all pictures, exactly. "sound" chooses channels on
+        some pictures and tests them on others, against controls and random sets; what follows is
+        for it alone.
+    target: the class to be blinded to: a label of the network, "folder" for the class that the
+        first target folder is named after, or "vote" for what the intact network sees most often.
+    methods: how channels are scored. The first is the headline's, the others are held against it;
+        none stands for "iterative".
+    modes: what becomes of the chosen channels' maps, the headline's first; none stands for "zero".
+    alpha: what "scale" multiplies maps by.
+    doses: how many channels are ablated, in turn. dose: the headline's; None picks it on tuning
+        pictures. per_layer: a dose is of each layer, not of all together.
+    draws: random sets of the headline's dose; other doses have a tenth of them.
+    matrix: also choose for each other folder, and test every set on every folder.
+    seed: of splits, draws and donors.
     """
 
     top: Annotated[int, Field(ge=1, le=512)] = 10
@@ -151,6 +182,52 @@ class StudySpec(_Spec):
     min_layer: LayerIndex = 20
     most_common: Annotated[int, Field(ge=1, le=512)] = 5
     threshold: Annotated[int, Field(ge=1)] = 4
+    recipe: Recipe = "article"
+    target: Annotated[str, Field(min_length=1, max_length=200)] = "vote"
+    methods: tuple[Method, ...] = ()
+    modes: tuple[Mode, ...] = ()
+    alpha: Annotated[float, Field(ge=0, le=1)] = 0.5
+    doses: Annotated[tuple[Annotated[int, Field(ge=1, le=5504)], ...], Field(max_length=20)] = (
+        DEFAULT_DOSES
+    )
+    dose: Annotated[int, Field(ge=1, le=5504)] | None = None
+    per_layer: bool = False
+    draws: Annotated[int, Field(ge=19, le=9_999)] = 199
+    matrix: bool = False
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+
+    @model_validator(mode="after")
+    def _fits_the_recipe(self) -> Self:
+        if self.recipe == "article":
+            given = [name for name in _OF_SOUND if name in self.model_fields_set]
+            changed = [n for n in given if getattr(self, n) != type(self).model_fields[n].default]
+            if changed:
+                raise ValueError(
+                    f"{changed[0]}: the article's recipe has none of its own to choose; write "
+                    "recipe sound"
+                )
+            return self
+        if self.size == "keep":
+            raise ValueError("size: a sound study's pictures have one size; write a number")
+        if self.pre_relu:
+            raise ValueError("pre_relu: a sound study ablates what the ReLUs leave; leave it out")
+        for name in ("methods", "modes", "doses"):
+            values = getattr(self, name)
+            if len(set(values)) < len(values):
+                raise ValueError(f"{name}: each once")
+        if not self.doses and self.dose is None:
+            raise ValueError("doses: name one at least")
+        return self
+
+    @property
+    def method(self) -> Method:
+        """The headline's."""
+        return self.methods[0] if self.methods else "iterative"
+
+    @property
+    def mode(self) -> Mode:
+        """The headline's."""
+        return self.modes[0] if self.modes else "zero"
 
 
 Spec = DreamSpec | StudySpec

@@ -8,8 +8,9 @@ from sqlalchemy.orm import Session
 from beholder.jobs.chunking import Range, insert_chunks, ranges_of
 from beholder.jobs.models import OPEN, Item, Job, utc_now
 from beholder.jobs.rows import fail_everything, has_measured_target, with_open_chunks
+from beholder.jobs.stages import WHOLE, Stage
 
-NO_ITEMS = Range(0, -1)  # the range of a choose chunk, which works on the whole study
+NO_ITEMS = Range(0, -1)  # the range of a chunk that works on the whole study
 _PAGE = 1_000
 
 
@@ -34,14 +35,21 @@ def _go_on(session: Session, job: Job) -> int:
         return 0
     if job.stage == "choose" and (chunks := start_stage(session, job, "classify")):
         return chunks
+    if job.stage in ("choose", "classify") and job.done and is_sound(job):
+        return start_stage(session, job, "conclude")
     _end(session, job)
     return 0
 
 
-def start_stage(session: Session, job: Job, stage: str) -> int:
+def is_sound(job: Job) -> bool:
+    """Whether it is a study that ends with evidence."""
+    return job.spec.get("recipe") == "sound"
+
+
+def start_stage(session: Session, job: Job, stage: Stage) -> int:
     """Queue the chunks of a stage over the items that are open for it; how many."""
     job.stage = stage
-    if stage == "choose":
+    if stage in WHOLE:
         return insert_chunks(session, job, [NO_ITEMS])
     ranges = ranges_of(_open_items(session, job.id, measured=stage == "classify"), job.chunk_size)
     return insert_chunks(session, job, ranges)

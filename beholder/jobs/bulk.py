@@ -1,4 +1,4 @@
-"""Many rows at a time, around the ORM: `in_batches`, `table_of`, `insert_pictures`."""
+"""Many rows at a time, around the ORM: `in_batches`, `table_of`, `insert_pictures`, `UNSYNCED`."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -11,6 +11,8 @@ from beholder.jobs.models import Picture
 
 Rows = list[dict[str, Any]]
 BATCH = 1_000  # rows handed to the database at a time
+# For updates and deletes of rows that the session has not loaded, or loads anew.
+UNSYNCED = {"synchronize_session": False}
 
 
 def in_batches(rows: Iterable[dict[str, Any]], write: Callable[[Rows], object]) -> None:

@@ -16,21 +16,20 @@ from sqlalchemy import and_, case, select, update
 from sqlalchemy.orm import Session
 
 from beholder.errors import InvalidInput
+from beholder.jobs.bulk import UNSYNCED
 from beholder.jobs.database import Database
 from beholder.jobs.deaths import recover
 from beholder.jobs.models import OPEN, Chunk, Item, Job, utc_now
 from beholder.jobs.rows import fail_everything, items_of, lock_job, requeue_chunk, with_stale
 from beholder.jobs.sharing import companions
-from beholder.jobs.stages import chosen, partials
+from beholder.jobs.stages import Stage, chosen, handed_on, made_by
 from beholder.jobs.turns import latest_turn, whose_turn
 from beholder.specs import DreamSpec, JobKind, Spec, spec_of
 
-Stage = Literal["dream", "measure", "choose", "classify"]
 Hold = Literal["held", "lost", "cancelled"]
 Room = Callable[[DreamSpec, int], int]  # how many pictures of a spec, at a layer, a batch can hold
 
 
-_QUIET = {"synchronize_session": False}
 _LOOKS = 32  # at whose turn it is, where other workers are quicker each time
 
 
@@ -44,9 +43,18 @@ class ClaimedItem:
     role: str | None
     layer: int | None
     source: str
+    group: str | None = None
 
 
 _ITEM = [getattr(Item, field.name) for field in fields(ClaimedItem)]
+
+
+class _Found(NamedTuple):
+    """A queued chunk, locked, with its job."""
+
+    job: Job
+    chunk: Chunk
+    spec: Spec
 
 
 class _OpenItem(NamedTuple):
@@ -61,8 +69,10 @@ class Claim:
 
     network_sha256: of the weights that the job began with; None if this is its first chunk.
     stale_tokens: of earlier claims of this chunk; their result folders are to be removed.
-    partials: in the choose stage, where the measured statistics are, by first position.
+    partials: in the choose stage, where the measured statistics are, and in the conclude stage,
+        where the readings are; by first position.
     chosen: in the classify stage, the channels to blind of each layer, most common first.
+    plan: in the last two stages of a sound study, the folder of its plan.
     """
 
     chunk_id: int
@@ -77,6 +87,7 @@ class Claim:
     stale_tokens: tuple[str, ...] = ()
     partials: tuple[str, ...] = ()
     chosen: dict[int, tuple[int, ...]] | None = None
+    plan: str | None = None
 
 
 def claim_next(
@@ -115,7 +126,8 @@ def claim_next(
             except InvalidInput as error:  # another version's: it would be next for ever
                 fail_everything(session, job, f"this version can't run it: {error}")
                 continue
-            together = [(job, first), *_companions(session, job, first, spec, room, without)]
+            found = _Found(job, first, spec)
+            together = [found, *_companions(session, found, room, without)]
             return _take(session, together, worker, time.time() + lease_s)
     return ()
 
@@ -150,7 +162,7 @@ def renew_all(
         kept = kept.values(lease_until=time.time() + lease_s, progress=progress)
         if further:
             kept = kept.values(attempts=case((Chunk.token.in_(further), 1), else_=Chunk.attempts))
-        session.execute(kept, execution_options=_QUIET)
+        session.execute(kept, execution_options=UNSYNCED)
         standing = set(session.scalars(select(Chunk.token).where(ours)))
 
     def hold(claim: Claim) -> Hold:
@@ -208,22 +220,17 @@ def _first(session: Session, job: Job) -> Chunk | None:
 
 
 def _companions(
-    session: Session,
-    job: Job,
-    first: Chunk,
-    spec: Spec,
-    room: int | Room,
-    without: Collection[str],
-) -> Iterator[tuple[Job, Chunk]]:
-    """What shares a batch with a chunk, each with its job."""
+    session: Session, found: _Found, room: int | Room, without: Collection[str]
+) -> Iterator[_Found]:
+    """What shares a batch with a chunk."""
+    job, first, spec = found
     if callable(room):
         shared = job.batch_key is not None
         room = room(spec, first.layer or 0) if isinstance(spec, DreamSpec) and shared else 1
     left = room - (first.last_position - first.first_position + 1)
     for owner, chunk in companions(session, job, first, left, without):
         with suppress(InvalidInput):  # which its own turn will bring to light
-            _spec(owner)
-            yield owner, chunk
+            yield _Found(owner, chunk, _spec(owner))
 
 
 def _spec(job: Job) -> Spec:
@@ -232,12 +239,12 @@ def _spec(job: Job) -> Spec:
 
 
 def _take(
-    session: Session, found: list[tuple[Job, Chunk]], worker: str, lease_until: float
+    session: Session, found: list[_Found], worker: str, lease_until: float
 ) -> tuple[Claim, ...]:
     """Make these chunks ours. Their rows are locked, so nobody else changes them meanwhile."""
-    items = _items(session, [chunk for _, chunk in found])
+    items = _items(session, [chunk for _, chunk, _ in found])
     turn = latest_turn(session) + 1
-    for job, chunk in found:
+    for job, chunk, _ in found:
         chunk.stale_tokens = with_stale(chunk)
         chunk.state, chunk.token = "running", secrets.token_hex(6)
         chunk.lease_until, chunk.progress, chunk.error = lease_until, 0.0, None
@@ -249,30 +256,34 @@ def _take(
         job.state, job.turn = "running", turn
         job.started_at = job.started_at or utc_now()
     _start(session, [item.id for each in items.values() for item in each if item.state == "queued"])
-    return tuple(_claim_of(session, job, chunk, items[chunk.id]) for job, chunk in found)
+    return tuple(_claim_of(session, one, items[one.chunk.id]) for one in found)
 
 
 def _start(session: Session, item_ids: list[int]) -> None:
     session.execute(
-        update(Item).where(Item.id.in_(item_ids)).values(state="running"), execution_options=_QUIET
+        update(Item).where(Item.id.in_(item_ids)).values(state="running"),
+        execution_options=UNSYNCED,
     )
 
 
-def _claim_of(session: Session, job: Job, chunk: Chunk, items: list[_OpenItem]) -> Claim:
+def _claim_of(session: Session, found: _Found, items: list[_OpenItem]) -> Claim:
+    job, chunk, spec = found
     kind: JobKind = "dream" if job.kind == "dream" else "study"
+    stage = cast(Stage, chunk.stage)
     return Claim(
         chunk_id=chunk.id,
         token=chunk.token or "",
         attempt=chunk.attempts,
         job_id=job.id,
         kind=kind,
-        stage=cast(Stage, chunk.stage),
-        spec=_spec(job),
+        stage=stage,
+        spec=spec,
         network_sha256=job.network_sha256,
         items=tuple(one.item for one in items),
         stale_tokens=tuple(chunk.stale_tokens),
-        partials=partials(session, job.id) if chunk.stage == "choose" else (),
-        chosen=chosen(session, job.id) if chunk.stage == "classify" else None,
+        partials=handed_on(session, job.id, stage),
+        chosen=chosen(session, job.id) if stage == "classify" else None,
+        plan=made_by(session, job.id, "choose"),
     )
 
 

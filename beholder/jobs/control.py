@@ -8,15 +8,15 @@ from sqlalchemy import exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from beholder.errors import Conflict, NotFound
-from beholder.jobs.advance import start_stage
+from beholder.jobs.advance import is_sound, start_stage
+from beholder.jobs.bulk import UNSYNCED
 from beholder.jobs.channel_models import Channel, Exemplar
 from beholder.jobs.database import Database
 from beholder.jobs.hooks import rearm
-from beholder.jobs.models import FINISHED, INCOMING, ITEM_STATES, Item, Job, Verdict
+from beholder.jobs.models import FINISHED, INCOMING, ITEM_STATES, Chunk, Item, Job, Verdict
 from beholder.jobs.removal import hide, remove_hidden
 from beholder.jobs.rows import cancel_everything, lock_job, settle
-
-_QUIET = {"synchronize_session": False}
+from beholder.jobs.stages import Stage, made_by
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,8 @@ def retry(database: Database, job_id: str) -> Retried:
     """Run again what failed or was cancelled; what is done stays, except a study's verdicts.
 
     A study measures what it could not measure, then chooses and classifies everything again; if
-    nothing is left to measure, it goes on where it stopped. Raises NotFound, or Conflict when the
+    nothing is left to measure, it goes on where it stopped, even if only the conclusion is
+    missing. Raises NotFound, or Conflict when the
     job is still at work or nothing can be run again.
     """
     with database.write() as session:
@@ -54,7 +55,7 @@ def retry(database: Database, job_id: str) -> Retried:
         if job.unsettled:
             settle(session, job, limit=None)
         items = _reopen(session, job)
-        if not items:
+        if not items and not _lacks_conclusion(session, job):
             raise Conflict(_nothing_to_retry(job))
         chunks = start_stage(session, job, _first_stage(session, job))
         _recount(session, job)
@@ -105,7 +106,7 @@ def _reopen(session: Session, job: Job) -> int:
         .values(state="queued", error=None)
         .returning(Item.id)
     )
-    return sum(1 for _ in session.execute(statement, execution_options=_QUIET))
+    return sum(1 for _ in session.execute(statement, execution_options=UNSYNCED))
 
 
 def _nothing_to_retry(job: Job) -> str:
@@ -117,7 +118,13 @@ def _nothing_to_retry(job: Job) -> str:
     return f"job {job.id} has nothing to retry: no item failed."
 
 
-def _first_stage(session: Session, job: Job) -> str:
+def _lacks_conclusion(session: Session, job: Job) -> bool:
+    """Whether all of a sound study is done but for what follows from it."""
+    concluded = made_by(session, job.id, "conclude") is not None
+    return is_sound(job) and job.target_pictures is not None and job.done > 0 and not concluded
+
+
+def _first_stage(session: Session, job: Job) -> Stage:
     """Where a retried job begins; a study that has something new to measure starts all over."""
     if job.kind == "dream":
         return "dream"
@@ -125,7 +132,10 @@ def _first_stage(session: Session, job: Job) -> str:
     if session.scalar(select(unmeasured)):
         _forget_results(session, job)
         return "measure"
-    return "choose" if job.target_pictures is None else "classify"
+    if job.target_pictures is None:
+        return "choose"
+    waiting = exists().where(Item.job_id == job.id, Item.state == "queued")
+    return "classify" if session.scalar(select(waiting)) else "conclude"
 
 
 def _forget_results(session: Session, job: Job) -> None:
@@ -133,13 +143,15 @@ def _forget_results(session: Session, job: Job) -> None:
     job.target_pictures = job.control_pictures = None
     job.targets_judged = job.targets_kept = job.controls_judged = job.controls_kept = 0
     of_job = select(Item.id).where(Item.job_id == job.id)
+    later = Chunk.job_id == job.id, Chunk.stage != "measure"
     for statement in (
         delete_from(Channel).where(Channel.job_id == job.id),
         delete_from(Exemplar).where(Exemplar.job_id == job.id),
         delete_from(Verdict).where(Verdict.kind == "blinded", Verdict.item_id.in_(of_job)),
         update(Item).where(Item.job_id == job.id, Item.state == "done").values(state="queued"),
+        update(Chunk).where(*later).values(partial=None),
     ):
-        session.execute(statement, execution_options=_QUIET)
+        session.execute(statement, execution_options=UNSYNCED)
 
 
 def _recount(session: Session, job: Job) -> None:

@@ -19,6 +19,7 @@ from beholder.jobs.rows import (
     requeue_items,
     with_stale,
 )
+from beholder.jobs.stages import WHOLE
 
 MAX_ATTEMPTS = 3  # of one item; after that its worker's deaths are taken to be its doing
 SPLIT_AFTER = 2  # attempts of a chunk of several
@@ -49,9 +50,10 @@ def _split(session: Session, job: Job, chunk: Chunk) -> None:
 
 def _set_aside(session: Session, job: Job, chunk: Chunk) -> None:
     """The item fails, and the rest go on without it."""
-    if chunk.stage == "choose":
+    if chunk.stage in WHOLE:
         _close(session, chunk, "failed")
-        died = f"{_DIED} while it chose channels: give it more memory."
+        doing = "chose channels" if chunk.stage == "choose" else "drew conclusions"
+        died = f"{_DIED} while it {doing}: give it more memory."
         fail_everything(session, job, chunk.error or died)
         return
     reason = chunk.error or f"{_DIED} on this picture: leave it out, or make it smaller."

@@ -1,6 +1,7 @@
 """The end of chunks, in one transaction, and what it brings about.
 
-`finish_dreams` for those of a batch, `finish_measure`, `finish_choose`, `finish_classify`;
+`finish_dreams` for those of a batch, `finish_measure` and `finish_choose`, `finish_classify` and
+`finish_conclude`;
 `fail_chunk_job` when the job can't go on; `record_network` before the first. All of them change
 nothing where the claim no longer stands.
 """
@@ -97,10 +98,11 @@ def finish_choose(
     exemplars: Iterable[ExemplarRow] = (),
     target_pictures: int,
     control_pictures: int,
+    partial: str | None = None,
 ) -> Finished | None:
     """Store a study's channels and their strongest pictures, in place of earlier ones.
 
-    Queues the classify stage.
+    partial: the folder of a sound study's plan. Queues the classify stage.
     """
     with database.write() as session:
         held = _held(session, claim)
@@ -110,6 +112,7 @@ def finish_choose(
         for model, found in ((Channel, rows), (Exemplar, exemplars)):
             _replace_rows(session, job, model, found)
         job.target_pictures, job.control_pictures = target_pictures, control_pictures
+        chunk.partial = partial
         return _end_chunk(session, _Ending(job, chunk, ()))
 
 
@@ -124,9 +127,16 @@ def _replace_rows(
 
 
 def finish_classify(
-    database: Database, claim: Claim, outcomes: Sequence[VerdictOutcome | ItemFailure]
+    database: Database,
+    claim: Claim,
+    outcomes: Sequence[VerdictOutcome | ItemFailure],
+    *,
+    partial: str | None = None,
 ) -> Finished | None:
-    """Store a chunk's blinded verdicts. The last one finishes the study."""
+    """Store a chunk's blinded verdicts. The last one finishes the study, or has it concluded.
+
+    partial: the folder of a sound study's readings.
+    """
     with database.write() as session:
         held = _held(session, claim)
         if held is None:
@@ -135,7 +145,19 @@ def finish_classify(
         ids = _end_items(session, [ending], done="done")
         _store_verdicts(session, ids, ending, "blinded")
         count_kept(session, ending.job, ids.values())
+        ending.chunk.partial = partial
         return _end_chunk(session, ending)
+
+
+def finish_conclude(database: Database, claim: Claim, *, partial: str) -> Finished | None:
+    """Note the folder of a sound study's evidence, and end the study."""
+    with database.write() as session:
+        held = _held(session, claim)
+        if held is None:
+            return None
+        job, chunk = held
+        chunk.partial = partial
+        return _end_chunk(session, _Ending(job, chunk, ()))
 
 
 def fail_chunk_job(database: Database, claim: Claim, reason: str) -> Finished | None:

@@ -18,7 +18,7 @@ from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.orm import Session
 
 from beholder.errors import BeholderError, ServiceUnavailable
-from beholder.jobs.bulk import Rows, insert_pictures, table_of
+from beholder.jobs.bulk import UNSYNCED, Rows, insert_pictures, table_of
 from beholder.jobs.chunking import Range, insert_chunks
 from beholder.jobs.database import Database
 from beholder.jobs.models import INCOMING, Chunk, Item, Job, utc_now
@@ -27,7 +27,6 @@ from beholder.jobs.turns import latest_turn
 
 _PATIENCE_S = (0.0, 0.5, 1.0, 2.0, 4.0)  # between questions to a database that did not answer
 _SUBMIT_LOCK = 0x6265686E  # any number that nothing else on the server locks
-_QUIET = {"synchronize_session": False}
 
 
 @dataclass
@@ -130,7 +129,7 @@ def _change(session: Session, job: Job, **values: object) -> bool:
     """Whether the job was there to be changed, and not given up."""
     written = (Job.id == job.id, Job.state == INCOMING, Job.finished_at > GIVEN_UP)
     statement = update(Job).where(*written).values(**values)
-    changed = session.execute(statement.returning(Job.id), execution_options=_QUIET)
+    changed = session.execute(statement.returning(Job.id), execution_options=UNSYNCED)
     return changed.first() is not None
 
 

@@ -176,7 +176,7 @@ class Item(Base):
     """One picture's (or noise start's) place in a job. A dream's items run layer by layer.
 
     source: what to show people, such as "kelpies/kelpie1.jpg".
-    role, group: a study's "target" or "control", and the folder or label it came with.
+    role, group: a study's "target", "sibling" or "control", and the folder or label it came with.
     """
 
     __tablename__ = "items"
@@ -247,7 +247,8 @@ class Chunk(Base):
         ask only whether it has changed (`beholder.jobs.silence`).
     layer: of a dream's items, which share one; None in a study.
     stale_tokens: of earlier claims, whose files may lie around.
-    partial: path in the store of a measure chunk's statistics.
+    partial: folder in the store of what a study's chunk hands on: a measure chunk's statistics, a
+        sound study's plan (choose), readings (classify) and evidence (conclude).
     error: why the last attempt ended early, if its worker could still say so.
     """
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
+from beholder.jobs.bulk import UNSYNCED
 from beholder.jobs.channel_models import Channel, Exemplar
 from beholder.jobs.database import Database
 from beholder.jobs.models import INCOMING, Chunk, File, Item, Job
@@ -22,7 +23,6 @@ ABANDONED_S = 600.0  # far longer than a writer may have to wait for its turn
 GIVEN_UP = datetime(1970, 1, 1, tzinfo=UTC)  # from then on nothing more is written of the job
 _TOGETHER = 2_000  # rows; removing one costs about as much as writing one
 _REMOVALS = 10  # such transactions at a time, so that those who sweep get on with the rest
-_QUIET = {"synchronize_session": False}
 
 
 def hide(session: Session, job: Job) -> None:
@@ -37,7 +37,7 @@ def hide(session: Session, job: Job) -> None:
         delete(Channel).where(Channel.job_id == job.id),  # a few thousand, whatever the job's size
         delete(Exemplar).where(Exemplar.job_id == job.id),
     ):
-        session.execute(statement, execution_options=_QUIET)
+        session.execute(statement, execution_options=UNSYNCED)
 
 
 def remove_hidden(database: Database, job_id: str) -> None:
@@ -79,7 +79,7 @@ def _remove_part(database: Database, job_id: str) -> bool:
             return False
         if _remove_items(session, job_id) or _remove_chunks(session, job_id):
             return True
-        session.execute(delete(Job).where(Job.id == job_id), execution_options=_QUIET)
+        session.execute(delete(Job).where(Job.id == job_id), execution_options=UNSYNCED)
         return False
 
 
@@ -90,7 +90,7 @@ def _give_up(session: Session, seen: Submission) -> None:
     """
     as_seen = (Job.id == seen.job_id, Job.state == INCOMING, Job.finished_at == seen.written_at)
     session.execute(
-        update(Job).where(*as_seen).values(finished_at=GIVEN_UP), execution_options=_QUIET
+        update(Job).where(*as_seen).values(finished_at=GIVEN_UP), execution_options=UNSYNCED
     )
 
 
@@ -104,10 +104,10 @@ def _remove_items(session: Session, job_id: str) -> bool:
     if enough is not None:
         some = some.where(first.c.position <= enough)
     removed = delete(Item).where(Item.id.in_(some)).returning(Item.id)
-    return len(session.execute(removed, execution_options=_QUIET).all()) > 0
+    return len(session.execute(removed, execution_options=UNSYNCED).all()) > 0
 
 
 def _remove_chunks(session: Session, job_id: str) -> bool:
     some = select(Chunk.id).where(Chunk.job_id == job_id).limit(_TOGETHER)
     removed = delete(Chunk).where(Chunk.id.in_(some)).returning(Chunk.id)
-    return len(session.execute(removed, execution_options=_QUIET).all()) > 0
+    return len(session.execute(removed, execution_options=UNSYNCED).all()) > 0

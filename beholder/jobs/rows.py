@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, exists, select, update
 from sqlalchemy.orm import Session
 
+from beholder.jobs.bulk import UNSYNCED
 from beholder.jobs.models import OPEN, Chunk, Item, Job, utc_now
 
 SETTLE_LIMIT = 1_000  # chunks, and items, of a job that ended early that follow it at a time
@@ -38,7 +39,7 @@ def items_of(chunk: Chunk | type[Chunk]) -> ColumnElement[bool]:
 def requeue_items(session: Session, job: Job, chunk: Chunk) -> None:
     """The chunk's running items wait again."""
     statement = update(Item).where(items_of(chunk), Item.state == "running").values(state="queued")
-    moved = session.execute(statement, execution_options={"synchronize_session": False})
+    moved = session.execute(statement, execution_options=UNSYNCED)
     job.running -= moved.rowcount  # type: ignore[attr-defined]
     job.queued += moved.rowcount  # type: ignore[attr-defined]
 
@@ -108,7 +109,7 @@ def _change_open(
     some = select(model.id).where(model.job_id == job.id, model.state.in_(OPEN)).limit(limit)
     changed = session.execute(
         update(model).where(model.id.in_(some)).values(values),
-        execution_options={"synchronize_session": False},
+        execution_options=UNSYNCED,
     )
     return int(changed.rowcount)  # type: ignore[attr-defined]
 

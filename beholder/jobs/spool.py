@@ -14,7 +14,7 @@ from typing import Any, Literal, Self
 
 from beholder.errors import StorageFull
 
-Role = Literal["target", "control"]
+Role = Literal["target", "sibling", "control"]
 
 
 @dataclass(frozen=True)

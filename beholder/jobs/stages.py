@@ -1,4 +1,6 @@
-"""What the later stages of a study take from the earlier ones: `partials`, then `chosen`."""
+"""What the later stages of a study take from the earlier ones: `handed_on`, `chosen`, `made_by`."""
+
+from typing import Literal
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -6,11 +8,17 @@ from sqlalchemy.orm import Session
 from beholder.jobs.channel_models import Channel
 from beholder.jobs.models import Chunk
 
+Stage = Literal["dream", "measure", "choose", "classify", "conclude"]
+WHOLE: tuple[Stage, ...] = ("choose", "conclude")  # of one chunk, which works on the whole study
 
-def partials(session: Session, job_id: str) -> tuple[str, ...]:
-    """Where the statistics of a study's measured chunks are, by first position."""
+
+def partials(session: Session, job_id: str, stage: Stage) -> tuple[str, ...]:
+    """The folders in which a stage's chunks have left what they hand on, by first position."""
     statement = select(Chunk.partial).where(
-        Chunk.job_id == job_id, Chunk.state == "done", Chunk.partial.is_not(None)
+        Chunk.job_id == job_id,
+        Chunk.stage == stage,
+        Chunk.state == "done",
+        Chunk.partial.is_not(None),
     )
     rows = session.scalars(statement.order_by(Chunk.first_position, Chunk.id))
     return tuple(path for path in rows if path)
@@ -27,3 +35,15 @@ def chosen(session: Session, job_id: str) -> dict[int, tuple[int, ...]]:
     for layer, channel in session.execute(statement):
         found[layer] = (*found.get(layer, ()), channel)
     return found
+
+
+def handed_on(session: Session, job_id: str, to: Stage) -> tuple[str, ...]:
+    """The folders that the stage before has left for one that works on the whole study."""
+    if to not in WHOLE:
+        return ()
+    return partials(session, job_id, "measure" if to == "choose" else "classify")
+
+
+def made_by(session: Session, job_id: str, stage: Stage) -> str | None:
+    """The folder of what a stage of one chunk has made last; None if it has not ended."""
+    return next(reversed(partials(session, job_id, stage)), None)

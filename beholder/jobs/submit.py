@@ -160,10 +160,10 @@ def _item_row(job_id: str, position: int, layer: int | None, entry: Entry) -> di
 
 
 def _ordered(spec: Spec, spool: Spool) -> Iterator[tuple[int | None, Entry]]:
-    """A dream layer by layer; a study's targets, then its controls."""
+    """A dream layer by layer; a study's targets, then its siblings and controls."""
     if isinstance(spec, DreamSpec):
         for layer in spec.layers:
             yield from ((layer, entry) for entry in spool)
     else:
-        for role in ("target", "control"):
+        for role in ("target", "sibling", "control"):
             yield from ((None, entry) for entry in spool if entry.role == role)

@@ -56,12 +56,12 @@ def count_kept(session: Session, job: Job, item_ids: Collection[int]) -> None:
         .group_by(Item.role)
     )
     for role, both, same in session.execute(statement):
-        if role == "control":
-            job.controls_judged += both
-            job.controls_kept += same
-        else:
+        if role == "target":
             job.targets_judged += both
             job.targets_kept += same
+        else:
+            job.controls_judged += both
+            job.controls_kept += same
 
 
 def label_kept(item: ItemView) -> bool | None:

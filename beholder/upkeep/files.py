@@ -1,5 +1,6 @@
 """A job's items against the store: `check_files`, and a study's statistics: `check_statistics`."""
 
+import json
 import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
@@ -10,6 +11,7 @@ from zipfile import BadZipFile, ZipFile
 from sqlalchemy import Select, func, null, select
 
 from beholder.errors import NotFound
+from beholder.evidence.names import EVIDENCE, PLAN, READINGS
 from beholder.jobs.database import Database
 from beholder.jobs.models import Chunk, File, Item, Job
 from beholder.plurals import plural
@@ -19,7 +21,13 @@ from beholder.upkeep.ahead import ahead
 from beholder.upkeep.findings import AGAIN, RESUBMIT, Finding, Kind, changed_words
 from beholder.upkeep.references import Reference, references, still_refers
 
-STATISTICS = ("target.npz", "control.npz", "strongest.npz")  # of each measured chunk
+# What a study's chunks hand on, by their stage. A sound study's measured chunks have more.
+HANDED_ON = {
+    "measure": ("target.npz", "control.npz", "strongest.npz"),
+    "choose": (PLAN,),
+    "classify": (READINGS,),
+    "conclude": (EVIDENCE,),
+}
 _LISTED_FOLDERS = 32  # whose lists are remembered: a chunk's files follow each other
 Look = Callable[[Reference], str | None]  # what is wrong with a file, or None
 
@@ -124,20 +132,20 @@ def _again(kind: Kind, job_id: str, position: int, what: str) -> Finding:
 def check_statistics(
     database: Database, store: Store, job_id: str, *, quick: bool
 ) -> Iterator[Finding]:
-    """Measured chunks of a study whose statistics are gone or damaged; choosing again needs them.
+    """Chunks of a study of which what they hand on is gone or damaged; later stages need it.
 
     quick: only whether they are there.
     """
-    statement = select(Chunk.id, Chunk.partial).where(
+    statement = select(Chunk.id, Chunk.stage, Chunk.partial).where(
         Chunk.job_id == job_id, Chunk.partial.is_not(None)
     )
     with database.read() as session:
-        measured = [(row.id, row.partial or "") for row in session.execute(statement)]
-    for chunk_id, folder in measured:
+        ended = [(row.id, row.stage, row.partial or "") for row in session.execute(statement)]
+    for chunk_id, stage, folder in ended:
         sizes = {one.name: one.bytes for one in store.list(folder)}
-        for name in STATISTICS:
+        for name in HANDED_ON.get(stage, ()):
             path = f"{folder}/{name}"
-            if sizes.get(name) and (quick or _is_whole_zip(store, path)):
+            if sizes.get(name) and (quick or _is_whole(store, path)):
                 continue
             with database.read() as session:
                 if session.get(Chunk, chunk_id) is None:
@@ -146,10 +154,13 @@ def check_statistics(
             yield Finding("statistics missing", f"job {job_id}", what, RESUBMIT, job_id)
 
 
-def _is_whole_zip(store: Store, path: str) -> bool:
-    """By the checksums in it, which every .npz has."""
+def _is_whole(store: Store, path: str) -> bool:
+    """By the checksums in it, which every .npz has; JSON by its syntax."""
     try:
-        with ZipFile(BytesIO(store.get(path))) as file:
+        data = store.get(path)
+        if path.endswith(".json"):
+            return isinstance(json.loads(data), dict)
+        with ZipFile(BytesIO(data)) as file:
             return file.testzip() is None
-    except (NotFound, BadZipFile, EOFError, zlib.error):
+    except (NotFound, BadZipFile, EOFError, ValueError, zlib.error):
         return False

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from beholder.errors import NotFound
 from beholder.jobs.advance import advance
+from beholder.jobs.bulk import UNSYNCED
 from beholder.jobs.chunking import Range, insert_chunks
 from beholder.jobs.database import Database
 from beholder.jobs.hooks import rearm
@@ -28,7 +29,6 @@ from beholder.upkeep.ownership import stranger
 from beholder.upkeep.references import references
 from beholder.upkeep.rows import counted, doubled, uncovered
 
-_QUIET = {"synchronize_session": False}
 _TOGETHER = 500  # items in a transaction
 _GONE = "its files were lost: `beholder retry` makes them again."
 
@@ -134,7 +134,7 @@ def _reopen(session: Session, job: Job, positions: list[int]) -> list[list[str]]
     for item in items:
         item.state, item.result, item.error = state, None, None if state == "queued" else _GONE
     ids = [item.id for item in items]
-    session.execute(delete(File).where(File.item_id.in_(ids)), execution_options=_QUIET)
+    session.execute(delete(File).where(File.item_id.in_(ids)), execution_options=UNSYNCED)
     session.flush()
     if state == "queued":
         _open(session, job)
@@ -209,7 +209,7 @@ def _close_chunks(session: Session, job: Job, *which: ColumnElement[bool]) -> in
         .values(state="cancelled", token=None, lease_until=None, finished_at=utc_now())
         .returning(Chunk.id)
     )
-    return len(session.execute(closed, execution_options=_QUIET).all())
+    return len(session.execute(closed, execution_options=UNSYNCED).all())
 
 
 def _open(session: Session, job: Job) -> None:
@@ -235,7 +235,7 @@ def _cover(session: Session, job: Job) -> int:
     for start in range(0, len(positions), _TOGETHER):
         some = positions[start : start + _TOGETHER]
         waiting = update(Item).where(Item.job_id == job.id, Item.position.in_(some))
-        session.execute(waiting.values(state="queued"), execution_options=_QUIET)
+        session.execute(waiting.values(state="queued"), execution_options=UNSYNCED)
     return insert_chunks(session, job, [Range(at, at, layer) for at, layer in lacking])
 
 

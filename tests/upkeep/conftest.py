@@ -41,7 +41,7 @@ from beholder.jobs.sweep import sweep
 from beholder.jobs.views import JobView
 from beholder.specs import DreamSpec, StudySpec
 from beholder.store import Store, picture_path, result_folder
-from beholder.upkeep.files import STATISTICS
+from beholder.upkeep.files import HANDED_ON
 from beholder.upkeep.findings import Finding
 from beholder.upkeep.mend import mend, mendable
 from beholder.upkeep.verify import verify
@@ -120,7 +120,7 @@ class Home:
             )
         elif claim.stage == "measure":
             folder = result_folder(claim.job_id, claim.token)
-            for name in STATISTICS:
+            for name in HANDED_ON["measure"]:
                 self.store.put(f"{folder}/{name}", zipped(name))
             verdicts = [VerdictOutcome(item.position, VERDICT) for item in claim.items]
             finish_measure(self.db, claim, verdicts, partial=folder)
