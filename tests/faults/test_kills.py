@@ -92,7 +92,7 @@ def test_what_a_dead_worker_held_is_claimed_again(
     """
     bed.up()
     other = _other_machine(bed, make_bed) if where == "elsewhere" else bed
-    job = bed.dreams(2000, steps=60)
+    job = bed.dreams(2000, steps=200)  # more than the deaths leave time for
     freed, taken = list[float](), list[float]()
     for _ in range(deaths):
         victims = other.children()
