@@ -43,6 +43,7 @@ PROBLEMS: tuple[tuple[type[errors.BeholderError], int, str], ...] = (
     (Forbidden, 403, "Not allowed"),
     (errors.NotFound, 404, "Not found"),
     (errors.Conflict, 409, "Conflict"),
+    (errors.NotInstalled, 501, "Not installed"),
     (errors.StorageFull, 507, "No room left"),
     (errors.DatabaseOutdated, 503, "Database outdated"),
     (errors.NetworkUnavailable, 503, "Network unavailable"),

@@ -10,6 +10,7 @@ BeholderError
 ├── NetworkUnavailable    weights can't be had: a job that nobody began fails, `retry` runs it
 ├── NotFound              no such job, study or result: exit 2, HTTP 404
 ├── Conflict              not in this state (cancelling a finished job): exit 2, HTTP 409
+├── NotInstalled          an optional package is missing: names the extra; exit 2, HTTP 501
 ├── DatabaseOutdated      the schema is behind or ahead: names the command
 ├── ServiceUnavailable    database, queue or store can't be reached
 │   └── StoreMissing      nothing of the store is where it should be: work waits for it
@@ -58,6 +59,10 @@ class NotFound(BeholderError):
 
 class Conflict(BeholderError):
     """The job is not in a state in which that can be done."""
+
+
+class NotInstalled(BeholderError):
+    """A package that only some uses need is not there."""
 
 
 class DatabaseOutdated(BeholderError):

@@ -1,0 +1,46 @@
+"""Reading what a sound study concluded from the store: `read_evidence`."""
+
+from pydantic import ValidationError
+
+from beholder.errors import Conflict, InvalidInput
+from beholder.evidence.document import Evidence
+from beholder.jobs.views import JobView
+from beholder.store import Store
+
+SOUND = "sound"
+
+
+def read_evidence(store: Store, job: JobView, path: str | None) -> Evidence:
+    """The evidence of this study, kept in the store at `path`; None where it has none yet.
+
+    Raises InvalidInput for a dream, Conflict for a study that has no evidence, or not yet, and
+    NotFound where the store has lost the file.
+    """
+    if path is None:
+        raise _without(job)
+    data = store.get(path)
+    try:
+        return Evidence.model_validate_json(data)
+    except ValidationError:
+        raise Conflict(
+            f"the evidence of study {job.id} can't be read: it is damaged, or of another version "
+            "of Beholder. Queue the study again."
+        ) from None
+
+
+def _without(job: JobView) -> InvalidInput | Conflict:
+    """Why there is none, and what to do."""
+    if job.kind != "study":
+        return InvalidInput(f"job {job.id} is a dream: only studies have evidence.")
+    recipe = job.spec.get("recipe", "article")
+    if recipe != SOUND:
+        return Conflict(
+            f"study {job.id} is of recipe {recipe}: it has no evidence; queue it with "
+            f"--recipe {SOUND}."
+        )
+    if job.finished:
+        return Conflict(
+            f"study {job.id} is {job.state} without having concluded: `beholder show {job.id}` "
+            "says why."
+        )
+    return Conflict(f"study {job.id} is not concluded yet: `beholder watch {job.id}` follows it.")
