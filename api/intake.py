@@ -39,7 +39,7 @@ MAX_NAMES = 3  # in a job's name
 # Which field holds pictures of which role.
 ROLES: dict[JobKind, dict[str, Role | None]] = {
     "dream": {"pictures": None},
-    "study": {"targets": "target", "controls": "control"},
+    "study": {"targets": "target", "siblings": "sibling", "controls": "control"},
 }
 _Refs = Sequence[str | PictureRef]
 
@@ -57,7 +57,7 @@ class Submission:
         """Take an entry in, and note what the job may be called after."""
         self.entries.add(entry, role=entry.role)
         name = entry.group or entry.source
-        if entry.role != "control" and name not in self.names[:MAX_NAMES]:
+        if entry.role in (None, "target") and name not in self.names[:MAX_NAMES]:
             self.names.append(name)
 
     @property

@@ -42,16 +42,17 @@ class Chosen:
 def study_values(opened: Services, job: JobView) -> dict[str, Any]:
     """The template's values."""
     targets = list(items(opened.db, job.id, role="target", limit=SHOWN))
-    controls = list(items(opened.db, job.id, role="control", limit=SHOWN))
+    siblings = list(items(opened.db, job.id, role="sibling", limit=SHOWN))
+    controls = list(items(opened.db, job.id, role="control", limit=SHOWN - len(siblings)))
     chosen = _chosen(opened, job)
     groups = sorted({item.group or "" for item in targets} - {""})
     return {
         "targets": [_subject(item) for item in targets],
-        "controls": [_subject(item) for item in controls],
+        "controls": [_subject(item) for item in (*siblings, *controls)],
         "target_heading": f"Targets: {', '.join(groups)}" if groups else "Targets",
         "summary": summary_of(opened.db, job.id),
         "shown_pictures": SHOWN,
-        "more_pictures": job.total > len(targets) + len(controls),
+        "more_pictures": job.total > len(targets) + len(siblings) + len(controls),
         "charts": _charts(opened, job),
         "chosen": chosen,
         "blinded": sum(1 for _ in channels(opened.db, study=job.id, chosen=True)),

@@ -36,6 +36,20 @@ def short(text: str, length: int = 28) -> str:
     return f"{text[: length - 1 - half]}…{text[-half:]}"
 
 
+_STUDY_OPTIONS = (
+    "recipe",
+    "target",
+    "top",
+    "min_layer",
+    "most_common",
+    "threshold",
+    "alpha",
+    "dose",
+    "draws",
+    "seed",
+)
+
+
 def layers_words(chosen: Sequence[int]) -> str:
     """ "relu5_4", a few by name, or "37 layers, conv1_1 to pool5"."""
     names = [LAYERS[layer].name for layer in chosen]
@@ -58,6 +72,9 @@ def numbers_text(numbers: Sequence[int]) -> str:
 
 def ask_words(spec: Spec) -> str:
     """What a job asks for, on one line."""
+    if isinstance(spec, StudySpec) and spec.recipe == "sound":
+        dose = f"{spec.dose} channels" if spec.dose else "as many channels as tuning asks for"
+        return f"sound study: {spec.method} scores, {spec.mode} ablation, {dose}"
     if isinstance(spec, StudySpec):
         return (
             f"top {spec.top} channels a picture, blinding from {LAYERS[spec.min_layer].name} on "
@@ -121,6 +138,12 @@ def _layers_text(chosen: Sequence[int]) -> str:
 def _study(spec: StudySpec) -> Iterator[str]:
     yield from ("study", "--dir", "TARGETS", "--control", "CONTROLS")
     standard = StudySpec()
-    for field in ("top", "min_layer", "most_common", "threshold"):
+    for field in _STUDY_OPTIONS:
         if getattr(spec, field) != getattr(standard, field):
             yield from (f"--{field.replace('_', '-')}", str(getattr(spec, field)))
+    for option, values in (("--method", spec.methods), ("--mode", spec.modes)):
+        for value in values:
+            yield from (option, value)
+    if spec.doses != standard.doses:
+        yield from ("--doses", ",".join(map(str, spec.doses)))
+    yield from ["--per-layer"] * spec.per_layer + ["--matrix"] * spec.matrix

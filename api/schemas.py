@@ -60,10 +60,11 @@ class NewDream(_NewJob):
 
 
 class NewStudy(_NewJob):
-    """A study of targets, with controls beside them. spec: as `StudySpec`."""
+    """A study of targets, with siblings and controls beside them. spec: as `StudySpec`."""
 
     spec: dict[str, Any] = {}
     targets: Pictures = []
+    siblings: Pictures = []
     controls: Pictures = []
 
 

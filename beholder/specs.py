@@ -8,10 +8,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from beholder.defaults import DEFAULT_DOSES
 from beholder.defaults import DEFAULT_LAYER as DEFAULT_LAYER
 from beholder.defaults import DEFAULT_SIZE as DEFAULT_SIZE
 from beholder.errors import InvalidSpec
-from beholder.evidence.plan import Method, Mode
+from beholder.evidence.names import Method, Mode
 from beholder.layers import LAST_LAYER, LAYERS, check_channels
 from beholder.networks import check_network, width_divisor
 from beholder.precisions import DEFAULT_PRECISION, DreamPrecision
@@ -24,8 +25,6 @@ MIN_SIZE, MAX_SIZE = 32, 8192  # five 2x2 pools need 32 pixels a side
 # Of one dream, all its kept steps together: they stay in memory, 12 bytes each, so 3 GiB.
 MAX_KEPT_PIXELS = 4 * MAX_SIZE**2
 
-# k of the dose-response; k = 0 is the intact network.
-DEFAULT_DOSES = (1, 2, 5, 10, 20, 40, 80)
 _OF_SOUND = (
     "target",
     "methods",

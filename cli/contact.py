@@ -129,7 +129,7 @@ def _study_sheets(
     from beholder.sheets import Group, study_sheet
 
     groups = []
-    for role, name in (("target", "targets"), ("control", "controls")):
+    for role, name in (("target", "targets"), ("sibling", "siblings"), ("control", "controls")):
         pictures = [each for each in shown.pictures.values() if each.item.role == role]
         folders = {each.item.group for each in pictures if each.item.group}
         name = folders.pop() if len(folders) == 1 else name

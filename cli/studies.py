@@ -1,11 +1,12 @@
 """`beholder study`: which channels do pictures of one class share; what happens without them?"""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
-from beholder.defaults import DEFAULT_SIZE
+from beholder.defaults import DEFAULT_DOSES, DEFAULT_SIZE
+from beholder.evidence.names import Method, Mode
 from beholder.layers import find_layer
 from beholder.priorities import DEFAULT_PRIORITY
 from cli.context import Context
@@ -23,6 +24,7 @@ from cli.submit import (
     WaitOption,
     network_name,
     parse_size,
+    parse_steps,
 )
 
 
@@ -40,7 +42,51 @@ def study(
         list[Path] | None,
         typer.Option("--control", "-c", help="A folder of other pictures; may be repeated."),
     ] = None,
+    sibling: Annotated[
+        list[Path] | None,
+        typer.Option("--sibling", help="A folder of a class much like the target; repeatable."),
+    ] = None,
     recursive: RecursiveOption = False,
+    recipe: Annotated[
+        str,
+        typer.Option(
+            help="article (as published), or sound: held-out pictures, controls and statistics."
+        ),
+    ] = "article",
+    target: Annotated[
+        str,
+        typer.Option(help="Sound: the target's label; vote or folder find it.", metavar="CLASS"),
+    ] = "vote",
+    method: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Sound: how channels are scored, the headline's first; repeatable. "
+            f"{', '.join(get_args(Method))}. Default: iterative."
+        ),
+    ] = None,
+    mode: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Sound: what becomes of them, the headline's first; repeatable. "
+            f"{', '.join(get_args(Mode))}. Default: zero."
+        ),
+    ] = None,
+    alpha: Annotated[float, typer.Option(help="Sound: what scale multiplies by.")] = 0.5,
+    doses: Annotated[
+        str, typer.Option(help="Sound: how many channels to ablate, in turn.")
+    ] = ",".join(map(str, DEFAULT_DOSES)),
+    dose: Annotated[
+        int | None,
+        typer.Option(help="Sound: the headline's dose; left out, tuning pictures decide."),
+    ] = None,
+    per_layer: Annotated[
+        bool, typer.Option("--per-layer", help="Sound: a dose is of each layer.")
+    ] = False,
+    draws: Annotated[int, typer.Option(help="Sound: random sets of the headline's dose.")] = 199,
+    matrix: Annotated[
+        bool, typer.Option("--matrix", help="Sound: choose for every folder, test on every other.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Sound: of splits and draws.")] = 0,
     top: Annotated[
         int, typer.Option(help="How many of a layer's strongest channels count for a picture.")
     ] = 10,
@@ -65,6 +111,18 @@ def study(
     from beholder.specs import StudySpec
 
     context = Context()
+    asked = {
+        "target": target,
+        "methods": tuple(method or ()),
+        "modes": tuple(mode or ()),
+        "alpha": alpha,
+        "doses": parse_steps(doses, "--doses"),
+        "dose": dose,
+        "per_layer": per_layer,
+        "draws": draws,
+        "matrix": matrix,
+        "seed": seed,
+    }
     spec = StudySpec.build(
         network=network_name(context, network),
         size=parse_size(size),
@@ -74,12 +132,15 @@ def study(
         min_layer=find_layer(min_layer).index,
         most_common=most_common,
         threshold=threshold,
+        recipe=recipe,
+        **asked,
     )
     prepare(context, spec, wait=wait, output=output)
     sources = [
         Source(folders=tuple(folders), recursive=recursive, role="target"),
+        Source(folders=tuple(sibling or ()), recursive=recursive, role="sibling"),
         Source(folders=tuple(control or ()), recursive=recursive, role="control"),
     ]
-    target = ", ".join(folder.resolve().name for folder in folders)
-    created = queue_job(context, spec, sources, name=name or target, priority=priority)
+    folder_names = ", ".join(folder.resolve().name for folder in folders)
+    created = queue_job(context, spec, sources, name=name or folder_names, priority=priority)
     report(context, created, wait=wait, output=output, as_json=json)

@@ -149,11 +149,11 @@ def parse_size(text: str) -> int | str:
     return text if text == "keep" else int(text)
 
 
-def parse_steps(text: str) -> tuple[int, ...]:
+def parse_steps(text: str, option: str = "--snapshots") -> tuple[int, ...]:
     """The steps of "10,60,110"."""
     words = [word.strip() for word in text.split(",")]
     if not all(is_number(word) for word in words):
-        raise InvalidInput(f"--snapshots are steps such as 10,60,110; got {text[:40]!r}.")
+        raise InvalidInput(f"{option} are numbers such as 10,60,110; got {text[:40]!r}.")
     return tuple(sorted({int(word) for word in words}))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from beholder.evidence.plan import Kind, Method, Mode, Role, Split
+from beholder.evidence.names import Kind, Method, Mode, Role, Split
 
 
 class _Frozen(BaseModel):

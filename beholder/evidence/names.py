@@ -1,4 +1,17 @@
-"""What a sound study's chunks call the files that they hand on, in their result folders."""
+"""The words of sound studies, and what their chunks call the files that they hand on.
+
+Nothing is imported, so that the command line's help is quick.
+"""
+
+from typing import Literal
+
+Role = Literal["target", "sibling", "control"]
+Split = Literal["choose", "tune", "test", "duplicate"]
+Method = Literal[
+    "count", "effect", "auroc", "gradient", "contrastive", "iterative", "single", "random"
+]
+Mode = Literal["zero", "mean", "resample", "scale"]
+Kind = Literal["chosen", "random", "matched", "keep", "matrix"]
 
 ANSWERS = "answers.npz"  # of a measured chunk
 PLAN = "plan.json"

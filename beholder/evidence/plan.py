@@ -3,29 +3,14 @@
 Made once, when the channels are chosen; kept as JSON beside the study's results.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Role = Literal["target", "sibling", "control"]
-Split = Literal["choose", "tune", "test", "duplicate"]
-Method = Literal[
-    "count", "effect", "auroc", "gradient", "contrastive", "iterative", "single", "random"
-]
-Mode = Literal["zero", "mean", "resample", "scale"]
-Kind = Literal["chosen", "random", "matched", "keep", "matrix"]
+from beholder.evidence.names import Kind, Method, Mode, Role, Split
 
-METHODS: tuple[Method, ...] = (
-    "count",
-    "effect",
-    "auroc",
-    "gradient",
-    "contrastive",
-    "iterative",
-    "single",
-    "random",
-)
-MODES: tuple[Mode, ...] = ("zero", "mean", "resample", "scale")
+METHODS: tuple[Method, ...] = get_args(Method)
+MODES: tuple[Mode, ...] = get_args(Mode)
 Layer = Annotated[int, Field(ge=0, le=36)]
 
 

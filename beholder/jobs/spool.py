@@ -10,11 +10,10 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from beholder.errors import StorageFull
-
-Role = Literal["target", "sibling", "control"]
+from beholder.evidence.names import Role as Role
 
 
 @dataclass(frozen=True)
