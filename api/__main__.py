@@ -7,8 +7,7 @@ import uvicorn
 
 from api.app import create_app
 from beholder.errors import BeholderError
-from beholder.jobs.database import Database
-from beholder.jobs.schema import check, create_if_empty
+from beholder.jobs.schema import check_url, create_if_empty
 from beholder.settings import Settings
 
 
@@ -32,11 +31,7 @@ def check_set_up(settings: Settings) -> None:
     """Raise BeholderError, in one line and before the server starts, where it could not serve."""
     if settings.database_url is None:
         create_if_empty(settings.database)
-    database = Database.open(settings.database)
-    try:
-        check(database)
-    finally:
-        database.dispose()
+    check_url(settings.database)
 
 
 if __name__ == "__main__":

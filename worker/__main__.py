@@ -8,8 +8,7 @@ import socket
 import sys
 
 from beholder.errors import BeholderError
-from beholder.jobs.database import Database
-from beholder.jobs.schema import check
+from beholder.jobs.schema import check_url
 from beholder.settings import Settings
 from beholder.store import Store
 from worker.app import make_app
@@ -53,11 +52,7 @@ def check_set_up(settings: Settings) -> None:
     """Raise BeholderError, before any child starts, where none could work."""
     insist_on_device(settings.device)
     Store.open(settings.store)
-    database = Database.open(settings.database)
-    try:
-        check(database)
-    finally:
-        database.dispose()
+    check_url(settings.database)
 
 
 if __name__ == "__main__":

@@ -12,11 +12,13 @@ from sqlalchemy import func, literal, select, tuple_
 from sqlalchemy.orm import Session
 
 from beholder.errors import InvalidInput, NotFound
+from beholder.evidence.names import EVIDENCE
 from beholder.jobs.database import Database
 from beholder.jobs.models import INCOMING, ITEM_STATES, OPEN, File, Item, Job, Picture, Verdict
 from beholder.jobs.outcomes import Judgement, StoredFile
 from beholder.jobs.pauses import job_columns, job_view
 from beholder.jobs.spool import Role, StoredPicture
+from beholder.jobs.stages import made_by
 from beholder.jobs.views import (
     ItemView,
     JobView,
@@ -174,6 +176,13 @@ def verdicts(database: Database, job_id: str, *, kind: str | None = None) -> Ite
     """A study's verdicts by position, a picture's intact one first."""
     for item in items(database, job_id):
         yield from verdict_rows(item, kind)
+
+
+def evidence_path(database: Database, job_id: str) -> str | None:
+    """Where a study's evidence is in the store; None without any, or not yet."""
+    with database.read() as session:
+        folder = made_by(session, job_id, "conclude")
+    return folder and f"{folder}/{EVIDENCE}"
 
 
 def _job(session: Session, wanted: str, *, exact: bool = False) -> JobView:

@@ -75,6 +75,15 @@ def check(database: Database) -> None:
         )
 
 
+def check_url(url: str) -> None:
+    """The same for the database at a URL."""
+    database = Database.open(url)
+    try:
+        check(database)
+    finally:
+        database.dispose()
+
+
 def head_revision() -> str:
     """The revision that this version of the code works with."""
     return _revisions()[-1]

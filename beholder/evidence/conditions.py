@@ -1,0 +1,91 @@
+"""The ablations that a sound study tries: those `of_rankings`, and `random_sets` beside them."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from beholder.evidence.names import Kind, Method, Mode
+from beholder.evidence.plan import Condition, Ranked
+from beholder.specs import StudySpec
+
+Channels = dict[int, tuple[int, ...]]
+
+
+def first(ranking: Iterable[Ranked], dose: int, *, per_layer: bool = False) -> Channels:
+    """The best `dose` channels of a ranking, of all layers together or of each."""
+    found: dict[int, list[int]] = {}
+    left = dose
+    for ranked in ranking:
+        of_layer = found.setdefault(ranked.layer, [])
+        if len(of_layer) < dose and (per_layer or left):
+            of_layer.append(ranked.channel)
+            left -= 1
+    return {layer: tuple(channels) for layer, channels in sorted(found.items()) if channels}
+
+
+def doses_of(spec: StudySpec, ranking: Sequence[Ranked]) -> list[int]:
+    """The doses that the ranking has channels for, ascending."""
+    return [
+        dose for dose in sorted({*spec.doses, *filter(None, [spec.dose])}) if dose <= len(ranking)
+    ]
+
+
+def condition(
+    spec: StudySpec,
+    channels: Channels,
+    dose: int,
+    *,
+    kind: Kind = "chosen",
+    method: Method | None = None,
+    mode: Mode | None = None,
+    of: str | None = None,
+    fold: int | None = None,
+    draw: int | None = None,
+) -> Condition:
+    """One of them; what is left out is the headline's. Its name tells it from all others."""
+    method, mode = method or spec.method, mode or spec.mode
+    words: list[str] = [method, mode, str(dose)]
+    words += [kind] * (kind != "chosen")
+    words += [] if of is None else [of]
+    words += [] if fold is None else [f"fold {fold}"]
+    words += [] if draw is None else [f"draw {draw}"]
+    return Condition(
+        name="/".join(words),
+        kind=kind,
+        method=method,
+        mode=mode,
+        alpha=spec.alpha if mode == "scale" else 0.0,
+        dose=dose,
+        pooled=not spec.per_layer,
+        draw=draw,
+        of=of,
+        fold=fold,
+        channels=channels,
+    )
+
+
+def of_rankings(
+    spec: StudySpec, rankings: Mapping[Method, Sequence[Ranked]], dose: int
+) -> Iterator[Condition]:
+    """The headline, its other doses, its other modes, the other methods, and keeping it alone."""
+    ranking = rankings[spec.method]
+
+    def take(ranked: Sequence[Ranked], size: int) -> Channels:
+        return first(ranked, size, per_layer=spec.per_layer)
+
+    yield condition(spec, take(ranking, dose), dose)
+    for other in doses_of(spec, ranking):
+        if other != dose:
+            yield condition(spec, take(ranking, other), other)
+    for mode in spec.modes[1:]:
+        yield condition(spec, take(ranking, dose), dose, mode=mode)
+    for method in spec.methods[1:]:
+        yield condition(spec, take(rankings[method], dose), dose, method=method)
+    yield condition(spec, take(ranking, dose), dose, kind="keep")
+
+
+def random_sets(
+    spec: StudySpec, kind: Kind, dose: int, sets: Iterable[Mapping[int, Sequence[int]]]
+) -> Iterator[Condition]:
+    """Draws to hold the headline, or another of its doses, against."""
+    for draw, channels in enumerate(sets):
+        found = {layer: tuple(picked) for layer, picked in channels.items()}
+        yield condition(spec, found, dose, kind=kind, method="random", draw=draw)
