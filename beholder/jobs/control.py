@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from beholder.errors import Conflict, NotFound
 from beholder.jobs.advance import is_sound, start_stage
 from beholder.jobs.bulk import UNSYNCED
-from beholder.jobs.channel_models import Channel, Exemplar
+from beholder.jobs.channel_models import removals
 from beholder.jobs.database import Database
 from beholder.jobs.hooks import rearm
 from beholder.jobs.models import FINISHED, INCOMING, ITEM_STATES, Chunk, Item, Job, Verdict
@@ -145,8 +145,7 @@ def _forget_results(session: Session, job: Job) -> None:
     of_job = select(Item.id).where(Item.job_id == job.id)
     later = Chunk.job_id == job.id, Chunk.stage != "measure"
     for statement in (
-        delete_from(Channel).where(Channel.job_id == job.id),
-        delete_from(Exemplar).where(Exemplar.job_id == job.id),
+        *removals(job.id),
         delete_from(Verdict).where(Verdict.kind == "blinded", Verdict.item_id.in_(of_job)),
         update(Item).where(Item.job_id == job.id, Item.state == "done").values(state="queued"),
         update(Chunk).where(*later).values(partial=None),

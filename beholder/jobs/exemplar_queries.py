@@ -1,4 +1,7 @@
-"""Which pictures drive a channel most: `exemplars`, `strongest_of` many channels, `companions`."""
+"""Which pictures drive a channel most: `exemplars`, `strongest_of` many channels, `companions`.
+
+`exemplars` also knows the weakest, and some at random.
+"""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass

@@ -14,14 +14,22 @@ from sqlalchemy.orm import Session
 
 from beholder.errors import Conflict
 from beholder.jobs.advance import advance_all
-from beholder.jobs.bulk import in_batches, table_of
+from beholder.jobs.bulk import table_of
 from beholder.jobs.channel_models import Channel, Exemplar
+from beholder.jobs.channel_records import (
+    replace_rows,
+    store_channel_classes,
+    store_channel_effects,
+)
 from beholder.jobs.claims import Claim
 from beholder.jobs.database import Database
 from beholder.jobs.models import OPEN, Chunk, File, Item, Job, Verdict, utc_now
 from beholder.jobs.outcomes import (
+    ChannelClassRow,
     ChannelRow,
+    ClassRow,
     DreamOutcome,
+    EffectRow,
     ExemplarRow,
     Finished,
     ItemFailure,
@@ -96,34 +104,28 @@ def finish_choose(
     rows: Iterable[ChannelRow],
     *,
     exemplars: Iterable[ExemplarRow] = (),
+    classes: Iterable[ClassRow] = (),
+    by_class: Iterable[ChannelClassRow] = (),
     target_pictures: int,
     control_pictures: int,
     partial: str | None = None,
 ) -> Finished | None:
-    """Store a study's channels and their strongest pictures, in place of earlier ones.
+    """Store a study's channels and their pictures, in place of earlier ones.
 
-    partial: the folder of a sound study's plan. Queues the classify stage.
+    classes, by_class: what channel records merge. partial: the folder of a sound study's plan.
+    Queues the classify stage.
     """
     with database.write() as session:
         held = _held(session, claim)
         if held is None:
             return None
         job, chunk = held
-        for model, found in ((Channel, rows), (Exemplar, exemplars)):
-            _replace_rows(session, job, model, found)
+        replace_rows(session, job, Channel, rows)
+        replace_rows(session, job, Exemplar, exemplars)
+        store_channel_classes(session, job, classes, by_class)
         job.target_pictures, job.control_pictures = target_pictures, control_pictures
         chunk.partial = partial
         return _end_chunk(session, _Ending(job, chunk, ()))
-
-
-def _replace_rows(
-    session: Session, job: Job, model: type[Any], rows: Iterable[ChannelRow | ExemplarRow]
-) -> None:
-    session.execute(delete(model).where(model.job_id == job.id))
-    in_batches(
-        ({"job_id": job.id, **vars(row)} for row in rows),
-        lambda batch: session.execute(insert(table_of(model)), batch),
-    )
 
 
 def finish_classify(
@@ -149,13 +151,16 @@ def finish_classify(
         return _end_chunk(session, ending)
 
 
-def finish_conclude(database: Database, claim: Claim, *, partial: str) -> Finished | None:
-    """Note the folder of a sound study's evidence, and end the study."""
+def finish_conclude(
+    database: Database, claim: Claim, *, partial: str, effects: Iterable[EffectRow] = ()
+) -> Finished | None:
+    """Note the folder of a sound study's evidence and its channels' effects, and end the study."""
     with database.write() as session:
         held = _held(session, claim)
         if held is None:
             return None
         job, chunk = held
+        store_channel_effects(session, job, effects)
         chunk.partial = partial
         return _end_chunk(session, _Ending(job, chunk, ()))
 

@@ -1,14 +1,18 @@
 """What workers hand over, and what the database answers.
 
 `DreamOutcome`, `VerdictOutcome` or `ItemFailure` for each item of a chunk, `ChannelRow` for each
-channel of a study, `ExemplarRow` for each of its strongest pictures; `Finished` comes back.
+channel of a study, `ExemplarRow` for each of its pictures; for channel records, `ClassRow`s with
+their `ChannelClassRow`s, and an `EffectRow` for each channel of a sound study's set. `Finished`
+comes back.
 """
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 VerdictKind = Literal["intact", "blinded"]
+ExemplarKind = Literal["strongest", "weakest", "random"]
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,11 @@ class ItemFailure:
 
 @dataclass(frozen=True)
 class ChannelRow:
-    """A channel's statistics; the control ones are None in a study without controls."""
+    """A channel's statistics; the control ones are None in a study without controls.
+
+    correlated: (channel, r) of the same layer over all pictures, most correlated first; None
+    where nobody looked.
+    """
 
     layer: int
     channel: int
@@ -75,17 +83,79 @@ class ChannelRow:
     control_deviation: float | None = None
     control_maximum: float | None = None
     chosen: bool = False
+    correlated: tuple[tuple[int, float], ...] | None = None
 
 
 @dataclass(frozen=True)
 class ExemplarRow:
-    """That the item at `position` drives a channel most (rank 0), or nearly so."""
+    """That the item at `position` drives a channel most (rank 0), or nearly so, or least.
+
+    rank: once in a channel, over all kinds: the strongest from 0 on, then the weakest, then those
+    that were drawn. left to bottom: what of the picture drives the channel, a box in 0 to 1.
+    """
 
     layer: int
     channel: int
     rank: int
     position: int
     strength: float
+    kind: ExemplarKind = "strongest"
+    left: float | None = None
+    top: float | None = None
+    right: float | None = None
+    bottom: float | None = None
+
+
+@dataclass(frozen=True)
+class ClassRow:
+    """Measured pictures of a study that count as one class in channel records.
+
+    number: from 0, as its `ChannelClassRow`s say. label: the folder that they came with, or their
+    class; records of other studies merge by it. n: pictures. pictures: `digest` of their hashes.
+    """
+
+    number: int
+    label: str
+    role: str
+    n: int
+    pictures: str
+
+
+@dataclass(frozen=True)
+class ChannelClassRow:
+    """A ReLU layer's channel over one class: what of its strengths merges exactly.
+
+    active: pictures in which it is above 0. sum, squares: of strengths and of their squares.
+    """
+
+    number: int
+    layer: int
+    channel: int
+    active: int
+    sum: float
+    squares: float
+    maximum: float
+
+
+@dataclass(frozen=True)
+class EffectRow:
+    """A channel of the set that a sound study is about; see `beholder.jobs.channel_models`."""
+
+    layer: int
+    channel: int
+    rank: int
+    score: float | None = None
+    effect: float | None = None
+    effect_low: float | None = None
+    effect_high: float | None = None
+    control_effect: float | None = None
+    control_effect_low: float | None = None
+    control_effect_high: float | None = None
+
+
+def digest(hashes: Iterable[str]) -> str:
+    """One hash of a set of pictures' hashes, whatever their order: `ClassRow.pictures`."""
+    return hashlib.sha256("".join(sorted(set(hashes))).encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from beholder.jobs.bulk import UNSYNCED
-from beholder.jobs.channel_models import Channel, Exemplar
+from beholder.jobs.channel_models import removals
 from beholder.jobs.database import Database
 from beholder.jobs.models import INCOMING, Chunk, File, Item, Job
 from beholder.jobs.rows import lock_job
@@ -34,8 +34,7 @@ def hide(session: Session, job: Job) -> None:
     job.target_pictures = job.control_pictures = None
     for statement in (
         delete(IdempotencyKey).where(IdempotencyKey.job_id == job.id),
-        delete(Channel).where(Channel.job_id == job.id),  # a few thousand, whatever the job's size
-        delete(Exemplar).where(Exemplar.job_id == job.id),
+        *removals(job.id),
     ):
         session.execute(statement, execution_options=UNSYNCED)
 
