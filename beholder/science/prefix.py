@@ -136,7 +136,7 @@ class Prefix:
 
         raw: convolutions come too, as they are before their ReLUs.
         """
-        maps = self._entry(pictures)
+        maps = self.entry(pictures)
         for stage in self._weights.stages(len(LAYERS)):
             if raw and isinstance(stage, Conv):
                 with self._arithmetic():
@@ -148,11 +148,33 @@ class Prefix:
                     maps = self._forward(stage, maps, [])
             yield stage.last, maps
 
+    def entry(self, pictures: Tensor) -> Tensor:
+        """`pictures` (B, 3, H, W) as the first stage takes them."""
+        return pictures.to(self._weights.kind).contiguous(memory_format=torch.channels_last)
+
+    def stages(self) -> list[Conv | Pool]:
+        """All of them, for who goes through one by one: `entry`, then each with `through`."""
+        return self._weights.stages(len(LAYERS))
+
+    def through(self, stage: Conv | Pool, maps: Tensor) -> Tensor:
+        """The maps behind a stage."""
+        with self._arithmetic():
+            return self._forward(stage, maps, [])
+
+    def sums(self, stage: Conv, maps: Tensor) -> Tensor:
+        """A convolution's sums of `maps`, which are linear in them; `rectified` goes on."""
+        with self._arithmetic():
+            return stage.without_relu(maps)
+
+    def rectified(self, stage: Conv, sums: Tensor) -> Tensor:
+        """`sums`, changed in place to the maps behind their stage."""
+        return self._without(stage.last, self._without(stage.index, sums.relu_()))
+
     def _gradient(
         self, pictures: Tensor, depth: int, channels: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         kept: list[Tensor] = []
-        maps = self._entry(pictures)
+        maps = self.entry(pictures)
         stages = self._weights.stages(depth)
         for stage in stages:
             maps = self._forward(stage, maps, kept)
@@ -164,9 +186,6 @@ class Prefix:
 
     def _arithmetic(self) -> AbstractContextManager[None]:
         return arithmetic(self._device, self._precision)
-
-    def _entry(self, pictures: Tensor) -> Tensor:
-        return pictures.to(self._weights.kind).contiguous(memory_format=torch.channels_last)
 
     def _forward(self, stage: Conv | Pool, maps: Tensor, kept: list[Tensor]) -> Tensor:
         maps = stage.forward(maps, kept)
