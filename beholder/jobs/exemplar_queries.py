@@ -5,21 +5,28 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import aliased
 
 from beholder.jobs.channel_models import Exemplar
 from beholder.jobs.database import Database
 from beholder.jobs.models import Item
+from beholder.jobs.outcomes import ExemplarKind
+from beholder.jobs.views import View
 from beholder.layers import LAYERS
 
 _READ = 200  # studies often share pictures, so more is read than shown
 
 
 @dataclass(frozen=True)
-class ExemplarView:
-    """A picture that drives a channel. strength: the L2 norm of the channel's map for it."""
+class ExemplarView(View):
+    """A picture that drives a channel. strength: the L2 norm of the channel's map for it.
+
+    kind: "strongest", "weakest", or "random" among all that were measured. region: left, top, right
+    and bottom of what in it drives the channel, from 0 to 1 of what the network saw.
+    """
 
     study: str
     position: int
@@ -28,6 +35,8 @@ class ExemplarView:
     role: str | None
     group: str | None
     strength: float
+    kind: ExemplarKind = "strongest"
+    region: tuple[float, float, float, float] | None = None
 
 
 def kept_layer(layer: int) -> int:
@@ -36,9 +45,20 @@ def kept_layer(layer: int) -> int:
 
 
 def exemplars(
-    database: Database, *, layer: int, channel: int, studies: Sequence[str], limit: int = 9
+    database: Database,
+    *,
+    layer: int,
+    channel: int,
+    studies: Sequence[str],
+    kind: ExemplarKind = "strongest",
+    limit: int = 9,
 ) -> list[ExemplarView]:
-    """The pictures of these studies that drive a channel most, each picture once."""
+    """The pictures of these studies that drive a channel most, or least, each picture once."""
+    order: dict[ExemplarKind, ColumnElement[Any]] = {
+        "strongest": Exemplar.strength.desc(),
+        "weakest": Exemplar.strength.asc(),
+        "random": Exemplar.rank.asc(),
+    }
     statement = (
         select(Exemplar, Item)
         .join(Item, (Item.job_id == Exemplar.job_id) & (Item.position == Exemplar.position))
@@ -46,27 +66,33 @@ def exemplars(
             Exemplar.job_id.in_(studies),
             Exemplar.layer == kept_layer(layer),
             Exemplar.channel == channel,
+            Exemplar.kind == kind,
+            Item.picture_sha256.is_not(None),
         )
-        .order_by(Exemplar.strength.desc(), Exemplar.job_id, Exemplar.rank)
+        .order_by(order[kind], Exemplar.job_id, Exemplar.rank)
         .limit(_READ)
     )
     found: dict[str, ExemplarView] = {}
     with database.read() as session:
         for row, item in session.execute(statement):
-            if item.picture_sha256:
-                found.setdefault(
-                    item.picture_sha256,
-                    ExemplarView(
-                        row.job_id,
-                        row.position,
-                        item.picture_sha256,
-                        item.source,
-                        item.role,
-                        item.group,
-                        row.strength,
-                    ),
-                )
+            view = _view(row, item)
+            found.setdefault(view.picture_sha256, view)
     return list(found.values())[:limit]
+
+
+def _view(row: Exemplar, item: Item) -> ExemplarView:
+    region = (row.left, row.top, row.right, row.bottom)
+    return ExemplarView(
+        row.job_id,
+        row.position,
+        item.picture_sha256 or "",
+        item.source,
+        item.role,
+        item.group,
+        row.strength,
+        cast(ExemplarKind, row.kind),
+        cast(tuple[float, float, float, float], region) if None not in region else None,
+    )
 
 
 def companions(
@@ -87,6 +113,8 @@ def companions(
             Exemplar.job_id.in_(studies),
             Exemplar.layer == kept_layer(layer),
             Exemplar.channel == channel,
+            Exemplar.kind == "strongest",
+            other.kind == "strongest",
             other.channel != channel,
         )
         .group_by(other.channel)

@@ -16,7 +16,8 @@ _NEWEST = (Job.created_at.desc(), Job.id.desc())
 _HASH = re.compile(r"[0-9a-f]{12,64}")
 
 
-def _on(network: str) -> ColumnElement[bool]:
+def on_network(network: str) -> ColumnElement[bool]:
+    """That a job is on the network of this name, or whose weights' hash begins so."""
     named = Job.network == network
     if not _HASH.fullmatch(network):
         return named
@@ -29,7 +30,7 @@ def measured_studies(
     """Studies that have their channels, newest first, of one network or of all."""
     statement = select(*job_columns()).where(Job.kind == "study", Job.target_pictures.is_not(None))
     if network is not None:
-        statement = statement.where(_on(network))
+        statement = statement.where(on_network(network))
     with database.read() as session:
         rows = session.execute(statement.order_by(*_NEWEST).limit(limit))
         return [job_view(session, row) for row in rows]
@@ -46,7 +47,9 @@ def channel_dream(
         Job.spec["layers"][1].as_integer().is_(None)
     )
     state = (Job.state == "done") if finished else Job.state.in_(OPEN)
-    statement = select(*job_columns()).where(Job.kind == "dream", _on(network), state, only, here)
+    statement = select(*job_columns()).where(
+        Job.kind == "dream", on_network(network), state, only, here
+    )
     with database.read() as session:
         row = session.execute(statement.order_by(*_NEWEST).limit(1)).first()
         return None if row is None else job_view(session, row)

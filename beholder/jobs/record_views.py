@@ -1,0 +1,169 @@
+"""One channel's record over studies: `ChannelRecord`, and the `Strengths` that merge into it.
+
+Records are kept apart by network and weights, and by how pictures reached the network (`Inputs`):
+strengths of other sizes or normalisations can't be compared.
+"""
+
+from dataclasses import dataclass, field
+from math import sqrt
+from typing import Any, NamedTuple
+
+from beholder.jobs.exemplar_queries import ExemplarView
+from beholder.jobs.views import View
+
+FLAGGED_FROM = 20  # pictures; of fewer it is not said that they always, or never, drive a channel
+
+
+class Inputs(NamedTuple):
+    """What studies have to share for their strengths to merge. size: pixels, or "keep"."""
+
+    network: str
+    network_sha256: str | None
+    size: str
+    normalize: bool
+
+    def words(self) -> str:
+        """For people."""
+        size = "pictures' own size" if self.size == "keep" else f"{self.size} pixels"
+        weights = f" ({self.network_sha256[:12]})" if self.network_sha256 else ""
+        return f"{self.network}{weights}, {size}{', normalized' if self.normalize else ''}"
+
+
+@dataclass(frozen=True)
+class Strengths:
+    """A channel's strengths over n pictures, as sums, so that groups of pictures add up exactly.
+
+    active: pictures in which it is above 0.
+    """
+
+    n: int = 0
+    active: int = 0
+    sum: float = 0.0
+    squares: float = 0.0
+    maximum: float = 0.0
+
+    def __add__(self, other: "Strengths") -> "Strengths":
+        """Over both groups, which share no picture."""
+        return Strengths(
+            self.n + other.n,
+            self.active + other.active,
+            self.sum + other.sum,
+            self.squares + other.squares,
+            max(self.maximum, other.maximum),
+        )
+
+    @property
+    def mean(self) -> float:
+        """0 without pictures."""
+        return self.sum / max(self.n, 1)
+
+    @property
+    def variance(self) -> float:
+        """Of the n pictures themselves, divided by n."""
+        return max(self.squares / max(self.n, 1) - self.mean**2, 0.0)
+
+    @property
+    def fraction_active(self) -> float:
+        """Share of pictures in which the channel is above 0."""
+        return self.active / max(self.n, 1)
+
+    def row(self) -> dict[str, Any]:
+        """What is shown of them."""
+        return {
+            "n": self.n,
+            "active": self.active,
+            "fraction_active": self.fraction_active,
+            "mean": self.mean,
+            "deviation": sqrt(self.variance),
+            "maximum": self.maximum,
+        }
+
+
+@dataclass(frozen=True)
+class ClassStrengths:
+    """Of one class, over all studies that have it. roles: what it was in them."""
+
+    label: str
+    roles: tuple[str, ...]
+    studies: int
+    strengths: Strengths
+
+    def row(self) -> dict[str, Any]:
+        """For JSON or a table."""
+        head = {"class": self.label, "roles": list(self.roles), "studies": self.studies}
+        return {**head, **self.strengths.row()}
+
+
+@dataclass(frozen=True)
+class EffectView(View):
+    """What a study found of ablating the channel alone; see `beholder.jobs.channel_models`."""
+
+    study: str
+    rank: int
+    score: float | None
+    effect: float | None
+    effect_low: float | None
+    effect_high: float | None
+    control_effect: float | None
+    control_effect_low: float | None
+    control_effect_high: float | None
+
+
+@dataclass(frozen=True)
+class Correlated(View):
+    """Channels of the same layer with like strengths, (channel, r), over one study's pictures."""
+
+    study: str
+    channels: tuple[tuple[int, float], ...]
+
+
+@dataclass(frozen=True)
+class ChannelRecord:
+    """All that studies found of one ReLU channel on one network, from like inputs.
+
+    classes: strongest mean first. pictures: over all classes, each set of pictures once.
+    studies: ids, newest first. chosen_in: those that ablated it. effects: of sound studies.
+    """
+
+    inputs: Inputs
+    layer: int
+    layer_name: str
+    channel: int
+    pictures: Strengths
+    classes: tuple[ClassStrengths, ...]
+    studies: tuple[str, ...]
+    chosen_in: tuple[str, ...] = ()
+    effects: tuple[EffectView, ...] = ()
+    correlated: Correlated | None = None
+    exemplars: tuple[ExemplarView, ...] = field(default=(), repr=False)
+
+    @property
+    def always_on(self) -> bool | None:
+        """Whether every picture of every class drives it; None of too few pictures."""
+        return self._flag(self.pictures.active == self.pictures.n)
+
+    @property
+    def dead(self) -> bool | None:
+        """Whether no picture drives it; None of too few pictures."""
+        return self._flag(self.pictures.active == 0)
+
+    def _flag(self, found: bool) -> bool | None:
+        return found if self.pictures.n >= FLAGGED_FROM else None
+
+    def row(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            **self.inputs._asdict(),
+            "layer": self.layer,
+            "layer_name": self.layer_name,
+            "channel": self.channel,
+            **self.pictures.row(),
+            "always_on": self.always_on,
+            "dead": self.dead,
+            "classes": [one.row() for one in self.classes],
+            "studies": list(self.studies),
+            "chosen_in": list(self.chosen_in),
+            "effects": [one.row() for one in self.effects],
+            "correlated": self.correlated.row() if self.correlated else None,
+            "exemplars": [one.row() for one in self.exemplars],
+        }
