@@ -43,14 +43,19 @@ class Ablation:
 class Cut:
     """What an ablation does at one ReLU or pool. Equal cuts do the same.
 
-    channels: ascending, each once.
+    channels: ascending, each once; index: the same as int64 on the network's device.
     """
 
     layer: int
     channels: tuple[int, ...]
     mode: Mode
-    alpha: float = 0.0
-    index: Tensor = field(compare=False, repr=False, default_factory=lambda: torch.empty(0))
+    alpha: float
+    index: Tensor = field(compare=False, repr=False)
+
+    def taken(self, maps: Tensor) -> Tensor:
+        """These channels (B, c, h, w) of maps (B, C, h, w)."""
+        # In the order of channels_last, or the whole of the maps would be copied first.
+        return maps.permute(0, 2, 3, 1).index_select(3, self.index).permute(0, 3, 1, 2)
 
     def replaced(self, maps: Tensor, fills: Fills | None, positions: Sequence[int]) -> Tensor:
         """What maps (B, c, h, w) of these channels become; it broadcasts to their shape.
@@ -71,7 +76,7 @@ class Cut:
         if self.mode == "zero":
             maps.index_fill_(1, self.index, 0.0)
             return
-        old = maps.index_select(1, self.index)
+        old = self.taken(maps)
         maps.index_copy_(1, self.index, self.replaced(old, fills, positions).expand_as(old))
 
 

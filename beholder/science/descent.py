@@ -138,7 +138,7 @@ class Descent:
         for place, branch in enumerate(branches):
             if branch.cut is None:
                 continue
-            old = maps[branch.parent * count :][:count].index_select(1, branch.cut.index)
+            old = branch.cut.taken(maps[branch.parent * count :][:count])
             new = branch.cut.replaced(old, self._fills, self._positions)
             inner = lost[place, :, 1:-1, 1:-1, : old.shape[1]]
             torch.sub(old.permute(0, 2, 3, 1), _last(new), out=inner)

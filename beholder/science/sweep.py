@@ -162,7 +162,9 @@ class _Collected:
         self._own = None if own is None else torch.tensor(own, dtype=torch.int64)
         self._kept = kept
         self._on_part = on_part
-        self._waiting: list[tuple[Groups, Tensor]] = []
+        self._groups: Groups = []
+        self._pooled: list[Tensor] = []
+        self._means: list[Tensor] = []
         self._first = 0
         self._intact = torch.empty(0)
         self._done = 0
@@ -172,8 +174,10 @@ class _Collected:
         if first != self._first:
             self._flush()
             self._first = first
-        self._waiting.append((groups, maps))
-        if sum(len(some) for _, some in self._waiting) >= _ROWS:
+        self._groups += groups
+        self._pooled.append(self._network.module.avgpool(maps.float()))
+        self._means.append(maps.float().mean(dim=(2, 3)))
+        if sum(map(len, self._pooled)) >= _ROWS:
             self._flush()
 
     def finish(self) -> Sweep:
@@ -183,14 +187,15 @@ class _Collected:
 
     def _flush(self) -> None:
         """Ask the classifier for all that waits, which are of the same pictures."""
-        if not self._waiting:
+        if not self._groups:
             return
-        groups = [group for some, _ in self._waiting for group in some]
-        maps = torch.cat([some for _, some in self._waiting])
-        self._waiting.clear()
-        count = len(maps) // len(groups)
-        logits = logits_of(self._network, maps).cpu().view(len(groups), count, -1)
-        features = maps.float().mean(dim=(2, 3)).cpu().view(len(groups), count, -1)
+        groups, self._groups = self._groups, []
+        pooled, self._pooled = torch.cat(self._pooled), []
+        means, self._means = torch.cat(self._means), []
+        count = len(pooled) // len(groups)
+        # Pooled again, which changes nothing: each place is the mean of itself.
+        logits = logits_of(self._network, pooled).cpu().view(len(groups), count, -1)
+        features = means.cpu().view(len(groups), count, -1)
         if 0 in groups[0]:
             self._intact = logits[0]
         where = slice(self._first, self._first + count)
@@ -217,8 +222,10 @@ def _check(
     ablations: int,
     positions: Sequence[int] | None,
 ) -> None:
+    if not len(pictures):
+        raise InvalidInput("a sweep is over pictures: pass one at least.")
     classes = len(network.labels)
-    for index in (target, *(own or ())):
+    for index in (target, *(() if own is None else own)):
         if not 0 <= index < classes:
             raise InvalidInput(f"{network.name} has classes 0-{classes - 1}; got {index}.")
     for condition in kept:
