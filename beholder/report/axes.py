@@ -1,0 +1,104 @@
+"""Empty figures in the page's look, 1 pixel a point: `canvas`, `panel`, `mark_exploratory`.
+
+matplotlib's settings belong to the whole process and its font cache to no thread, so whoever draws
+does it inside `drawing()`.
+"""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from beholder.report.palette import LIGHT
+from beholder.report.words import EXPLORATORY, MINUS
+
+WIDTH, HEIGHT = 480, 340  # of a usual figure, in pixels; a phone shows it at three quarters
+TEXT_PX, SMALL_PX = 12, 10.5
+_DPI = 72  # so that matplotlib's points are pixels
+_STYLE: dict[Any, Any] = {
+    "figure.dpi": _DPI,
+    "font.size": TEXT_PX,
+    "axes.edgecolor": LIGHT["quiet"],
+    "axes.labelcolor": LIGHT["ink"],
+    "axes.labelsize": TEXT_PX,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.unicode_minus": True,
+    "grid.color": LIGHT["line"],
+    "grid.linewidth": 0.8,
+    "legend.fontsize": SMALL_PX,
+    "legend.frameon": False,
+    "legend.labelcolor": LIGHT["ink"],
+    "text.parse_math": False,  # names of classes and folders are no formulas, whatever they hold
+    "text.color": LIGHT["ink"],
+    "xtick.color": LIGHT["quiet"],
+    "ytick.color": LIGHT["quiet"],
+    "xtick.labelcolor": LIGHT["ink"],
+    "ytick.labelcolor": LIGHT["ink"],
+    "xtick.labelsize": SMALL_PX,
+    "ytick.labelsize": SMALL_PX,
+    "svg.fonttype": "none",  # text stays text: it can be read out, and searched for
+    "svg.hashsalt": "beholder",  # the same figure is the same file
+    "pdf.fonttype": 42,
+}
+_DRAWING = threading.Lock()
+
+
+@contextmanager
+def drawing() -> Iterator[None]:
+    """The look, for one thread at a time. Saving belongs inside as well."""
+    with _DRAWING, rc_context(_STYLE):
+        yield
+
+
+def canvas(width: float = WIDTH, height: float = HEIGHT) -> Figure:
+    """An empty figure, sizes in pixels."""
+    return Figure(figsize=(width / _DPI, height / _DPI), layout="constrained")
+
+
+def panel(figure: Figure, *, grid: str = "y") -> Axes:
+    """The figure's only axes. grid: "x", "y", "both" or ""."""
+    axes = figure.add_subplot()
+    ruled(axes, grid)
+    return axes
+
+
+def ruled(axes: Axes, grid: str) -> None:
+    """Rules under what is drawn, across the axis named."""
+    axes.set_axisbelow(True)
+    if grid in ("x", "y", "both"):
+        axes.grid(True, axis=grid)  # type: ignore[arg-type]
+
+
+def percent_axis(axes: Axes, which: str) -> None:
+    """Shares from 0 to 1 written as percents."""
+    axis = axes.yaxis if which == "y" else axes.xaxis
+    axis.set_major_formatter(lambda value, _: f"{100 * value:.3g}%".replace("-", MINUS))
+
+
+def dose_axis(axes: Axes, doses: Sequence[int]) -> None:
+    """Numbers of channels, doubling from tick to tick, with room for none at all."""
+    shown = sorted(set(doses))
+    axes.set_xscale("symlog", base=2, linthresh=1)
+    axes.set_xticks(shown, [f"{dose:,}" for dose in shown], minor=False)
+    axes.set_xticks([], minor=True)
+    axes.set_xlim(-0.15, max([*shown, 1]) * 1.12)
+
+
+def mark_exploratory(figure: Figure) -> None:
+    """The word, across the figure's top right, so that no copy of it goes without."""
+    figure.text(
+        0.995,
+        0.995,
+        EXPLORATORY,
+        ha="right",
+        va="top",
+        fontsize=SMALL_PX,
+        fontweight="bold",
+        color=LIGHT["amber"],
+    )

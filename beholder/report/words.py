@@ -1,0 +1,185 @@
+"""The report's words: numbers as people read them, and what methods, modes and roles are called."""
+
+from collections.abc import Iterable
+
+from beholder.evidence.document import Band, Interval, Outcome
+from beholder.evidence.names import Kind, Method, Mode, Role
+from beholder.layers import LAYERS
+
+EXPLORATORY = "EXPLORATORY"
+NONE = "–"
+MINUS = "−"
+
+METHODS: dict[Method, tuple[str, str]] = {
+    "count": (
+        "Most pictures in which a channel is among its layer's strongest; the published way.",
+        "count = pictures in which the channel's norm is among its layer's top n",
+    ),
+    "effect": (
+        "How far apart targets and others are, in deviations.",
+        "d = (mean over targets - mean over others) / pooled deviation",
+    ),
+    "auroc": (
+        "How often a target drives the channel more than another picture does.",
+        "AUROC = U / (targets x others), U of Mann and Whitney",
+    ),
+    "gradient": (
+        "What the channel adds to the target's margin, to first order.",
+        "S = E[sum over the map of a x dm/da], m = target's logit - logsumexp of the others",
+    ),
+    "contrastive": (
+        "The same, less what the channel does for other pictures' own classes.",
+        "S(target) - lambda x max(0, S of the others for their own class)",
+    ),
+    "iterative": (
+        "Contrastive, scored anew on the already blinded network after each few channels.",
+        "contrastive, re-scored after each few channels",
+    ),
+    "single": (
+        "What happens to the target's margin when the channel alone is ablated.",
+        "m(intact) - m(without this channel)",
+    ),
+    "random": ("Drawn by lot, as many of each layer.", "uniform draws, layer by layer"),
+}
+MODES: dict[Mode, str] = {
+    "zero": "the channel's map is set to zero",
+    "mean": "the map is replaced by the channel's mean over other pictures",
+    "resample": "the map is replaced by the one that another, drawn picture has there",
+    "scale": "the map is multiplied by a factor",
+}
+ROLES: dict[Role, str] = {
+    "target": "targets",
+    "sibling": "siblings",
+    "control": "controls",
+}
+KINDS: dict[Kind, str] = {
+    "chosen": "chosen",
+    "random": "random, same layers",
+    "matched": "random, same layers and strength",
+    "keep": "all others ablated",
+    "matrix": "chosen for another group",
+}
+
+
+def percent(share: float | None) -> str:
+    """ "1.9%"; "0%" and "100%" mean none and all, so what is only nearly that says so."""
+    if share is None:
+        return NONE
+    if share in (0, 1):
+        return f"{share:.0%}"
+    if 0 < share < 0.0005:
+        return "< 0.1%"
+    return "> 99.9%" if 0.9995 <= share < 1 else f"{share:.1%}".replace("-", MINUS)
+
+
+def points(share: float | None) -> str:
+    """A difference of shares in percentage points: "+0.4", "−97.2"."""
+    return NONE if share is None else _fixed(100 * share, 1, "+")
+
+
+def lost(drop: float | None) -> str:
+    """What was lost, in percentage points: "97.2"; below zero where something was won."""
+    return NONE if drop is None else _fixed(100 * drop, 1)
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """A plain number of so many decimals."""
+    return NONE if value is None else _fixed(value, digits)
+
+
+def p_value(p: float | None) -> str:
+    """ "0.012", "< 0.001"."""
+    if p is None:
+        return NONE
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def p_sentence(p: float) -> str:
+    """ "p = 0.012", "p < 0.001"."""
+    return f"p {p_value(p)}" if p < 0.001 else f"p = {p_value(p)}"
+
+
+def share_interval(interval: Interval | None) -> str:
+    """ "1.9% (0.3 to 9.6)"."""
+    if interval is None:
+        return NONE
+    return f"{percent(interval.value)} ({100 * interval.low:.1f} to {100 * interval.high:.1f})"
+
+
+def points_interval(interval: Interval | None) -> str:
+    """ "+97.2 (93.0 to 99.1)", in percentage points."""
+    if interval is None:
+        return NONE
+    return f"{points(interval.value)} ({_ends(100 * interval.low, 100 * interval.high, 1)})"
+
+
+def number_interval(interval: Interval | None) -> str:
+    """ "−2.31 (−2.90 to −1.72)"."""
+    if interval is None:
+        return NONE
+    return f"{number(interval.value)} ({_ends(interval.low, interval.high, 2)})"
+
+
+def band_words(band: Band) -> str:
+    """ "median 98.9%, central 95% 96.0% to 100%, of 199 draws"."""
+    return (
+        f"median {percent(band.median)}, central 95% {percent(band.low)} to {percent(band.high)}, "
+        f"of {band.draws:,} draws"
+    )
+
+
+def layer_name(layer: int) -> str:
+    """ "relu5_1"."""
+    return LAYERS[layer].name
+
+
+def channel_name(layer: int, channel: int) -> str:
+    """ "relu5_1 : 17"."""
+    return f"{layer_name(layer)} : {channel}"
+
+
+def mode_name(mode: Mode, alpha: float) -> str:
+    """ "zero", "scale by 0.5"."""
+    return f"scale by {alpha:g}" if mode == "scale" else mode
+
+
+def outcome_name(outcome: Outcome) -> str:
+    """ "iterative, zero, 20": a condition for people, with its dose."""
+    dose = f"{outcome.dose:,}" if outcome.pooled else f"{outcome.dose:,} a layer"
+    said = [outcome.method, mode_name(outcome.mode, outcome.alpha), dose]
+    if outcome.kind == "keep":
+        said.append("kept alone")
+    elif outcome.kind != "chosen":
+        said.append(KINDS[outcome.kind])
+    if outcome.of is not None:
+        said.append(f"of {outcome.of}")
+    if outcome.draw is not None:
+        said.append(f"draw {outcome.draw}")
+    return ", ".join(said)
+
+
+def plural(count: int, noun: str) -> str:
+    """ "1 picture", "5 pictures"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def listed(words: Iterable[str]) -> str:
+    """ "a, b and c"."""
+    every = list(words)
+    return every[0] if len(every) == 1 else f"{', '.join(every[:-1])} and {every[-1]}"
+
+
+def short(name: str, letters: int) -> str:
+    """A name for a figure: at most so many letters, each of which can be drawn."""
+    drawn = "".join(letter if letter.isprintable() else "?" for letter in name)
+    return drawn if len(drawn) <= letters else f"{drawn[: letters - 1]}…"
+
+
+def _ends(low: float, high: float, digits: int) -> str:
+    return f"{_fixed(low, digits)} to {_fixed(high, digits)}"
+
+
+def _fixed(value: float, digits: int, sign: str = "") -> str:
+    """Rounded, with a true minus, and never minus zero."""
+    rounded = round(value, digits) + 0.0
+    return f"{rounded:{sign}.{digits}f}".replace("-", MINUS)
