@@ -15,6 +15,7 @@ from beholder.errors import InvalidSpec, NotFound
 from beholder.jobs.cell_queries import cells
 from beholder.jobs.channel_queries import channels
 from beholder.jobs.exemplar_queries import ExemplarView, companions, exemplars
+from beholder.jobs.features import FEATURE_STEPS, feature_rate
 from beholder.jobs.network_queries import channel_dream, measured_studies
 from beholder.jobs.queries import get_picture
 from beholder.jobs.spool import Entry
@@ -28,10 +29,6 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 Opened = Annotated[Services, Depends(services)]
 
 SHOWN_TOP, SHOWN_STUDIES, SHOWN_CHOSEN = 10, 100, 60
-DREAM_STEPS = 60
-# The built-in network is narrow, and its gradients are small.
-RATES = {"specimens": 0.5}
-RATE = 0.1
 
 
 @dataclass(frozen=True)
@@ -163,9 +160,9 @@ def queue_dream(opened: Opened, network: str, layer: str, channel: int) -> Redir
         network=place.network,
         layers=(index,),
         channels=(channel,),
-        steps=DREAM_STEPS,
-        snapshots=tuple(range(10, DREAM_STEPS, 10)),
-        learning_rate=RATES.get(place.network, RATE),
+        steps=FEATURE_STEPS,
+        snapshots=tuple(range(10, FEATURE_STEPS, 10)),
+        learning_rate=feature_rate(place.network),
         noise=1,
         **({"size": size} if isinstance(size, int) else {}),
     )

@@ -86,7 +86,7 @@ def channel_records(
     ]
 
 
-def distinct(classes: Iterable[MeasuredClass]) -> list[MeasuredClass]:
+def _distinct(classes: Iterable[MeasuredClass]) -> list[MeasuredClass]:
     """Of classes of like inputs, newest first, each label's sets of pictures once."""
     once: dict[tuple[str, str], MeasuredClass] = {}
     for one in classes:
@@ -142,7 +142,7 @@ def _merged(
     """The record without what is read besides strengths."""
     by_place = {(one.study, one.number): strengths for one, strengths in rows}
     every = [one for one, _ in rows]
-    by_label = sorted(distinct(every), key=lambda one: one.label)
+    by_label = sorted(_distinct(every), key=lambda one: one.label)
     classes = []
     for label, same in groupby(by_label, key=lambda one: one.label):
         total = sum((by_place[one.study, one.number] for one in same), Strengths())

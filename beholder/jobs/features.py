@@ -1,0 +1,182 @@
+"""Dreams of single channels: `queue_features` for a study's, `dreams_of` finds what there is.
+
+One job a channel, since channels of one job are one objective. A convolution's dream is its
+ReLU's, but for one made with pre_relu.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Literal
+
+from sqlalchemy import Select, func, select
+
+from beholder.errors import Conflict, InvalidInput
+from beholder.jobs.channel_models import Channel, ChannelEffect
+from beholder.jobs.database import Database
+from beholder.jobs.exemplar_queries import kept_layer
+from beholder.jobs.models import OPEN, File, Item, Job
+from beholder.jobs.network_queries import on_network
+from beholder.jobs.outcomes import StoredFile
+from beholder.jobs.submit import CreatedJob, create_job, noise_entries
+from beholder.jobs.views import JobView, columns_of, layer_name
+from beholder.layers import LAYERS
+from beholder.priorities import Priority
+from beholder.specs import DreamSpec
+
+Place = tuple[int, int]  # layer and channel
+FEATURE_STEPS = 60
+# The built-in network is narrow, and its gradients are small.
+_RATES = {"specimens": 0.5}
+_RATE = 0.1
+_NEWEST = (Job.created_at.desc(), Job.id.desc())
+_RELUS = tuple(layer.index for layer in LAYERS if layer.kind == "relu")
+
+
+@dataclass(frozen=True)
+class Features:
+    """What came of a study's channels. there: those dreamt, or queued, before. left: over limit."""
+
+    queued: dict[Place, CreatedJob]
+    there: tuple[Place, ...]
+    left: int
+
+
+def feature_rate(network: str) -> float:
+    """The learning rate that dreams of single channels take on this network."""
+    return _RATES.get(network, _RATE)
+
+
+def queue_features(
+    database: Database,
+    study: JobView,
+    *,
+    limit: int,
+    steps: int = FEATURE_STEPS,
+    learning_rate: float | None = None,
+    priority: Priority = "low",
+) -> Features:
+    """Queue a dream from noise of each of the study's channels that has none, the first by rank.
+
+    limit: how many of the channels. Raises InvalidInput for a dream, Conflict where the study has
+    no channels.
+    """
+    found = study_channels(database, study)
+    wanted = found[:limit]
+    there = _dreamt(database, study.network, wanted, "any")
+    queued, network, size = {}, study.network, study.spec["size"]
+    for layer, channel in wanted:
+        if (layer, channel) in there:
+            continue
+        spec = DreamSpec.build(
+            network=network,
+            normalize=study.spec["normalize"],
+            layers=(layer,),
+            channels=(channel,),
+            steps=steps,
+            learning_rate=learning_rate if learning_rate is not None else feature_rate(network),
+            noise=1,
+            **({} if size == "keep" else {"size": size}),
+        )
+        name = f"{study.name or study.id} {layer_name(layer)}/{channel}"
+        queued[layer, channel] = create_job(
+            database, spec, noise_entries(spec), name=name, priority=priority
+        )
+    return Features(queued, tuple(there), max(0, len(found) - limit))
+
+
+def study_channels(database: Database, study: JobView) -> list[Place]:
+    """The ReLU channels that a study found, best first.
+
+    Of a sound study as its method ranks them; else by count, and by how much stronger they are for
+    the targets. Raises InvalidInput or Conflict.
+    """
+    if study.kind != "study":
+        raise InvalidInput(
+            f"job {study.id} is a dream: `beholder jobs --kind study` lists studies."
+        )
+    with database.read() as session:
+        for statement in (_by_rank(study.id), _by_count(study.id)):
+            if found := [(layer, channel) for layer, channel in session.execute(statement)]:
+                return found
+    if study.target_pictures is None:
+        raise Conflict(
+            f"study {study.id} has chosen no channels yet ({study.state}): `beholder watch "
+            f"{study.id}`."
+        )
+    raise Conflict(f"study {study.id} chose no channel of a ReLU layer: there is nothing to dream.")
+
+
+def dreams_of(
+    database: Database, network: str, channels: Collection[Place]
+) -> dict[Place, list[StoredFile]]:
+    """The pictures of each channel's newest finished dream on a network, the last step of each.
+
+    network: a name, or the beginning of its weights' hash. Channels without one are left out.
+    """
+    jobs = _dreamt(database, network, channels, "done")
+    if not jobs:
+        return {}
+    columns = [getattr(File, name) for name in columns_of(StoredFile)]
+    last = func.row_number().over(partition_by=File.item_id, order_by=File.step.desc())
+    statement = (
+        select(Item.job_id, last.label("place"), *columns)
+        .join(File, File.item_id == Item.id)
+        .where(Item.job_id.in_(jobs.values()))
+        .order_by(Item.job_id, Item.position, File.step.desc())
+    )
+    files: dict[str, list[StoredFile]] = {}
+    with database.read() as session:
+        for job, place, *values in session.execute(statement):
+            if place == 1:
+                files.setdefault(job, []).append(StoredFile(*values))
+    return {place: files[job] for place, job in jobs.items() if job in files}
+
+
+def _by_rank(study: str) -> Select[int, int]:
+    rows = select(ChannelEffect.layer, ChannelEffect.channel)
+    return rows.where(ChannelEffect.job_id == study).order_by(ChannelEffect.rank)
+
+
+def _by_count(study: str) -> Select[int, int]:
+    apart = (Channel.mean - Channel.control_mean) / (
+        Channel.deviation + Channel.control_deviation + 1e-12
+    )
+    return (
+        select(Channel.layer, Channel.channel)
+        .where(Channel.job_id == study, Channel.chosen, Channel.layer.in_(_RELUS))
+        .order_by(Channel.count.desc(), apart.desc().nulls_last(), Channel.layer, Channel.channel)
+    )
+
+
+def _dreamt(
+    database: Database, network: str, wanted: Collection[Place], state: Literal["done", "any"]
+) -> dict[Place, str]:
+    """The newest dream of each channel alone: finished, or also such as are still to be."""
+    asked: dict[Place, list[Place]] = {}
+    for layer, channel in wanted:
+        asked.setdefault((kept_layer(layer), channel), []).append((layer, channel))
+    layers, channels = Job.spec["layers"], Job.spec["channels"]
+    statement = (
+        select(
+            Job.id,
+            layers[0].as_integer(),
+            channels[0].as_integer(),
+            Job.spec["pre_relu"].as_boolean(),
+        )
+        .where(
+            Job.kind == "dream",
+            on_network(network),
+            Job.state.in_(("done",) if state == "done" else ("done", *OPEN)),
+            channels[0].as_integer().in_({number for _, number in asked}),
+            channels[1].as_integer().is_(None),
+            layers[1].as_integer().is_(None),
+        )
+        .order_by(*_NEWEST)
+    )
+    found: dict[Place, str] = {}
+    with database.read() as session:
+        for job, its_layer, its_channel, raw in session.execute(statement):
+            kept = its_layer if raw else kept_layer(its_layer)
+            for place in asked.get((kept, its_channel), ()):
+                found.setdefault(place, job)
+    return found
