@@ -104,6 +104,14 @@ def find_layer(text: str | int) -> Layer:
     )
 
 
+def relu_of(layer: int) -> int:
+    """The layer at whose output `layer`'s channels are ablated: a convolution's in-place ReLU.
+
+    ReLUs and pools are their own. Raises InvalidLayer.
+    """
+    return find_layer(layer).index + (find_layer(layer).kind == "conv")
+
+
 def is_number(text: str) -> bool:
     """Whether `text` is a whole number, of no more digits than anyone means."""
     return text.isdecimal() and len(text) <= MAX_DIGITS

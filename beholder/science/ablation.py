@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from beholder.errors import InvalidInput
-from beholder.layers import Layer, find_layer
+from beholder.layers import find_layer, relu_of
 from beholder.science.fills import Fills
 from beholder.science.networks import Network, channel_index
 from beholder.science.prefix import Zeroing
@@ -150,13 +150,13 @@ def _channels(network: Network, ablation: Ablation) -> dict[int, set[int]]:
     """The channels that are ablated, by the layer at whose output they are."""
     named: dict[int, set[int]] = {}
     for layer, channels in ablation.channels.items():
-        place = read_at(find_layer(layer))
+        place = relu_of(layer)
         if channels:
             channel_index(network, find_layer(place), channels)
         named.setdefault(place, set()).update(channels)
     if not ablation.keep:
         return named
-    candidates = {read_at(find_layer(layer)) for layer in ablation.candidates}
+    candidates = {relu_of(layer) for layer in ablation.candidates}
     strangers = sorted(layer for layer in named if named[layer] and layer not in candidates)
     if strangers or not candidates:
         missing = find_layer(strangers[0]).name if strangers else "none"
@@ -164,8 +164,3 @@ def _channels(network: Network, ablation: Ablation) -> dict[int, set[int]]:
     return {
         layer: set(range(network.widths[layer])) - named.get(layer, set()) for layer in candidates
     }
-
-
-def read_at(layer: Layer) -> int:
-    """The layer at whose output a channel is ablated: after a convolution, its in-place ReLU."""
-    return layer.index + (layer.kind == "conv")

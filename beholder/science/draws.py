@@ -1,6 +1,7 @@
 """Random channel sets to hold a chosen one against: `layer_matched`, and `norm_matched`.
 
 A set's draw depends on the seed and its number alone: the first 19 of 199 are the 19.
+A convolution's channels are its ReLU's, and count once.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beholder.errors import InvalidChannel, InvalidInput
-from beholder.layers import find_layer
+from beholder.layers import find_layer, relu_of
 
 Channels = Mapping[int, Sequence[int]]
 Drawn = dict[int, tuple[int, ...]]
@@ -26,17 +27,16 @@ def layer_matched(
 ) -> tuple[Drawn, ...]:
     """`count` sets with as many channels a layer as `channels`, drawn evenly without replacement.
 
-    widths: how many channels a layer has, by its index. exclude: channels to leave out, such as
-    the set's own; None leaves out none, as a permutation test wants it. A set is never smaller
+    widths: how many channels a layer has, by the ReLU's index. exclude: channels to leave out, such
+    as the set's own; None leaves out none, as a permutation test wants it. A set is never smaller
     than the one it stands for: where a layer has too few others, as few as needed of the excluded
     are drawn as well. Raises InvalidChannel where the layer does not have that many.
     """
-    shunned = exclude or {}
+    shunned = _by_relu(exclude or {})
     return tuple(
         {
-            layer: _drawn(generator, layer, len(set(picked)), widths[layer], shunned.get(layer, ()))
-            for layer, picked in sorted(channels.items())
-            if picked
+            layer: _drawn(generator, layer, len(picked), widths[layer], shunned.get(layer, []))
+            for layer, picked in _by_relu(channels).items()
         }
         for generator in _generators(count, seed)
     )
@@ -52,19 +52,26 @@ def norm_matched(
 ) -> tuple[Drawn, ...]:
     """`count` sets that are matched in strength too, with none of `channels` among them.
 
-    strengths: (C,) mean strengths on the targets, by layer index. For each channel one is drawn of
+    strengths: (C,) mean strengths on the targets, by ReLU layer. For each channel one is drawn of
     the `nearest` in strength rank that are still free, in the same layer, so that dead channels
     stand for dead ones only. Where a layer has too few others, its set is filled up with the
     channels' own, so that no set is smaller. Raises InvalidChannel for one that the layer lacks.
     """
     return tuple(
         {
-            layer: _near(generator, layer, sorted(set(picked)), strengths[layer], nearest)
-            for layer, picked in sorted(channels.items())
-            if picked
+            layer: _near(generator, layer, picked, strengths[layer], nearest)
+            for layer, picked in _by_relu(channels).items()
         }
         for generator in _generators(count, seed)
     )
+
+
+def _by_relu(channels: Channels) -> dict[int, list[int]]:
+    """The channels at the layers where they are ablated, each once, ascending."""
+    found: dict[int, set[int]] = {}
+    for layer, picked in channels.items():
+        found.setdefault(relu_of(layer), set()).update(picked)
+    return {layer: sorted(found[layer]) for layer in sorted(found) if found[layer]}
 
 
 def _generators(count: int, seed: int) -> list[np.random.Generator]:

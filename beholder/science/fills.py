@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from beholder.errors import InvalidInput
-from beholder.layers import Layer, find_layer
+from beholder.layers import Layer, find_layer, relu_of
 from beholder.science.measure import check_sides, walks
 from beholder.science.networks import Network
 from beholder.science.prefix import Precision
@@ -40,9 +40,8 @@ class Fills:
         """Those of means by layer and channel, as a record keeps them."""
         rows: dict[int, Tensor] = {}
         for layer, values in means.items():
-            row = torch.full((network.widths[layer],), torch.nan)
+            row = rows.setdefault(relu_of(layer), torch.full((network.widths[layer],), torch.nan))
             row[list(values)] = torch.tensor(list(values.values()), dtype=row.dtype)
-            rows[layer] = row
         return cls(rows, donors or {}, seed)
 
     def mean(self, layer: int, channels: Tensor) -> Tensor:
@@ -100,9 +99,9 @@ def find_fills(
     check_sides(controls)
     if not len(controls):
         raise InvalidInput("fills come from control pictures: pass one at least.")
-    averaged = {_read_at(layer) for layer in means}
+    averaged = {relu_of(layer) for layer in means}
     found = _means(network, controls, averaged, normalize, precision) if averaged else {}
-    lent = {_read_at(layer) for layer in donors}
+    lent = {relu_of(layer) for layer in donors}
     order = np.random.default_rng(seed).permutation(len(controls))[:most_donors]
     chosen = controls[torch.from_numpy(np.sort(order)).to(controls.device)]
     return Fills(found, _maps(network, chosen, lent, normalize, precision) if lent else {}, seed)
@@ -139,7 +138,3 @@ def _maps(
             if layer in found:
                 found[layer].append(maps.clone())
     return {layer: torch.cat(parts) for layer, parts in found.items()}
-
-
-def _read_at(layer: int) -> int:
-    return layer + (find_layer(layer).kind == "conv")

@@ -218,9 +218,9 @@ def test_known_means(narrow, starts, fills):
 
 def test_pictures_that_do_not_fit(narrow, starts, fills):
     ablation = Ablation(CUT, mode="resample")
-    with ablated(narrow, ablation, fills, positions=[0]):
-        with pytest.raises(InvalidInput, match="1 positions, but 2 pictures"):
-            classify(narrow, starts(2, 32))
+    one, words = ablated(narrow, ablation, fills, positions=[0]), "1 positions, but 2 pictures"
+    with one, pytest.raises(InvalidInput, match=words):
+        classify(narrow, starts(2, 32))
     with ablated(narrow, ablation, fills), pytest.raises(InvalidInput, match="pictures' size"):
         classify(narrow, starts(1, 64))
 

@@ -54,6 +54,17 @@ def test_draws_depend_on_seed_and_number_alone():
     )
 
 
+def test_a_convolutions_channels_are_its_relus_and_count_once():
+    both = {19: (3, 1, 9), 20: (9, 3, 1), 28: (0,)}
+    assert layer_matched(both, WIDTHS, count=5, seed=0) == layer_matched(
+        SET, WIDTHS, count=5, seed=0
+    )
+    strengths = strengths_of(WIDTHS)
+    assert norm_matched(both, strengths, count=5, seed=0) == norm_matched(
+        SET, strengths, count=5, seed=0
+    )
+
+
 def test_excluded_channels_are_left_out():
     for channels in layer_matched(SET, WIDTHS, count=200, seed=0, exclude=SET):
         assert not set(channels[20]) & set(SET[20])
