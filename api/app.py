@@ -16,6 +16,7 @@ from api.routes import (
     jobs,
     networks,
     pictures,
+    reports,
     results,
     session,
     submit,
@@ -27,12 +28,14 @@ from beholder.settings import Settings
 from beholder.tokens import check_bind
 
 # In the order of the documentation; uploads and results have paths that jobs would not take.
-ROUTES = (submit, jobs, events, results, channels, pictures, uploads, networks, session, health)
+ROUTES = (
+    submit, jobs, events, results, channels, reports, pictures, uploads, networks, session, health
+)  # fmt: skip
 ANYWHERE = (401, 403, 421, 422, 500, 503)  # what any route may answer
 TAGS = [
     {"name": "jobs", "description": "Queue, list, follow, cancel, retry, delete."},
     {"name": "results", "description": "Result pictures, and all of a job as a zip."},
-    {"name": "studies", "description": "Channels and verdicts."},
+    {"name": "studies", "description": "Channels, verdicts and reports."},
     {"name": "pictures", "description": "Input pictures: sent ahead, asked for, shown."},
     {"name": "networks", "description": "Layers and networks."},
     {"name": "access", "description": "Signing a browser in and out."},

@@ -23,6 +23,11 @@ def zip_file(job_id: str) -> str:
     return f"/v1/jobs/{job_id}/results.zip"
 
 
+def report(job_id: str) -> str:
+    """A sound study's report."""
+    return f"/v1/studies/{job_id}/report"
+
+
 def network_word(job: JobView) -> str:
     """What a network is called in addresses: its name, or its hash where its name is a path."""
     if job.network.lower().endswith(WEIGHT_SUFFIXES):

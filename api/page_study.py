@@ -10,7 +10,7 @@ from api.services import Services
 from beholder.jobs.channel_queries import channels
 from beholder.jobs.exemplar_queries import strongest_of
 from beholder.jobs.outcomes import Judgement
-from beholder.jobs.queries import items
+from beholder.jobs.queries import evidence_path, items
 from beholder.jobs.verdicts import label_kept, summary_of
 from beholder.jobs.views import ChannelView, ItemView, JobView
 from beholder.layers import LAYERS
@@ -55,6 +55,7 @@ def study_values(opened: Services, job: JobView) -> dict[str, Any]:
         "more_pictures": job.total > len(targets) + len(siblings) + len(controls),
         "charts": _charts(opened, job),
         "chosen": chosen,
+        "report": links.report(job.id) if evidence_path(opened.db, job.id) else "",
         "blinded": sum(1 for _ in channels(opened.db, study=job.id, chosen=True)),
     }
 

@@ -9,6 +9,7 @@ from starlette.requests import HTTPConnection
 
 from api.live import Live
 from api.pace import Pace
+from api.reports import Reports
 from api.thumbnails import Thumbnails
 from api.uploads import Uploads
 from api.webhooks import Sender
@@ -31,6 +32,7 @@ class Services:
     live: Live
     sender: Sender
     thumbnails: Thumbnails
+    reports: Reports
     uploads: Uploads
     pace: Pace
 
@@ -44,14 +46,16 @@ class Services:
             create_if_empty(settings.database)
         db = Database.open(settings.database)
         check(db)
+        store = Store.open(settings.store)
         return cls(
             settings=settings,
             db=db,
-            store=Store.open(settings.store),
+            store=store,
             queue=Queue(make_app(settings.broker)),
             live=Live(db),
             sender=Sender(db, settings),
             thumbnails=Thumbnails(settings.max_pixels),
+            reports=Reports(db, store, settings.max_pixels),
             uploads=Uploads(settings.home / "uploads", total_bytes=settings.upload_total_bytes),
             pace=Pace(),
         )

@@ -15,7 +15,7 @@ from typer.exceptions import TyperException
 from beholder import __version__
 from beholder.errors import BeholderError
 from beholder.precisions import ELSEWHERE as PRECISIONS_ELSEWHERE
-from cli import jobs, listings, results, service, studies, submit, upkeep
+from cli import jobs, listings, report, results, service, studies, submit, upkeep
 from cli.output import say
 
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
@@ -28,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (submit, studies, jobs, results, listings, upkeep, service):
+for group in (submit, studies, jobs, results, report, listings, upkeep, service):
     group.register(app)
 
 

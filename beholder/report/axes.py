@@ -12,12 +12,14 @@ from typing import Any
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from beholder.report.palette import LIGHT
 from beholder.report.words import EXPLORATORY, MINUS
 
-WIDTH, HEIGHT = 480, 340  # of a usual figure, in pixels; a phone shows it at three quarters
+WIDTH, HEIGHT = 420, 310  # of a usual figure, in pixels; a phone shows it at three quarters
 TEXT_PX, SMALL_PX = 12, 10.5
+_MARK_PX = 16
 _DPI = 72  # so that matplotlib's points are pixels
 _STYLE: dict[Any, Any] = {
     "figure.dpi": _DPI,
@@ -91,7 +93,11 @@ def dose_axis(axes: Axes, doses: Sequence[int]) -> None:
 
 
 def mark_exploratory(figure: Figure) -> None:
-    """The word, across the figure's top right, so that no copy of it goes without."""
+    """The word, over the figure's top right, so that no copy of it goes without."""
+    room = 1 - _MARK_PX / (figure.get_figheight() * _DPI)
+    engine = figure.get_layout_engine()
+    assert isinstance(engine, ConstrainedLayoutEngine)
+    engine.set(rect=(0, 0, 1, room))
     figure.text(
         0.995,
         0.995,

@@ -53,8 +53,8 @@ SORTS = (
         "trade",
         "What was taken from targets, and what from others",
         "Every condition is a point. The upper left corner is the aim: all targets lost, nobody "
-        "else. Points on the dashed line are beaten by none in both; points on the diagonal are "
-        "mere damage.",
+        "else. Points on the dashed line are beaten by none in both; on the dotted line "
+        "targets lose no more than others do, which is mere damage.",
         trade.draw,
         trade.describe,
         trade.fits,

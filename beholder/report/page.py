@@ -71,6 +71,7 @@ def _values(evidence: Evidence, material: Material) -> dict[str, Any]:
             if (band := selection.band_at(evidence, kind))
         ],
         "conditions": _conditions(evidence),
+        "intact_kept": selection.intact_kept,
         "others_drop": selection.others_drop,
         "channels": evidence.channels[:MAX_CHANNELS],
         "pictures": tested[:MAX_PICTURES],

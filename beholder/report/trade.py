@@ -24,6 +24,16 @@ def draw(figure: Figure, evidence: Evidence) -> None:
     _doses(axes, sweep(evidence, evidence.main.method, way(evidence.main)))
     _ring(axes, evidence.main)
     axes.margins(x=0.1)
+    left, right = axes.get_xlim()
+    axes.plot(
+        [0, max(right, 0.01)],
+        [0, max(right, 0.01)],
+        color=LIGHT["alarm"],
+        linestyle=":",
+        linewidth=1.4,
+        label="mere damage",
+    )
+    axes.set_xlim(min(left, -0.005), max(right, 0.01))
     axes.axhline(0, color=LIGHT["quiet"], linewidth=0.8)
     axes.axvline(0, color=LIGHT["quiet"], linewidth=0.8)
     percent_axis(axes, "x")
