@@ -1,7 +1,14 @@
 import pytest
 
 from beholder.errors import InvalidChannel, InvalidLayer
-from beholder.layers import LAYERS, check_channels, find_layer, parse_channels, parse_layers
+from beholder.layers import (
+    LAYERS,
+    check_channels,
+    find_layer,
+    parse_channels,
+    parse_layers,
+    relu_of,
+)
 
 
 def test_the_table_is_vgg19s_features() -> None:
@@ -88,3 +95,11 @@ def test_a_channel_that_a_layer_lacks() -> None:
         check_channels(find_layer("conv4_1"), [600])
     with pytest.raises(InvalidChannel, match="0-127; got 128"):
         check_channels(find_layer("conv4_1"), [128], width_divisor=4)
+
+
+def test_a_convolution_is_ablated_at_its_relu():
+    assert [relu_of(layer) for layer in (0, 1, 4, 19, 20, 27, 34, 35, 36)] == [
+        *(1, 1, 4, 20, 20, 27, 35, 35, 36)
+    ]
+    with pytest.raises(InvalidLayer, match="no layer '37'"):
+        relu_of(37)
