@@ -9,6 +9,8 @@ from beholder.report.palette import LIGHT, METHOD_LOOKS
 from beholder.report.selection import best_trade, chosen, others_drop, sweep, target_drop, way
 from beholder.report.words import lost, outcome_name
 
+_LINE = 0.045  # of the targets' axis, that a number takes
+
 
 def draw(figure: Figure, evidence: Evidence) -> None:
     """One point a condition; up and to the left is better. The line joins the best."""
@@ -105,12 +107,12 @@ def _frontier(axes: Axes, outcomes: list[Outcome]) -> None:
 
 
 def _doses(axes: Axes, outcomes: list[Outcome]) -> None:
-    """How many channels each point of the headline's sweep is of; one number a place."""
-    said: set[tuple[float, float]] = set()
+    """How many channels each point of the headline's sweep is of, where there is room to say so."""
+    said: list[float] = []
     for one in reversed(outcomes):
         for at in _measured([one]):
-            if at not in said:
-                said.add(at)
+            if all(abs(at[1] - other) > _LINE for other in said):
+                said.append(at[1])
                 axes.annotate(
                     f"{one.dose:,}",
                     at,

@@ -1,6 +1,7 @@
 """Evidence of a study that never ran: its logits are drawn, its figures are counted from them.
 
-So what the report shows agrees with itself, as in a real study: losses with pictures, p with logits.
+So what the report shows agrees with itself, as in a real study: losses with pictures, both with
+logits.
 """
 
 import io
@@ -99,9 +100,7 @@ def make_evidence(*, exploratory: str | None = None, seed: int = 4, **changed: A
         "bands": tuple(_band(kind, dose) for kind in ("random", "matched") for dose in DOSES),
         "rows": tuple(_rows(pictures, headline)),
         "went": _went(pictures, headline),
-        "layers": {
-            layer: count for layer, count in zip(LAYERS, (1, 1, 2, 5, 4, 4, 3), strict=True)
-        },
+        "layers": dict(zip(LAYERS, (1, 1, 2, 5, 4, 4, 3), strict=True)),
         "channels": tuple(_channels(lots)),
         "matrix": tuple(_matrix(lots)),
         "probe": Probe(

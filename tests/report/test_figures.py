@@ -1,0 +1,168 @@
+"""What is drawn is what the evidence says; files of figures are what they say they are."""
+
+import io
+import re
+
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from beholder.evidence.document import Evidence
+from beholder.report import bars, dose, matrix, rivals, slopes, trade
+from beholder.report.axes import canvas, drawing
+from beholder.report.figures import SORTS, drawn, fitting
+from beholder.report.files import figures_pdf, figures_png
+from beholder.report.palette import DARK, LIGHT
+from beholder.report.selection import best_trade, chosen, others_drop, sweep, target_drop, way
+from beholder.report.svg import inline_svg
+from beholder.report.words import EXPLORATORY
+
+
+def figure_of(draw, evidence: Evidence) -> Figure:
+    with drawing():
+        figure = canvas()
+        draw(figure, evidence)
+        figure.draw_without_rendering()
+    return figure
+
+
+def line(figure: Figure, label: str):
+    (found,) = [one for one in figure.axes[0].get_lines() if one.get_label() == label]
+    return [(float(x), float(y)) for x, y in zip(found.get_xdata(), found.get_ydata(), strict=True)]
+
+
+def test_dose_response_starts_intact_and_passes_through_each_dose(evidence: Evidence) -> None:
+    figure = figure_of(dose.draw_targets, evidence)
+    outcomes = sweep(evidence, "iterative", ("zero", 0.0))
+    kept = [one.role("target").kept.value for one in outcomes]
+    assert line(figure, "iterative") == [(0, 1.0), *zip([1, 2, 5, 10, 20, 40], kept, strict=True)]
+    assert len(line(figure, "count")) == 1  # tried at one dose alone: no line to draw
+    medians = [(one.dose, one.kept["target"].median) for one in evidence.bands[:6]]
+    assert line(figure, "random sets") == medians
+    assert len(figure.axes[0].collections) >= 2  # the bands' areas
+
+
+def test_others_are_controls_with_siblings_beside_them(evidence: Evidence) -> None:
+    figure = figure_of(dose.draw_others, evidence)
+    at = dict(line(figure, "iterative"))
+    siblings = dict(line(figure, "iterative, siblings"))
+    assert at[20] == evidence.main.role("control").kept.value
+    assert siblings[20] == evidence.main.role("sibling").kept.value
+
+
+def test_the_best_trades_are_beaten_by_none(evidence: Evidence) -> None:
+    found = chosen(evidence)
+    best = best_trade(found)
+    assert best
+    for one in best:
+        beaten = [
+            other
+            for other in found
+            if others_drop(other) <= others_drop(one)
+            and target_drop(other) >= target_drop(one)
+            and (others_drop(other), target_drop(other)) != (others_drop(one), target_drop(one))
+        ]
+        assert beaten == []
+    for other in found:
+        if other not in best:
+            assert any(
+                others_drop(one) <= others_drop(other) and target_drop(one) >= target_drop(other)
+                for one in best
+            )
+
+
+def test_the_trade_has_a_point_a_condition(evidence: Evidence) -> None:
+    figure = figure_of(trade.draw, evidence)
+    points = {one.get_label(): one.get_offsets() for one in figure.axes[0].collections}
+    same = [one for one in chosen(evidence) if one.method == "iterative"]
+    assert sorted(map(tuple, points["iterative"].tolist())) == sorted(
+        (others_drop(one), target_drop(one)) for one in same
+    )
+    assert len(points["random sets"]) == 19
+    ring = points["the headline"].tolist()
+    assert ring == [[others_drop(evidence.main), target_drop(evidence.main)]]
+
+
+def test_slopes_have_a_line_a_picture_and_their_mean(evidence: Evidence) -> None:
+    figure = figure_of(slopes.draw, evidence)
+    assert [axes.get_title() for axes in figure.axes] == [
+        "40 targets",
+        "40 siblings",
+        "40 controls",
+    ]
+    lines = figure.axes[0].get_lines()
+    rows = slopes.tested(evidence, "target")
+    drawn_rows = [tuple(one.get_ydata()) for one in lines[: len(rows)]]
+    assert drawn_rows == [(row.intact_log_odds, row.blinded_log_odds) for row in rows]
+    mean = sum(row.blinded_log_odds for row in rows) / len(rows)
+    assert lines[len(rows)].get_ydata()[1] == pytest.approx(mean)
+
+
+def test_only_test_pictures_are_shown(evidence: Evidence) -> None:
+    tuned = evidence.rows[0].model_copy(update={"split": "tune"})
+    other = evidence.model_copy(update={"rows": (tuned, *evidence.rows[1:])})
+    assert len(slopes.tested(other, "target")) == 39
+
+
+def test_bars_are_what_was_gained_and_the_layers_counts(evidence: Evidence) -> None:
+    went = figure_of(bars.draw_went, evidence)
+    widths = sorted(patch.get_width() for patch in went.axes[0].patches)
+    assert widths == pytest.approx(sorted(gain for _, gain in evidence.went))
+    layers = figure_of(bars.draw_layers, evidence)
+    assert [patch.get_height() for patch in layers.axes[0].patches] == list(
+        evidence.layers.values()
+    )
+
+
+def test_the_matrix_has_a_number_a_cell(evidence: Evidence) -> None:
+    figure = figure_of(matrix.draw, evidence)
+    numbers = [text.get_text() for text in figure.axes[0].texts]
+    assert numbers == [f"{round(100 * cell.drop)}" for cell in evidence.matrix]
+
+
+def test_rivals_are_those_at_the_headline_s_dose(evidence: Evidence) -> None:
+    figure = figure_of(rivals.draw, evidence)
+    assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == [
+        "iterative, zero",
+        "iterative, mean",
+        "iterative, resample",
+        "iterative, scale by 0.25",
+        "contrastive, zero",
+        "count, zero",
+        "random sets",
+        "random, as strong",
+    ]
+    assert way(evidence.main) == ("zero", 0.0)
+
+
+@pytest.mark.parametrize("name", [sort.name for sort in SORTS if sort.name != "keep"])
+def test_inline_figures_take_their_colours_from_the_page(name: str, evidence: Evidence) -> None:
+    sort = next(one for one in SORTS if one.name == name)
+    with drawing():
+        first, again = (inline_svg(drawn(sort, evidence), sort.name, "so") for _ in range(2))
+    assert first == again
+    assert first.startswith("<svg ")
+    assert first.rstrip().endswith("</svg>")
+    assert not re.search(r"[:\"] ?#[0-9a-f]{6}", first.replace("#000000", ""))
+    assert set(re.findall(r"var\(--(\w+)\)", first)) <= set(DARK)
+
+
+def test_each_colour_of_the_light_page_is_its_own_and_has_a_dark_one() -> None:
+    assert len(set(LIGHT.values())) == len(LIGHT)
+    assert LIGHT.keys() == DARK.keys()
+
+
+def test_a_pdf_has_a_page_a_figure(exploratory: Evidence) -> None:
+    pdf = figures_pdf(exploratory)
+    assert pdf.startswith(b"%PDF-")
+    assert len(re.findall(rb"/Type /Page\b", pdf)) == len(list(fitting(exploratory)))
+    assert EXPLORATORY.encode() in pdf  # in its title
+
+
+def test_png_files_are_numbered_as_in_the_page(evidence: Evidence) -> None:
+    files = figures_png(evidence)
+    assert list(files)[:2] == ["01-dose-targets.png", "02-dose-others.png"]
+    for data in files.values():
+        image = Image.open(io.BytesIO(data))
+        assert image.width >= 1200
+        assert image.info["Title"] == "Spirals against the rest (study k3v8m2q0zt)"

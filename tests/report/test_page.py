@@ -1,0 +1,243 @@
+"""The page: what it says, that it asks for nothing, and that no name can become a part of it."""
+
+import base64
+import hashlib
+import json
+import re
+from html.parser import HTMLParser
+from itertools import pairwise
+
+import pytest
+
+from beholder.evidence.document import Evidence, Probe
+from beholder.report import data
+from beholder.report.figures import SORTS, fitting
+from beholder.report.page import content_policy, render_page
+from beholder.report.words import EXPLORATORY, percent
+from tests.report.synthetic import make_evidence
+
+HOSTILE = (
+    "\"><script>alert(1)</script><img src=x onerror=alert(1)>' $\\frac{ {{ 7*7 }} </script>\x07"
+)
+
+
+class Document(HTMLParser):
+    """Elements with their attributes and the text in them, in the order met."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str]]] = []
+        self.text: dict[str, list[str]] = {}
+        self._open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_startendtag(tag, attrs)
+        self.text.setdefault(tag, []).append("")
+        if tag not in ("meta", "img", "br"):
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, {name: value or "" for name, value in attrs}))
+
+    def handle_endtag(self, tag: str) -> None:
+        while self._open and self._open.pop() != tag:
+            pass
+
+    def handle_data(self, data: str) -> None:
+        for tag in set(self._open):
+            self.text[tag][-1] += data
+
+    def all(self, tag: str) -> list[dict[str, str]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+@pytest.fixture(scope="module")
+def document(page: str) -> Document:
+    return Document(page)
+
+
+def test_it_asks_for_nothing(document: Document) -> None:
+    for tag, attributes in document.elements:
+        assert tag not in ("link", "iframe", "object", "embed", "base", "form")
+        for name, value in attributes.items():
+            if name in ("src", "srcset", "href", "xlink:href", "data", "poster", "action"):
+                assert value.startswith(("data:image/webp;base64,", "#")), (tag, name, value[:80])
+            assert name.startswith("xmlns") or "url(http" not in value
+            assert not name.startswith("on")
+    assert not re.search(r"@import|url\(", "".join(document.text["style"]))
+
+
+def test_ids_are_the_page_s_only_ones_and_what_refers_to_them_finds_them(
+    document: Document, page: str
+) -> None:
+    ids = [attributes["id"] for _, attributes in document.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    wanted = {
+        attributes[name][1:]
+        for _, attributes in document.elements
+        for name in ("href", "xlink:href")
+        if attributes.get(name, "").startswith("#")
+    } | set(re.findall(r"url\(#([^)]+)\)", page))
+    assert len(wanted) > 20
+    assert wanted <= set(ids)
+
+
+def test_a_reader_who_does_not_see_it_gets_all_of_it(document: Document) -> None:
+    figures = document.all("svg")
+    assert len(figures) == 8
+    assert all(one["role"] == "img" and len(one["aria-label"]) > 40 for one in figures)
+    assert all("alt" in one for one in document.all("img"))
+    assert len(document.all("table")) == len(document.all("caption"))
+    assert {one["scope"] for one in document.all("th")} == {"col", "row"}
+    levels = [int(tag[1]) for tag, _ in document.elements if re.fullmatch(r"h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+
+
+def test_it_says_what_the_evidence_says(document: Document, evidence: Evidence) -> None:
+    said = " ".join(document.text["body"])
+    assert evidence.sentence in said
+    for caveat in evidence.caveats:
+        assert caveat in said
+    target = evidence.main.role("target")
+    assert target is not None
+    assert percent(target.kept.value) in document.text["dd"]
+    assert "Wilson" in said
+    assert evidence.record["network"]["sha256"] in said
+    for channel in evidence.channels:
+        assert f" : {channel.channel}" in said
+    assert "erase" not in said.lower()
+
+
+def test_faces_exemplars_and_dreams_stand_in_the_page(
+    document: Document, evidence: Evidence
+) -> None:
+    assert len(document.all("img")) == len(evidence.rows) + 2 * len(evidence.channels) + 3
+
+
+def test_what_is_exploratory_says_so_wherever_it_shows(exploratory: Evidence) -> None:
+    text = render_page(exploratory)
+    document = Document(text)
+    assert EXPLORATORY in document.text["title"][0]
+    assert all(EXPLORATORY in caption for caption in document.text["caption"])
+    assert all(EXPLORATORY in figure for figure in document.text["svg"])
+    assert all(EXPLORATORY in heading for heading in document.text["figcaption"])
+    assert exploratory.exploratory is not None
+    assert exploratory.exploratory in " ".join(document.text["header"])
+
+
+def test_what_is_not_exploratory_does_not(page: str) -> None:
+    assert EXPLORATORY not in page
+
+
+def test_no_name_becomes_a_part_of_the_page() -> None:
+    plain = make_evidence()
+    row = plain.rows[0].model_copy(
+        update={"source": HOSTILE, "group": HOSTILE, "blinded_label": HOSTILE}
+    )
+    cells = [plain.matrix[0].model_copy(update={"of": HOSTILE, "group": HOSTILE}), *plain.matrix]
+    evidence = plain.model_copy(
+        update={
+            "name": HOSTILE,
+            "target_label": HOSTILE,
+            "target_by": HOSTILE,
+            "sentence": HOSTILE,
+            "caveats": (HOSTILE,),
+            "rows": (row, *plain.rows[1:]),
+            "went": ((HOSTILE, 0.3), *plain.went),
+            "matrix": tuple(cells),
+            "record": {HOSTILE: HOSTILE},
+            "exploratory": HOSTILE,
+        }
+    )
+    document = Document(render_page(evidence))
+    assert len(document.all("script")) == 2
+    assert document.all("img") == []
+    assert not any(name.startswith("on") for _, given in document.elements for name in given)
+    read = Evidence.model_validate_json(document.text["script"][0])
+    assert read.rows[0].source == HOSTILE
+    assert document.text["h1"] == [HOSTILE]
+
+
+def test_the_policy_lets_the_page_s_own_script_run_and_no_other(document: Document) -> None:
+    digest = hashlib.sha256(document.text["script"][1].encode()).digest()
+    own = f"'sha256-{base64.b64encode(digest).decode()}'"
+    policy = content_policy()
+    assert f"script-src {own};" in policy
+    assert "default-src 'none'" in policy
+    (meta,) = [one for one in document.all("meta") if "http-equiv" in one]
+    assert meta["content"] == policy
+
+
+def test_the_data_in_it_is_the_evidence(document: Document, evidence: Evidence) -> None:
+    assert document.all("script")[0] == {"type": "application/json", "id": "evidence"}
+    read = Evidence.model_validate_json(document.text["script"][0])
+    assert read.outcomes == evidence.outcomes
+    assert read.record == evidence.record
+    given, kept = evidence.rows[7].intact_logits, read.rows[7].intact_logits
+    assert given is not None
+    assert kept == pytest.approx(given, abs=1e-4)
+
+
+def test_logits_stay_within_what_a_page_can_carry(
+    evidence: Evidence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data, "MAX_LOGITS", 50)  # ten classes, twice: two pictures and a half
+    carried = data.embedded(evidence)
+    assert (carried.logits_of, carried.pictures) == (2, len(evidence.rows))
+    rows = json.loads(carried.json)["rows"]
+    assert [row["intact_logits"] is not None for row in rows[:4]] == [True, True, False, False]
+    assert "the first 2 of 120" in render_page(evidence)
+
+
+def test_the_record_is_a_table_of_names_and_values() -> None:
+    record = {"network": {"sha256": "5d", "classes": 20}, "sizes": [1, 2], "on": True, "x": None}
+    assert list(data.record_rows(record)) == [
+        ("network.sha256", "5d"),
+        ("network.classes", "20"),
+        ("sizes", "1, 2"),
+        ("on", "yes"),
+        ("x", "none"),
+    ]
+
+
+def test_the_least_that_a_study_may_have_is_enough() -> None:
+    full = make_evidence()
+    targets = tuple(group for group in full.main.roles if group.role == "target")
+    alone = full.main.model_copy(
+        update={"roles": targets, "groups": (), "selectivity": None, "mcnemar": None}
+    )
+    evidence = full.model_copy(
+        update={
+            "outcomes": (alone,),
+            "bands": (),
+            "rows": (),
+            "went": (),
+            "layers": {},
+            "channels": (),
+            "matrix": (),
+            "stability": None,
+            "caveats": (),
+            "record": {},
+            "probe": Probe(
+                intact=None, blinded=None, masked_target_kept=0.0, masked_others_drop=0.0
+            ),
+        }
+    )
+    assert [sort.name for sort in fitting(evidence)] == ["dose-targets"]
+    document = Document(render_page(evidence))
+    assert len(document.all("svg")) == 1
+    assert "siblings" not in document.text["dt"]
+
+
+def test_every_sort_of_figure_has_a_place_in_the_page(page: str) -> None:
+    keep = [
+        one.model_copy(update={"kind": "keep", "name": f"keep/{one.dose}"})
+        for one in make_evidence().outcomes[:4]
+    ]
+    whole = make_evidence()
+    shown = render_page(whole.model_copy(update={"outcomes": (*whole.outcomes, *keep)}))
+    assert [sort.name for sort in SORTS if f'id="figure-{sort.name}"' not in shown] == []
+    assert 'id="figure-keep"' not in page

@@ -1,0 +1,62 @@
+"""Numbers as people read them."""
+
+import pytest
+
+from beholder.evidence.document import Interval
+from beholder.evidence.names import Method, Mode
+from beholder.report import words
+from beholder.report.palette import METHOD_LOOKS
+
+
+@pytest.mark.parametrize(
+    ("share", "said"),
+    [
+        (0, "0%"),
+        (1, "100%"),
+        (0.0004, "< 0.1%"),
+        (0.9996, "> 99.9%"),
+        (0.999, "99.9%"),
+        (0.01875, "1.9%"),
+        (-0.0125, "−1.2%"),
+        (None, "–"),
+    ],
+)
+def test_shares_never_round_to_none_or_all(share: float | None, said: str) -> None:
+    assert words.percent(share) == said
+
+
+@pytest.mark.parametrize(
+    ("drop", "signed", "bare"),
+    [
+        (0.972, "+97.2", "97.2"),
+        (-0.004, "−0.4", "−0.4"),
+        (-0.0001, "+0.0", "0.0"),
+        (None,) + ("–",) * 2,
+    ],
+)
+def test_points_have_a_true_minus_and_no_minus_zero(
+    drop: float | None, signed: str, bare: str
+) -> None:
+    assert words.points(drop) == signed
+    assert words.lost(drop) == bare
+
+
+def test_intervals_and_p_values() -> None:
+    interval = Interval(value=-0.5, low=-1.25, high=0.25, method="paired bootstrap")
+    assert words.number_interval(interval) == "−0.50 (−1.25 to 0.25)"
+    assert words.points_interval(interval) == "−50.0 (−125.0 to 25.0)"
+    assert words.share_interval(None) == "–"
+    assert words.p_value(0.0004) == "< 0.001"
+    assert words.p_sentence(0.005) == "p = 0.005"
+    assert words.p_sentence(0.0004) == "p < 0.001"
+
+
+def test_names_can_be_drawn() -> None:
+    assert words.short("a\x07b\nc", 10) == "a?b?c"
+    assert words.short("American black bear", 9) == "American…"
+
+
+def test_every_method_and_mode_has_words_and_a_look() -> None:
+    assert set(words.METHODS) == set(Method.__args__) == set(METHOD_LOOKS)
+    assert set(words.MODES) == set(Mode.__args__)
+    assert len({(look.colour, look.marker) for look in METHOD_LOOKS.values()}) == len(METHOD_LOOKS)
