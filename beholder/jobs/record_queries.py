@@ -1,15 +1,14 @@
-"""One channel over all studies: `channel_records`, from `measured_classes`, which it merges.
+"""One channel over all studies: `channel_records`; `measured_classes`, which classes there are.
 
 Pictures count once for each set of them: studies of the same folder bring the same digest, and
-only the newest one's rows are taken. Sets that share some of their pictures count in full.
+only the newest one's rows are taken. Sets that share some of their pictures count in full, and a
+set under two names counts for both.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from itertools import groupby
-from typing import Any, get_args
+from dataclasses import replace
+from typing import Any, NamedTuple, get_args
 
-from sqlalchemy import Select, select
+from sqlalchemy import ColumnElement, Select, Subquery, case, func, select
 
 from beholder.errors import InvalidInput
 from beholder.jobs.channel_models import Channel, ChannelClass, ChannelEffect, StudyClass
@@ -29,19 +28,21 @@ from beholder.jobs.record_views import (
 from beholder.jobs.views import columns_of
 from beholder.layers import LAYERS
 
-_SHOWN_FROM = 50  # studies, the newest ones, whose pictures are looked through
+STUDIES_SHOWN = 50  # of a record, the newest
 _SHOWN = 4  # pictures of each kind
+_SIZE = Job.spec["size"].as_string().label("size")
+_NORMALIZE = Job.spec["normalize"].as_boolean().label("normalize")
+_INPUTS = (Job.network, Job.network_sha256, _SIZE, _NORMALIZE)
+_NEWEST = (Job.created_at.desc(), Job.id.desc())
 
 
-@dataclass(frozen=True)
-class MeasuredClass:
+class MeasuredClass(NamedTuple):
     """A class of one study; see `StudyClass`."""
 
     inputs: Inputs
     study: str
     number: int
     label: str
-    role: str
     n: int
     pictures: str
 
@@ -61,11 +62,18 @@ def measured_classes(
     database: Database, *, network: str | None = None, study: str | None = None
 ) -> list[MeasuredClass]:
     """The classes of all studies, newest first, on one network (a name or hash) or of a study."""
-    statement = _select_classes(network)
+    columns = ("job_id", "number", "label", "n", "pictures")
+    statement = (
+        select(*_INPUTS, *(getattr(StudyClass, name) for name in columns))
+        .join(StudyClass, StudyClass.job_id == Job.id)
+        .order_by(*_NEWEST, StudyClass.number)
+    )
+    if network is not None:
+        statement = statement.where(on_network(network))
     if study is not None:
-        statement = statement.where(StudyClass.job_id == study)
+        statement = statement.where(Job.id == study)
     with database.read() as session:
-        return [_class(*row) for row in session.execute(statement)]
+        return [MeasuredClass(_inputs(*row[:4]), *row[4:]) for row in session.execute(statement)]
 
 
 def channel_records(
@@ -76,89 +84,110 @@ def channel_records(
     A convolution's is its ReLU's. Raises InvalidInput for a pool.
     """
     kept = record_layer(layer)
-    found = _strengths(database, kept, channel, network)
-    by_inputs: dict[Inputs, list[tuple[MeasuredClass, Strengths]]] = {}
-    for one, strengths in found:
-        by_inputs.setdefault(one.inputs, []).append((one, strengths))
+    by_inputs: dict[Inputs, list[ClassStrengths]] = {}
+    with database.read() as session:
+        for row in session.execute(_merged_classes(kept, channel, network)):
+            by_inputs.setdefault(_inputs(*row[:4]), []).append(_class_strengths(*row[4:]))
     return [
-        _with_findings(database, _merged(inputs, kept, channel, rows))
-        for inputs, rows in by_inputs.items()
+        _with_findings(database, _record(database, inputs, kept, channel, classes))
+        for inputs, classes in by_inputs.items()
     ]
 
 
-def _distinct(classes: Iterable[MeasuredClass]) -> list[MeasuredClass]:
-    """Of classes of like inputs, newest first, each label's sets of pictures once."""
-    once: dict[tuple[str, str], MeasuredClass] = {}
-    for one in classes:
-        once.setdefault((one.label, one.pictures), one)
-    return list(once.values())
+def _inputs(network: str, sha256: str | None, size: object, normalize: object) -> Inputs:
+    """From what the database gives of `_INPUTS`."""
+    return Inputs(network, sha256, str(size), bool(normalize))
 
 
-def _class(
-    network: str, sha256: str | None, size: object, normalize: object, *rest: Any
-) -> MeasuredClass:
-    """One row of `_select_classes`."""
-    return MeasuredClass(Inputs(network, sha256, str(size), bool(normalize)), *rest)
+def _class_strengths(
+    label: str, studies: int, as_target: int, n: int, active: int, *sums: float
+) -> ClassStrengths:
+    """From what the database gives of one class; Postgres' sums of whole numbers are none."""
+    return ClassStrengths(label, studies, int(as_target), Strengths(int(n), int(active), *sums))
 
 
-def _select_classes(network: str | None) -> Select[*tuple[Any, ...]]:
-    statement = (
-        select(
-            Job.network,
-            Job.network_sha256,
-            Job.spec["size"].as_string(),
-            Job.spec["normalize"].as_boolean(),
-            StudyClass.job_id,
-            StudyClass.number,
-            StudyClass.label,
-            StudyClass.role,
-            StudyClass.n,
-            StudyClass.pictures,
-        )
-        .join(StudyClass, StudyClass.job_id == Job.id)
-        .order_by(Job.created_at.desc(), Job.id.desc(), StudyClass.number)
-    )
-    return statement if network is None else statement.where(on_network(network))
-
-
-def _strengths(
-    database: Database, layer: int, channel: int, network: str | None
-) -> list[tuple[MeasuredClass, Strengths]]:
-    """Every class that has the channel, newest study first."""
-    of_class = (ChannelClass.job_id == StudyClass.job_id) & (
-        ChannelClass.number == StudyClass.number
-    )
+def _merged_classes(layer: int, channel: int, network: str | None) -> Select[*tuple[Any, ...]]:
+    """Each class of each kind of input, with the sums over its sets of pictures."""
+    named = _numbered_classes(network)
+    of_class = (ChannelClass.job_id == named.c.job_id) & (ChannelClass.number == named.c.number)
     here = (ChannelClass.layer == layer) & (ChannelClass.channel == channel)
-    sums = (ChannelClass.active, ChannelClass.sum, ChannelClass.squares, ChannelClass.maximum)
-    statement = _select_classes(network).add_columns(*sums).join(ChannelClass, of_class & here)
-    with database.read() as session:
-        measured = [(_class(*row[:-4]), row[-4:]) for row in session.execute(statement)]
-    return [(one, Strengths(one.n, *values)) for one, values in measured]
+    as_target = func.sum(case((named.c.role == "target", 1), else_=0))
+    inputs = [named.c[name] for name in Inputs._fields]
+    return (
+        select(
+            *inputs,
+            named.c.label,
+            func.count(named.c.job_id.distinct()),
+            as_target,
+            *_sums(named),
+        )
+        # An outer join, since SQLite keeps to its order: from the few classes, by the whole key.
+        .outerjoin_from(named, ChannelClass, of_class & here)
+        .group_by(*inputs, named.c.label)
+        .having(func.count(ChannelClass.active) > 0)
+        .order_by(func.max(named.c.created_at).desc(), named.c.label)
+    )
 
 
-def _merged(
-    inputs: Inputs, layer: int, channel: int, rows: Sequence[tuple[MeasuredClass, Strengths]]
+def _sums(named: Subquery) -> tuple[ColumnElement[Any], ...]:
+    """The fields of `Strengths`, over each label's sets of pictures once."""
+    once = (named.c.copy == 1) & ChannelClass.active.is_not(None)
+    return (
+        func.sum(case((once, named.c.n), else_=0)),
+        func.sum(case((once, ChannelClass.active), else_=0)),
+        func.sum(case((once, ChannelClass.sum), else_=0.0)),
+        func.sum(case((once, ChannelClass.squares), else_=0.0)),
+        func.max(case((once, ChannelClass.maximum), else_=0.0)),
+    )
+
+
+def _numbered_classes(network: str | None) -> Subquery:
+    """Each study's classes. copy: 1 for the newest of a label and its pictures, then 2, 3, ..."""
+    copy = func.row_number().over(
+        partition_by=(*_INPUTS, StudyClass.label, StudyClass.pictures),
+        order_by=(*_NEWEST, StudyClass.number),
+    )
+    columns = (StudyClass.job_id, StudyClass.number, StudyClass.label, StudyClass.role)
+    statement = select(*_INPUTS, Job.created_at, *columns, StudyClass.n, copy.label("copy")).join(
+        StudyClass, StudyClass.job_id == Job.id
+    )
+    if network is not None:
+        statement = statement.where(on_network(network))
+    return statement.subquery()
+
+
+def _record(
+    database: Database, inputs: Inputs, layer: int, channel: int, classes: list[ClassStrengths]
 ) -> ChannelRecord:
-    """The record without what is read besides strengths."""
-    by_place = {(one.study, one.number): strengths for one, strengths in rows}
-    every = [one for one, _ in rows]
-    by_label = sorted(_distinct(every), key=lambda one: one.label)
-    classes = []
-    for label, same in groupby(by_label, key=lambda one: one.label):
-        total = sum((by_place[one.study, one.number] for one in same), Strengths())
-        named = [one for one in every if one.label == label]
-        roles = tuple(sorted({one.role for one in named}))
-        classes.append(ClassStrengths(label, roles, len({one.study for one in named}), total))
-    sets = {one.pictures: by_place[one.study, one.number] for one in reversed(every)}
+    """With strengths and studies alone."""
     return ChannelRecord(
         inputs=inputs,
         layer=layer,
         layer_name=LAYERS[layer].name,
         channel=channel,
-        pictures=sum(sets.values(), Strengths()),
         classes=tuple(sorted(classes, key=lambda one: -one.strengths.mean)),
-        studies=tuple(dict.fromkeys(one.study for one in every)),
+        studies=_newest(database, inputs),
     )
+
+
+def _newest(database: Database, inputs: Inputs) -> tuple[str, ...]:
+    """The newest studies of these inputs that have classes."""
+    has_classes = select(StudyClass.job_id).where(StudyClass.job_id == Job.id).exists()
+    statement = (
+        select(Job.id)
+        .where(
+            Job.kind == "study",
+            Job.network == inputs.network,
+            Job.network_sha256.is_not_distinct_from(inputs.network_sha256),
+            Job.spec["size"].as_string() == inputs.size,
+            Job.spec["normalize"].as_boolean() == inputs.normalize,
+            has_classes,
+        )
+        .order_by(*_NEWEST)
+        .limit(STUDIES_SHOWN)
+    )
+    with database.read() as session:
+        return tuple(session.scalars(statement))
 
 
 def _with_findings(database: Database, record: ChannelRecord) -> ChannelRecord:
@@ -175,7 +204,7 @@ def _with_findings(database: Database, record: ChannelRecord) -> ChannelRecord:
                 database,
                 layer=record.layer,
                 channel=record.channel,
-                studies=record.studies[:_SHOWN_FROM],
+                studies=record.studies,
                 kind=kind,
                 limit=_SHOWN,
             )
@@ -185,7 +214,10 @@ def _with_findings(database: Database, record: ChannelRecord) -> ChannelRecord:
 
 def _chosen_in(database: Database, record: ChannelRecord) -> tuple[str, ...]:
     statement = select(Channel.job_id).where(
-        Channel.layer == record.layer, Channel.channel == record.channel, Channel.chosen
+        Channel.job_id.in_(record.studies),
+        Channel.layer == record.layer,
+        Channel.channel == record.channel,
+        Channel.chosen,
     )
     with database.read() as session:
         chosen = set(session.scalars(statement))
@@ -195,7 +227,9 @@ def _chosen_in(database: Database, record: ChannelRecord) -> tuple[str, ...]:
 def _effects(database: Database, record: ChannelRecord) -> tuple[EffectView, ...]:
     columns = [getattr(ChannelEffect, name) for name in columns_of(EffectView)[1:]]
     statement = select(ChannelEffect.job_id, *columns).where(
-        ChannelEffect.layer == record.layer, ChannelEffect.channel == record.channel
+        ChannelEffect.job_id.in_(record.studies),
+        ChannelEffect.layer == record.layer,
+        ChannelEffect.channel == record.channel,
     )
     with database.read() as session:
         found = {row[0]: EffectView(*row) for row in session.execute(statement)}
@@ -210,7 +244,7 @@ def _correlated(database: Database, record: ChannelRecord) -> Correlated | None:
         .where(
             Channel.layer == record.layer,
             Channel.channel == record.channel,
-            Channel.job_id.in_(record.studies[:_SHOWN_FROM]),
+            Channel.job_id.in_(record.studies),
             Channel.correlated.is_not(None),
         )
         .order_by(Job.created_at.desc(), Job.id.desc())

@@ -29,28 +29,17 @@ class Inputs(NamedTuple):
         return f"{self.network}{weights}, {size}{', normalized' if self.normalize else ''}"
 
 
-@dataclass(frozen=True)
-class Strengths:
+class Strengths(NamedTuple):
     """A channel's strengths over n pictures, as sums, so that groups of pictures add up exactly.
 
     active: pictures in which it is above 0.
     """
 
-    n: int = 0
-    active: int = 0
-    sum: float = 0.0
-    squares: float = 0.0
-    maximum: float = 0.0
-
-    def __add__(self, other: "Strengths") -> "Strengths":
-        """Over both groups, which share no picture."""
-        return Strengths(
-            self.n + other.n,
-            self.active + other.active,
-            self.sum + other.sum,
-            self.squares + other.squares,
-            max(self.maximum, other.maximum),
-        )
+    n: int
+    active: int
+    sum: float
+    squares: float
+    maximum: float
 
     @property
     def mean(self) -> float:
@@ -81,17 +70,17 @@ class Strengths:
 
 @dataclass(frozen=True)
 class ClassStrengths:
-    """Of one class, over all studies that have it. roles: what it was in them."""
+    """Of one class, over all studies that have it. as_target: in how many it was one."""
 
     label: str
-    roles: tuple[str, ...]
     studies: int
+    as_target: int
     strengths: Strengths
 
     def row(self) -> dict[str, Any]:
         """For JSON or a table."""
-        head = {"class": self.label, "roles": list(self.roles), "studies": self.studies}
-        return {**head, **self.strengths.row()}
+        head = {"class": self.label, **self.strengths.row()}
+        return {**head, "studies": self.studies, "as_target": self.as_target}
 
 
 @dataclass(frozen=True)
@@ -121,15 +110,14 @@ class Correlated(View):
 class ChannelRecord:
     """All that studies found of one ReLU channel on one network, from like inputs.
 
-    classes: strongest mean first. pictures: over all classes, each set of pictures once.
-    studies: ids, newest first. chosen_in: those that ablated it. effects: of sound studies.
+    classes: strongest mean first. studies: ids of the newest. chosen_in: those of them that ablated
+    it; effects, exemplars and correlated are theirs, too.
     """
 
     inputs: Inputs
     layer: int
     layer_name: str
     channel: int
-    pictures: Strengths
     classes: tuple[ClassStrengths, ...]
     studies: tuple[str, ...]
     chosen_in: tuple[str, ...] = ()
@@ -138,17 +126,24 @@ class ChannelRecord:
     exemplars: tuple[ExemplarView, ...] = field(default=(), repr=False)
 
     @property
+    def n(self) -> int:
+        """Pictures of all classes."""
+        return sum(one.strengths.n for one in self.classes)
+
+    @property
+    def active(self) -> int:
+        """Those that drive it at all."""
+        return sum(one.strengths.active for one in self.classes)
+
+    @property
     def always_on(self) -> bool | None:
         """Whether every picture of every class drives it; None of too few pictures."""
-        return self._flag(self.pictures.active == self.pictures.n)
+        return self.active == self.n if self.n >= FLAGGED_FROM else None
 
     @property
     def dead(self) -> bool | None:
         """Whether no picture drives it; None of too few pictures."""
-        return self._flag(self.pictures.active == 0)
-
-    def _flag(self, found: bool) -> bool | None:
-        return found if self.pictures.n >= FLAGGED_FROM else None
+        return self.active == 0 if self.n >= FLAGGED_FROM else None
 
     def row(self) -> dict[str, Any]:
         """For JSON."""
@@ -157,7 +152,9 @@ class ChannelRecord:
             "layer": self.layer,
             "layer_name": self.layer_name,
             "channel": self.channel,
-            **self.pictures.row(),
+            "n": self.n,
+            "active": self.active,
+            "fraction_active": self.active / max(self.n, 1),
             "always_on": self.always_on,
             "dead": self.dead,
             "classes": [one.row() for one in self.classes],

@@ -13,7 +13,11 @@ from tests.jobs.test_records import study
 
 def strengths(values):
     return Strengths(
-        len(values), sum(v > 0 for v in values), sum(values), sum(v * v for v in values)
+        len(values),
+        sum(value > 0 for value in values),
+        sum(values),
+        sum(value * value for value in values),
+        max(values),
     )
 
 
