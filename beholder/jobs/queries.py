@@ -18,7 +18,6 @@ from beholder.jobs.models import INCOMING, ITEM_STATES, OPEN, File, Item, Job, P
 from beholder.jobs.outcomes import Judgement, StoredFile
 from beholder.jobs.pauses import job_columns, job_view
 from beholder.jobs.spool import Role, StoredPicture
-from beholder.jobs.stages import made_by
 from beholder.jobs.views import (
     ItemView,
     JobView,
@@ -180,6 +179,8 @@ def verdicts(database: Database, job_id: str, *, kind: str | None = None) -> Ite
 
 def evidence_path(database: Database, job_id: str) -> str | None:
     """Where a study's evidence is in the store; None without any, or not yet."""
+    from beholder.jobs.stages import made_by  # brings the channels' tables, which lists need not
+
     with database.read() as session:
         folder = made_by(session, job_id, "conclude")
     return folder and f"{folder}/{EVIDENCE}"

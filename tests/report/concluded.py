@@ -1,0 +1,30 @@
+"""`conclude`: put evidence where a sound study's last stage leaves it."""
+
+from beholder.evidence.document import Evidence
+from beholder.evidence.names import EVIDENCE
+from beholder.jobs.database import Database
+from beholder.jobs.models import Chunk
+from beholder.jobs.queries import evidence_path
+from beholder.store import Store, result_folder
+
+
+def conclude(
+    db: Database, store: Store, job_id: str, evidence: Evidence, *, token: str = "c0ncluded"
+) -> str:
+    """As the worker with this token does it; the path in the store."""
+    folder = result_folder(job_id, token)
+    store.put(f"{folder}/{EVIDENCE}", evidence.model_dump_json().encode())
+    with db.write() as session:
+        session.add(
+            Chunk(
+                job_id=job_id,
+                stage="conclude",
+                first_position=0,
+                last_position=0,
+                state="done",
+                partial=folder,
+            )
+        )
+    path = evidence_path(db, job_id)
+    assert path is not None
+    return path
