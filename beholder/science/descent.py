@@ -17,7 +17,7 @@ from beholder.science.prefix import Prefix
 from beholder.science.stages import Conv, Pool
 
 # Maps of a batch. On a CPU they and what is made of them should stay in the last cache.
-_CPU_BYTES = 8 * 2**20
+_CPU_BYTES = 16 * 2**20
 _GPU_BYTES = 2**30
 # A cut of at most this part of a layer is taken off the next convolution's sums.
 _FEW = 1 / 8

@@ -86,6 +86,29 @@ def test_as_one_by_one(narrow, starts, fills_of, monkeypatch, pictures, most):
     assert np.array_equal(found.logits[16], found.logits[5])
 
 
+@pytest.mark.parametrize("share", [0, 1])
+def test_off_the_sums_or_in_the_maps(narrow, starts, fills_of, monkeypatch, share):
+    """Every cut before a convolution goes one way, or the other."""
+    monkeypatch.setattr(descent, "_FEW", share)
+    assert_same(narrow, starts(2, 32), fills_of(narrow, 32))
+
+
+def test_memory_does_not_grow_with_the_ablations(narrow, starts, monkeypatch):
+    monkeypatch.setattr(descent, "_CPU_BYTES", 2**20)
+    rows = []
+    forward = descent.Prefix.through
+
+    def through(self, stage, maps):
+        rows.append(maps.numel() * 4)
+        return forward(self, stage, maps)
+
+    monkeypatch.setattr(descent.Prefix, "through", through)
+    sets = layer_matched({20: (0, 1), 29: (0,)}, narrow.widths, count=600, seed=0)
+    sweep(narrow, starts(4, 32), list(map(Ablation, sets)), target=0)
+    assert max(rows) <= 2**20, "600 of 4 pictures' maps at relu4_1 would take 9 MiB"
+    assert len(rows) > 50
+
+
 def test_odd_sides(narrow, starts, fills_of):
     pictures = starts(2, 61)[:, :, :, :44]
     controls = starts(4, 61)[:, :, :, :44]
