@@ -1,8 +1,7 @@
 """What can be asked without a job in mind: `channels`, `layers`, `networks`, `doctor`."""
 
-import csv
-import sys
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,15 +9,17 @@ import typer
 from beholder.errors import InvalidChannel, InvalidInput, NotFound
 from beholder.layers import LAYERS, check_channels, parse_channels, parse_layers
 from beholder.networks import width_divisor
+from cli.channel import relu_layers, show_contrast
 from cli.context import Context
 from cli.doctor import doctor
 from cli.networks import layers, networks
-from cli.output import JsonOption, console, print_json, say, table
+from cli.output import JsonOption, console, plural, print_csv, print_json, say, table
 
 if TYPE_CHECKING:
     from beholder.jobs.views import ChannelView, JobView
 
 DEFAULT_TOP = 10
+DEFAULT_LIMIT = 20  # of --for
 FORMATS = ("table", "json", "csv")
 COLUMNS = ("layer", "layer_name", "channel", "count", "controls", "mean", "control_mean")
 MORE_COLUMNS = ("deviation", "maximum", "chosen")
@@ -50,21 +51,105 @@ def channels(
         ),
     ] = None,
     chosen: Annotated[bool, typer.Option("--chosen", help="Only those that were blinded.")] = False,
+    wanted: Annotated[
+        list[str] | None,
+        typer.Option("--for", help="Those that are for this class; may be repeated."),
+    ] = None,
+    others: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--not-for", help="And not for this one; may be repeated. Default: all others."
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=1, help="With --for: so many. Default: 20.", show_default=False),
+    ] = None,
+    network: Annotated[
+        str | None, typer.Option(help="With --for and --export: studies on this network alone.")
+    ] = None,
+    export: Annotated[
+        Path | None,
+        typer.Option(help="Write strengths by class, of all studies or one: .parquet or .csv."),
+    ] = None,
     as_format: Annotated[str, typer.Option("--format", help="table, json or csv.")] = "table",
     json: JsonOption = False,
 ) -> None:
     """List a study's channels: in how many pictures each was among its layer's strongest."""
     if as_format not in FORMATS:
         raise InvalidInput(f"no format {as_format!r}: formats are table, json and csv.")
-    show_channels(
-        Context(),
-        study=study,
-        layers=None if layer is None else parse_layers(layer),
-        channels=None if channel is None else parse_channels(channel),
-        top=top,
+    layers = None if layer is None else parse_layers(layer)
+    numbers = None if channel is None else parse_channels(channel)
+    given = {
+        "--channel": numbers, "--top": top, "--chosen": chosen or None, "--for": wanted,
+        "--not-for": others, "--limit": limit, "--network": network, "--export": export,
+    }  # fmt: skip
+    _insist_on_one_question({name for name, value in given.items() if value is not None})
+    context = Context()
+    if export:
+        _export(context, export, study, network, layers, numbers, chosen)
+    elif wanted:
+        show_contrast(
+            context,
+            wanted,
+            others or (),
+            study=study,
+            network=network,
+            layers=layers,
+            limit=limit or DEFAULT_LIMIT,
+            as_format="json" if json else as_format,
+        )
+    else:
+        show_channels(
+            context,
+            study=study,
+            layers=layers,
+            channels=numbers,
+            top=top,
+            chosen=chosen,
+            as_format="json" if json else as_format,
+        )
+
+
+def _insist_on_one_question(given: set[str]) -> None:
+    """Raise InvalidInput for options that belong to different questions."""
+    if "--export" in given:
+        alien = given & {"--top", "--for", "--not-for", "--limit"}
+        if alien:
+            raise InvalidInput(f"--export writes all strengths by class: leave out {min(alien)}.")
+    elif "--for" in given:
+        alien = given & {"--top", "--channel", "--chosen"}
+        if alien:
+            raise InvalidInput(f"--for compares classes over all channels: leave out {min(alien)}.")
+    elif alien := given & {"--not-for", "--limit", "--network"}:
+        raise InvalidInput(f"{min(alien)} needs --for CLASS.")
+
+
+def _export(
+    context: Context,
+    path: Path,
+    study: str | None,
+    network: str | None,
+    layers: Sequence[int] | None,
+    channels: Sequence[int] | None,
+    chosen: bool,
+) -> None:
+    """Write what channel records are made of, and say how much it was."""
+    from beholder.jobs.record_export import export_rows
+    from cli.channel_export import check_ending, export_channels
+
+    check_ending(path)
+    job = _study(context, study, anywhere=study is None)
+    rows = export_rows(
+        context.db,
+        study=job.id if job else None,
+        network=network,
+        layers=None if layers is None else relu_layers(layers),
+        channels=channels,
         chosen=chosen,
-        as_format="json" if json else as_format,
     )
+    written = export_channels(path, rows)
+    say(f"{plural(written, 'row')} in {path}: a channel, class and study each.")
 
 
 def show_channels(
@@ -173,21 +258,18 @@ def _nothing(job: "JobView | None") -> str:
 
 
 def _print(rows: "Iterable[ChannelView]", as_format: str) -> None:
+    listed = [row.row() for row in rows]
     if as_format == "csv":
-        _print_csv(rows)
+        _print_csv(listed)
     elif as_format == "json":
-        print_json([row.row() for row in rows])
-    else:
-        listed: list[dict[str, Any]] = [row.row() for row in rows]
+        print_json(listed)
+    elif listed:
         studies = {row["study"] for row in listed}
         columns = (*(("study",) if len(studies) > 1 else ()), *COLUMNS, *MORE_COLUMNS)
-        if listed:
-            console().print(table(columns, listed))
+        console().print(table(columns, listed))
 
 
-def _print_csv(rows: "Iterable[ChannelView]") -> None:
+def _print_csv(rows: Iterable[dict[str, Any]]) -> None:
     from beholder.jobs.views import ChannelView, columns_of
 
-    writer = csv.DictWriter(sys.stdout, columns_of(ChannelView), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(row.row() for row in rows)
+    print_csv(columns_of(ChannelView), rows)

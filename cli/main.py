@@ -15,7 +15,18 @@ from typer.exceptions import TyperException
 from beholder import __version__
 from beholder.errors import BeholderError
 from beholder.precisions import ELSEWHERE as PRECISIONS_ELSEWHERE
-from cli import jobs, listings, report, results, service, studies, submit, upkeep
+from cli import (
+    channel,
+    features,
+    jobs,
+    listings,
+    report,
+    results,
+    service,
+    studies,
+    submit,
+    upkeep,
+)
 from cli.output import say
 
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
@@ -28,7 +39,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (submit, studies, jobs, results, report, listings, upkeep, service):
+for group in (
+    submit,
+    studies,
+    features,
+    jobs,
+    results,
+    report,
+    listings,
+    channel,
+    upkeep,
+    service,
+):
     group.register(app)
 
 

@@ -1,5 +1,6 @@
 """How the command line speaks: results on stdout, remarks and errors on stderr, JSON on demand."""
 
+import csv
 import errno
 import json
 import os
@@ -43,6 +44,13 @@ def say(text: str) -> None:
 def print_json(value: Any) -> None:
     """One JSON document on stdout."""
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+def print_csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """CSV on stdout, with a header."""
+    writer = csv.DictWriter(sys.stdout, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
 
 
 def table(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], *, title: str = "") -> Table:

@@ -43,6 +43,7 @@ class MeasuredClass(NamedTuple):
     study: str
     number: int
     label: str
+    role: str
     n: int
     pictures: str
 
@@ -62,7 +63,7 @@ def measured_classes(
     database: Database, *, network: str | None = None, study: str | None = None
 ) -> list[MeasuredClass]:
     """The classes of all studies, newest first, on one network (a name or hash) or of a study."""
-    columns = ("job_id", "number", "label", "n", "pictures")
+    columns = ("job_id", "number", "label", "role", "n", "pictures")
     statement = (
         select(*_INPUTS, *(getattr(StudyClass, name) for name in columns))
         .join(StudyClass, StudyClass.job_id == Job.id)

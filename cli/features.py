@@ -1,0 +1,56 @@
+"""`beholder features`: dreams of the channels that a study found."""
+
+from typing import Annotated
+
+import typer
+
+from beholder.layers import LAYERS
+from beholder.priorities import Priority
+from cli.context import Context
+from cli.output import JsonOption, plural, print_json, say
+from cli.queueing import wake_workers
+
+DEFAULT_LIMIT = 24
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(features)
+
+
+def features(
+    study: Annotated[str, typer.Argument(help="A study's id, or its beginning.", metavar="STUDY")],
+    limit: Annotated[
+        int, typer.Option(min=1, help="Dreams of this many of its channels, the first by rank.")
+    ] = DEFAULT_LIMIT,
+    steps: Annotated[int, typer.Option(help="Steps of gradient ascent.")] = 60,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(help="Of each step. Default: 0.1; 0.5 on specimens.", show_default=False),
+    ] = None,
+    priority: Annotated[Priority, typer.Option(help="high, normal or low.")] = "low",
+    json: JsonOption = False,
+) -> None:
+    """Queue a dream of each channel that a study found, from noise; a job a channel."""
+    from beholder.jobs.features import queue_features
+    from beholder.jobs.queries import get_job
+
+    context = Context()
+    job = get_job(context.db, study)
+    made = queue_features(
+        context.db, job, limit=limit, steps=steps, learning_rate=learning_rate, priority=priority
+    )
+    if made.queued:
+        wake_workers(context)
+    say(f"{plural(len(made.queued), 'dream')} queued, {len(made.there):,} there or queued already.")
+    if made.left:
+        say(f"{plural(made.left, 'more channel')} found: --limit {limit + made.left} takes all.")
+    rows = [
+        {"job": created.id, "layer": layer, "layer_name": LAYERS[layer].name, "channel": channel}
+        for (layer, channel), created in made.queued.items()
+    ]
+    if json:
+        print_json(rows)
+    else:
+        for row in rows:
+            print(row["job"])
