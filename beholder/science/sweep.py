@@ -23,7 +23,9 @@ from beholder.science.networks import Network, at_rest
 from beholder.science.prefix import Precision, prefix_of
 from beholder.science.readings import Reading, read
 
-_ROWS = 256  # pictures under conditions that the classifier is asked for together
+# Pictures under conditions that the classifier is asked for together: VGG19's has 494 MB of weights
+# to read for any number.
+_ROWS = 256
 _GPU_BYTES = 2**30  # of a GPU's widest maps
 _BY_MODULES = 16  # pictures at a time, where the network's own modules are run
 
@@ -136,6 +138,16 @@ class _Run:
             yield [[number]], maps
 
 
+@dataclass(frozen=True)
+class _Part:
+    """What the classifier is to be asked for: pooled (G * B, C, h, w), and means (G * B, C)."""
+
+    first: int
+    groups: Groups
+    pooled: Tensor
+    means: Tensor
+
+
 class _Collected:
     """Readings as they come."""
 
@@ -162,23 +174,19 @@ class _Collected:
         self._own = None if own is None else torch.tensor(own, dtype=torch.int64)
         self._kept = kept
         self._on_part = on_part
-        self._groups: Groups = []
-        self._pooled: list[Tensor] = []
-        self._means: list[Tensor] = []
-        self._first = 0
+        self._waiting: list[_Part] = []
         self._intact = torch.empty(0)
         self._done = 0
 
     def add(self, first: int, groups: Groups, maps: Tensor) -> None:
         """Take the maps (G * B, C, h, w) of pictures from the `first` on."""
-        if first != self._first:
+        pooled = self._network.module.avgpool(maps.float())
+        self._waiting.append(_Part(first, groups, pooled, maps.float().mean(dim=(2, 3)).cpu()))
+        if sum(len(part.pooled) for part in self._waiting) >= _ROWS:
             self._flush()
-            self._first = first
-        self._groups += groups
-        self._pooled.append(self._network.module.avgpool(maps.float()))
-        self._means.append(maps.float().mean(dim=(2, 3)))
-        if sum(map(len, self._pooled)) >= _ROWS:
-            self._flush()
+        self._done += len(maps) // len(groups) * sum(map(len, groups))
+        if self._on_part is not None:
+            self._on_part(self._done / self._arrays["label"].size)
 
     def finish(self) -> Sweep:
         """All of it."""
@@ -186,31 +194,31 @@ class _Collected:
         return Sweep(**self._arrays, logits=self._logits, features=self._features)
 
     def _flush(self) -> None:
-        """Ask the classifier for all that waits, which are of the same pictures."""
-        if not self._groups:
+        """Ask the classifier for all that waits, and read what it says."""
+        if not self._waiting:
             return
-        groups, self._groups = self._groups, []
-        pooled, self._pooled = torch.cat(self._pooled), []
-        means, self._means = torch.cat(self._means), []
-        count = len(pooled) // len(groups)
         # Pooled again, which changes nothing: each place is the mean of itself.
-        logits = logits_of(self._network, pooled).cpu().view(len(groups), count, -1)
-        features = means.cpu().view(len(groups), count, -1)
-        if 0 in groups[0]:
+        logits = logits_of(self._network, torch.cat([part.pooled for part in self._waiting])).cpu()
+        sizes = [len(part.pooled) for part in self._waiting]
+        for part, rows in zip(self._waiting, torch.split(logits, sizes), strict=True):
+            self._read(part, rows.view(len(part.groups), -1, rows.shape[1]))
+        self._waiting.clear()
+
+    def _read(self, part: _Part, logits: Tensor) -> None:
+        """Put a part's logits (G, B, classes) where they belong."""
+        if 0 in part.groups[0]:
             self._intact = logits[0]
-        where = slice(self._first, self._first + count)
+        where = slice(part.first, part.first + logits.shape[1])
         own = self._intact.argmax(dim=1) if self._own is None else self._own[where]
         reading = read(logits, self._intact, target=self._target, own=own)
-        for place, conditions in enumerate(groups):
+        features = part.means.view(*logits.shape[:2], -1)
+        for place, conditions in enumerate(part.groups):
             for name, array in self._arrays.items():
                 array[conditions, where] = getattr(reading, name)[place]
             for number, condition in enumerate(self._kept):
                 if condition in conditions:
                     self._logits[number, where] = logits[place].numpy()
                     self._features[number, where] = features[place].numpy()
-        self._done += count * sum(map(len, groups))
-        if self._on_part is not None:
-            self._on_part(self._done / self._arrays["label"].size)
 
 
 def _check(

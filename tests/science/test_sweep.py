@@ -236,7 +236,6 @@ def test_among_the_conditions_of_a_plan(narrow, starts):
 
 
 def test_progress_and_an_end_from_outside(narrow, starts, monkeypatch):
-    monkeypatch.setattr("beholder.science.sweep._ROWS", 2)
     monkeypatch.setattr(descent, "_CPU_BYTES", 1)
     seen = []
     sweep(narrow, starts(2, 32), ABLATIONS[4:9], target=0, on_part=seen.append)
