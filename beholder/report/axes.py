@@ -5,6 +5,7 @@ does it inside `drawing()`.
 """
 
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -54,7 +55,9 @@ _DRAWING = threading.Lock()
 @contextmanager
 def drawing() -> Iterator[None]:
     """The look, for one thread at a time. Saving belongs inside as well."""
-    with _DRAWING, rc_context(_STYLE):
+    with _DRAWING, rc_context(_STYLE), warnings.catch_warnings():
+        # Names may be in any script; a page has fonts for what matplotlib has none for.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         yield
 
 

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from beholder.evidence.document import Evidence, Outcome
 from beholder.evidence.names import Kind, Role
-from beholder.report.axes import SMALL_PX, dose_axis, panel, percent_axis
+from beholder.report.axes import HEIGHT, WIDTH, dose_axis, panel, percent_axis
 from beholder.report.palette import LIGHT, METHOD_LOOKS, ROLE_LOOKS, Look
 from beholder.report.selection import (
     BANDS,
@@ -21,6 +21,7 @@ from beholder.report.selection import (
 )
 from beholder.report.words import percent, plural
 
+_INSIDE, _ENTRY_PX = 7, 16  # a legend with more entries stands under the figure
 _DASHES: dict[Kind, str] = {"random": "-", "matched": "--"}
 
 
@@ -49,8 +50,8 @@ def draw_keep(figure: Figure, evidence: Evidence) -> None:
                 linestyle=look.dash,
                 label=f"{role}s",
             )
-    _finish(axes, [one.dose for one in kept], "pictures that keep their label")
-    axes.set_xlabel("channels left")
+    _finish(figure, axes, [one.dose for one in kept], "pictures that keep their label")
+    axes.set_xlabel(_count_words(evidence, "left"))
 
 
 def describe_targets(evidence: Evidence) -> str:
@@ -71,6 +72,12 @@ def describe_keep(evidence: Evidence) -> str:
         if (group := one.role("target"))
     ]
     return f"Line chart. Targets that keep their label when all is ablated but: {', '.join(said)}."
+
+
+def size(evidence: Evidence) -> tuple[float, float]:
+    """Width and height in pixels, with room for the legend of many methods."""
+    entries = len(methods(evidence)) + len(BANDS) + 2
+    return WIDTH, HEIGHT + (_ENTRY_PX * -(-entries // 2) if entries > _INSIDE else 0)
 
 
 def other_role(evidence: Evidence) -> Role:
@@ -105,7 +112,8 @@ def _draw_role(figure: Figure, evidence: Evidence, role: Role) -> None:
         label = f"{evidence.main.method}, siblings"
         _line(axes, evidence, found, "sibling", ROLE_LOOKS["sibling"], label)
     _star(axes, evidence, role)
-    _finish(axes, [one.dose for one in chosen(evidence)], f"{role}s that keep their label")
+    _finish(figure, axes, [one.dose for one in chosen(evidence)], f"{role}s that keep their label")
+    axes.set_xlabel(_count_words(evidence, "ablated"))
 
 
 def _band(axes: Axes, evidence: Evidence, role: Role, kind: Kind, label: str) -> None:
@@ -168,13 +176,20 @@ def _star(axes: Axes, evidence: Evidence, role: Role) -> None:
     )
 
 
-def _finish(axes: Axes, doses: Sequence[int], words: str) -> None:
+def _finish(figure: Figure, axes: Axes, doses: Sequence[int], words: str) -> None:
     dose_axis(axes, [0, *doses])
     axes.set_ylim(-0.03, 1.05)
     percent_axis(axes, "y")
-    axes.set_xlabel("channels ablated")
     axes.set_ylabel(words)
-    axes.legend(loc="best", fontsize=SMALL_PX, handlelength=2.2, labelspacing=0.3)
+    handles, labels = axes.get_legend_handles_labels()
+    if len(labels) <= _INSIDE:
+        axes.legend(loc="best", handlelength=2.2, labelspacing=0.3)
+    else:
+        figure.legend(handles, labels, loc="outside lower center", ncols=2, labelspacing=0.3)
+
+
+def _count_words(evidence: Evidence, done: str) -> str:
+    return f"channels {done}" if evidence.main.pooled else f"channels {done}, of each layer"
 
 
 def _describe(evidence: Evidence, role: Role) -> str:

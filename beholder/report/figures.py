@@ -34,11 +34,12 @@ SORTS = (
     Sort(
         "dose-targets",
         "The more channels, the fewer targets",
-        "Each line is a way of choosing channels; the further down, the more targets the network "
-        "no longer sees. The grey band is where sets drawn by lot come out: a line inside it shows "
-        "nothing about the channels, only that damage does harm.",
+        "Each line or mark is a way of choosing channels; the further down, the more targets the "
+        "network no longer sees. The grey band is where sets drawn by lot come out: a line inside "
+        "it shows nothing about the channels, only that damage does harm.",
         dose.draw_targets,
         dose.describe_targets,
+        size=dose.size,
     ),
     Sort(
         "dose-others",
@@ -48,6 +49,7 @@ SORTS = (
         dose.draw_others,
         dose.describe_others,
         dose.has_others,
+        dose.size,
     ),
     Sort(
         "trade",

@@ -7,10 +7,10 @@ from matplotlib.patches import Rectangle
 from beholder.evidence.document import Cell, Evidence
 from beholder.report.axes import HEIGHT, SMALL_PX, WIDTH
 from beholder.report.palette import LIGHT
-from beholder.report.words import lost, short
+from beholder.report.words import MINUS, lost, short
 
 _DEEPEST = 0.6  # opacity of a cell that lost all: the number on it stays readable
-_CELL_PX, _MARGIN_PX = 46, 130
+_CELL_PX, _ROW_PX, _MARGIN_PX = 38, 28, 130
 _LETTERS = 18  # of a group's name
 
 
@@ -25,7 +25,7 @@ def size(evidence: Evidence) -> tuple[float, float]:
     """Width and height in pixels that give each cell room for its number."""
     sets, pictures = groups(evidence)
     width = max(WIDTH, _MARGIN_PX + _CELL_PX * len(pictures))
-    return width, max(HEIGHT, _MARGIN_PX + 30 * len(sets))
+    return width, max(HEIGHT, _MARGIN_PX + _ROW_PX * len(sets))
 
 
 def draw(figure: Figure, evidence: Evidence) -> None:
@@ -43,7 +43,7 @@ def draw(figure: Figure, evidence: Evidence) -> None:
     axes.set_yticks(
         [place + 0.5 for place in range(len(sets))], [short(name, _LETTERS) for name in sets]
     )
-    axes.tick_params(axis="x", rotation=35 if len(pictures) > 4 else 0)
+    axes.tick_params(axis="x", rotation=_turn(len(pictures)))
     axes.tick_params(length=0)
     for spine in axes.spines.values():
         spine.set_visible(False)
@@ -90,8 +90,15 @@ def _cell(axes: Axes, cell: Cell, column: int, row: int) -> None:
     axes.text(
         column + 0.5,
         row + 0.5,
-        f"{round(100 * cell.drop) + 0}",
+        f"{round(100 * cell.drop)}".replace("-", MINUS),
         ha="center",
         va="center",
         fontsize=SMALL_PX,
     )
+
+
+def _turn(columns: int) -> int:
+    """Degrees by which names turn so that they find room side by side."""
+    if columns <= 4:
+        return 0
+    return 35 if columns <= 8 else 90

@@ -13,9 +13,10 @@ from markupsafe import Markup
 
 from beholder import __version__
 from beholder.evidence.document import ChannelEvidence, Evidence, Outcome
-from beholder.evidence.names import Method, Role
+from beholder.evidence.names import Method
 from beholder.report import selection, slopes, words
 from beholder.report.axes import drawing
+from beholder.report.cards import cards
 from beholder.report.data import embedded, record_rows
 from beholder.report.figures import drawn, fitting
 from beholder.report.palette import DARK, LIGHT
@@ -24,8 +25,8 @@ from beholder.report.thumbs import data_uri
 
 TEMPLATES = Path(__file__).parent / "templates"
 MAX_CHANNELS, MAX_PICTURES, MAX_CONDITIONS = 200, 200, 300  # rows of tables; the JSON has all
+_LARGE = 560  # pixels a figure, above which it takes the page's width
 Channel = tuple[int, int]  # layer and channel
-_TONES: dict[Role, str] = {"target": "alarm", "sibling": "amber", "control": "leaf"}
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def _values(evidence: Evidence, material: Material) -> dict[str, Any]:
         "evidence": evidence,
         "main": main,
         "figures": _figures(evidence),
-        "cards": list(_cards(evidence)),
+        "cards": list(cards(evidence)),
         "rivals": selection.rivals(evidence),
         "bands": [
             (label, band)
@@ -94,57 +95,13 @@ def _figures(evidence: Evidence) -> dict[str, dict[str, Any]]:
     with drawing():
         for sort in fitting(evidence):
             svg = inline_svg(drawn(sort, evidence), sort.name, sort.describe(evidence))
-            made[sort.name] = {"title": sort.title, "meaning": sort.meaning, "svg": Markup(svg)}
+            made[sort.name] = {
+                "title": sort.title,
+                "meaning": sort.meaning,
+                "svg": Markup(svg),
+                "large": sort.size(evidence)[0] > _LARGE,
+            }
     return made
-
-
-@dataclass(frozen=True)
-class _Card:
-    """A figure that the page opens with. tone: of its number, a colour's name."""
-
-    name: str
-    value: str
-    note: str
-    tone: str = "ink"
-
-
-def _cards(evidence: Evidence) -> Sequence[_Card]:
-    main = evidence.main
-    found = []
-    for role, tone in _TONES.items():
-        group = main.role(role)
-        if group is not None:
-            before = words.percent(selection.intact_kept(evidence, group.role))
-            kept = group.kept
-            note = (
-                f"of {group.n:,} keep their label; {before} with the network intact. "
-                f"{_reach(kept.low, kept.high)} ({kept.method})"
-            )
-            found.append(_Card(words.ROLES[group.role], words.percent(kept.value), note, tone))
-    band = selection.band_at(evidence, "random")
-    if band is not None and "target" in band.kept:
-        lots = band.kept["target"]
-        note = (
-            f"of the targets keep theirs without as many channels drawn by lot: median of "
-            f"{lots.draws:,} draws, {_reach(lots.low, lots.high)}"
-        )
-        found.append(_Card("random sets", words.percent(lots.median), note))
-    if main.selectivity is not None:
-        gap = main.selectivity
-        note = (
-            "points more lost by targets than by others; "
-            f"{_reach(gap.low, gap.high)} ({gap.method})"
-        )
-        if main.permutation is not None:
-            note += f"; {words.p_sentence(main.permutation)} against random sets"
-        found.append(_Card("selectivity", words.points(gap.value), note))
-    layers = words.plural(len(evidence.layers), "layer")
-    found.append(_Card("channels ablated", f"{main.channels:,}", f"in {layers}"))
-    return found
-
-
-def _reach(low: float, high: float) -> str:
-    return f"95%: {100 * low:.1f} to {100 * high:.1f}".replace("-", words.MINUS)
 
 
 def _conditions(evidence: Evidence) -> list[Outcome]:

@@ -6,8 +6,10 @@ from html import escape
 
 from matplotlib.figure import Figure
 
+from beholder.report.axes import WIDTH
 from beholder.report.palette import LIGHT
 
+_LEAST = 0.8  # of its own size; a wide figure on a narrow page scrolls rather than shrink more
 _COLOURS = {value: f"var(--{name})" for name, value in LIGHT.items()}
 _ANY_COLOUR = re.compile(r"(?<=: )#[0-9a-f]{6}(?=[;\"])")
 _FAMILY = re.compile(r" ?font-family: [^;\"]*;?")
@@ -39,7 +41,9 @@ def inline_svg(figure: Figure, name: str, alt: str) -> str:
     body = _DIGITS.sub(r"\1", _STANDING.sub("", body))
     size = _SIZE.search(opening[0])
     assert size is not None
+    width = figure.get_figwidth() * figure.dpi
+    least = f' style="min-width: {_LEAST * width:.0f}px"' if width > WIDTH else ""
     return (
         f'<svg viewBox="{size[1]}" role="img" aria-label="{escape(alt, quote=True)}" '
-        f'class="figure">{body}'
+        f'class="figure"{least}>{body}'
     )

@@ -25,17 +25,7 @@ def draw(figure: Figure, evidence: Evidence) -> None:
     _frontier(axes, found)
     _doses(axes, sweep(evidence, evidence.main.method, way(evidence.main)))
     _ring(axes, evidence.main)
-    axes.margins(x=0.1)
-    left, right = axes.get_xlim()
-    axes.plot(
-        [0, max(right, 0.01)],
-        [0, max(right, 0.01)],
-        color=LIGHT["alarm"],
-        linestyle=":",
-        linewidth=1.4,
-        label="mere damage",
-    )
-    axes.set_xlim(min(left, -0.005), max(right, 0.01))
+    _damage(axes)
     axes.axhline(0, color=LIGHT["quiet"], linewidth=0.8)
     axes.axvline(0, color=LIGHT["quiet"], linewidth=0.8)
     percent_axis(axes, "x")
@@ -122,6 +112,16 @@ def _doses(axes: Axes, outcomes: list[Outcome]) -> None:
                     va="center",
                     fontsize=SMALL_PX,
                 )
+
+
+def _damage(axes: Axes) -> None:
+    """Where targets lose as much as others, over the whole width."""
+    axes.margins(x=0.1)
+    left, right = axes.get_xlim()
+    end = max(right, 0.01)
+    colour = LIGHT["alarm"]
+    axes.plot([0, end], [0, end], color=colour, linestyle=":", linewidth=1.4, label="mere damage")
+    axes.set_xlim(min(left, -0.005), end)
 
 
 def _ring(axes: Axes, main: Outcome) -> None:

@@ -147,6 +147,22 @@ def test_inline_figures_take_their_colours_from_the_page(name: str, evidence: Ev
     assert set(re.findall(r"var\(--(\w+)\)", first)) <= set(DARK)
 
 
+@pytest.mark.filterwarnings("error")
+def test_names_may_be_in_any_script_and_of_any_number(evidence: Evidence) -> None:
+    groups = [f"群 {number} with a name that is long" for number in range(20)]
+    cells = [
+        evidence.matrix[0].model_copy(update={"of": one, "group": other})
+        for one in groups
+        for other in groups
+    ]
+    wide = evidence.model_copy(update={"matrix": tuple(cells), "target_label": "螺旋 $x$"})
+    for sort in fitting(wide):
+        with drawing():
+            text = inline_svg(drawn(sort, wide), sort.name, sort.describe(wide))
+        assert ("min-width" in text) == (sort.name == "matrix")  # scrolls on a phone
+        assert ("螺旋 $x$" in text) == (sort.name == "slopes")  # on the axis, as it is
+
+
 def test_each_colour_of_the_light_page_is_its_own_and_has_a_dark_one() -> None:
     assert len(set(LIGHT.values())) == len(LIGHT)
     assert LIGHT.keys() == DARK.keys()
