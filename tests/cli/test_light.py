@@ -72,6 +72,7 @@ print("loaded", *sorted(names & set(sys.modules)), file=sys.stderr)
     [
         (("--help",), {"pydantic", "sqlalchemy", "PIL"}),
         (("submit", "--help"), {"sqlalchemy", "beholder.specs", "PIL"}),
+        (("report", "--help"), {"sqlalchemy", "beholder.report", "matplotlib", "PIL"}),
         (("jobs",), {"beholder.specs", "beholder.service", "sqlalchemy.dialects.postgresql"}),
     ],
 )

@@ -10,6 +10,7 @@ import pytest
 from beholder.evidence.document import Evidence
 from beholder.intake import find_pictures, take_in
 from beholder.jobs import control
+from beholder.jobs.channel_models import Exemplar
 from beholder.jobs.queries import items
 from beholder.jobs.submit import create_job
 from beholder.specs import StudySpec
@@ -51,6 +52,41 @@ def test_one_html_file_in_the_working_folder(
     before = (tmp_path / f"{job}-report.html").stat().st_mtime_ns
     assert beholder("report", job).code == 0  # the same again: left as it is
     assert (tmp_path / f"{job}-report.html").stat().st_mtime_ns == before
+
+
+def test_channels_come_with_what_drives_them_and_what_they_dreamt(
+    beholder: Beholder,
+    context: Context,
+    concluded: tuple[str, Evidence],
+    dream_job: Make,
+    tmp_path: Path,
+) -> None:
+    job, evidence = concluded
+    seen = evidence.channels[0].model_copy(update={"layer": 35, "channel": 7})
+    conclude(
+        context.db,
+        context.store,
+        job,
+        evidence.model_copy(update={"channels": (seen, *evidence.channels[1:])}),
+        token="later",
+    )
+    dream_job(layers=(34,), channels=(7,))  # a convolution's dream is its ReLU's
+    with context.db.write() as session:
+        for rank in range(2):
+            session.add(
+                Exemplar(
+                    job_id=job, layer=35, channel=7, rank=rank, position=rank, strength=9 - rank
+                )
+            )
+    assert beholder("report", job).code == 0
+    page = (tmp_path / f"{job}-report.html").read_text(encoding="utf-8")
+    alts = re.findall(r'<img src="data:[^"]+" alt="([^"]+)"', page)
+    assert alts == [
+        "exemplar 1 of relu5_4 : 7",
+        "exemplar 2 of relu5_4 : 7",
+        "dream 1 of relu5_4 : 7",
+        "dream 2 of relu5_4 : 7",
+    ]
 
 
 def test_figures_alone(beholder: Beholder, concluded: tuple[str, Evidence], tmp_path: Path) -> None:
