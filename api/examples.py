@@ -105,6 +105,64 @@ CHANNEL: dict[str, Any] = {
     "chosen": True,
 }
 
+RECORD: dict[str, Any] = {
+    "network": "vgg19",
+    "network_sha256": SHA256,
+    "size": "224",
+    "normalize": False,
+    "layer": 35,
+    "layer_name": "relu5_4",
+    "channel": 137,
+    "n": 120,
+    "active": 84,
+    "fraction_active": 0.7,
+    "always_on": False,
+    "dead": False,
+    "classes": [
+        {
+            "class": "kelpie",
+            "n": 60,
+            "active": 60,
+            "fraction_active": 1.0,
+            "mean": 61.5,
+            "deviation": 4.2,
+            "maximum": 70.1,
+            "studies": 2,
+            "as_target": 2,
+        }
+    ],
+    "studies": ["b7c2d9e4fa"],
+    "chosen_in": ["b7c2d9e4fa"],
+    "effects": [
+        {
+            "study": "b7c2d9e4fa",
+            "rank": 3,
+            "score": 1.25,
+            "effect": -0.41,
+            "effect_low": -0.52,
+            "effect_high": -0.3,
+            "control_effect": -0.02,
+            "control_effect_low": None,
+            "control_effect_high": None,
+        }
+    ],
+    "correlated": {"study": "b7c2d9e4fa", "channels": [[12, 0.83]]},
+    "exemplars": [
+        {
+            "study": "b7c2d9e4fa",
+            "position": 0,
+            "picture_sha256": SHA256,
+            "source": "kelpies/kelpie1.jpg",
+            "role": "target",
+            "group": "kelpies",
+            "strength": 70.1,
+            "kind": "strongest",
+            "region": [0.25, 0.125, 0.5, 0.375],
+        }
+    ],
+    "dreams": [],
+}
+
 LAYER: dict[str, Any] = {
     "layer": 35,
     "name": "relu5_4",

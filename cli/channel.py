@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from beholder.errors import InvalidChannel, InvalidInput, NotFound
+from beholder.errors import InvalidChannel, InvalidInput
 from beholder.layers import LAYERS, Layer, check_channels, find_layer, is_number
 from beholder.networks import width_divisor
 from cli.context import Context
@@ -13,7 +13,6 @@ from cli.output import JsonOption, console, plural, print_csv, print_json, say, 
 
 if TYPE_CHECKING:
     from beholder.jobs.contrast_queries import Contrast
-    from beholder.jobs.outcomes import StoredFile
     from beholder.jobs.overlap_queries import Overlap
     from beholder.jobs.record_views import ChannelRecord
 
@@ -48,37 +47,18 @@ def channel(
     json: JsonOption = False,
 ) -> None:
     """Show all that studies found of one channel, over all of them."""
-    from beholder.jobs.features import dreams_of
-    from beholder.jobs.record_queries import channel_records, record_layer
+    from beholder.jobs.record_document import record_document, records_with_dreams
 
     context = Context()
     layer, number = parse_place(channel, network)
-    kept = LAYERS[record_layer(layer.index)]
-    records = channel_records(context.db, layer=layer.index, channel=number, network=network)
-    if not records:
-        raise NotFound(
-            f"no study {f'on {network} ' if network else ''}has measured {kept.name}/{number} by "
-            f"class: `beholder channels --layer {kept.name} --channel {number}` lists what others "
-            "counted."
-        )
-    place = (kept.index, number)
-    dreams = {}
-    for record in records:
-        on = record.inputs.network_sha256 or record.inputs.network
-        dreams[record.inputs] = dreams_of(context.db, on, [place]).get(place, [])
+    asked: dict[str, Any] = {"layer": layer.index, "channel": number, "network": network}
     if json:
-        rows = [
-            {**record.row(), "dreams": [vars(file) for file in dreams[record.inputs]]}
-            for record in records
-        ]
-        print_json(
-            {"layer": kept.index, "layer_name": kept.name, "channel": number, "records": rows}
-        )
+        print_json(record_document(context.db, **asked))
         return
-    if kept.index != layer.index:
-        say(f"{layer.name} is read after its ReLU: this is {kept.name}'s record.")
-    for record in records:
-        _show(record, dreams[record.inputs])
+    for record in records_with_dreams(context.db, **asked):
+        if record.layer != layer.index:
+            say(f"{layer.name} is read after its ReLU: this is {record.layer_name}'s record.")
+        _show(record)
 
 
 def overlap(
@@ -177,7 +157,7 @@ def _explain(found: "Contrast") -> None:
         say("No channel is stronger for the one and not for the other.")
 
 
-def _show(record: "ChannelRecord", dreams: "Sequence[StoredFile]") -> None:
+def _show(record: "ChannelRecord") -> None:
     """One record, for people."""
     say(f"{record.layer_name}/{record.channel} on {record.inputs.words()}")
     say(f"{_flags(record)}; active in {record.active:,} of {plural(record.n, 'picture')}.")
@@ -186,7 +166,7 @@ def _show(record: "ChannelRecord", dreams: "Sequence[StoredFile]") -> None:
     if record.correlated:
         most = [f"{other} (r {r:.2f})" for other, r in record.correlated.channels]
         say(f"correlated channels, in study {record.correlated.study}: {_some(most)}")
-    for file in dreams:
+    for file in record.dreams:
         say(f"dream: {file.path}")
     shown = console()
     rows = [one.row() for one in record.classes]

@@ -1,18 +1,19 @@
-"""`/v1/channels` and `/v1/studies/{id}/verdicts`: what studies found."""
+"""`/v1/channels`, one channel's records, and `/v1/studies/{id}/verdicts`: what studies found."""
 
 from itertools import islice
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
 from fastapi.responses import JSONResponse
 
-from api.examples import CHANNEL, VERDICT, example
+from api.examples import CHANNEL, RECORD, VERDICT, example
 from api.problems import responses
 from api.routes.jobs import Job, Opened
 from beholder.errors import InvalidInput
 from beholder.jobs.channel_queries import Sort, channels
 from beholder.jobs.database import Database
 from beholder.jobs.queries import get_job, items
+from beholder.jobs.record_document import record_document
 from beholder.jobs.verdicts import Summary, chosen_by_layer, summary_of
 from beholder.jobs.views import JobView, verdict_rows
 from beholder.layers import LAYERS, check_channels, find_layer
@@ -60,6 +61,33 @@ def list_channels(
         limit=limit,
     )
     return JSONResponse({"channels": [row.row() for row in found]})
+
+
+@router.get(
+    "/channels/{network}/{layer}/{channel}",
+    summary="One channel's record over all studies",
+    responses={
+        200: example({"layer": 35, "layer_name": "relu5_4", "channel": 137, "records": [RECORD]}),
+        **responses(404),
+    },
+)
+def channel_record(
+    opened: Opened,
+    network: Annotated[
+        str, Path(max_length=200, description="A name, or the beginning of its weights' hash.")
+    ],
+    layer: Annotated[str, Path(max_length=20, description="Index or name.")],
+    channel: Annotated[int, Path(ge=0, le=511)],
+) -> JSONResponse:
+    """Strengths by class, flags, effects, pictures; a record for each kind of input, newest first.
+
+    A convolution is read after its ReLU, so the answer is the ReLU's; a pool has none.
+    """
+    found = find_layer(layer)
+    check_channels(found, [channel])
+    return JSONResponse(
+        record_document(opened.db, layer=found.index, channel=channel, network=network)
+    )
 
 
 def _study(db: Database, study: str) -> str:

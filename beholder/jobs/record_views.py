@@ -9,6 +9,7 @@ from math import sqrt
 from typing import Any, NamedTuple
 
 from beholder.jobs.exemplar_queries import ExemplarView
+from beholder.jobs.outcomes import StoredFile
 from beholder.jobs.views import View
 
 FLAGGED_FROM = 20  # pictures; of fewer it is not said that they always, or never, drive a channel
@@ -124,6 +125,7 @@ class ChannelRecord:
     effects: tuple[EffectView, ...] = ()
     correlated: Correlated | None = None
     exemplars: tuple[ExemplarView, ...] = field(default=(), repr=False)
+    dreams: tuple[StoredFile, ...] = ()
 
     @property
     def n(self) -> int:
@@ -163,4 +165,5 @@ class ChannelRecord:
             "effects": [one.row() for one in self.effects],
             "correlated": self.correlated.row() if self.correlated else None,
             "exemplars": [one.row() for one in self.exemplars],
+            "dreams": [vars(file) for file in self.dreams],
         }
