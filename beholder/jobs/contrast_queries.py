@@ -170,9 +170,12 @@ def _side(
         func.sum(ChannelClass.squares),
         func.max(ChannelClass.maximum),
     ).where(
+        # By the beginning of the key, which SQLite does not see in pairs of its columns.
+        ChannelClass.job_id.in_([one.study for one in once]),
+        ChannelClass.number.in_({one.number for one in once}),
         tuple_(ChannelClass.job_id, ChannelClass.number).in_(
             [(one.study, one.number) for one in once]
-        )
+        ),
     )
     if layers is not None:
         statement = statement.where(ChannelClass.layer.in_(layers))

@@ -7,11 +7,16 @@ from sqlalchemy import event, inspect
 
 from beholder.jobs.channel_queries import channels
 from beholder.jobs.claims import claim_next, renew_all
+from beholder.jobs.contrast_queries import contrasts
 from beholder.jobs.models import Base
 from beholder.jobs.queries import items, latest_study, list_jobs, progress
+from beholder.jobs.record_export import export_rows
+from beholder.jobs.record_queries import channel_records
 from beholder.jobs.silence import Silence
 from beholder.jobs.sweep import sweep
 from beholder.jobs.turns import waiting, whose_turn
+from tests.jobs.test_records import CHANNEL, LAYER
+from tests.jobs.test_records import study as measured_study
 
 pytestmark = pytest.mark.slow  # real databases and servers; seconds in all
 
@@ -124,3 +129,24 @@ def test_claiming_reads_no_items_but_the_chunks(desk_on_sqlite, plans):
     of_items = [plan for plan in found if plan.startswith("SEARCH items") and "job_id" in plan]
     assert of_items
     assert all("position>? AND position<?" in plan for plan in of_items)
+
+
+RECORDS = {
+    "record": lambda db: channel_records(db, layer=LAYER, channel=CHANNEL),
+    "contrast": lambda db: contrasts(db, ["kelpie"], ["skunk"], layers=[LAYER]),
+    "export": lambda db: list(export_rows(db, layers=[LAYER])),
+}
+
+
+@pytest.mark.parametrize("question", RECORDS)
+def test_strengths_by_class_are_searched_by_their_key(desk_on_sqlite, plans, question):
+    """There are 10,000,000 of them, and SQLite would as soon read them through."""
+    for size in (224, 448):
+        classes = {"kelpie": [1.0, 2.0], "skunk": [0.0, 1.0]}
+        measured_study(desk_on_sqlite, classes, size=size)
+    found = plans(lambda: RECORDS[question](desk_on_sqlite.database))
+    of_classes = [plan for plan in found if " channel_classes" in plan]
+    assert of_classes
+    by_key = r"SEARCH channel_classes USING PRIMARY KEY \(job_id=\? AND number=\?"
+    assert all(re.match(by_key, plan) for plan in of_classes)
+    assert not [plan for plan in found if re.match(r"SCAN channels\b", plan)]
