@@ -20,7 +20,7 @@ from beholder.report.words import EXPLORATORY, MINUS
 
 WIDTH, HEIGHT = 420, 310  # of a usual figure, in pixels; a phone shows it at three quarters
 TEXT_PX, SMALL_PX = 12, 10.5
-_MARK_PX = 16
+_MARK_PX, _PAD_PX = 19, 3
 _DPI = 72  # so that matplotlib's points are pixels
 _STYLE: dict[Any, Any] = {
     "figure.dpi": _DPI,
@@ -95,15 +95,27 @@ def dose_axis(axes: Axes, doses: Sequence[int]) -> None:
     axes.set_xlim(-0.15, max([*shown, 1]) * 1.12)
 
 
-def mark_exploratory(figure: Figure) -> None:
-    """The word, over the figure's top right, so that no copy of it goes without."""
-    room = 1 - _MARK_PX / (figure.get_figheight() * _DPI)
+def add_room(figure: Figure, height: float) -> float:
+    """Make the figure taller, for what stands over its panels; where that begins, from 0 to 1.
+
+    height: in pixels. Each call adds its room below that of the one before.
+    """
     engine = figure.get_layout_engine()
     assert isinstance(engine, ConstrainedLayoutEngine)
-    engine.set(rect=(0, 0, 1, room))
+    old = figure.get_figheight() * _DPI
+    panels = float(engine.get()["rect"][3])
+    new = old + height
+    figure.set_figheight(new / _DPI)
+    engine.set(rect=(0, 0, 1, panels * old / new))
+    return 1 - ((1 - panels) * old + _PAD_PX) / new
+
+
+def mark_exploratory(figure: Figure) -> None:
+    """The word, over the figure's top right, so that no copy of it goes without."""
+    top = add_room(figure, _MARK_PX)
     figure.text(
         0.995,
-        0.995,
+        top,
         EXPLORATORY,
         ha="right",
         va="top",

@@ -74,8 +74,8 @@ SORTS = (
     Sort(
         "went",
         "Where the target's probability went",
-        "A network that no longer sees the target must see something else. What the classes gained "
-        "is what the target lost, so the bars add up to nothing.",
+        "A network that no longer sees the target must see something else: what the target lost, "
+        "others gained. Over all classes it adds up to nothing.",
         bars.draw_went,
         bars.describe_went,
         lambda evidence: bool(evidence.went),

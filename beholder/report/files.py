@@ -8,12 +8,13 @@ from matplotlib.figure import Figure
 
 from beholder import __version__
 from beholder.evidence.document import Evidence
-from beholder.report.axes import drawing
+from beholder.report.axes import add_room, drawing
 from beholder.report.figures import Sort, drawn, fitting
 from beholder.report.palette import LIGHT
 from beholder.report.words import EXPLORATORY, short
 
 PNG_DPI = 216  # three pixels for one of the page's
+_HEAD_PX, _TITLE_PX = 40, 18
 
 
 def figures_pdf(evidence: Evidence) -> bytes:
@@ -46,15 +47,11 @@ def _title(evidence: Evidence) -> str:
 
 
 def _titled(evidence: Evidence) -> Iterator[tuple[Sort, Figure]]:
+    about = f"{short(evidence.target_label, 30)} · {evidence.main.name} · study {evidence.study}"
     for sort in fitting(evidence):
         figure = drawn(sort, evidence)
-        figure.suptitle(f"{sort.title}\n", x=0.01, ha="left", fontsize=13, fontweight="bold")
-        figure.text(
-            0.01,
-            0.93,
-            f"{short(evidence.target_label, 30)} · {evidence.main.name} · study {evidence.study}",
-            fontsize=9.5,
-            color=LIGHT["quiet"],
-            va="top",
-        )
+        top = add_room(figure, _HEAD_PX)
+        figure.text(0.01, top, sort.title, va="top", fontsize=12.5, fontweight="bold")
+        below = top - _TITLE_PX / (figure.get_figheight() * figure.dpi)
+        figure.text(0.01, below, about, va="top", fontsize=9.5, color=LIGHT["quiet"])
         yield sort, figure

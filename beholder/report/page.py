@@ -137,6 +137,7 @@ def _environment() -> Environment:
         "number": words.number,
         "percent": words.percent,
         "points": words.points,
+        "sentence": words.sentence,
         "p": words.p_value,
     }
     return environment

@@ -169,6 +169,13 @@ def listed(words: Iterable[str]) -> str:
     return every[0] if len(every) == 1 else f"{', '.join(every[:-1])} and {every[-1]}"
 
 
+def sentence(text: str) -> str:
+    """The text with a capital and a stop, so that another sentence can follow."""
+    text = text.strip()
+    stop = "" if text.endswith((".", "!", "?", "…")) else "."
+    return f"{text[:1].upper()}{text[1:]}{stop}" if text else ""
+
+
 def short(name: str, letters: int) -> str:
     """A name for a figure: at most so many letters, each of which can be drawn."""
     drawn = "".join(letter if letter.isprintable() else "?" for letter in name)

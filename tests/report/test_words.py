@@ -51,6 +51,13 @@ def test_intervals_and_p_values() -> None:
     assert words.p_sentence(0.0004) == "p < 0.001"
 
 
+@pytest.mark.parametrize(
+    ("text", "said"), [("five are few", "Five are few."), ("Why? ", "Why?"), ("", "")]
+)
+def test_sentences_end(text: str, said: str) -> None:
+    assert words.sentence(text) == said
+
+
 def test_names_can_be_drawn() -> None:
     assert words.short("a\x07b\nc", 10) == "a?b?c"
     assert words.short("American black bear", 9) == "American…"
