@@ -18,6 +18,8 @@ from beholder.jobs.exemplar_queries import ExemplarView, companions, exemplars
 from beholder.jobs.features import FEATURE_STEPS, feature_rate
 from beholder.jobs.network_queries import channel_dream, measured_studies
 from beholder.jobs.queries import get_picture
+from beholder.jobs.record_queries import channel_records
+from beholder.jobs.record_views import ChannelRecord
 from beholder.jobs.spool import Entry
 from beholder.jobs.submit import create_job, noise_entries
 from beholder.jobs.views import ChannelView, JobView
@@ -28,7 +30,7 @@ from beholder.specs import DreamSpec
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 Opened = Annotated[Services, Depends(services)]
 
-SHOWN_TOP, SHOWN_STUDIES, SHOWN_CHOSEN = 10, 100, 60
+SHOWN_TOP, SHOWN_STUDIES, SHOWN_CHOSEN, SHOWN_RECORDS = 10, 100, 60, 4
 
 
 @dataclass(frozen=True)
@@ -142,6 +144,7 @@ def channel(
         dreams=_dreams(opened, dream) if dream else [],
         open_job=None if dream else waiting,
         companions=companions(opened.db, layer=index, channel=channel, studies=studies),
+        records=_records(opened, place, channel),
         **_neighbours(opened, place, channel),
     )
 
@@ -208,6 +211,14 @@ def _chosen(opened: Services, studies: list[JobView]) -> list[ChannelView]:
     both = bool(studies[0].spec.get("pre_relu"))
     found = channels(opened.db, study=studies[0].id, chosen=True)
     return [row for row in found if both or LAYERS[row.layer].kind != "conv"][:SHOWN_CHOSEN]
+
+
+def _records(opened: Services, place: Place, channel: int) -> list[ChannelRecord]:
+    """By class, over all studies; a pool has none."""
+    if place.layer.kind == "pool":
+        return []
+    found = channel_records(opened.db, layer=place.layer.index, channel=channel, network=place.word)
+    return found[:SHOWN_RECORDS]
 
 
 def _dreams(opened: Services, job: JobView) -> list[dict[str, Any]]:

@@ -53,6 +53,11 @@ class Strengths(NamedTuple):
         return max(self.squares / max(self.n, 1) - self.mean**2, 0.0)
 
     @property
+    def deviation(self) -> float:
+        """The variance's root."""
+        return sqrt(self.variance)
+
+    @property
     def fraction_active(self) -> float:
         """Share of pictures in which the channel is above 0."""
         return self.active / max(self.n, 1)
@@ -64,7 +69,7 @@ class Strengths(NamedTuple):
             "active": self.active,
             "fraction_active": self.fraction_active,
             "mean": self.mean,
-            "deviation": sqrt(self.variance),
+            "deviation": self.deviation,
             "maximum": self.maximum,
         }
 

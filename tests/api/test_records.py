@@ -59,3 +59,15 @@ def test_the_example_has_what_answers_have(server, study):
 def test_what_is_not_there_gets_a_sentence(server, study, path, status, words):
     answer = server.http.get(f"/v1/channels/{path}")
     assert (answer.status_code, words in answer.json()["detail"]) == (status, True)
+
+
+def test_the_channel_s_page_shows_its_classes(server, study):
+    answer = server.http.get(
+        f"/channels/{study.network}/relu5_4/7", headers={"Accept": "text/html"}
+    )
+    assert answer.status_code == 200, answer.text
+    assert "2 of 3 pictures drive it" in answer.text
+    assert f'<a href="/jobs/{study.id}">{study.id}</a> it moves' in answer.text
+    assert "-2.00 (-3.00 to -1.00)" in answer.text
+    pool = server.http.get(f"/channels/{study.network}/pool5/7")
+    assert (pool.status_code, "By class" in pool.text) == (200, False)
