@@ -78,6 +78,7 @@ def _values(evidence: Evidence, material: Material) -> dict[str, Any]:
         "pictures": tested[:MAX_PICTURES],
         "tested": len(tested),
         "methods": _methods(evidence),
+        "doses": [f"{dose:,}" for dose in sorted({one.dose for one in selection.chosen(evidence)})],
         "modes": list(dict.fromkeys(one.mode for one in evidence.outcomes if one.kind == "chosen")),
         "material": material,
         "record": list(record_rows(evidence.record)),

@@ -10,34 +10,40 @@ EXPLORATORY = "EXPLORATORY"
 NONE = "–"
 MINUS = "−"
 
+_GAIN = "S = E[Σ a · ∂m/∂a] over the map"
+_MARGIN = "m = target's logit − logsumexp of the others"
 METHODS: dict[Method, tuple[str, str]] = {
     "count": (
-        "Most pictures in which a channel is among its layer's strongest; the published way.",
-        "count = pictures in which the channel's norm is among its layer's top n",
+        "In how many target pictures the channel is among its layer's strongest; the published "
+        "way.",
+        "count = pictures in which the norm of the map is among the layer's top n",
     ),
     "effect": (
         "How far apart targets and others are, in deviations.",
-        "d = (mean over targets - mean over others) / pooled deviation",
+        "d = (mean over targets − mean over others) / pooled deviation",
     ),
     "auroc": (
         "How often a target drives the channel more than another picture does.",
-        "AUROC = U / (targets x others), U of Mann and Whitney",
+        "AUROC = U / (targets × others), U of Mann and Whitney",
     ),
     "gradient": (
-        "What the channel adds to the target's margin, to first order.",
-        "S = E[sum over the map of a x dm/da], m = target's logit - logsumexp of the others",
+        "What the channel adds to the target's margin, to first order: gradient times activation.",
+        f"{_GAIN}, {_MARGIN}",
     ),
     "contrastive": (
-        "The same, less what the channel does for other pictures' own classes.",
-        "S(target) - lambda x max(0, S of the others for their own class)",
+        "What the channel adds to the target's margin, less what it does for other pictures' own "
+        "classes.",
+        f"S(target) − λ · max(0, S of the others for their own class), {_GAIN}, {_MARGIN}",
     ),
     "iterative": (
-        "Contrastive, scored anew on the already blinded network after each few channels.",
-        "contrastive, re-scored after each few channels",
+        "The contrastive score, taken anew on the already blinded network after each few "
+        "channels: so those are found, too, that only stood in for others.",
+        f"S(target) − λ · max(0, S of the others for their own class), {_GAIN}, {_MARGIN}, of "
+        "the network without the channels chosen so far",
     ),
     "single": (
         "What happens to the target's margin when the channel alone is ablated.",
-        "m(intact) - m(without this channel)",
+        f"m(intact) − m(without the channel), {_MARGIN}",
     ),
     "random": ("Drawn by lot, as many of each layer.", "uniform draws, layer by layer"),
 }
