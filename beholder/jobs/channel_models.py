@@ -113,7 +113,7 @@ class ChannelClass(Base):
 class ChannelEffect(Base):
     """What a sound study found of one channel of the set that it is about.
 
-    rank: its place there, 0 the best. score: by the study's method. effect: what ablating it alone
+    rank: its place there, best first. score: by the study's method. effect: what ablating it alone
     does to the targets' log-odds, with a 95% interval, None where it was not ablated alone;
     control_effect: the same on the controls.
     """

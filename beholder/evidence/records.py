@@ -1,0 +1,142 @@
+"""What a study hands over for channel records, from what it measured: `class_rows`,
+`channel_class_rows`, `correlated`, `exemplar_rows`, and from what it concluded: `effect_rows`.
+
+widths: channels of each of the 37 layers, of which the ReLUs' follow each other in `strengths`.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from beholder.evidence.answers import Answers
+from beholder.evidence.document import ChannelEvidence, Interval
+from beholder.jobs.outcomes import (
+    ChannelClassRow,
+    ClassRow,
+    EffectRow,
+    ExemplarKind,
+    ExemplarRow,
+    digest,
+)
+from beholder.layers import LAYERS
+
+KEPT = 4  # pictures of each kind
+CORRELATED = 5  # channels
+CORRELATED_FROM = 10  # pictures: r of fewer is mostly chance
+
+_Place = tuple[int, int]
+
+
+def class_rows(answers: Answers) -> list[ClassRow]:
+    """A class for each folder of each role, numbered as they come; without a folder, the role."""
+    return [
+        ClassRow(number, group or role, role, len(rows), digest(answers.sha256[rows].tolist()))
+        for number, ((role, group), rows) in enumerate(_classes(answers).items())
+    ]
+
+
+def channel_class_rows(answers: Answers, widths: Sequence[int]) -> Iterator[ChannelClassRow]:
+    """Every ReLU channel over every class, in the order of the table's key."""
+    for number, rows in enumerate(_classes(answers).values()):
+        for layer, span in relu_spans(widths).items():
+            strengths = answers.strengths[rows, span].astype(np.float64)  # (n, C)
+            columns = (
+                (strengths > 0).sum(axis=0),
+                strengths.sum(axis=0),
+                (strengths**2).sum(axis=0),
+                strengths.max(axis=0),
+            )
+            lists = (column.tolist() for column in columns)
+            for channel, values in enumerate(zip(*lists, strict=True)):
+                yield ChannelClassRow(number, layer, channel, *values)
+
+
+def correlated(
+    answers: Answers, widths: Sequence[int]
+) -> Mapping[_Place, tuple[tuple[int, float], ...]]:
+    """By layer and channel, the channels of the layer whose strengths rise and fall most alike.
+
+    Pearson's r over all pictures, the greatest first. Channels that never vary have none and are
+    nobody's; below `CORRELATED_FROM` pictures there are none at all.
+    """
+    if len(answers.positions) < CORRELATED_FROM:
+        return {}
+    found: dict[_Place, tuple[tuple[int, float], ...]] = {}
+    for layer, span in relu_spans(widths).items():
+        r = _pearson(answers.strengths[:, span].astype(np.float64))
+        order = np.argsort(-r, axis=1, kind="stable")[:, :CORRELATED]
+        for channel in np.flatnonzero((r > -np.inf).any(axis=1)).tolist():
+            others = order[channel][r[channel, order[channel]] > -np.inf]
+            found[layer, channel] = tuple(
+                (int(other), float(r[channel, other])) for other in others
+            )
+    return found
+
+
+def exemplar_rows(answers: Answers, widths: Sequence[int], *, seed: int) -> Iterator[ExemplarRow]:
+    """Each ReLU channel's strongest and weakest pictures, and some at random, `KEPT` of each.
+
+    The random ones are the same for all channels. Among equal strengths the lower position comes
+    first. A channel that nothing drives has no strongest ones.
+    """
+    count = len(answers.positions)
+    drawn = np.random.default_rng(seed).permutation(count)[:KEPT]
+    for layer, span in relu_spans(widths).items():
+        strengths = answers.strengths[:, span]
+        picks: tuple[tuple[ExemplarKind, NDArray[np.int64]], ...] = (
+            ("strongest", np.argsort(-strengths, axis=0, kind="stable")[:KEPT]),
+            ("weakest", np.argsort(strengths, axis=0, kind="stable")[:KEPT]),
+            ("random", np.repeat(drawn[:, None], strengths.shape[1], axis=1)),
+        )
+        for channel in range(strengths.shape[1]):
+            for first, (kind, rows) in zip(range(0, 3 * KEPT, KEPT), picks, strict=True):
+                for rank, row in enumerate(rows[:, channel].tolist(), first):
+                    strength = float(strengths[row, channel])
+                    if strength > 0 or kind != "strongest":
+                        position = int(answers.positions[row])
+                        yield ExemplarRow(layer, channel, rank, position, strength, kind)
+
+
+def effect_rows(channels: Iterable[ChannelEvidence]) -> Iterator[EffectRow]:
+    """The channels of `Evidence.channels`, with what ablating each alone did where it was tried."""
+    for one in channels:
+        value, low, high = _bounds(one.effect)
+        yield EffectRow(
+            one.layer, one.channel, one.rank, one.score, value, low, high, one.control_effect
+        )
+
+
+def _bounds(effect: Interval | None) -> tuple[float | None, float | None, float | None]:
+    return (None, None, None) if effect is None else (effect.value, effect.low, effect.high)
+
+
+def relu_spans(widths: Sequence[int]) -> dict[int, slice]:
+    """By ReLU layer, its columns of `Answers.strengths`."""
+    spans, first = {}, 0
+    for layer in LAYERS:
+        if layer.kind == "relu":
+            spans[layer.index] = slice(first, first + widths[layer.index])
+            first += widths[layer.index]
+    return spans
+
+
+def _classes(answers: Answers) -> dict[tuple[str, str], NDArray[np.int64]]:
+    """By role and folder, in the order of their first pictures, the rows that they have."""
+    names = list(zip(answers.role.tolist(), answers.group.tolist(), strict=True))
+    rows: dict[tuple[str, str], list[int]] = {}
+    for row, name in enumerate(names):
+        rows.setdefault(name, []).append(row)
+    return {name: np.array(places, np.int64) for name, places in rows.items()}
+
+
+def _pearson(strengths: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(C, C) of (n, C); -inf for a channel with itself, and where one of the two never varies."""
+    centred = strengths - strengths.mean(axis=0)
+    norms = np.sqrt((centred**2).sum(axis=0))
+    varies = norms > 1e-9 * np.maximum(np.abs(strengths).max(axis=0), 1e-300)
+    unit = np.where(varies, centred / np.where(varies, norms, 1.0), 0.0)
+    r: NDArray[np.float64] = np.clip(unit.T @ unit, -1.0, 1.0)
+    r[~(varies[:, None] & varies)] = -np.inf
+    np.fill_diagonal(r, -np.inf)
+    return r

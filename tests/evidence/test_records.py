@@ -1,0 +1,123 @@
+"""What a study hands over for channel records is what its pictures' strengths give."""
+
+import numpy as np
+import pytest
+
+from beholder.evidence.answers import Answers
+from beholder.evidence.document import ChannelEvidence, Interval
+from beholder.evidence.records import (
+    CORRELATED_FROM,
+    channel_class_rows,
+    class_rows,
+    correlated,
+    effect_rows,
+    exemplar_rows,
+    relu_spans,
+)
+from beholder.jobs.outcomes import EffectRow, digest
+from beholder.layers import LAYERS
+
+WIDTHS = tuple(3 if layer.index < 5 else 4 for layer in LAYERS)
+RELUS = [layer.index for layer in LAYERS if layer.kind == "relu"]
+TOTAL = sum(WIDTHS[layer] for layer in RELUS)
+
+
+def answers(strengths, groups=None):
+    count = len(strengths)
+    groups = groups or ["kelpie"] * count
+    return Answers(
+        positions=np.arange(10, 10 + count),
+        sha256=np.array([f"{number:064x}" for number in range(count)]),
+        source=np.array(["a.jpg"] * count),
+        role=np.array(["target" if name == "kelpie" else "control" for name in groups]),
+        group=np.array(groups),
+        hashes=np.zeros(count, np.uint64),
+        strengths=np.asarray(strengths, np.float32),
+        logits=np.zeros((count, 2), np.float32),
+    )
+
+
+@pytest.fixture
+def drawn():
+    """Twelve pictures of two folders, and one without; a third of the strengths are 0."""
+    chance = np.random.default_rng(3)
+    strengths = chance.exponential(size=(13, TOTAL)) * (chance.random((13, TOTAL)) > 1 / 3)
+    return answers(strengths, ["kelpie"] * 5 + ["skunk"] * 7 + [""])
+
+
+def test_spans_follow_each_other():
+    spans = relu_spans(WIDTHS)
+    assert list(spans) == RELUS
+    assert [spans[1], spans[3], spans[6]] == [slice(0, 3), slice(3, 6), slice(6, 10)]
+    assert spans[35].stop == TOTAL
+
+
+def test_classes_are_the_folders_and_the_role_where_there_is_none(drawn):
+    found = class_rows(drawn)
+    assert [(one.number, one.label, one.role, one.n) for one in found] == [
+        (0, "kelpie", "target", 5), (1, "skunk", "control", 7), (2, "control", "control", 1),
+    ]  # fmt: skip
+    assert found[0].pictures == digest(drawn.sha256[:5])
+
+
+def test_sums_are_those_of_the_class_s_pictures(drawn):
+    rows = list(channel_class_rows(drawn, WIDTHS))
+    assert len(rows) == 3 * TOTAL
+    keys = [(row.number, row.layer, row.channel) for row in rows]
+    assert keys == sorted(set(keys))
+    row = next(row for row in rows if (row.number, row.layer, row.channel) == (1, 6, 2))
+    seen = drawn.strengths[5:12, 6 + 2].astype(np.float64)
+    assert row.active == np.count_nonzero(seen)
+    assert row.sum == pytest.approx(seen.sum())
+    assert row.squares == pytest.approx((seen**2).sum())
+    assert row.maximum == seen.max()
+    assert {type(value) for value in vars(row).values()} == {int, float}
+
+
+def test_correlated_channels_are_numpy_s(drawn):
+    found = correlated(drawn, WIDTHS)
+    assert set(found) == {(layer, channel) for layer in RELUS for channel in range(WIDTHS[layer])}
+    r = np.corrcoef(drawn.strengths[:, relu_spans(WIDTHS)[35]].T)
+    others = [other for other in np.argsort(-r[2]) if other != 2]
+    assert [other for other, _ in found[35, 2]] == others
+    assert [value for _, value in found[35, 2]] == pytest.approx([r[2, other] for other in others])
+
+
+def test_what_never_varies_goes_with_nothing():
+    strengths = np.random.default_rng(0).random((CORRELATED_FROM, TOTAL))
+    strengths[:, 0] = 0.1
+    found = correlated(answers(strengths), WIDTHS)
+    assert (1, 0) not in found
+    assert [other for other, _ in found[1, 1]] == [2]
+    assert correlated(answers(strengths[:-1]), WIDTHS) == {}
+
+
+def test_exemplars_are_the_extremes_and_a_draw():
+    strengths = np.zeros((6, TOTAL))
+    strengths[:, 1] = [3.0, 0.0, 5.0, 5.0, 1.0, 2.0]
+    rows = [row for row in exemplar_rows(answers(strengths), WIDTHS, seed=0) if row.layer == 1]
+    by_kind = {
+        kind: [(row.position, row.strength) for row in rows if (row.channel, row.kind) == (1, kind)]
+        for kind in ("strongest", "weakest", "random")
+    }
+    assert by_kind["strongest"] == [(12, 5.0), (13, 5.0), (10, 3.0), (15, 2.0)]
+    assert by_kind["weakest"] == [(11, 0.0), (14, 1.0), (15, 2.0), (10, 3.0)]
+    assert [row.rank for row in rows if row.channel == 1] == list(range(12))
+    assert {row.kind for row in rows if row.channel == 0} == {"weakest", "random"}
+    same = [
+        {row.position for row in rows if (row.channel, row.kind) == (c, "random")} for c in (0, 1)
+    ]
+    assert same[0] == same[1]
+    assert len(same[0]) == 4
+
+
+def test_effects_are_the_evidence_s():
+    effect = Interval(value=-2.0, low=-3.0, high=-1.0, method="bootstrap")
+    tried = ChannelEvidence(
+        layer=29, channel=7, rank=0, score=1.5, effect=effect, control_effect=0.1
+    )
+    other = ChannelEvidence(layer=31, channel=8, rank=1, score=1.0)
+    assert list(effect_rows([tried, other])) == [
+        EffectRow(29, 7, 0, 1.5, -2.0, -3.0, -1.0, 0.1),
+        EffectRow(31, 8, 1, 1.0),
+    ]
