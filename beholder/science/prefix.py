@@ -156,10 +156,18 @@ class Prefix:
         """All of them, for who goes through one by one: `entry`, then each with `through`."""
         return self._weights.stages(len(LAYERS))
 
-    def through(self, stage: Conv | Pool, maps: Tensor) -> Tensor:
-        """The maps behind a stage."""
+    def through(self, stage: Conv | Pool, maps: Tensor, kept: list[Tensor] | None = None) -> Tensor:
+        """The maps behind a stage. kept: gets what `back` needs."""
         with self._arithmetic():
-            return self._forward(stage, maps, [])
+            return self._forward(stage, maps, [] if kept is None else kept)
+
+    def back(self, stage: Conv | Pool, gradient: Tensor, kept: list[Tensor]) -> Tensor:
+        """From the gradient for a stage's maps, which is zero where they are, to that before it.
+
+        What comes is zero where the maps before it are. Takes from `kept` what `through` put there.
+        """
+        with self._arithmetic():
+            return stage.backward(gradient, kept)
 
     def sums(self, stage: Conv, maps: Tensor) -> Tensor:
         """A convolution's sums of `maps`, which are linear in them; `rectified` goes on."""

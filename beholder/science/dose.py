@@ -1,0 +1,35 @@
+"""How many channels a study's headline ablates: `pick_dose`, on tuning pictures."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from beholder.errors import InvalidInput
+
+MOST_RECALL = 0.02
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What a dose did to tuning pictures, as shares of them.
+
+    recall: of the targets, still named right. lost: of the others, named right before and not now,
+    less those the other way round.
+    """
+
+    recall: float
+    lost: float
+
+
+def pick_dose(tuned: Mapping[int, Tuned], *, most_recall: float = MOST_RECALL) -> int:
+    """The dose, of those tried, that is to be tested.
+
+    Of the doses that leave at most `most_recall` of the targets, the one that costs the others
+    least. Where there is none, the most selective: what the targets lose less what the others do is
+    greatest. Among equals the smallest. Raises InvalidInput where none was tried.
+    """
+    if not tuned:
+        raise InvalidInput("doses: try one at least on the tuning pictures.")
+    enough = [dose for dose, found in tuned.items() if found.recall <= most_recall]
+    if enough:
+        return min(enough, key=lambda dose: (max(tuned[dose].lost, 0.0), dose))
+    return min(tuned, key=lambda dose: (tuned[dose].recall + tuned[dose].lost, dose))

@@ -1,0 +1,88 @@
+"""Channels that a class needs and others do not: `contrastive` at once, `iterative` step by step.
+
+`needed_by` is what controls' own classes need, which both of them spare.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from beholder.errors import InvalidInput
+from beholder.science.attribution import Attribution, Attributor
+from beholder.science.scores import Picked, Scores, best
+
+WEIGHT = 1.0  # of what the controls need
+AT_ONCE = 2  # channels cut between two looks
+
+
+def gradient(targets: Attribution) -> Scores:
+    """The mean over targets of gradient x activation."""
+    return {layer: rows.mean(axis=0) for layer, rows in targets.parts.items()}
+
+
+def needed_by(controls: Attribution, classes: Sequence[int], *, target: int) -> Scores:
+    """What some class of the controls needs of each channel: the largest mean of any, 0 or more.
+
+    classes: (B,) that the attribution is for; pictures of the target's are left out. The largest
+    and not the mean over classes: a channel that one sibling needs is not to be cut, however many
+    others do without.
+    """
+    labels = np.asarray(classes)
+    found: Scores = {}
+    for layer, rows in controls.parts.items():
+        means = [rows[labels == label].mean(axis=0) for label in set(classes) - {target}]
+        found[layer] = np.max([np.zeros(rows.shape[1]), *means], axis=0)
+    return found
+
+
+def contrastive(
+    targets: Mapping[int, NDArray[np.float64]],
+    needed: Mapping[int, NDArray[np.float64]],
+    *,
+    weight: float = WEIGHT,
+) -> Scores:
+    """What the targets need less `weight` times what the controls do, both by layer (C,)."""
+    return {layer: row - weight * needed[layer] for layer, row in targets.items()}
+
+
+def iterative(
+    targets: Attributor,
+    needed: Mapping[int, NDArray[np.float64]],
+    *,
+    most: int,
+    at_once: int = AT_ONCE,
+    weight: float = WEIGHT,
+    on_part: Callable[[float], None] | None = None,
+) -> list[Picked]:
+    """Up to `most` channels, best first, each with the contrastive score it was taken for.
+
+    Whenever `at_once` channels are taken, the targets' attributions are found again with those
+    zeroed: what stands in for a channel shows when that is gone, and what it fed shows no more.
+    needed: as of `needed_by`, on the intact network. Channels that do nothing for the target, or
+    work against it, are not taken, so that there may be fewer than `most`.
+    on_part: called with the fraction that is done; what it raises ends the choice.
+    """
+    if most < 1 or at_once < 1:
+        raise InvalidInput(f"most, at_once: 1 at least; got {most} and {at_once}.")
+    taken: list[Picked] = []
+    while len(taken) < most:
+        found = gradient(targets.attribution(_channels(taken)))
+        scores = contrastive(found, needed, weight=weight)
+        free = {layer: row > 0 for layer, row in found.items()}
+        for layer, channel, _ in taken:
+            free[layer][channel] = False
+        size = min(at_once, most - len(taken), sum(int(row.sum()) for row in free.values()))
+        if not size:
+            break
+        taken += best(scores, size, alive=free)
+        if on_part is not None:
+            on_part(len(taken) / most)
+    return taken
+
+
+def _channels(taken: Sequence[Picked]) -> dict[int, tuple[int, ...]]:
+    found: dict[int, tuple[int, ...]] = {}
+    for layer, channel, _ in taken:
+        found[layer] = (*found.get(layer, ()), channel)
+    return found
