@@ -11,7 +11,7 @@ Method = Literal[
     "count", "effect", "auroc", "gradient", "contrastive", "iterative", "single", "random"
 ]
 Mode = Literal["zero", "mean", "resample", "scale"]
-Kind = Literal["chosen", "random", "matched", "keep", "matrix"]
+Kind = Literal["chosen", "random", "matched", "keep", "matrix", "alone"]
 
 ANSWERS = "answers.npz"  # of a measured chunk
 PLAN = "plan.json"

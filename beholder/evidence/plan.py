@@ -43,7 +43,7 @@ class Condition(_Frozen):
 
     name: unique in a plan. kind: "chosen" by `method`; "random" draws from the same layers;
     "matched" draws of like strength too; "keep" ablates all but the channels; "matrix" is a set
-    chosen for another group (`of`).
+    chosen for another group (`of`); "alone" is one channel of the headline's set.
     dose: how many channels, or how many of each layer where not `pooled`. alpha: what "scale"
     multiplies by. draw: number of a random set. fold: of leave-one-out; None: of all targets.
     channels: by layer index, ReLU layers; of "keep" those that are left.
@@ -75,13 +75,28 @@ class Ranked(_Frozen):
     score: float
 
 
+class Profile(_Frozen):
+    """A channel of the headline's set over the choosing pictures.
+
+    target_mean, control_mean: mean strengths of the targets, and of siblings and controls; None
+    where there are none. fraction_active: share of all whose strength is above 0.
+    """
+
+    layer: Layer
+    channel: int
+    target_mean: float | None = None
+    control_mean: float | None = None
+    fraction_active: float
+
+
 class Plan(_Frozen):
     """All of it. headline: the name of the condition that the study's sentence is about.
 
     target: class index and label; target_by: how it was found. exploratory: why the study proves
     nothing by itself; None if it was held out properly.
     rankings: by method, for all targets. means: by layer and channel, what "mean" puts in.
-    donors: positions of the controls that "resample" takes maps from.
+    donors: positions of the controls that "resample" takes maps from. profiles: of the channels of
+    the headline's set.
     stability: mean Jaccard index of the headline's set over redrawn choosing pictures.
     """
 
@@ -97,6 +112,7 @@ class Plan(_Frozen):
     rankings: dict[Method, tuple[Ranked, ...]]
     means: dict[Layer, dict[int, float]] = {}
     donors: tuple[int, ...] = ()
+    profiles: tuple[Profile, ...] = ()
     stability: float | None = None
     record: dict[str, Any] = {}
 

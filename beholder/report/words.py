@@ -64,6 +64,7 @@ KINDS: dict[Kind, str] = {
     "matched": "random, same layers and strength",
     "keep": "all others ablated",
     "matrix": "chosen for another group",
+    "alone": "one of them alone",
 }
 
 
