@@ -35,6 +35,7 @@ class Band(_Frozen):
 class Group(_Frozen):
     """The test pictures of one role, or of one folder (`name`), under one condition.
 
+    name: None for all of the role; without a folder, pictures are under their role's name.
     kept: share whose label (the target's for targets, else the intact network's) is still seen.
     p_target, p_own: mean probabilities. margin: mean change of the target's log-odds. rank: median
     of the target's. top5: share with the target among five. kl: mean, nats.
@@ -57,10 +58,12 @@ class Group(_Frozen):
 class Outcome(_Frozen):
     """A condition with its figures: per role in `roles`, per folder in `groups`.
 
+    In leave-one-out the headline's targets are each under the set that was chosen without them.
     selectivity: target drop less that of siblings and controls together, with a paired bootstrap
-    over pictures. mcnemar: exact p of the targets' changes. permutation: p = (1 + #>=) / (1 + R) of
-    the selectivity against the random sets of the same dose; None where there were none.
-    holm: that p, adjusted over the methods compared; None where one was.
+    over pictures; None where either is missing. mcnemar: exact p of the targets' changes.
+    permutation: p = (1 + #>=) / (1 + R) of the selectivity against the random sets of the same dose
+    and mode; None where there were none. holm: that p, adjusted over the methods compared; None
+    where one was. Of random draws there are neither tests nor groups.
     """
 
     name: str
@@ -86,17 +89,18 @@ class Outcome(_Frozen):
 
 
 class Dose(_Frozen):
-    """The random band at one dose: share kept by role."""
+    """The random band at one dose: share kept by role; no selectivity where a role is missing."""
 
     kind: Kind  # random or matched
     mode: Mode
     dose: int
     kept: dict[Role, Band]
-    selectivity: Band
+    draws: int
+    selectivity: Band | None = None
 
 
 class PictureRow(_Frozen):
-    """A picture under the headline. Log-odds are the target's."""
+    """A picture under the headline. Log-odds are the target's; logits are to a millionth."""
 
     position: int
     sha256: str
@@ -116,7 +120,14 @@ class PictureRow(_Frozen):
 
 
 class ChannelEvidence(_Frozen):
-    """A channel of the headline's set. effect: of ablating it alone on the targets' margin."""
+    """A channel of the headline's set. rank: its place there, 1 the best.
+
+    score: by the headline's method, 0 where that gives none. target_mean, control_mean: mean
+    strengths of choosing pictures; fraction_active: share of them all with any.
+    effect: what ablating it alone adds to the target's log-odds on targets, so below 0 where it
+    speaks for the target. control_effect: what that adds to the log-odds of their own labels, on
+    siblings and controls together.
+    """
 
     layer: int
     channel: int

@@ -39,7 +39,8 @@ SORTS = (
         "it shows nothing about the channels, only that damage does harm.",
         dose.draw_targets,
         dose.describe_targets,
-        size=dose.size,
+        lambda evidence: evidence.main.role("target") is not None,
+        dose.size,
     ),
     Sort(
         "dose-others",

@@ -270,6 +270,7 @@ def _band(kind: Kind, dose: int) -> Dose:
         mode="zero",
         dose=dose,
         kept={"target": kept, "sibling": kept, "control": kept},
+        draws=draws,
         selectivity=Band(median=0.0, low=-worst, high=worst, draws=draws),
     )
 
