@@ -115,7 +115,7 @@ class ChannelEffect(Base):
 
     rank: its place there, best first. score: by the study's method. effect: what ablating it alone
     does to the targets' log-odds, with a 95% interval, None where it was not ablated alone;
-    control_effect: the same on the controls.
+    control_effect: what it does to siblings' and controls' log-odds of their own labels.
     """
 
     __tablename__ = "channel_effects"

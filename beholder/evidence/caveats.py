@@ -1,0 +1,166 @@
+"""What a study did not show, as people say it: `caveats`."""
+
+from collections.abc import Iterator
+
+from beholder.evidence.document import Evidence, Outcome
+from beholder.evidence.names import Role
+from beholder.evidence.outcomes import draws_beside
+from beholder.evidence.sample import Sample
+from beholder.evidence.sentence import SEEN, hits, hits_before, others
+from beholder.evidence.statistics import LEVEL, at_least, permutation
+from beholder.report.words import ROLES, p_sentence, percent, plural
+from beholder.report.words import sentence as ended
+
+FEW = 30  # targets, below which the interval of their share is wide
+FEW_DRAWS = 99
+HARMED = 0.05  # of a role's pictures, that lost their label
+READ = 0.7  # area under a probe's ROC curve, from which it still reads the class
+STABLE = 0.5  # Jaccard index
+
+
+def caveats(evidence: Evidence, sample: Sample) -> Iterator[str]:
+    """One a sentence, what is the most to be minded first."""
+    yield from _exploratory(evidence, sample)
+    yield from _pictures(evidence, sample)
+    yield from _harmed(evidence)
+    yield from _lots(evidence)
+    yield from _modes(evidence)
+    yield from _choice(evidence)
+    yield from _probe(evidence)
+    label = evidence.target_label
+    yield f"Not shown: that these channels are the only ones that carry {label}, or carry it alone."
+    yield f"Not shown: that other networks, or other pictures of {label}, behave alike."
+
+
+def _exploratory(evidence: Evidence, sample: Sample) -> Iterator[str]:
+    if evidence.exploratory:
+        yield f"Exploratory: {ended(evidence.exploratory)}"
+    if any(one.fold is not None for one in sample.plan.conditions):
+        yield (
+            "Only the headline's targets were held out of choosing their set: other doses, methods "
+            "and modes were chosen with all of them in view."
+        )
+
+
+def _pictures(evidence: Evidence, sample: Sample) -> Iterator[str]:
+    planned = sum(one.split == "test" for one in sample.plan.subjects)
+    missing = planned - int((sample.where("test") & sample.headline.ran).sum())
+    if missing:
+        yield (
+            f"{missing:,} of {plural(planned, 'test picture')} could not be read and count nowhere."
+        )
+    target = evidence.main.role("target")
+    if target is None:
+        yield f"Not shown: anything about {evidence.target_label}, since no target was tested."
+        return
+    if hits_before(target) < SEEN * target.n:
+        yield (
+            f"Not shown: how {evidence.target_label} is seen, which the intact network does in "
+            f"{hits_before(target)} of {plural(target.n, 'target')}."
+        )
+    if target.n < FEW:
+        low, high = percent(target.kept.low), percent(target.kept.high)
+        yield (
+            f"Few pictures: with {plural(target.n, 'target')}, the share that is still seen may be "
+            f"anything from {low} to {high}."
+        )
+    gap = evidence.main.selectivity
+    if gap is not None and gap.low == gap.high:
+        yield (
+            "The interval of selectivity has no width, since pictures of a kind all did the same: "
+            "what few pictures leave open, the intervals of their shares say."
+        )
+
+
+def _harmed(evidence: Evidence) -> Iterator[str]:
+    found = {one.role: one for one in others(evidence.main)}
+    for one in found.values():
+        if one.drop >= HARMED:
+            lost = hits_before(one) - hits(one)
+            yield f"Not spared: {lost} of {one.n:,} {ROLES[one.role]} lost their label too."
+    missing: tuple[tuple[Role, str], ...] = (
+        ("sibling", "classes much like it are spared: no sibling was tested"),
+        ("control", "other classes are spared: no control was tested"),
+    )
+    for role, said in missing:
+        if role not in found:
+            yield f"Not shown: that {said}."
+
+
+def _lots(evidence: Evidence) -> Iterator[str]:
+    main = evidence.main
+    drawn, matched = (draws_beside(main, evidence.outcomes, kind) for kind in ("random", "matched"))
+    if main.role("target") is None:
+        return
+    if main.selectivity is None:
+        yield "Not shown: that it is more than random sets do, with no selectivity to compare."
+        return
+    if not drawn:
+        yield "Not shown: that random sets do less: none was drawn."
+    elif len(drawn) < FEW_DRAWS:
+        least = 1 / (1 + len(drawn))
+        yield f"With {plural(len(drawn), 'random set')}, p can't be below {least:.3f}."
+    if not matched:
+        yield (
+            "Not shown: that channels as strong do less: random sets, which may be of silent ones, "
+            "were not matched in strength."
+        )
+    elif (p := permutation(main.selectivity.value, matched)) > LEVEL:
+        count = at_least(main.selectivity.value, matched)
+        yield (
+            f"Not shown: that channels as strong do less: {count} of "
+            f"{plural(len(matched), 'such set')} were at least as selective ({p_sentence(p)})."
+        )
+
+
+def _modes(evidence: Evidence) -> Iterator[str]:
+    """Zero's own strangeness, or that only zero does it."""
+    main = evidence.main
+    target = main.role("target")
+    if main.mode != "zero" or target is None or target.drop <= 0:
+        return
+    rivals = [one for one in evidence.outcomes if _other_mode(one, main)]
+    if not rivals:
+        yield (
+            "Not shown: that it is the channels' silence and not the strangeness of maps set to "
+            "zero: no other mode was tried."
+        )
+    for one in rivals:
+        group = one.role("target")
+        if group is not None and group.drop < target.drop / 2:
+            yield (
+                f"Part of it may be the strangeness of maps set to zero: by {one.mode}, the same "
+                f"channels leave {hits(group)} of {plural(group.n, 'target')} seen."
+            )
+
+
+def _other_mode(one: Outcome, main: Outcome) -> bool:
+    same = (one.kind, one.of, one.method, one.dose, one.pooled)
+    return same == ("chosen", None, main.method, main.dose, main.pooled) and one.mode != main.mode
+
+
+def _choice(evidence: Evidence) -> Iterator[str]:
+    if evidence.stability is not None and evidence.stability < STABLE:
+        yield (
+            "Not shown: that it must be these channels: sets chosen from redrawn pictures share "
+            f"only {percent(evidence.stability)} with this one (mean Jaccard index)."
+        )
+
+
+def _probe(evidence: Evidence) -> Iterator[str]:
+    area, label = evidence.probe.blinded, evidence.target_label
+    if area is None:
+        yield (
+            f"Not shown: whether a linear probe still reads {label} from what is left: too few "
+            "pictures to train and test one."
+        )
+    elif area >= READ:
+        yield (
+            f"Not shown: that nothing of {label} is left in the network: a linear probe still "
+            f"reads it from the last layer (area under the ROC curve {area:.2f})."
+        )
+    else:
+        yield (
+            f"Not shown: that nothing of {label} is left in the network: a linear probe of the "
+            f"last layer's means hardly reads it ({area:.2f}), but other probes might."
+        )

@@ -1,0 +1,57 @@
+"""A study's pictures under its headline: `picture_rows`, `counts`, where p(target) `went`."""
+
+from collections.abc import Sequence
+
+from beholder.evidence.document import PictureRow
+from beholder.evidence.names import Role, Split
+from beholder.evidence.plan import Subject
+from beholder.evidence.sample import ROLES, Sample
+
+_DIGITS = 6  # decimals of a logit: float32 has no more of one that is above 8
+
+
+def counts(sample: Sample) -> dict[Split, dict[Role, int]]:
+    """How many pictures served for what: planned ones, of test pictures those that were read."""
+    served: list[Subject] = [one for one in sample.plan.subjects if one.split != "test"]
+    served += [one for one in sample.subjects if one.split == "test"]
+    found: dict[Split, dict[Role, int]] = {}
+    for split in ("choose", "tune", "test", "duplicate"):
+        roles = [one.role for one in served if one.split == split]
+        if roles:
+            found[split] = {role: roles.count(role) for role in ROLES if role in roles}
+    return found
+
+
+def picture_rows(sample: Sample, labels: Sequence[str]) -> tuple[PictureRow, ...]:
+    """All that were run under the headline, of any split, by position."""
+    run, read = sample.headline, sample.readings
+    logits = read.logits.astype("float64").round(_DIGITS)
+    found = []
+    for place, one in enumerate(sample.subjects):
+        if not run.ran[place]:
+            continue
+        row = int(sample.rows[place])
+        found.append(
+            PictureRow(
+                **one.model_dump(exclude={"label", "fold"}),
+                intact_label=labels[int(read.label[0, row])],
+                blinded_label=labels[int(run.label[place])],
+                intact_log_odds=float(read.margin[0, row]),
+                blinded_log_odds=float(run.margin[place]),
+                intact_p=float(read.p_target[0, row]),
+                blinded_p=float(run.p_target[place]),
+                intact_logits=tuple(logits[0, row].tolist()),
+                blinded_logits=tuple(logits[1, row].tolist()),
+            )
+        )
+    return tuple(found)
+
+
+def went(sample: Sample, labels: Sequence[str]) -> tuple[tuple[str, float], ...]:
+    """What each class gained in mean probability on the target test pictures, the most first."""
+    tested = sample.targets & sample.headline.ran
+    if not tested.any():
+        return ()
+    gained = sample.readings.gained[sample.rows[tested]].mean(axis=0)  # (classes,)
+    order = (-gained).argsort(kind="stable").tolist()
+    return tuple((labels[number], float(gained[number])) for number in order)
