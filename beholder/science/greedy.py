@@ -12,7 +12,7 @@ from beholder.errors import InvalidInput
 from beholder.science.attribution import Attribution, Attributor
 from beholder.science.scores import Picked, Scores, best
 
-WEIGHT = 1.0  # of what the controls need
+WEIGHT = 0.25  # of what the controls' classes need, in all
 AT_ONCE = 2  # channels cut between two looks
 
 
@@ -22,17 +22,18 @@ def gradient(targets: Attribution) -> Scores:
 
 
 def needed_by(controls: Attribution, classes: Sequence[int], *, target: int) -> Scores:
-    """What some class of the controls needs of each channel: the largest mean of any, 0 or more.
+    """What the controls' classes need of each channel: the sum of their means, where above 0.
 
-    classes: (B,) that the attribution is for; pictures of the target's are left out. The largest
-    and not the mean over classes: a channel that one sibling needs is not to be cut, however many
-    others do without.
+    classes: (B,) that the attribution is for; pictures of the target's are left out. Each class
+    counts for itself: in a mean over all pictures what one sibling needs is lost among the many
+    that do without, or made up for by what is in another's way.
     """
     labels = np.asarray(classes)
     found: Scores = {}
     for layer, rows in controls.parts.items():
-        means = [rows[labels == label].mean(axis=0) for label in set(classes) - {target}]
-        found[layer] = np.max([np.zeros(rows.shape[1]), *means], axis=0)
+        found[layer] = np.zeros(rows.shape[1])
+        for label in sorted(set(classes) - {target}):
+            found[layer] += np.maximum(rows[labels == label].mean(axis=0), 0.0)
     return found
 
 
@@ -42,7 +43,10 @@ def contrastive(
     *,
     weight: float = WEIGHT,
 ) -> Scores:
-    """What the targets need less `weight` times what the controls do, both by layer (C,)."""
+    """What the targets need less `weight` times what the controls do, both by layer (C,).
+
+    weight: how many nats of the target's margin one of some other class's is worth.
+    """
     return {layer: row - weight * needed[layer] for layer, row in targets.items()}
 
 
