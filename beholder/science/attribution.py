@@ -60,7 +60,7 @@ class Attributor:
         memory: int = MEMORY,
         on_part: Callable[[], None] | None = None,
     ) -> None:
-        """pictures: (B, 3, H, W). classes: (B,) indices. layers: ReLUs; a convolution is its own.
+        """pictures: (B, 3, H, W). classes: (B,) indices. layers: a convolution stands for its ReLU.
 
         memory: bytes. on_part: called after each batch; what it raises ends the work.
         Raises InvalidInput, InvalidLayer, InvalidSpec, PictureError.
@@ -87,23 +87,22 @@ class Attributor:
 
         Raises InvalidInput where that would change what is kept; InvalidLayer, InvalidChannel.
         """
-        cut = {relu_of(layer): tuple(channels) for layer, channels in (without or {}).items()}
-        if cut and min(cut) < self._first:
+        cut = {layer: tuple(channels) for layer, channels in (without or {}).items()}
+        lowest = min(map(relu_of, cut), default=self._first)
+        if lowest < self._first:
             raise InvalidInput(
-                f"without: {find_layer(min(cut)).name} is below the first layer that is scored, "
+                f"without: {find_layer(lowest).name} is below the first layer that is scored, "
                 f"{find_layer(self._layers[0]).name}."
             )
-        found, margins = [], []
+        found = []
         with ablated(self._network, Ablation(cut)):
             for maps, classes in self._batches():
-                parts, margin = self._attributed(maps, classes)
-                found.append(parts)
-                margins.append(margin)
+                found.append(self._attributed(maps, classes))
                 self._tell()
-        joined = {layer: torch.cat([parts[layer] for parts in found]) for layer in self._layers}
+        joined = {layer: torch.cat([parts[layer] for parts, _ in found]) for layer in self._layers}
         return Attribution(
             {layer: rows.cpu().numpy() for layer, rows in joined.items()},
-            torch.cat(margins).cpu().numpy(),
+            torch.cat([margin for _, margin in found]).cpu().numpy(),
         )
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
@@ -167,12 +166,11 @@ class Attributor:
         """Margins (B,), and their gradient for the last layer's maps (B, C, h, w)."""
         module = self._network.module
         with torch.enable_grad(), at_rest(module):
-            last = maps.float().requires_grad_() if maps.dtype == torch.bfloat16 else maps
-            last = last.detach().requires_grad_()
+            last = maps.detach().requires_grad_()
             logits = module.classifier(module.avgpool(last.float()).flatten(1))
             margin = margins(logits, classes)
             (gradient,) = torch.autograd.grad(margin.sum(), [last])
-        return margin.detach(), gradient.to(maps.dtype)
+        return margin.detach(), gradient
 
     def _prefix(self) -> Prefix | None:
         return prefix_of(self._network.module, self._network.device, self._precision)

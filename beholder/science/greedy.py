@@ -12,8 +12,10 @@ from beholder.errors import InvalidInput
 from beholder.science.attribution import Attribution, Attributor
 from beholder.science.scores import Picked, Scores, best
 
-WEIGHT = 0.25  # of what the controls' classes need, in all
+WEIGHT = 2.5  # nats of the target's margin for the whole of another class's
 AT_ONCE = 2  # channels cut between two looks
+_NOTHING = 1e-4  # nats: less may be rounding
+_SMALL = 1.0  # nats: smaller margins count as this
 
 
 def gradient(targets: Attribution) -> Scores:
@@ -24,16 +26,19 @@ def gradient(targets: Attribution) -> Scores:
 def needed_by(controls: Attribution, classes: Sequence[int], *, target: int) -> Scores:
     """What the controls' classes need of each channel: the sum of their means, where above 0.
 
+    Of each picture it is the share of its margin that the channel makes: who is sure can lose more.
     classes: (B,) that the attribution is for; pictures of the target's are left out. Each class
     counts for itself: in a mean over all pictures what one sibling needs is lost among the many
     that do without, or made up for by what is in another's way.
     """
     labels = np.asarray(classes)
+    margin = np.maximum(controls.margin, _SMALL)[:, None]
     found: Scores = {}
     for layer, rows in controls.parts.items():
         found[layer] = np.zeros(rows.shape[1])
         for label in sorted(set(classes) - {target}):
-            found[layer] += np.maximum(rows[labels == label].mean(axis=0), 0.0)
+            shares = (rows / margin)[labels == label]
+            found[layer] += np.maximum(shares.mean(axis=0), 0.0)
     return found
 
 
@@ -45,7 +50,7 @@ def contrastive(
 ) -> Scores:
     """What the targets need less `weight` times what the controls do, both by layer (C,).
 
-    weight: how many nats of the target's margin one of some other class's is worth.
+    weight: what the whole margin of another class is worth, in nats of the target's.
     """
     return {layer: row - weight * needed[layer] for layer, row in targets.items()}
 
@@ -73,7 +78,7 @@ def iterative(
     while len(taken) < most:
         found = gradient(targets.attribution(_channels(taken)))
         scores = contrastive(found, needed, weight=weight)
-        free = {layer: row > 0 for layer, row in found.items()}
+        free = {layer: row > _NOTHING for layer, row in found.items()}
         for layer, channel, _ in taken:
             free[layer][channel] = False
         size = min(at_once, most - len(taken), sum(int(row.sum()) for row in free.values()))

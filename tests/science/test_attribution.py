@@ -15,7 +15,7 @@ from beholder.science.scores import candidates
 from beholder.science.single import single
 
 LAYERS = (22, 29, 35)
-CUT = {22: (0, 5), 29: (2,), 35: (1, 7)}
+CUT = {22: (0, 5), 28: (2,), 29: (2, 4), 35: (1, 7)}
 CLASSES = [2, 0, 5, 2]
 
 

@@ -161,16 +161,21 @@ def test_iterative_finds_the_stand_in_as_brute_force_does(redundant, starts):
 def test_what_one_sibling_needs_is_spared():
     """Channel 0 is needed by one class of ten, channel 1 a little by each, 2 is in their way."""
     rows = np.zeros((20, 3))
-    rows[:2, 0], rows[2:4, 0], rows[:, 1], rows[:, 2] = 9.0, -9.0, 0.1, -5.0
+    rows[:2, 0], rows[2:4, 0], rows[:, 1], rows[:, 2] = 3.0, -3.0, 0.04, -5.0
     labels = [index // 2 for index in range(20)]
-    controls = Attribution({33: rows}, np.zeros(20))
+    controls = Attribution({33: rows}, np.full(20, 4.0))
     needed = needed_by(controls, labels, target=11)
-    assert needed[33].tolist() == pytest.approx([9.0, 1.0, 0.0])
+    assert needed[33].tolist() == pytest.approx([0.75, 0.1, 0.0])
     scores = contrastive({33: np.array([2.0, 1.0, 0.3])}, needed)
     assert [channel for _, channel, _ in best(scores, 3)] == [1, 2, 0]
+    # Whose margin is small can spare less; what is lost to chance below a nat counts as a nat.
+    for margin, share in ((2.0, 1.5), (0.5, 3.0), (-1.0, 3.0)):
+        unsure = replace(controls, margin=np.full(20, margin))
+        assert needed_by(unsure, labels, target=11)[33][0] == pytest.approx(share)
     # Pictures of the target's own class among the controls ask for nothing.
-    assert needed_by(controls, labels, target=0)[33].tolist() == pytest.approx([0, 0.9, 0])
-    assert needed_by(replace(controls, parts={33: rows[:2]}), [4, 4], target=4)[33].max() == 0
+    assert needed_by(controls, labels, target=0)[33].tolist() == pytest.approx([0, 0.09, 0])
+    alone = Attribution({33: rows[:2]}, np.ones(2))
+    assert needed_by(alone, [4, 4], target=4)[33].max() == 0
 
 
 def test_an_end_from_outside(redundant, starts):
