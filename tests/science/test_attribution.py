@@ -69,24 +69,19 @@ def test_as_captums_on_specimens(specimens, starts):
         assert_same(found.parts[layer], by_captum(specimens, pictures, [6, 3], layer))
 
 
+@pytest.mark.slow
 def test_single_as_captums_ablation(narrow, starts):
-    pictures = starts(3, 64)
+    pictures = starts(2, 32)
     told = []
     found = single(narrow, pictures, 2, layers=(32, 35), on_part=told.append)
     for layer in (33, 35):
         maps = torch.arange(narrow.widths[layer]).view(1, -1, 1, 1)
         method = LayerFeatureAblation(Margins(narrow), narrow.module.features[layer])
         with torch.no_grad():
-            expected = method.attribute(
-                pictures, target=2, layer_mask=maps.expand(-1, -1, *sides(layer))
-            )
+            expected = method.attribute(pictures, target=2, layer_mask=maps.expand(-1, -1, 2, 2))
         assert_same(found[layer], expected.mean(dim=0)[:, 0, 0].numpy())
     assert told == sorted(told)
     assert told[-1] == pytest.approx(1)
-
-
-def sides(layer):
-    return (4, 4) if layer < 36 else (2, 2)
 
 
 def test_a_gradient_is_what_a_small_change_does(narrow, starts):
@@ -105,8 +100,9 @@ def test_a_gradient_is_what_a_small_change_does(narrow, starts):
     )
 
 
+@pytest.mark.slow
 def test_batches_memory_and_a_second_look_change_nothing(narrow, starts, monkeypatch):
-    pictures, classes = starts(5, 64), [0, 1, 2, 3, 4]
+    pictures, classes = starts(5, 32), [0, 1, 2, 3, 4]
     whole = Attributor(narrow, pictures, classes, layers=candidates())
     expected = whole.attribution(CUT)
     monkeypatch.setattr(module, "_CPU_BYTES", 1)
