@@ -89,6 +89,7 @@ def test_groups_that_can_not_be_compared(score, shapes):
         ({5: (0.01, 0.0), 10: (0, -0.01), 20: (0, 0.05)}, 5),  # a gain is no better than no loss
         ({5: (0.5, 0.0), 10: (0.2, 0.1), 20: (0.1, 0.3)}, 10),  # none is enough
         ({5: (0.5, 0.1), 10: (0.4, 0.2)}, 5),
+        ({8: (0, 0, 0.12), 12: (0, 0.004, 0.01), 16: (0, 0.02, 0)}, 12),  # 8 is a near thing
     ],
 )
 def test_the_dose_that_is_picked(tuned, dose):
