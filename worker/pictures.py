@@ -124,6 +124,14 @@ class Loader:
                 # Kept nowhere else: the decoded are as large as the batch that is made of them.
                 yield from self._batch(shapes.pop(shape), device).parts(room(*shape[1:]))
 
+    def tensors(self, wanted: Sequence[Wanted], spec: Spec) -> tuple[list[Wanted], Tensor]:
+        """Those that can be read, which are to have one shape, and them as (N, 3, H, W)."""
+        shapes, _ = self._decoded(wanted, spec)
+        pairs = [pair for some in shapes.values() for pair in some]
+        if not pairs:
+            raise PictureError("none of these pictures can be read any more.")
+        return [one for one, _ in pairs], torch.stack([picture for _, picture in pairs])
+
     def _decoded(
         self, wanted: Sequence[Wanted], spec: Spec
     ) -> tuple[dict[torch.Size, list[_Decoded]], list[Failed]]:

@@ -39,7 +39,7 @@ from worker.passed_over import PassedOver
 from worker.pictures import Batch, Loader
 from worker.pipeline import AnyWork, Pipeline, Stations
 from worker.rooms import Rooms
-from worker.studies import STAGES
+from worker.stages import study_work
 from worker.work import Means
 
 log = logging.getLogger(__name__)
@@ -241,7 +241,7 @@ class _Run:
         claim = lease.claims[0]
         if isinstance(claim.spec, DreamSpec):
             return DreamWork(lease, claim.spec, self.means)
-        return STAGES[claim.stage](lease, claim.spec, self.means)
+        return study_work(lease, claim.stage, claim.spec, self.means)
 
     def _room(self, spec: DreamSpec, layer: int) -> int:
         """How many dreams of a spec, at a layer, make a batch."""

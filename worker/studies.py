@@ -5,11 +5,14 @@ intact verdict comes from the measuring pass, so each picture goes through the n
 """
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from torch import Tensor
 
 from beholder.errors import NotFound
+from beholder.evidence.answering import relu_strengths
+from beholder.evidence.names import TALLY
+from beholder.evidence.tally import Tally
 from beholder.jobs.claims import Claim
 from beholder.jobs.finish import finish_choose, finish_classify, finish_measure
 from beholder.jobs.outcomes import (
@@ -20,7 +23,7 @@ from beholder.jobs.outcomes import (
     Judgement,
     VerdictOutcome,
 )
-from beholder.layers import LAST_LAYER
+from beholder.layers import LAST_LAYER, relu_of
 from beholder.science.blind import Verdict, blinded, classify, verdicts
 from beholder.science.measure import Measurement, measure
 from beholder.science.statistics import ChannelStatistics, chosen_channels
@@ -98,33 +101,44 @@ class MeasureWork(StudyWork):
         )
 
     def _end(self) -> Finished | None:
+        if not self._measured:
+            return finish_measure(self.means.db, self.claim, self._ended, partial=None)
         groups = {"target": self._no_statistics(), "control": self._no_statistics()}
-        strongest = Strongest(self.network.widths)
         for measured, result in self._measured:
             items = [wanted.item for wanted in measured]
             for role, statistics in groups.items():
-                rows = [row for row, item in enumerate(items) if item.role == role]
+                rows = [row for row, item in enumerate(items) if _counts_as(item.role) == role]
                 if rows:
                     statistics.update(
                         tuple(strengths[rows] for strengths in result.strengths),
                         positions=[items[row].position for row in rows],
                     )
-            strongest.update(result.strengths, [item.position for item in items])
             self._judge(measured, result.logits)
-        partial = self._store(groups, strongest)
-        return finish_measure(self.means.db, self.claim, self._ended, partial=partial)
-
-    def _store(self, groups: dict[str, ChannelStatistics], strongest: Strongest) -> str:
-        """Keep them as files; their folder."""
+        files = {f"{role}.npz": statistics.to_bytes() for role, statistics in groups.items()}
+        files |= self._more()
         folder = result_folder(self.claim.job_id, self.claim.token)
-        for role, statistics in groups.items():
-            self.means.store.put(f"{folder}/{role}.npz", statistics.to_bytes())
-        self.means.store.put(f"{folder}/{STRONGEST}", strongest.to_bytes())
-        return folder
+        for name, data in files.items():
+            self.means.store.put(f"{folder}/{name}", data)
+        return finish_measure(self.means.db, self.claim, self._ended, partial=folder)
+
+    def _more(self) -> dict[str, bytes]:
+        """The strongest pictures, and what channel records merge, as files by name."""
+        strongest, tally = Strongest(self.network.widths), Tally()
+        for measured, result in self._measured:
+            items = [wanted.item for wanted in measured]
+            positions = [item.position for item in items]
+            strongest.update(result.strengths, positions)
+            tally.add(
+                [(item.role or "target", item.group or "") for item in items],
+                positions,
+                [item.picture_sha256 or "" for item in items],
+                relu_strengths(result),
+            )
+        return {STRONGEST: strongest.to_bytes(), TALLY: tally.to_bytes()}
 
 
-class ChooseWork(StudyWork):
-    """The statistics of all chunks merged, and the channels to blind. Not for the device."""
+class WholeWork(StudyWork):
+    """A chunk without items, for which the chunks before have left something. Without batches."""
 
     def batches(self) -> Iterator[Batch]:
         """None."""
@@ -133,40 +147,8 @@ class ChooseWork(StudyWork):
     def run(self, batch: Batch) -> None:
         """Nothing, since there are no batches."""
 
-    def _end(self) -> Finished | None:
-        target, control = self._merged("target"), self._merged("control")
-        exemplars = list(self._exemplars())  # reads files: not in the transaction
-        chosen = chosen_channels(
-            target,
-            min_layer=self.spec.min_layer,
-            most_common=self.spec.most_common,
-            threshold=self.spec.threshold,
-        )
-        return finish_choose(
-            self.means.db,
-            self.claim,
-            channel_rows(target, control, chosen),
-            exemplars=exemplars,
-            target_pictures=target.n,
-            control_pictures=control.n,
-        )
-
-    def _merged(self, role: str) -> ChannelStatistics:
-        merged = self._no_statistics()
-        for data in self._files(f"{role}.npz"):
-            merged = merged.merge(ChannelStatistics.from_bytes(data))
-        return merged
-
-    def _exemplars(self) -> Iterator[ExemplarRow]:
-        """The strongest pictures of each channel, over targets and controls."""
-        merged = Strongest(self.network.widths)
-        for data in self._files(STRONGEST):
-            merged = merged.merge(Strongest.from_bytes(data))
-        for layer, channel, rank, position, strength in merged.rows():
-            yield ExemplarRow(layer, channel, rank, position, strength)
-
-    def _files(self, name: str) -> Iterator[bytes]:
-        """Every measured chunk's file of this name."""
+    def _handed_on(self, name: str) -> Iterator[bytes]:
+        """The file of this name of every chunk before."""
         for folder in self.claim.partials:
             self.lease.check()
             try:
@@ -174,6 +156,51 @@ class ChooseWork(StudyWork):
             except NotFound:
                 self.means.loader.insist_on_store()
                 raise
+
+    def _merged(self, role: str) -> ChannelStatistics:
+        """The statistics of all measured pictures of a role."""
+        merged = self._no_statistics()
+        for data in self._handed_on(f"{role}.npz"):
+            merged = merged.merge(ChannelStatistics.from_bytes(data))
+        return merged
+
+
+class ChooseWork(WholeWork):
+    """The statistics of all chunks merged, and the channels to blind. Not for the device."""
+
+    def _end(self) -> Finished | None:
+        target, control = self._merged("target"), self._merged("control")
+        chosen = chosen_channels(
+            target,
+            min_layer=self.spec.min_layer,
+            most_common=self.spec.most_common,
+            threshold=self.spec.threshold,
+        )
+        exemplars, tally = list(self._exemplars()), self._tally()  # files: not in the transaction
+        return finish_choose(
+            self.means.db,
+            self.claim,
+            channel_rows(target, control, chosen),
+            exemplars=exemplars,
+            classes=tally.class_rows(),
+            by_class=tally.channel_rows(self.network.widths),
+            target_pictures=target.n,
+            control_pictures=control.n,
+        )
+
+    def _tally(self) -> Tally:
+        merged = Tally()
+        for data in self._handed_on(TALLY):
+            merged.merge(Tally.from_bytes(data))
+        return merged
+
+    def _exemplars(self) -> Iterator[ExemplarRow]:
+        """The strongest pictures of each channel, over targets and controls."""
+        merged = Strongest(self.network.widths)
+        for data in self._handed_on(STRONGEST):
+            merged = merged.merge(Strongest.from_bytes(data))
+        for layer, channel, rank, position, strength in merged.rows():
+            yield ExemplarRow(layer, channel, rank, position, strength)
 
 
 class ClassifyWork(StudyWork):
@@ -192,7 +219,7 @@ class ClassifyWork(StudyWork):
         return finish_classify(self.means.db, self.claim, self._ended)
 
 
-STAGES: dict[str, type[StudyWork]] = {
+ARTICLE: dict[str, type[StudyWork]] = {
     "measure": MeasureWork,
     "choose": ChooseWork,
     "classify": ClassifyWork,
@@ -200,9 +227,15 @@ STAGES: dict[str, type[StudyWork]] = {
 
 
 def channel_rows(
-    target: ChannelStatistics, control: ChannelStatistics, chosen: dict[int, tuple[int, ...]]
+    target: ChannelStatistics,
+    control: ChannelStatistics,
+    chosen: Mapping[int, Sequence[int]],
+    correlated: Mapping[tuple[int, int], tuple[tuple[int, float], ...]] | None = None,
 ) -> Iterator[ChannelRow]:
-    """One row a layer and channel, layer by layer; no figures of controls where there are none."""
+    """One row a layer and channel, layer by layer; no figures of controls where there are none.
+
+    correlated: by ReLU layer and channel, as `ChannelRow` has it.
+    """
     for layer, width in enumerate(target.widths):
         blind = set(chosen.get(layer, ()))
         ours, theirs = _columns(target, layer), _columns(control, layer)
@@ -221,7 +254,13 @@ def channel_rows(
                 control_deviation=others[1] if control.n else None,
                 control_maximum=others[2] if control.n else None,
                 chosen=channel in blind,
+                correlated=(correlated or {}).get((relu_of(layer), channel)),
             )
+
+
+def _counts_as(role: str | None) -> str:
+    """Siblings are controls, as far as statistics of all pictures go."""
+    return "target" if role == "target" else "control"
 
 
 def _columns(statistics: ChannelStatistics, layer: int) -> tuple[list[float], ...]:

@@ -22,7 +22,8 @@ class Answers:
     positions: (B,) int64 of their items. sha256, source, role, group: (B,) text.
     hashes: (B,) uint64, perceptual, for near-duplicates.
     strengths: (B, C) float32 of all ReLU layers' channels, layer after layer; 0 where nothing of a
-    map is above zero. logits: (B, classes) float32.
+    map is above zero. regions: (B, C, 4) uint8, where the same channels are driven, as
+    `beholder.science.measure` tells it. logits: (B, classes) float32.
     """
 
     positions: NDArray[np.int64]
@@ -32,6 +33,7 @@ class Answers:
     group: NDArray[np.str_]
     hashes: NDArray[np.uint64]
     strengths: NDArray[np.float32]
+    regions: NDArray[np.uint8]
     logits: NDArray[np.float32]
 
     @classmethod

@@ -1,9 +1,12 @@
-"""The ablations that a sound study tries: those `of_rankings`, and `random_sets` beside them."""
+"""The ablations that a sound study tries: those `of_rankings`, `alone` each channel of the set that
+it is about, and `random_sets` beside them.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from beholder.evidence.names import Kind, Method, Mode
 from beholder.evidence.plan import Condition, Ranked
+from beholder.layers import LAYERS
 from beholder.specs import StudySpec
 
 Channels = dict[int, tuple[int, ...]]
@@ -39,14 +42,16 @@ def condition(
     of: str | None = None,
     fold: int | None = None,
     draw: int | None = None,
+    note: str = "",
 ) -> Condition:
-    """One of them; what is left out is the headline's. Its name tells it from all others."""
+    """One of them; what is left out is the headline's. Its name, with a `note`, is its alone."""
     method, mode = method or spec.method, mode or spec.mode
     words: list[str] = [method, mode, str(dose)]
     words += [kind] * (kind != "chosen")
     words += [] if of is None else [of]
     words += [] if fold is None else [f"fold {fold}"]
     words += [] if draw is None else [f"draw {draw}"]
+    words += [note] * bool(note)
     return Condition(
         name="/".join(words),
         kind=kind,
@@ -80,6 +85,14 @@ def of_rankings(
     for method in spec.methods[1:]:
         yield condition(spec, take(rankings[method], dose), dose, method=method)
     yield condition(spec, take(ranking, dose), dose, kind="keep")
+
+
+def alone(spec: StudySpec, channels: Channels) -> Iterator[Condition]:
+    """Each of the channels by itself."""
+    for layer, picked in channels.items():
+        for channel in picked:
+            note = f"{LAYERS[layer].name}:{channel}"
+            yield condition(spec, {layer: (channel,)}, 1, kind="alone", note=note)
 
 
 def random_sets(

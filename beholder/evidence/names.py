@@ -13,7 +13,8 @@ Method = Literal[
 Mode = Literal["zero", "mean", "resample", "scale"]
 Kind = Literal["chosen", "random", "matched", "keep", "matrix", "alone"]
 
-ANSWERS = "answers.npz"  # of a measured chunk
+TALLY = "tally.npz"  # of a measured chunk of the article's recipe
+ANSWERS = "answers.npz"  # of a sound study's
 PLAN = "plan.json"
 READINGS = "readings.npz"
 EVIDENCE = "evidence.json"

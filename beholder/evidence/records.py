@@ -1,5 +1,5 @@
-"""What a study hands over for channel records, from what it measured: `class_rows`,
-`channel_class_rows`, `correlated`, `exemplar_rows`, and from what it concluded: `effect_rows`.
+"""What a sound study hands over for channel records: `correlated` and `exemplar_rows` from what it
+measured, `effect_rows` from what it concluded. Its classes' sums are a `tally`.
 
 widths: channels of each of the 37 layers, of which the ReLUs' follow each other in `strengths`.
 """
@@ -11,45 +11,15 @@ from numpy.typing import NDArray
 
 from beholder.evidence.answers import Answers
 from beholder.evidence.document import ChannelEvidence, Interval
-from beholder.jobs.outcomes import (
-    ChannelClassRow,
-    ClassRow,
-    EffectRow,
-    ExemplarKind,
-    ExemplarRow,
-    digest,
-)
-from beholder.layers import LAYERS
+from beholder.evidence.tally import relu_spans
+from beholder.jobs.outcomes import EffectRow, ExemplarKind, ExemplarRow
+from beholder.science.measure import REGION_UNITS
 
 KEPT = 4  # pictures of each kind
 CORRELATED = 5  # channels
 CORRELATED_FROM = 10  # pictures: r of fewer is mostly chance
 
 _Place = tuple[int, int]
-
-
-def class_rows(answers: Answers) -> list[ClassRow]:
-    """A class for each folder of each role, numbered as they come; without a folder, the role."""
-    return [
-        ClassRow(number, group or role, role, len(rows), digest(answers.sha256[rows].tolist()))
-        for number, ((role, group), rows) in enumerate(_classes(answers).items())
-    ]
-
-
-def channel_class_rows(answers: Answers, widths: Sequence[int]) -> Iterator[ChannelClassRow]:
-    """Every ReLU channel over every class, in the order of the table's key."""
-    for number, rows in enumerate(_classes(answers).values()):
-        for layer, span in relu_spans(widths).items():
-            strengths = answers.strengths[rows, span].astype(np.float64)  # (n, C)
-            columns = (
-                (strengths > 0).sum(axis=0),
-                strengths.sum(axis=0),
-                (strengths**2).sum(axis=0),
-                strengths.max(axis=0),
-            )
-            lists = (column.tolist() for column in columns)
-            for channel, values in enumerate(zip(*lists, strict=True)):
-                yield ChannelClassRow(number, layer, channel, *values)
 
 
 def correlated(
@@ -95,7 +65,8 @@ def exemplar_rows(answers: Answers, widths: Sequence[int], *, seed: int) -> Iter
                     strength = float(strengths[row, channel])
                     if strength > 0 or kind != "strongest":
                         position = int(answers.positions[row])
-                        yield ExemplarRow(layer, channel, rank, position, strength, kind)
+                        box = _region(answers.regions[row, span][channel])
+                        yield ExemplarRow(layer, channel, rank, position, strength, kind, *box)
 
 
 def effect_rows(channels: Iterable[ChannelEvidence]) -> Iterator[EffectRow]:
@@ -111,23 +82,9 @@ def _bounds(effect: Interval | None) -> tuple[float | None, float | None, float 
     return (None, None, None) if effect is None else (effect.value, effect.low, effect.high)
 
 
-def relu_spans(widths: Sequence[int]) -> dict[int, slice]:
-    """By ReLU layer, its columns of `Answers.strengths`."""
-    spans, first = {}, 0
-    for layer in LAYERS:
-        if layer.kind == "relu":
-            spans[layer.index] = slice(first, first + widths[layer.index])
-            first += widths[layer.index]
-    return spans
-
-
-def _classes(answers: Answers) -> dict[tuple[str, str], NDArray[np.int64]]:
-    """By role and folder, in the order of their first pictures, the rows that they have."""
-    names = list(zip(answers.role.tolist(), answers.group.tolist(), strict=True))
-    rows: dict[tuple[str, str], list[int]] = {}
-    for row, name in enumerate(names):
-        rows.setdefault(name, []).append(row)
-    return {name: np.array(places, np.int64) for name, places in rows.items()}
+def _region(units: NDArray[np.uint8]) -> tuple[float | None, ...]:
+    """From 0 to 1; None where nothing drives the channel."""
+    return tuple((units / REGION_UNITS).tolist()) if units.any() else (None,) * 4
 
 
 def _pearson(strengths: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from beholder.evidence.plan import Condition, Plan, Subject
 from beholder.evidence.readings import Readings
-from beholder.layers import LAYERS
 from beholder.science.ablation import Ablation
 from beholder.science.fills import Fills, find_fills
 from beholder.science.networks import Network
 from beholder.science.readings import Reading
+from beholder.science.scores import candidates
 from beholder.science.sweep import sweep
 
 
@@ -50,7 +50,7 @@ class Trial:
     @property
     def wants_donors(self) -> bool:
         """Whether any condition takes maps from other pictures."""
-        return bool(self.plan.donors) and bool(_layers(self.plan.conditions, "resample"))
+        return bool(self.plan.donors) and bool(self._layers("resample"))
 
     def course(self, position: int) -> Course:
         """That of the picture at this position."""
@@ -117,6 +117,14 @@ class Trial:
             candidates=candidates(self.min_layer),
         )
 
+    def _layers(self, mode: str) -> set[int]:
+        """The layers at which any condition of a mode ablates."""
+        found: set[int] = set()
+        for one in self.plan.conditions:
+            if one.mode == mode:
+                found |= {*(candidates(self.min_layer) if one.kind == "keep" else one.channels)}
+        return found
+
     def _fills(self) -> Fills:
         if self._filled is None:
             lent: dict[int, Tensor] = {}
@@ -125,21 +133,10 @@ class Trial:
                     find_fills(
                         self.network,
                         self.donors,
-                        donors=_layers(self.plan.conditions, "resample"),
+                        donors=self._layers("resample"),
                         most_donors=len(self.donors),
                         normalize=self.normalize,
                     ).donors
                 )
             self._filled = Fills.known(self.network, self.plan.means, lent, seed=self.plan.seed)
         return self._filled
-
-
-def candidates(min_layer: int) -> tuple[int, ...]:
-    """The layers whose channels can be chosen: a convolution is its ReLU, a pool follows it."""
-    return tuple(one.index for one in LAYERS if one.kind == "relu" and one.index >= min_layer)
-
-
-def _layers(conditions: Sequence[Condition], mode: str) -> tuple[int, ...]:
-    """The layers at which any condition of a mode ablates."""
-    found = {layer for one in conditions if one.mode == mode for layer in one.channels}
-    return tuple(sorted(found))

@@ -66,8 +66,9 @@ def iterative(
 ) -> list[Picked]:
     """Up to `most` channels, best first, each with the contrastive score it was taken for.
 
-    Whenever `at_once` channels are taken, the targets' attributions are found again with those
-    zeroed: what stands in for a channel shows when that is gone, and what it fed shows no more.
+    Whenever `at_once` channels are taken, and later a quarter of those that are, the targets'
+    attributions are found again with those zeroed: what stands in for a channel shows when that is
+    gone, and what it fed shows no more.
     needed: as of `needed_by`, on the intact network. Channels that do nothing for the target, or
     work against it, are not taken, so that there may be fewer than `most`.
     on_part: called with the fraction that is done; what it raises ends the choice.
@@ -81,7 +82,8 @@ def iterative(
         free = {layer: row > _NOTHING for layer, row in found.items()}
         for layer, channel, _ in taken:
             free[layer][channel] = False
-        size = min(at_once, most - len(taken), sum(int(row.sum()) for row in free.values()))
+        few = max(at_once, len(taken) // 4)  # a large set changes little by a few more
+        size = min(few, most - len(taken), sum(int(row.sum()) for row in free.values()))
         if not size:
             break
         taken += best(scores, size, alive=free)

@@ -1,10 +1,11 @@
 """How strongly each channel answers a picture: `measure` all 37 layers, then `top_channels`.
 
-A channel's strength is the L2 norm of its map. Maps are never kept.
+A channel's strength is the L2 norm of its map, its region the part of the picture where the map is
+at least half as high as its peak. Maps are never kept.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -16,17 +17,21 @@ from beholder.science.networks import Network, at_rest, check_pictures
 from beholder.science.prefix import Precision, prefix_of
 
 _CACHED = 2**20  # values
+REGION_UNITS = 255  # of a picture's width and height, in which regions are told
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """One pass of a batch. All tensors are float32 on the CPU.
+    """One pass of a batch. All tensors are on the CPU.
 
-    strengths: for each of the 37 layers (B, C). logits: (B, classes), before the softmax.
+    strengths: for each of the 37 layers (B, C) float32. logits: (B, classes) float32, before the
+    softmax. regions: by ReLU layer (B, C, 4) uint8, the left, top, right and bottom of what drives
+    a channel, in `REGION_UNITS` of the picture's width and height; all 0 where nothing does.
     """
 
     strengths: tuple[Tensor, ...]
     logits: Tensor
+    regions: Mapping[int, Tensor] = field(default_factory=dict)
 
 
 def measure(
@@ -35,27 +40,30 @@ def measure(
     *,
     normalize: bool = False,
     pre_relu: bool = False,
+    regions: bool = False,
     precision: Precision = "float32",
 ) -> Measurement:
     """All channel strengths, and the logits, of `pictures` (B, 3, H, W) in one pass.
 
     A convolution's strengths are those of the in-place ReLU after it, as published; `pre_relu`
-    measures it before. precision: as for `dream`.
+    measures it before. regions: also find where in the picture each ReLU's channels are driven.
+    precision: as for `dream`.
     Raises InvalidInput, InvalidSpec, and PictureError for a side under 32 pixels.
     """
     check_sides(pictures)
     parts = [
-        _measured(walk)
+        _measured(walk, regions)
         for walk in walks(network, pictures, normalize=normalize, raw=pre_relu, precision=precision)
     ]
-    strengths, last_maps = zip(*parts, strict=True)
+    strengths, places, last_maps = zip(*parts, strict=True)
     found = _to_cpu(
         {layer: torch.cat([rows[layer] for rows in strengths]) for layer in strengths[0]}
     )
     # A convolution that was not read itself is what its ReLU made of it.
     last = [layer.index if layer.index in found else layer.index + 1 for layer in LAYERS]
     logits = logits_of(network, torch.cat(last_maps))
-    return Measurement(tuple(found[layer] for layer in last), logits.cpu())
+    driven = {layer: torch.cat([rows[layer] for rows in places]).cpu() for layer in places[0]}
+    return Measurement(tuple(found[layer] for layer in last), logits.cpu(), driven)
 
 
 def walks(
@@ -127,12 +135,39 @@ def _through_modules(network: Network, maps: Tensor, *, raw: bool) -> Iterator[t
             yield layer.index, maps
 
 
-def _measured(walk: Iterable[tuple[int, Tensor]]) -> tuple[dict[int, Tensor], Tensor]:
-    """The strengths (B, C) of each layer that a walk reads, and the last layer's maps."""
+def _measured(
+    walk: Iterable[tuple[int, Tensor]], regions: bool
+) -> tuple[dict[int, Tensor], dict[int, Tensor], Tensor]:
+    """The strengths (B, C) and regions of each layer that a walk reads, and the last's maps."""
     strengths: dict[int, Tensor] = {}
+    places: dict[int, Tensor] = {}
     for layer, maps in walk:
         strengths[layer] = _strengths(maps)
-    return strengths, maps
+        if regions and LAYERS[layer].kind == "relu":
+            places[layer] = _regions(maps)
+    return strengths, places, maps
+
+
+def _regions(maps: Tensor) -> Tensor:
+    """(B, C, h, w) to (B, C, 4) uint8: the smallest box around what is half as high as the peak."""
+    rows, columns = maps.amax(dim=3), maps.amax(dim=2)  # (B, C, h), (B, C, w)
+    half = rows.amax(dim=2, keepdim=True) / 2
+    driven = half > 0
+    (top, bottom), (left, right) = (
+        _extent((profile >= half) & driven) for profile in (rows, columns)
+    )
+    return torch.stack([left, top, right, bottom], dim=2).to(torch.uint8)
+
+
+def _extent(among: Tensor) -> tuple[Tensor, Tensor]:
+    """Of (B, C, n) bool, the units (B, C) at which the first begins and the last ends."""
+    count = among.shape[2]
+    units = among.to(torch.uint8)
+    first = units.argmax(dim=2)
+    last = count - units.flip(2).argmax(dim=2)
+    low = first * REGION_UNITS // count
+    high = -(-last * REGION_UNITS // count)
+    return low, torch.where(among.any(dim=2), high, low)
 
 
 def _strengths(maps: Tensor) -> Tensor:

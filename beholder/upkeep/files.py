@@ -11,7 +11,7 @@ from zipfile import BadZipFile, ZipFile
 from sqlalchemy import Select, func, null, select
 
 from beholder.errors import NotFound
-from beholder.evidence.names import EVIDENCE, PLAN, READINGS
+from beholder.evidence.names import ANSWERS, EVIDENCE, PLAN, READINGS, TALLY
 from beholder.jobs.database import Database
 from beholder.jobs.models import Chunk, File, Item, Job
 from beholder.plurals import plural
@@ -21,12 +21,15 @@ from beholder.upkeep.ahead import ahead
 from beholder.upkeep.findings import AGAIN, RESUBMIT, Finding, Kind, changed_words
 from beholder.upkeep.references import Reference, references, still_refers
 
-# What a study's chunks hand on, by their stage. A sound study's measured chunks have more.
-HANDED_ON = {
-    "measure": ("target.npz", "control.npz", "strongest.npz"),
-    "choose": (PLAN,),
-    "classify": (READINGS,),
-    "conclude": (EVIDENCE,),
+# What a study's chunks hand on, by its recipe and their stage.
+HANDED_ON: dict[str, dict[str, tuple[str, ...]]] = {
+    "article": {"measure": ("target.npz", "control.npz", "strongest.npz", TALLY)},
+    "sound": {
+        "measure": ("target.npz", "control.npz", ANSWERS),
+        "choose": (PLAN,),
+        "classify": (READINGS,),
+        "conclude": (EVIDENCE,),
+    },
 }
 _LISTED_FOLDERS = 32  # whose lists are remembered: a chunk's files follow each other
 Look = Callable[[Reference], str | None]  # what is wrong with a file, or None
@@ -140,10 +143,13 @@ def check_statistics(
         Chunk.job_id == job_id, Chunk.partial.is_not(None)
     )
     with database.read() as session:
+        job = session.get(Job, job_id)
+        recipe = job.spec.get("recipe", "article") if job else "article"
         ended = [(row.id, row.stage, row.partial or "") for row in session.execute(statement)]
+    names = HANDED_ON.get(recipe, {})
     for chunk_id, stage, folder in ended:
         sizes = {one.name: one.bytes for one in store.list(folder)}
-        for name in HANDED_ON.get(stage, ()):
+        for name in names.get(stage, ()):
             path = f"{folder}/{name}"
             if sizes.get(name) and (quick or _is_whole(store, path)):
                 continue

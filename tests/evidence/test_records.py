@@ -7,14 +7,12 @@ from beholder.evidence.answers import Answers
 from beholder.evidence.document import ChannelEvidence, Interval
 from beholder.evidence.records import (
     CORRELATED_FROM,
-    channel_class_rows,
-    class_rows,
     correlated,
     effect_rows,
     exemplar_rows,
-    relu_spans,
 )
-from beholder.jobs.outcomes import EffectRow, digest
+from beholder.evidence.tally import relu_spans
+from beholder.jobs.outcomes import EffectRow
 from beholder.layers import LAYERS
 
 WIDTHS = tuple(3 if layer.index < 5 else 4 for layer in LAYERS)
@@ -33,6 +31,7 @@ def answers(strengths, groups=None):
         group=np.array(groups),
         hashes=np.zeros(count, np.uint64),
         strengths=np.asarray(strengths, np.float32),
+        regions=np.tile(np.array([51, 0, 102, 255], np.uint8), (count, TOTAL, 1)),
         logits=np.zeros((count, 2), np.float32),
     )
 
@@ -43,35 +42,6 @@ def drawn():
     chance = np.random.default_rng(3)
     strengths = chance.exponential(size=(13, TOTAL)) * (chance.random((13, TOTAL)) > 1 / 3)
     return answers(strengths, ["kelpie"] * 5 + ["skunk"] * 7 + [""])
-
-
-def test_spans_follow_each_other():
-    spans = relu_spans(WIDTHS)
-    assert list(spans) == RELUS
-    assert [spans[1], spans[3], spans[6]] == [slice(0, 3), slice(3, 6), slice(6, 10)]
-    assert spans[35].stop == TOTAL
-
-
-def test_classes_are_the_folders_and_the_role_where_there_is_none(drawn):
-    found = class_rows(drawn)
-    assert [(one.number, one.label, one.role, one.n) for one in found] == [
-        (0, "kelpie", "target", 5), (1, "skunk", "control", 7), (2, "control", "control", 1),
-    ]  # fmt: skip
-    assert found[0].pictures == digest(drawn.sha256[:5])
-
-
-def test_sums_are_those_of_the_class_s_pictures(drawn):
-    rows = list(channel_class_rows(drawn, WIDTHS))
-    assert len(rows) == 3 * TOTAL
-    keys = [(row.number, row.layer, row.channel) for row in rows]
-    assert keys == sorted(set(keys))
-    row = next(row for row in rows if (row.number, row.layer, row.channel) == (1, 6, 2))
-    seen = drawn.strengths[5:12, 6 + 2].astype(np.float64)
-    assert row.active == np.count_nonzero(seen)
-    assert row.sum == pytest.approx(seen.sum())
-    assert row.squares == pytest.approx((seen**2).sum())
-    assert row.maximum == seen.max()
-    assert {type(value) for value in vars(row).values()} == {int, float}
 
 
 def test_correlated_channels_are_numpy_s(drawn):
@@ -109,6 +79,8 @@ def test_exemplars_are_the_extremes_and_a_draw():
     ]
     assert same[0] == same[1]
     assert len(same[0]) == 4
+    boxes = {(row.left, row.top, row.right, row.bottom) for row in rows}
+    assert boxes == {(0.2, 0.0, 0.4, 1.0)}
 
 
 def test_effects_are_the_evidence_s():

@@ -120,7 +120,7 @@ class Home:
             )
         elif claim.stage == "measure":
             folder = result_folder(claim.job_id, claim.token)
-            for name in HANDED_ON["measure"]:
+            for name in HANDED_ON["article"]["measure"]:
                 self.store.put(f"{folder}/{name}", zipped(name))
             verdicts = [VerdictOutcome(item.position, VERDICT) for item in claim.items]
             finish_measure(self.db, claim, verdicts, partial=folder)

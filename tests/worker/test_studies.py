@@ -59,6 +59,7 @@ def test_a_study_is_what_science_finds(
     assert {path.name for path in bench.results()} == {
         "control.npz",
         "strongest.npz",
+        "tally.npz",
         "target.npz",
     }
 

@@ -1,0 +1,132 @@
+"""Which picture serves what: `subjects` splits a study's pictures by their hashes.
+
+What chooses channels never tests them. With few targets each is tested by channels that were chosen
+without it (leave-one-out), and the study is exploratory.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from beholder.evidence.answers import Answers
+from beholder.evidence.duplicates import near_duplicates
+from beholder.evidence.names import Role, Split
+from beholder.evidence.plan import Subject
+from beholder.plurals import plural
+
+ENOUGH_TARGETS = 20  # for some to choose by, some to tune by and some to test on
+_SHARES: dict[Split, float] = {"choose": 0.4, "tune": 0.2, "test": 0.4}
+
+
+@dataclass(frozen=True)
+class Division:
+    """Every picture with what it serves, in the answers' order.
+
+    exploratory: why the study proves nothing by itself; None if targets were held out.
+    """
+
+    subjects: tuple[Subject, ...]
+    exploratory: str | None
+    seed: int
+
+    def rows(self, split: Split, *, others: bool) -> list[int]:
+        """The answers' rows that serve as `split`, in an order of chance: targets, or all `others`.
+
+        In leave-one-out the targets that test are those that choose.
+        """
+        folded = split == "choose" and not others
+        found = [
+            row
+            for row, one in enumerate(self.subjects)
+            if (one.role != "target") is others
+            and (one.split == split or (folded and one.fold is not None))
+        ]
+        return sorted(found, key=lambda row: _lot(self.subjects[row].sha256, self.seed))
+
+
+def divide(answers: Answers, *, target: int, seed: int) -> Division:
+    """Split the pictures of each role and folder, once near-duplicates are put aside.
+
+    target: the class index that target pictures count for; others count for what the intact network
+    sees. A picture's place follows from the seed, its hash, and those of its own folder alone.
+    """
+    count = len(answers.positions)
+    rows = sorted(range(count), key=lambda row: _lot(str(answers.sha256[row]), seed))
+    # A target stays rather than a control that is nearly the same.
+    rows.sort(key=lambda row: answers.role[row] != "target")
+    copies = near_duplicates(answers.hashes, rows)
+    kept = [row for row in rows if row not in copies]
+    targets = [row for row in kept if answers.role[row] == "target"]
+    few = len(targets) < ENOUGH_TARGETS
+    folds = {row: fold for fold, row in enumerate(targets)} if few else {}
+    splits = _splits(answers, kept, few)
+    splits |= dict.fromkeys(copies, "duplicate")
+    originals = {row: int(answers.positions[original]) for row, original in copies.items()}
+    subjects = (
+        _subject(answers, row, target, splits[row], folds.get(row), originals.get(row))
+        for row in range(count)
+    )
+    return Division(tuple(subjects), _reason(len(targets)), seed)
+
+
+def _reason(targets: int) -> str | None:
+    if targets >= ENOUGH_TARGETS:
+        return None
+    return (
+        f"{plural(targets, 'target')} {'is' if targets == 1 else 'are'} too few to hold some out "
+        f"({ENOUGH_TARGETS} are enough): each was tested with channels chosen by the others."
+    )
+
+
+def _splits(answers: Answers, rows: Sequence[int], few: bool) -> dict[int, Split]:
+    """By row. With few targets all of them test, and others choose or test, half and half."""
+    folders: dict[tuple[str, str], list[int]] = {}
+    for row in rows:
+        folders.setdefault((str(answers.role[row]), str(answers.group[row])), []).append(row)
+    found: dict[int, Split] = {}
+    for (role, _), own in folders.items():
+        if not few:
+            found |= _shared_out(own)
+        elif role == "target":
+            found |= dict.fromkeys(own, "test")
+        else:
+            found |= {row: "choose" if place % 2 else "test" for place, row in enumerate(own)}
+    return found
+
+
+def _shared_out(rows: Sequence[int]) -> dict[int, Split]:
+    """The rows in their order, by `_SHARES`; a single one tests."""
+    first = round(_SHARES["choose"] * len(rows))
+    second = first + round(_SHARES["tune"] * len(rows))
+    return {
+        row: "choose" if place < first else "tune" if place < second else "test"
+        for place, row in enumerate(rows)
+    }
+
+
+def _lot(sha256: str, seed: int) -> str:
+    """What puts pictures into an order of chance that is theirs for good."""
+    return hashlib.sha256(f"{seed}:{sha256}".encode()).hexdigest()
+
+
+def _subject(
+    answers: Answers,
+    row: int,
+    target: int,
+    split: Split,
+    fold: int | None,
+    duplicate_of: int | None,
+) -> Subject:
+    role: Role = answers.role[row].item()
+    seen = int(answers.logits[row].argmax())
+    return Subject(
+        position=int(answers.positions[row]),
+        sha256=str(answers.sha256[row]),
+        source=str(answers.source[row]),
+        role=role,
+        group=str(answers.group[row]) or role,
+        label=target if role == "target" else seen,
+        split=split,
+        fold=fold,
+        duplicate_of=duplicate_of,
+    )

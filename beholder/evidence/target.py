@@ -1,0 +1,60 @@
+"""Which class a sound study is about: `find_target`, by label, by folder, or by vote."""
+
+import difflib
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from beholder.errors import InvalidInput
+from beholder.evidence.answers import Answers
+
+_NEAREST = 3
+
+
+@dataclass(frozen=True)
+class Target:
+    """A class of the network. by: how it was found, in words."""
+
+    index: int
+    label: str
+    by: str
+
+
+def find_target(asked: str, labels: Sequence[str], answers: Answers) -> Target:
+    """The class that was `asked` for: one of `labels`, "folder" or "vote".
+
+    "folder": the class that the first target's folder is named after. "vote": what the intact
+    network sees in most targets, the lower class index among equals. Raises InvalidInput for a name
+    that is no class.
+    """
+    own = answers.role == "target"
+    if asked == "vote":
+        seen = Counter(answers.logits[own].argmax(axis=1).tolist())
+        index, votes = min(seen.items(), key=lambda pair: (-pair[1], pair[0]))
+        by = f"vote of the intact network, {votes:,} of {int(own.sum()):,} targets"
+        return Target(index, labels[index], by)
+    name = str(answers.group[own][0]) if asked == "folder" else asked
+    index = _named(name, labels)
+    if index is None:
+        raise InvalidInput(_unknown(name, labels, by_folder=asked == "folder"))
+    return Target(index, labels[index], "folder" if asked == "folder" else "label")
+
+
+def _named(name: str, labels: Sequence[str]) -> int | None:
+    """The class of this name, whatever its case and its signs; a plural will do."""
+    plain = [_letters(label) for label in labels]
+    for wanted in (_letters(name), _letters(name).removesuffix("s")):
+        if wanted and wanted in plain:
+            return plain.index(wanted)
+    return None
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[\W_]+", "", name.casefold())
+
+
+def _unknown(name: str, labels: Sequence[str], *, by_folder: bool) -> str:
+    near = difflib.get_close_matches(name, labels, _NEAREST, cutoff=0.5) or labels[:_NEAREST]
+    what = f"the folder {name!r} names no class" if by_folder else f"no class {name!r}"
+    return f"target: {what} of this network; write vote, or a label such as {', '.join(near)}."

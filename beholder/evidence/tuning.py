@@ -1,0 +1,51 @@
+"""How many channels the headline ablates: `tuned_dose` asks the tuning pictures."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from beholder.evidence.conditions import Channels
+from beholder.evidence.rankings import Contest, Ranker
+from beholder.science.ablation import Ablation
+from beholder.science.dose import Tuned, pick_dose
+from beholder.science.fills import Fills
+from beholder.science.sweep import sweep
+
+
+def tuned_dose(
+    ranker: Ranker, contest: Contest, sets: Mapping[int, Channels], fills: Fills | None
+) -> int:
+    """The dose that `pick_dose` takes, of sets of channels by their dose.
+
+    contest: tuning pictures, of which those at hand are run. fills: what the headline's mode puts
+    in. A target is recalled where the target's class is seen; another is lost where what the intact
+    network saw in it is not.
+    """
+    spec = ranker.spec
+    hand = ranker.at_hand([*contest.targets, *contest.others])
+    own = ranker.seen(hand.rows)
+    found = sweep(
+        ranker.network,
+        hand.pictures,
+        [Ablation(channels, mode=spec.mode, alpha=spec.alpha) for channels in sets.values()],
+        target=contest.goal,
+        own=own,
+        kept=(),
+        fills=fills,
+        positions=ranker.answers.positions[hand.rows].tolist(),
+        normalize=spec.normalize,
+        on_part=lambda done: ranker.told(),
+    )
+    targets = np.isin(hand.rows, contest.targets)  # (n,)
+    recalled = found.label[1:, targets] == contest.goal
+    kept = found.label[1:, ~targets] == np.array(own)[~targets]
+    return pick_dose(
+        {
+            dose: Tuned(
+                recall=float(recalled[place].mean()),
+                lost=float(1 - kept[place].mean()),
+                p_target=float(found.p_target[1 + place, targets].mean()),
+            )
+            for place, dose in enumerate(sets)
+        }
+    )

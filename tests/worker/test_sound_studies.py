@@ -1,0 +1,162 @@
+"""A sound study through the worker's stages, in chunks, is what it is in one go."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sqlalchemy import select
+
+from beholder.evidence.answers import Answers
+from beholder.evidence.document import Evidence
+from beholder.evidence.in_memory import measured, studied
+from beholder.evidence.names import ANSWERS, PLAN, READINGS
+from beholder.evidence.plan import Plan
+from beholder.evidence.stored import read_evidence
+from beholder.jobs.channel_models import ChannelClass, ChannelEffect, StudyClass
+from beholder.jobs.channel_queries import channels
+from beholder.jobs.exemplar_queries import exemplars
+from beholder.jobs.queries import evidence_path
+from beholder.pictures import decode
+from beholder.science.inputs import to_tensor
+from beholder.science.networks import load_network
+from beholder.specs import StudySpec
+
+pytestmark = pytest.mark.slow  # imports torch
+
+TARGETS, OTHERS = 22, 12
+
+
+@pytest.fixture
+def spec(network: str) -> StudySpec:
+    return StudySpec(
+        network=network,
+        size=48,
+        recipe="sound",
+        methods=("contrastive", "effect"),
+        modes=("zero", "resample"),
+        doses=(1, 4),
+        draws=19,
+        threshold=3,
+    )
+
+
+@pytest.fixture
+def entries(bench: Any, draw: Any) -> list[Any]:
+    made = [bench.entry(draw(seed), role="target", group="a") for seed in range(TARGETS)]
+    return made + [
+        bench.entry(draw(100 + seed), role="control", group="b" if seed % 2 else "c")
+        for seed in range(OTHERS)
+    ]
+
+
+def evidence_of(bench: Any, job: Any) -> Evidence:
+    return read_evidence(bench.store, job, evidence_path(bench.db, job.id))
+
+
+def test_chunks_are_what_one_go_is(bench: Any, spec: StudySpec, entries: list[Any]) -> None:
+    job = bench.run(bench.submit(spec, entries, chunk_size=5))
+    assert (job.state, job.done, job.failed) == ("done", TARGETS + OTHERS, 0)
+    found = evidence_of(bench, job)
+    # The same in memory. Pictures are known there by their pixels, so splits would differ.
+    loaded = load_network(spec.network)
+    pictures = torch.stack(
+        [
+            to_tensor(decode(bench.store.picture(item.picture_sha256)), size=48)
+            for item in bench.items(job.id)
+        ]
+    )
+    roles = [entry.role for entry in entries]
+    groups = [entry.group for entry in entries]
+    own = measured(loaded, pictures, roles=roles, groups=groups)
+    own.sha256[:] = [item.picture_sha256 for item in bench.items(job.id)]
+    _, expected = studied(loaded, spec, own, pictures)
+    assert [row.split for row in found.rows] == [row.split for row in expected.rows]
+    assert [one.name for one in found.outcomes] == [one.name for one in expected.outcomes]
+    for mine, other in zip(found.outcomes, expected.outcomes, strict=True):
+        assert [group.kept for group in mine.roles] == [group.kept for group in other.roles]
+        for one, two in zip(mine.roles, other.roles, strict=True):
+            assert one.margin == pytest.approx(two.margin, abs=1e-3)
+    assert found.record["network"] == expected.record["network"]
+
+
+def test_the_record_tables_have_it_all(bench: Any, spec: StudySpec, entries: list[Any]) -> None:
+    job = bench.run(bench.submit(spec, entries, chunk_size=9))
+    found = evidence_of(bench, job)
+    widths = load_network(spec.network).widths
+    with bench.db.read() as session:
+        effects = session.scalars(select(ChannelEffect).order_by(ChannelEffect.rank)).all()
+        classes = session.scalars(select(StudyClass).order_by(StudyClass.number)).all()
+        sums = session.scalars(select(ChannelClass).where(ChannelClass.layer == 20)).all()
+    assert [(one.layer, one.channel) for one in effects] == [
+        (one.layer, one.channel) for one in found.channels
+    ]
+    assert all(one.effect is not None for one in effects)
+    assert [(one.label, one.role, one.n) for one in classes] == [
+        ("a", "target", TARGETS), ("c", "control", OTHERS // 2), ("b", "control", OTHERS // 2),
+    ]  # fmt: skip
+    assert len(sums) == 3 * widths[20]
+    rows = [row for row in channels(bench.db, study=job.id) if row.chosen]
+    assert {(row.layer, row.channel) for row in rows} == {
+        (one.layer, one.channel) for one in found.channels
+    }
+    for kind in ("strongest", "weakest", "random"):
+        one = exemplars(bench.db, layer=20, channel=rows[0].channel, studies=[job.id], kind=kind)
+        assert one
+    strongest = exemplars(bench.db, layer=35, channel=0, studies=[job.id])
+    for picture in strongest:
+        left, top, right, bottom = picture.region
+        assert 0 <= left < right <= 1
+        assert 0 <= top < bottom <= 1
+
+
+def test_what_is_handed_on_is_there(bench: Any, spec: StudySpec, entries: list[Any]) -> None:
+    bench.run(bench.submit(spec, entries, chunk_size=9))
+    names = {path.name for path in bench.results()}
+    assert names == {
+        "target.npz", "control.npz", ANSWERS, PLAN, READINGS, "evidence.json",
+    }  # fmt: skip
+    (plan,) = [path for path in bench.results() if path.name == PLAN]
+    assert Plan.model_validate_json(plan.read_bytes()).headline
+    answers = [path for path in bench.results() if path.name == ANSWERS]
+    merged = Answers.merge([Answers.from_bytes(path.read_bytes()) for path in answers])
+    assert merged.positions.tolist() == list(range(TARGETS + OTHERS))
+    assert len(np.unique(merged.hashes)) > 1
+
+
+def test_a_broken_picture_fails_alone(bench: Any, spec: StudySpec, entries: list[Any]) -> None:
+    entries[3:3] = [bench.entry(b"no picture", "broken.png", role="target", group="a")] * 2
+    job = bench.run(bench.submit(spec, entries, chunk_size=2))
+    assert (job.state, job.done, job.failed) == ("done", TARGETS + OTHERS, 2)
+    assert {row.position for row in evidence_of(bench, job).rows} & {3, 4} == set()
+
+
+def test_without_others_it_fails_with_what_to_do(
+    bench: Any, spec: StudySpec, entries: list[Any]
+) -> None:
+    job = bench.run(bench.submit(spec, entries[:TARGETS]))
+    assert job.state == "failed"
+    assert "add --control or --sibling pictures" in job.error
+    assert bench.job(job.id).done == 0
+
+
+def test_few_targets_make_it_exploratory(bench: Any, spec: StudySpec, entries: list[Any]) -> None:
+    job = bench.run(bench.submit(spec, [*entries[:5], *entries[TARGETS:]]))
+    found = evidence_of(bench, job)
+    assert "5 targets are too few" in (found.exploratory or "")
+    assert found.main.role("target").n == 5
+
+
+@pytest.mark.parametrize("stage", ["worker.choosing.Planner.plan", "worker.sweeping.analyse"])
+def test_what_nobody_foresaw_in_a_stage_is_tried_again(
+    bench: Any, spec: StudySpec, entries: list[Any], monkeypatch: Any, stage: str
+) -> None:
+    whole = evidence_of(bench, bench.run(bench.submit(spec, entries)))
+    job_id = bench.submit(spec, entries)
+    with monkeypatch.context() as patch:
+        patch.setattr(stage, lambda *args, **options: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            bench.run(job_id)
+    found = evidence_of(bench, bench.run(job_id))
+    assert found.outcomes == whole.outcomes
+    assert found.channels == whole.channels
