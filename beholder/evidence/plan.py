@@ -21,8 +21,8 @@ class _Frozen(BaseModel):
 class Subject(_Frozen):
     """One picture of the study.
 
-    position: of its item. group: the folder it came with. label: the class that it counts for (the
-    target's own for a target; for others what the intact network sees).
+    position: of its item. group: the folder it came with. label: the class that it counts for
+    (`beholder.evidence.target.labels_of`).
     fold: of a target in leave-one-out, the set that was chosen without it; None otherwise.
     duplicate_of: position of the picture that it is nearly the same as; its split is "duplicate".
     """

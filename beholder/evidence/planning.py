@@ -29,7 +29,7 @@ from beholder.evidence.rankings import Contest, Ranker
 from beholder.evidence.record import record_of
 from beholder.evidence.splits import divide
 from beholder.evidence.tally import relu_spans
-from beholder.evidence.target import find_target
+from beholder.evidence.target import find_target, labels_of
 from beholder.evidence.tuning import tuned_dose
 from beholder.science.draws import layer_matched, norm_matched
 from beholder.science.fills import Fills, find_fills
@@ -64,7 +64,8 @@ class Planner:
 
     def __post_init__(self) -> None:
         self.target = find_target(self.spec.target, self.network.labels, self.answers)
-        self.division = divide(self.answers, target=self.target.index, seed=self.spec.seed)
+        labels = labels_of(self.target, self.network.labels, self.answers)
+        self.division = divide(self.answers, labels, seed=self.spec.seed)
         self._check()
 
     def wanted(self) -> list[Subject]:

@@ -44,11 +44,11 @@ class Division:
         return sorted(found, key=lambda row: _lot(self.subjects[row].sha256, self.seed))
 
 
-def divide(answers: Answers, *, target: int, seed: int) -> Division:
+def divide(answers: Answers, labels: Sequence[int], *, seed: int) -> Division:
     """Split the pictures of each role and folder, once near-duplicates are put aside.
 
-    target: the class index that target pictures count for; others count for what the intact network
-    sees. A picture's place follows from the seed, its hash, and those of its own folder alone.
+    labels: (N,) class indices that the pictures count for. A picture's place follows from the seed,
+    its hash, and those of its own folder alone.
     """
     count = len(answers.positions)
     rows = sorted(range(count), key=lambda row: _lot(str(answers.sha256[row]), seed))
@@ -63,7 +63,7 @@ def divide(answers: Answers, *, target: int, seed: int) -> Division:
     splits |= dict.fromkeys(copies, "duplicate")
     originals = {row: int(answers.positions[original]) for row, original in copies.items()}
     subjects = (
-        _subject(answers, row, target, splits[row], folds.get(row), originals.get(row))
+        _subject(answers, row, labels[row], splits[row], folds.get(row), originals.get(row))
         for row in range(count)
     )
     return Division(tuple(subjects), _reason(len(targets)), seed)
@@ -112,20 +112,19 @@ def _lot(sha256: str, seed: int) -> str:
 def _subject(
     answers: Answers,
     row: int,
-    target: int,
+    label: int,
     split: Split,
     fold: int | None,
     duplicate_of: int | None,
 ) -> Subject:
     role: Role = answers.role[row].item()
-    seen = int(answers.logits[row].argmax())
     return Subject(
         position=int(answers.positions[row]),
         sha256=str(answers.sha256[row]),
         source=str(answers.source[row]),
         role=role,
         group=str(answers.group[row]) or role,
-        label=target if role == "target" else seen,
+        label=label,
         split=split,
         fold=fold,
         duplicate_of=duplicate_of,

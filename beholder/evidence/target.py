@@ -1,4 +1,4 @@
-"""Which class a sound study is about: `find_target`, by label, by folder, or by vote."""
+"""Which class a sound study is about, and which its pictures count for: `find_target`, `labels_of`."""
 
 import difflib
 import re
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from beholder.errors import InvalidInput
 from beholder.evidence.answers import Answers
 
+BY_FOLDER = "folder"
 _NEAREST = 3
 
 
@@ -38,7 +39,25 @@ def find_target(asked: str, labels: Sequence[str], answers: Answers) -> Target:
     index = _named(name, labels)
     if index is None:
         raise InvalidInput(_unknown(name, labels, by_folder=asked == "folder"))
-    return Target(index, labels[index], "folder" if asked == "folder" else "label")
+    return Target(index, labels[index], BY_FOLDER if asked == "folder" else "label")
+
+
+def labels_of(target: Target, labels: Sequence[str], answers: Answers) -> list[int]:
+    """The class index that each picture counts for: the target's own for a target.
+
+    Another counts for what the intact network sees in it; where the target is known by its folder,
+    for the class that its own folder is named after, if it is named after one.
+    """
+    seen = answers.logits.argmax(axis=1).tolist()
+    named: dict[str, int | None] = {}
+    if target.by == BY_FOLDER:
+        named = {group: _named(group, labels) for group in set(answers.group.tolist())}
+    found = []
+    for row, group in enumerate(answers.group.tolist()):
+        own = named.get(group)
+        other = seen[row] if own is None else own
+        found.append(target.index if answers.role[row] == "target" else other)
+    return found
 
 
 def _named(name: str, labels: Sequence[str]) -> int | None:

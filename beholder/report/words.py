@@ -12,6 +12,9 @@ MINUS = "−"
 
 _GAIN = "S = E[Σ a · ∂m/∂a] over the map"
 _MARGIN = "m = target's logit − logsumexp of the others"
+_CONTRAST = (
+    f"S(target) − λ · Σ over other classes y of max(0, E[S(y) / m(y)]), {_GAIN}, {_MARGIN}, λ = 2.5"
+)
 METHODS: dict[Method, tuple[str, str]] = {
     "count": (
         "In how many target pictures the channel is among its layer's strongest; the published "
@@ -31,15 +34,14 @@ METHODS: dict[Method, tuple[str, str]] = {
         f"{_GAIN}, {_MARGIN}",
     ),
     "contrastive": (
-        "What the channel adds to the target's margin, less what it does for other pictures' own "
-        "classes.",
-        f"S(target) − λ · max(0, S of the others for their own class), {_GAIN}, {_MARGIN}",
+        "What the channel adds to the target's margin, less what other pictures' classes need of "
+        "it: of each of those the mean share of its own margin, where it helps.",
+        _CONTRAST,
     ),
     "iterative": (
         "The contrastive score, taken anew on the already blinded network after each few "
         "channels: so those are found, too, that only stood in for others.",
-        f"S(target) − λ · max(0, S of the others for their own class), {_GAIN}, {_MARGIN}, of "
-        "the network without the channels chosen so far",
+        f"{_CONTRAST}; S(target) of the network without the channels chosen so far",
     ),
     "single": (
         "What happens to the target's margin when the channel alone is ablated.",

@@ -21,7 +21,6 @@ from beholder.specimens.pool import HELD_OUT_SEED, Pool, draw_pool, preprocess
 CHOOSING_SEED = 2 * HELD_OUT_SEED
 FIRST_LAYER = 20
 BATCH = 64
-BEGIN, END = "<!-- blinding table: begin -->", "<!-- blinding table: end -->"
 
 
 @dataclass(frozen=True)
@@ -110,13 +109,14 @@ def table(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
-def update(page: Path, text: str) -> None:
-    """Put `text` between the page's two markers. Raises ValueError where a marker is missing."""
+def update(page: Path, text: str, *, name: str = "blinding") -> None:
+    """Put `text` between the page's markers of a table. Raises ValueError where one is missing."""
+    begin, end = f"<!-- {name} table: begin -->", f"<!-- {name} table: end -->"
     content = page.read_text()
-    if BEGIN not in content or END not in content:
-        raise ValueError(f"{page} has no lines {BEGIN} and {END}; add them where the table goes.")
-    before, rest = content.split(BEGIN, 1)
-    page.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.split(END, 1)[1]}")
+    if begin not in content or end not in content:
+        raise ValueError(f"{page} has no lines {begin} and {end}; add them where the table goes.")
+    before, rest = content.split(begin, 1)
+    page.write_text(f"{before}{begin}\n{text}\n{end}{rest.split(end, 1)[1]}")
 
 
 def main() -> None:

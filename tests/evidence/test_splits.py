@@ -7,6 +7,7 @@ import pytest
 
 from beholder.evidence.duplicates import NEAR, fingerprint, near_duplicates
 from beholder.evidence.splits import ENOUGH_TARGETS, divide
+from beholder.evidence.target import Target, labels_of
 from beholder.specimens.draw import draw
 from tests.evidence.answered import answered
 
@@ -17,12 +18,17 @@ def split_of(division):
     return {one.sha256: one.split for one in division.subjects}
 
 
+def divided(answers, seed=0):
+    labels = labels_of(Target(1, "b", "vote"), "abcd", answers)
+    return divide(answers, labels, seed=seed)
+
+
 def counted(division):
     return Counter((one.role, one.split) for one in division.subjects)
 
 
 def test_every_folder_is_shared_out_alike():
-    division = divide(answered(MANY), target=1, seed=0)
+    division = divided(answered(MANY))
     assert division.exploratory is None
     assert counted(division) == {
         ("target", "choose"): 16, ("target", "tune"): 8, ("target", "test"): 16,
@@ -36,26 +42,23 @@ def test_every_folder_is_shared_out_alike():
 def test_a_picture_s_place_follows_from_its_hash_and_the_seed():
     answers = answered(MANY)
     turned = type(answers)(**{name: rows[::-1] for name, rows in vars(answers).items()})
-    splits = split_of(divide(answers, target=1, seed=0))
-    assert split_of(divide(turned, target=1, seed=0)) == splits
-    assert split_of(divide(answers, target=1, seed=1)) != splits
+    splits = split_of(divided(answers))
+    assert split_of(divided(turned)) == splits
+    assert split_of(divided(answers, seed=1)) != splits
     without = {name: group for name, group in MANY.items() if name != "dingo"}
-    fewer = split_of(divide(answered(without), target=1, seed=0))
+    fewer = split_of(divided(answered(without)))
     assert fewer.items() <= splits.items()
 
 
 def test_a_target_counts_for_its_class_and_others_for_what_is_seen():
-    division = divide(answered({**MANY, "cat": ("target", 1, 0)}), target=1, seed=0)
+    division = divided(answered({**MANY, "cat": ("target", 1, 0)}))
     labels = {(one.role, one.label) for one in division.subjects}
     assert labels == {("target", 1), ("control", 2), ("sibling", 3)}
 
 
 def test_few_targets_are_each_left_out_once():
-    division = divide(
-        answered({"kelpie": ("target", ENOUGH_TARGETS - 1, 1), "skunk": ("control", 5, 2)}),
-        target=1,
-        seed=0,
-    )
+    groups = {"kelpie": ("target", ENOUGH_TARGETS - 1, 1), "skunk": ("control", 5, 2)}
+    division = divided(answered(groups))
     assert "19 targets are too few" in division.exploratory
     folds = [one.fold for one in division.subjects if one.role == "target"]
     assert sorted(folds) == list(range(19))
@@ -69,7 +72,7 @@ def test_copies_serve_nothing_and_a_target_stays_rather_than_a_control():
     distinct[25] = distinct[3] ^ np.uint64(0b111)  # a control that is nearly target 3
     distinct[26] = distinct[25] ^ np.uint64(0b1000)  # and one nearly the same as both
     answers = answered({"kelpie": ("target", 25, 1), "skunk": ("control", 2, 2)}, hashes=distinct)
-    division = divide(answers, target=1, seed=0)
+    division = divided(answers)
     copies = {one.position: one.duplicate_of for one in division.subjects if one.duplicate_of}
     assert copies == {25: 3, 26: 3}
     assert {one.split for one in division.subjects if one.duplicate_of} == {"duplicate"}

@@ -3,7 +3,7 @@
 import pytest
 
 from beholder.errors import InvalidInput
-from beholder.evidence.target import find_target
+from beholder.evidence.target import find_target, labels_of
 from tests.evidence.answered import answered
 
 LABELS = ("tabby", "German shepherd", "toy poodle", "kelpie")
@@ -35,3 +35,10 @@ def test_found(asked, folder, index, by):
 def test_not_found(asked, words):
     with pytest.raises(InvalidInput, match=words):
         find_target(asked, LABELS, pictures("zoo"))
+
+
+def test_by_folder_others_count_for_theirs_and_else_for_what_is_seen():
+    groups = {"kelpie": ("target", 2, 1), "tabby": ("control", 2, 2), "x": ("control", 1, 2)}
+    own = answered(groups)
+    assert labels_of(find_target("folder", LABELS, own), LABELS, own) == [3, 3, 0, 0, 2]
+    assert labels_of(find_target("vote", LABELS, own), LABELS, own) == [1, 1, 2, 2, 2]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from beholder.science.networks import load_network
-from beholder.specimens.blinding import BEGIN, END, Row, study, table, update
+from beholder.specimens.blinding import Row, study, table, update
 from beholder.specimens.draw import CLASSES
 from beholder.specimens.pool import HELD_OUT_SEED, draw_pool
 
@@ -33,9 +33,10 @@ def test_the_table_has_a_row_a_class_and_a_mean() -> None:
 
 def test_the_page_is_updated_between_its_markers(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    begin, end = (f"<!-- blinding table: {word} -->" for word in ("begin", "end"))
+    page.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
     update(page, "new")
-    assert page.read_text() == f"before\n{BEGIN}\nnew\n{END}\nafter\n"
+    assert page.read_text() == f"before\n{begin}\nnew\n{end}\nafter\n"
 
 
 def test_a_page_without_markers_is_refused(tmp_path: Path) -> None:
