@@ -17,6 +17,7 @@ from beholder.jobs.channel_queries import channels
 from beholder.jobs.exemplar_queries import ExemplarView, companions, exemplars
 from beholder.jobs.features import FEATURE_STEPS, feature_rate
 from beholder.jobs.network_queries import channel_dream, measured_studies
+from beholder.jobs.outcomes import ExemplarKind
 from beholder.jobs.queries import get_picture
 from beholder.jobs.record_queries import channel_records
 from beholder.jobs.record_views import ChannelRecord
@@ -30,6 +31,12 @@ from beholder.specs import DreamSpec
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 Opened = Annotated[Services, Depends(services)]
 
+SHOWN_FACES, SHOWN_OTHERS = 9, 4
+SEEN = 224 / 256  # of a picture's square, in the middle: preprocessing crops it
+OTHER_KINDS: tuple[tuple[ExemplarKind, str, str], ...] = (
+    ("random", "Some at random", "As a measure: pictures that were drawn by lot."),
+    ("weakest", "Its weakest pictures", "What leaves it as it is, or nearly."),
+)
 SHOWN_TOP, SHOWN_STUDIES, SHOWN_CHOSEN, SHOWN_RECORDS = 10, 100, 60, 4
 
 
@@ -72,11 +79,31 @@ class StudyRow:
 
 
 @dataclass(frozen=True)
-class Strong:
-    """A picture that drives the channel."""
+class Box:
+    """A rectangle."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True)
+class Face:
+    """A picture of a study. box: what in it drives the channel, in percent of its square."""
 
     view: ExemplarView
     url: str
+    box: Box | None
+
+
+@dataclass(frozen=True)
+class Wall:
+    """Pictures of one kind, under a heading."""
+
+    heading: str
+    note: str
+    faces: list[Face]
 
 
 @router.get("/channels")
@@ -126,7 +153,6 @@ def channel(
     found = channels(opened.db, layer=index, channel=channel) if by_id else ()
     rows = [StudyRow(by_id[view.study], view) for view in found if view.study in by_id]
     studies = list(by_id)
-    strongest = exemplars(opened.db, layer=index, channel=channel, studies=studies)
     dream = channel_dream(opened.db, network=network, layer=index, channel=channel, finished=True)
     waiting = channel_dream(
         opened.db, network=network, layer=index, channel=channel, finished=False
@@ -137,8 +163,11 @@ def channel(
         **place.values,
         channel=channel,
         rows=rows[:SHOWN_STUDIES],
-        exemplars=[
-            Strong(one, links.picture(one.picture_sha256, thumb=links.FACE)) for one in strongest
+        exemplars=_faces(opened, index, channel, studies, "strongest", SHOWN_FACES),
+        walls=[
+            Wall(heading, note, faces)
+            for kind, heading, note in OTHER_KINDS
+            if (faces := _faces(opened, index, channel, studies, kind, SHOWN_OTHERS))
         ],
         dream_job=dream,
         dreams=_dreams(opened, dream) if dream else [],
@@ -184,6 +213,27 @@ def queue_dream(opened: Opened, network: str, layer: str, channel: int) -> Redir
     create_job(opened.db, spec, [*entries, *noise_entries(spec)], name=name)
     wake_workers(opened)
     return see_other(address)
+
+
+def _faces(
+    opened: Services, layer: int, channel: int, studies: list[str], kind: ExemplarKind, limit: int
+) -> list[Face]:
+    found = exemplars(
+        opened.db, layer=layer, channel=channel, studies=studies, kind=kind, limit=limit
+    )
+    return [
+        Face(one, links.picture(one.picture_sha256, thumb=links.FACE), _box(one.region))
+        for one in found
+    ]
+
+
+def _box(region: tuple[float, float, float, float] | None) -> Box | None:
+    """Where a region of what the network saw is on the square that the page shows."""
+    if region is None:
+        return None
+    edge = (1 - SEEN) / 2
+    left, top, right, bottom = (round(100 * (edge + SEEN * side), 1) for side in region)
+    return Box(left, top, right - left, bottom - top)
 
 
 def _place(opened: Services, network: str, layer: str) -> Place:
