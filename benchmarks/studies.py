@@ -116,7 +116,7 @@ def _drawn(given: Given) -> tuple[Network, Tensor, Answers]:
     """The network, pictures (N, 3, side, side) class after class, and what it says of them."""
     torch.set_num_threads(1)  # each process has a core
     network = load_network("specimens")
-    pool = draw_pool(per_class=given.per_class, size=256, seed=SEED, workers=1)
+    pool = draw_pool(per_class=given.per_class, size=256, seed=SEED, workers=1, labels=CLASSES)
     pictures = torch.cat([preprocess(some, given.side) for some in torch.split(pool.pictures, 64)])
     groups = [name for name in CLASSES for _ in range(given.per_class)]
     roles: list[Role] = ["control"] * len(groups)

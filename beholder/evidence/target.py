@@ -1,4 +1,4 @@
-"""Which class a sound study is about, and which its pictures count for: `find_target`, `labels_of`."""
+"""Which class a sound study is about: `find_target`; what its pictures count for: `labels_of`."""
 
 import difflib
 import re
