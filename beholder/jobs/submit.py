@@ -22,7 +22,7 @@ from beholder.jobs.repeats import Repeatable, earlier_job, fingerprint, remember
 from beholder.jobs.sharing import batch_key
 from beholder.jobs.spool import Entry, Spool, StoredPicture
 from beholder.priorities import DEFAULT_PRIORITY, Priority
-from beholder.specs import DreamSpec, JobKind, Spec
+from beholder.specs import DreamSpec, JobKind, Spec, StudySpec
 
 __all__ = ["CreatedJob", "Entry", "StoredPicture", "create_job", "noise_entries"]
 
@@ -66,14 +66,17 @@ def create_job(
     """Write a job with its items and chunks: all of it, or nothing if `entries` raises.
 
     A study's entries without a role are targets. request: if it made a job before, that job is
-    the answer, and nothing is written. hook: told when the job ends. Raises NoPictures if there
-    is nothing to run, and InvalidInput if the request's key was used for something else.
+    the answer, and nothing is written. hook: told when the job ends. Raises NoPictures if there is
+    nothing to run, or nothing to hold a sound study's targets against, and InvalidInput if the
+    request's key was used for something else.
     """
     kind: JobKind = "dream" if isinstance(spec, DreamSpec) else "study"
     with Spool() as spool:
         for entry in entries:
             spool.add(entry, role=None if kind == "dream" else entry.role or "target")
         _insist_on_work(spool, kind)
+        if isinstance(spec, StudySpec) and spec.recipe == "sound":
+            _insist_on_others(spool)
         job = _new_job(kind, spec, spool, name, chunk_size)
         job.priority = priority
         asked = {
@@ -124,6 +127,14 @@ def _insist_on_work(spool: Spool, kind: str) -> None:
         raise NoPictures(f"no {wanted}s: name a picture file, or a folder that holds some.")
     if usable == 0:
         raise NoPictures(f"none of the {total} {wanted}s can be used: {reason}")
+
+
+def _insist_on_others(spool: Spool) -> None:
+    if not any(spool.of(role)[1] for role in ("sibling", "control")):
+        raise NoPictures(
+            "a sound study holds what targets lose against what other pictures lose: add --control "
+            "or --sibling pictures."
+        )
 
 
 def _batches(job: Job, spec: Spec, spool: Spool) -> Iterator[Batch]:

@@ -114,14 +114,16 @@ def test_without_evidence_one_line_says_what_to_do(
     beholder: Beholder, context: Context, study_job: Make, dream_job: Make, pictures: Path
 ) -> None:
     dream, study = dream_job(), study_job()
-    entries = list(
-        take_in(
+    entries = [
+        entry
+        for role in ("target", "control")
+        for entry in take_in(
             context.store,
             find_pictures((), (pictures,), recursive=True),
             max_pixels=10**8,
-            role="target",
+            role=role,
         )
-    )
+    ]
     sound = create_job(
         context.db, StudySpec.build(network="specimens", recipe="sound"), entries, name="sound"
     ).id

@@ -201,6 +201,7 @@ def test_a_record_has_what_studies_say_besides(desk):
 def test_effects_come_with_the_conclusion(desk):
     spec = StudySpec.build(network="random:0", recipe="sound")
     entries = [desk.entry(number, role="target") for number in range(3)]
+    entries.append(desk.entry(3, role="control"))
     job = create_job(desk.database, spec, entries).id
     desk.finish(desk.claim_next(job))
     classes = [ClassRow(0, "kelpie", "target", 3, digest("abc"))]

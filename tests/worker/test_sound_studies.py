@@ -7,6 +7,7 @@ import pytest
 import torch
 from sqlalchemy import select
 
+from beholder.errors import NoPictures
 from beholder.evidence.answers import Answers
 from beholder.evidence.document import Evidence
 from beholder.evidence.in_memory import measured, studied
@@ -131,13 +132,18 @@ def test_a_broken_picture_fails_alone(bench: Any, spec: StudySpec, entries: list
     assert {row.position for row in evidence_of(bench, job).rows} & {3, 4} == set()
 
 
-def test_without_others_it_fails_with_what_to_do(
-    bench: Any, spec: StudySpec, entries: list[Any]
+def test_without_others_it_is_refused(bench: Any, spec: StudySpec, entries: list[Any]) -> None:
+    with pytest.raises(NoPictures, match="add --control or --sibling pictures"):
+        bench.submit(spec, entries[:TARGETS])
+
+
+def test_others_that_are_all_copies_fail_it_with_what_to_do(
+    bench: Any, spec: StudySpec, entries: list[Any], draw: Any
 ) -> None:
-    job = bench.run(bench.submit(spec, entries[:TARGETS]))
+    copy = bench.entry(draw(0), role="control", group="b")  # of the first target
+    job = bench.run(bench.submit(spec, [*entries[:TARGETS], copy]))
     assert job.state == "failed"
     assert "add --control or --sibling pictures" in job.error
-    assert bench.job(job.id).done == 0
 
 
 def test_few_targets_make_it_exploratory(bench: Any, spec: StudySpec, entries: list[Any]) -> None:
