@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from beholder.layers import LAYERS
 from beholder.names import channels_text
 from beholder.precisions import DEFAULT_PRECISION
-from beholder.specs import DEFAULT_SIZE, DreamSpec, Spec
+from beholder.specs import DEFAULT_SIZE, DreamSpec, Spec, StudySpec
 
 SHOWN_LAYERS = 6
 
@@ -18,6 +18,8 @@ def spec_words(spec: Spec) -> str:
 def _words(spec: Spec) -> Iterator[str]:
     if isinstance(spec, DreamSpec):
         yield from _dream_words(spec)
+    elif spec.recipe == "sound":
+        yield from _sound_words(spec)
     else:
         yield f"each layer's top {spec.top} channels a picture"
         yield (
@@ -32,6 +34,22 @@ def _words(spec: Spec) -> Iterator[str]:
         yield "normalized"
     if spec.pre_relu:
         yield "read before the ReLU"
+
+
+def _sound_words(spec: StudySpec) -> Iterator[str]:
+    yield (
+        f"sound: target by {spec.target}"
+        if spec.target in ("vote", "folder")
+        else (f"sound: target {spec.target}")
+    )
+    yield f"channels by {' + '.join(spec.methods or (spec.method,))}"
+    yield f"ablated by {' + '.join(spec.modes or (spec.mode,))}"
+    of_each = " of each layer" if spec.per_layer else ""
+    yield f"{spec.dose} channels{of_each}" if spec.dose else f"a tuned dose{of_each}"
+    yield f"from {layer_words(spec.min_layer)} on"
+    yield f"{spec.draws} random sets"
+    if spec.matrix:
+        yield "a matrix of all folders"
 
 
 def _dream_words(spec: DreamSpec) -> Iterator[str]:
