@@ -40,6 +40,7 @@ from beholder.specs import StudySpec
 # Pictures that the network is run on again to choose by, and to tune by: gradients of more take
 # minutes on a CPU and change little. Strengths are compared over all that were split off.
 MOST_TARGETS, MOST_OTHERS = 64, 256
+MEMORY = 2**30  # bytes of those pictures
 FEW_DRAWS = 19  # random sets of what is not the headline: the fewest that can show p = 0.05
 REDRAWN = 3  # times that a part of the pictures chooses anew, to see how stable the set is
 REDRAWN_SHARE = 0.8
@@ -72,9 +73,15 @@ class Planner:
         """The pictures on which choosing and tuning run the network."""
         rows: list[int] = []
         for split in ("choose", "tune"):
-            rows += self.division.rows(split, others=False)[:MOST_TARGETS]
-            rows += self._spread(self.division.rows(split, others=True))[:MOST_OTHERS]
+            rows += self.division.rows(split, others=False)[: self._most(MOST_TARGETS)]
+            rows += self._spread(self.division.rows(split, others=True))[: self._most(MOST_OTHERS)]
         return [self.division.subjects[row] for row in sorted(rows)]
+
+    def _most(self, count: int) -> int:
+        """At most so many pictures of a kind, fewer of large ones: they are in memory together."""
+        assert self.spec.size != "keep"  # StudySpec sees to it
+        bytes_of_all = 2 * (MOST_TARGETS + MOST_OTHERS) * 3 * self.spec.size**2 * 4
+        return max(2, count * min(bytes_of_all, MEMORY) // bytes_of_all)
 
     def plan(self, positions: Sequence[int], pictures: Tensor) -> Plan:
         """The plan, by way of pictures (N, 3, H, W) of the wanted that could be read."""

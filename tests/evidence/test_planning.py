@@ -201,3 +201,10 @@ def test_whoever_tells_can_end_it(network, answers, pictures):
     with pytest.raises(InterruptedError):
         planner.plan(positions, pictures[positions])
     assert not any(part._forward_hooks for part in network.module.features)
+
+
+def test_large_pictures_are_fewer(network, answers):
+    whole = Planner(network, build(), answers, tell=lambda: None).wanted()
+    large = Planner(network, build().model_copy(update={"size": 4096}), answers, tell=lambda: None)
+    assert {one.split for one in large.wanted()} == {"choose", "tune"}
+    assert 12 * 4096**2 * len(large.wanted()) < 2**31 < 12 * 4096**2 * len(whole)
