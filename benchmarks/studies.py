@@ -104,10 +104,14 @@ def lines_of(target: str, given: Given) -> list[Line]:
         draws=given.draws,
     )
     plan, evidence = studied(network, spec, cast(answers, roles), pictures)
+    intact = evidence.main.role("target")
+    assert intact is not None
+    seen = intact.kept.value + intact.drop
     return [
         *_chosen(target, evidence),
         *_random(target, evidence),
         _article(target, network, plan, pictures),
+        Line("nothing", target, 0, seen, seen, 0.0, 0.0),
     ]
 
 
@@ -176,10 +180,13 @@ def _article(target: str, network: Network, plan: Plan, pictures: Tensor) -> Lin
         intact, blinded = kept[:, own].mean(axis=1).tolist()
         return intact, blinded
 
+    def lost(own: NDArray[np.bool_]) -> float:
+        intact, blinded = shares(own)
+        return intact - blinded
+
     intact, recall = shares(roles == "target")
-    siblings, others = (
-        before - after for before, after in map(shares, (roles == "sibling", roles != "target"))
-    )
+    kin = roles == "sibling"
+    siblings, others = lost(kin) if kin.any() else None, lost(roles != "target")
     size = len({(relu_of(layer), one) for layer, picked in channels.items() for one in picked})
     return Line(ARTICLE, target, size, intact, recall, siblings, others)
 
@@ -202,7 +209,7 @@ def summary(lines: Sequence[Line]) -> str:
 def _summary(way: str, lines: Sequence[Line]) -> str:
     """The worst target is the one that is seen most; of random sets, the one they harm most."""
     recalls, others = [one.recall for one in lines], [one.others for one in lines]
-    worst = min if way.startswith("random") else max
+    worst = min if way.startswith(("random", "nothing")) else max
     worst_recall = worst(lines, key=lambda one: one.recall)
     worst_others = max(lines, key=lambda one: one.others)
     siblings = [one.siblings for one in lines if one.siblings is not None]
@@ -211,7 +218,7 @@ def _summary(way: str, lines: Sequence[Line]) -> str:
         f"{statistics.mean(one.channels for one in lines):.1f}",
         _percent(statistics.mean(recalls)),
         f"{_percent(worst_recall.recall)} {worst_recall.target}",
-        _points(statistics.mean(siblings)),
+        _points(statistics.mean(siblings)) if siblings else "",
         _points(statistics.mean(others)),
         f"{_points(worst_others.others)} {worst_others.target}",
     ]
