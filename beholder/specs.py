@@ -171,7 +171,7 @@ class StudySpec(_Spec):
     alpha: what "scale" multiplies maps by.
     doses: how many channels are ablated, in turn. dose: the headline's; None picks it on tuning
         pictures. per_layer: a dose is of each layer, not of all together.
-    draws: random sets of the headline's dose; other doses have a tenth of them.
+    draws: random sets of the headline's dose; other doses, modes and methods have 19.
     matrix: also choose for each other folder, and test every set on every folder.
     seed: of splits, draws and donors.
     """

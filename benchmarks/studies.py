@@ -139,7 +139,8 @@ def _chosen(target: str, evidence: Evidence) -> Iterator[Line]:
 def _random(target: str, evidence: Evidence) -> Iterator[Line]:
     """Each draw at the headline's dose."""
     for one in evidence.outcomes:
-        if one.kind in ("random", "matched") and one.dose == evidence.main.dose:
+        same = (one.dose, one.mode, one.of) == (evidence.main.dose, evidence.main.mode, None)
+        if one.kind in ("random", "matched") and same:
             name = RANDOM if one.kind == "random" else "random, as strong"
             yield _line(name, target, one, evidence)
 

@@ -129,7 +129,7 @@ class Loader:
         shapes, _ = self._decoded(wanted, spec)
         pairs = [pair for some in shapes.values() for pair in some]
         if not pairs:
-            raise PictureError("none of these pictures can be read any more.")
+            raise NotFound("none of the pictures that are needed can be read any more.")
         return [one for one, _ in pairs], torch.stack([picture for _, picture in pairs])
 
     def _decoded(

@@ -6,7 +6,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from beholder.errors import Conflict, NotFound
+from beholder.errors import NotFound
 from beholder.evidence.analysis import analyse
 from beholder.evidence.names import EVIDENCE, PLAN, READINGS
 from beholder.evidence.plan import Plan, Subject
@@ -29,6 +29,7 @@ class SweepWork(StudyWork):
     """Readings of a chunk's pictures under the plan's conditions, and the headline's verdicts."""
 
     _trial: Trial
+    _tested: set[int]
 
     def batches(self) -> Iterator[Batch]:
         """As for all work, once the plan and the donors' pictures are here."""
@@ -38,6 +39,7 @@ class SweepWork(StudyWork):
         if trial.wants_donors:
             trial.donors = self._load([trial.subjects[position] for position in plan.donors])
         self._trial = trial
+        self._tested = {one.position for one in plan.subjects if one.split == "test"}
         yield from super().batches()
 
     def run(self, batch: Batch) -> None:
@@ -68,7 +70,9 @@ class SweepWork(StudyWork):
             folder = result_folder(self.claim.job_id, self.claim.token)
             data = Readings.merge(self._parts).to_bytes()
             self.means.store.put(f"{folder}/{READINGS}", data)
-        return finish_classify(self.means.db, self.claim, self._ended, partial=folder)
+        return finish_classify(
+            self.means.db, self.claim, self._ended, partial=folder, tested=self._tested
+        )
 
     def _shape(self, height: int, width: int) -> Shape:
         return Shape(self.spec.network, "sweep", LAST_LAYER, height, width)
@@ -77,7 +81,7 @@ class SweepWork(StudyWork):
         wanted = [Wanted(self.claim, item_of(subject)) for subject in subjects]
         items, pictures = self.means.loader.tensors(wanted, self.spec)
         if len(items) < len(wanted):  # whose turn they are follows from how many there are
-            raise Conflict(
+            raise NotFound(
                 f"{len(wanted) - len(items)} of the study's donor pictures can't be read any more: "
                 "queue the study again."
             )

@@ -58,6 +58,19 @@ def _pictures(evidence: Evidence, sample: Sample) -> Iterator[str]:
             f"Not shown: how {evidence.target_label} is seen, which the intact network does in "
             f"{hits_before(target)} of {plural(target.n, 'target')}."
         )
+    shown = [
+        row
+        for row in evidence.rows
+        if row.split == "test"
+        and row.role != "target"
+        and row.intact_label == evidence.target_label
+    ]
+    if shown:
+        yield (
+            f"The intact network sees {evidence.target_label} in "
+            f"{plural(len(shown), 'other picture')}: "
+            "what they lose counts as harm, although it is what was asked for."
+        )
     if target.n < FEW:
         low, high = percent(target.kept.low), percent(target.kept.high)
         yield (
@@ -98,8 +111,12 @@ def _lots(evidence: Evidence) -> Iterator[str]:
     if not drawn:
         yield "Not shown: that random sets do less: none was drawn."
     elif len(drawn) < FEW_DRAWS:
-        least = 1 / (1 + len(drawn))
-        yield f"With {plural(len(drawn), 'random set')}, p can't be below {least:.3f}."
+        least, tried = 1 / (1 + len(drawn)), _corrected_for(evidence)
+        more = f", nor below {min(1.0, tried * least):.3f} once corrected for {tried} methods"
+        yield (
+            f"With {plural(len(drawn), 'random set')}, p can't be below {least:.3f}"
+            f"{more if tried > 1 else ''}."
+        )
     if not matched:
         yield (
             "Not shown: that channels as strong do less: random sets, which may be of silent ones, "
@@ -111,6 +128,11 @@ def _lots(evidence: Evidence) -> Iterator[str]:
             f"Not shown: that channels as strong do less: {count} of "
             f"{plural(len(matched), 'such set')} were at least as selective ({p_sentence(p)})."
         )
+
+
+def _corrected_for(evidence: Evidence) -> int:
+    """How many methods a p is corrected for."""
+    return sum(one.holm is not None for one in evidence.outcomes)
 
 
 def _modes(evidence: Evidence) -> Iterator[str]:

@@ -2,8 +2,10 @@
 it is about, and `random_sets` beside them.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from beholder.errors import InvalidInput
 from beholder.evidence.names import Kind, Method, Mode
 from beholder.evidence.plan import Condition, Ranked
 from beholder.layers import LAYERS
@@ -25,10 +27,22 @@ def first(ranking: Iterable[Ranked], dose: int, *, per_layer: bool = False) -> C
 
 
 def doses_of(spec: StudySpec, ranking: Sequence[Ranked]) -> list[int]:
-    """The doses that the ranking has channels for, ascending."""
-    return [
-        dose for dose in sorted({*spec.doses, *filter(None, [spec.dose])}) if dose <= len(ranking)
-    ]
+    """What was asked for, ascending; a dose that the ranking can't fill is all that it has.
+
+    Raises InvalidInput where it has none.
+    """
+    if not ranking:
+        raise InvalidInput(
+            "no channel does anything for the target: lower --min-layer, or take another --target."
+        )
+    asked = {*spec.doses, *filter(None, [spec.dose])}
+    return sorted({min(dose, _most(spec, ranking)) for dose in asked})
+
+
+def _most(spec: StudySpec, ranking: Sequence[Ranked]) -> int:
+    """The largest dose that differs from all larger ones."""
+    layers = Counter(ranked.layer for ranked in ranking)
+    return max(layers.values()) if spec.per_layer else len(ranking)
 
 
 def condition(
@@ -96,9 +110,15 @@ def alone(spec: StudySpec, channels: Channels) -> Iterator[Condition]:
 
 
 def random_sets(
-    spec: StudySpec, kind: Kind, dose: int, sets: Iterable[Mapping[int, Sequence[int]]]
+    spec: StudySpec,
+    kind: Kind,
+    dose: int,
+    sets: Iterable[Mapping[int, Sequence[int]]],
+    *,
+    mode: Mode | None = None,
+    of: Method | None = None,
 ) -> Iterator[Condition]:
-    """Draws to hold the headline, or another of its doses, against."""
+    """Draws to hold the headline against, its other doses and modes, or the set `of` a method."""
     for draw, channels in enumerate(sets):
         found = {layer: tuple(picked) for layer, picked in channels.items()}
-        yield condition(spec, found, dose, kind=kind, method="random", draw=draw)
+        yield condition(spec, found, dose, kind=kind, method="random", mode=mode, of=of, draw=draw)

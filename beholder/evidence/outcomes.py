@@ -25,19 +25,25 @@ def outcomes(sample: Sample) -> tuple[Outcome, ...]:
 
 
 def draws_beside(outcome: Outcome, found: Sequence[Outcome], kind: Kind = "random") -> list[float]:
-    """The selectivity of the draws of a kind that have this outcome's dose, mode and alpha."""
-    return [
-        one.selectivity.value
+    """The selectivity of the draws of a kind that have this outcome's dose, mode and alpha.
+
+    Those that were drawn from the layers of its own method's set, if there are any: `of` says so.
+    """
+    beside = [
+        one
         for one in found
         if one.kind == kind and _ablated(one) == _ablated(outcome) and one.selectivity is not None
     ]
+    own = [one for one in beside if one.of == outcome.method]
+    shown = own or [one for one in beside if one.of is None]
+    return [one.selectivity.value for one in shown if one.selectivity is not None]
 
 
 def bands(found: Sequence[Outcome]) -> tuple[Dose, ...]:
     """Of random draws, by kind, mode and dose."""
     drawn: dict[tuple[Kind, Mode, int], list[Outcome]] = defaultdict(list)
     for one in found:
-        if one.kind in BY_LOT and one.roles:
+        if one.kind in BY_LOT and one.roles and one.of is None:
             drawn[one.kind, one.mode, one.dose].append(one)
     return tuple(_dose(*key, same) for key, same in sorted(drawn.items(), key=_order))
 

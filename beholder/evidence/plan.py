@@ -41,9 +41,10 @@ class Subject(_Frozen):
 class Condition(_Frozen):
     """One ablation that the test pictures are run under.
 
-    name: unique in a plan. kind: "chosen" by `method`; "random" draws from the same layers;
-    "matched" draws of like strength too; "keep" ablates all but the channels; "matrix" is a set
-    chosen for another group (`of`); "alone" is one channel of the headline's set.
+    name: unique in a plan. kind: "chosen" by `method`; "random" draws from the same layers as the
+    headline's set, or as that `of` another method; "matched" draws of like strength too; "keep"
+    ablates all but the channels; "matrix" is a set chosen for another group (`of`); "alone" is one
+    channel of the headline's set.
     dose: how many channels, or how many of each layer where not `pooled`. alpha: what "scale"
     multiplies by. draw: number of a random set. fold: of leave-one-out; None: of all targets.
     channels: by layer index, ReLU layers; of "keep" those that are left.

@@ -139,13 +139,13 @@ class Planner:
 
     def _dose(self, ranking: Sequence[Ranked], fills: Fills) -> int:
         """The one that was asked for, or that tuning picks among those that were."""
-        if self.spec.dose is not None:
-            return self.spec.dose
         doses = doses_of(self.spec, ranking)
+        if self.spec.dose is not None:
+            return max(dose for dose in doses if dose <= self.spec.dose)
         targets = self.division.rows("tune", others=False)
         others = self.division.rows("tune", others=True)
         if not targets or not others:
-            return max((dose for dose in doses if dose <= UNTUNED_DOSE), default=doses[0])
+            return max([dose for dose in doses if dose <= UNTUNED_DOSE] or doses[:1])
         contest = Contest(self.target.index, tuple(targets), tuple(others))
         sets = {dose: self._set(ranking, dose) for dose in doses}
         return tuned_dose(self._ranker, contest, sets, fills)
@@ -161,14 +161,21 @@ class Planner:
             yield from self._matrix(dose)
         for other in doses_of(self.spec, ranking):
             draws = self.spec.draws if other == dose else FEW_DRAWS
-            sets = layer_matched(
-                self._set(ranking, other), self.network.widths, count=draws, seed=self.spec.seed
-            )
+            sets = self._drawn(self._set(ranking, other), draws)
             yield from random_sets(self.spec, "random", other, sets)
+        for mode in self.spec.modes[1:]:
+            sets = self._drawn(channels, FEW_DRAWS)
+            yield from random_sets(self.spec, "random", dose, sets, mode=mode)
+        for method in self.spec.methods[1:]:
+            sets = self._drawn(self._set(rankings[method], dose), FEW_DRAWS)
+            yield from random_sets(self.spec, "random", dose, sets, of=method)
         matched = norm_matched(
             channels, self._strengths(contest), count=FEW_DRAWS, seed=self.spec.seed
         )
         yield from random_sets(self.spec, "matched", dose, matched)
+
+    def _drawn(self, channels: Channels, count: int) -> tuple[Channels, ...]:
+        return layer_matched(channels, self.network.widths, count=count, seed=self.spec.seed)
 
     def _set(self, ranking: Sequence[Ranked], dose: int) -> Channels:
         return first(ranking, dose, per_layer=self.spec.per_layer)

@@ -16,7 +16,7 @@ from beholder.evidence.answers import Answers
 from beholder.evidence.names import Method
 from beholder.evidence.plan import Ranked
 from beholder.evidence.tally import relu_spans
-from beholder.science.attribution import Attribution, Attributor, attribution
+from beholder.science.attribution import Attribution, Attributor
 from beholder.science.greedy import contrastive, gradient, iterative, needed_by
 from beholder.science.networks import Network
 from beholder.science.scores import Picked, Scores, auroc, best, candidates, counts, effect_size
@@ -163,13 +163,16 @@ class Ranker:
     @cached_property
     def _own(self) -> Attribution:
         """Of all pictures at hand for the classes that are seen in them: made once for all."""
-        return attribution(
+        every = Attributor(
             self.network,
             self.pictures,
             self.seen(self.rows),
             layers=self.layers,
             normalize=self.spec.normalize,
+            memory=0,
+            on_part=self.told,
         )
+        return every.attribution()
 
     def told(self) -> None:
         """Work goes on."""

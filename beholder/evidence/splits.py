@@ -5,6 +5,7 @@ without it (leave-one-out), and the study is exploratory.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from beholder.evidence.names import Role, Split
 from beholder.evidence.plan import Subject
 from beholder.plurals import plural
 
+_OWN_SPLIT = 5  # pictures: smaller folders of a role are shared out together
 ENOUGH_TARGETS = 20  # for some to choose by, some to tune by and some to test on
 _SHARES: dict[Split, float] = {"choose": 0.4, "tune": 0.2, "test": 0.4}
 
@@ -80,9 +82,15 @@ def _reason(targets: int) -> str | None:
 
 def _splits(answers: Answers, rows: Sequence[int], few: bool) -> dict[int, Split]:
     """By row. With few targets all of them test, and others choose or test, half and half."""
+    names = [
+        (str(role), str(group)) for role, group in zip(answers.role, answers.group, strict=True)
+    ]
+    sizes = Counter(names[row] for row in rows)
     folders: dict[tuple[str, str], list[int]] = {}
     for row in rows:
-        folders.setdefault((str(answers.role[row]), str(answers.group[row])), []).append(row)
+        role, group = names[row]
+        folder = group if sizes[role, group] >= _OWN_SPLIT else ""
+        folders.setdefault((role, folder), []).append(row)
     found: dict[int, Split] = {}
     for (role, _), own in folders.items():
         if not few:

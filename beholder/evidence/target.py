@@ -62,6 +62,8 @@ def labels_of(target: Target, labels: Sequence[str], answers: Answers) -> list[i
 
 def _named(name: str, labels: Sequence[str]) -> int | None:
     """The class of this name, whatever its case and its signs; a plural will do."""
+    if name in labels:
+        return labels.index(name)
     plain = [_letters(label) for label in labels]
     for wanted in (_letters(name), _letters(name).removesuffix("s")):
         if wanted and wanted in plain:

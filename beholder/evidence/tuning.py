@@ -37,13 +37,14 @@ def tuned_dose(
         on_part=lambda done: ranker.told(),
     )
     targets = np.isin(hand.rows, contest.targets)  # (n,)
+    others = ~targets & (np.array(own) != contest.goal)  # who is seen as the target is to lose it
     recalled = found.label[1:, targets] == contest.goal
-    kept = found.label[1:, ~targets] == np.array(own)[~targets]
+    kept = found.label[1:, others] == np.array(own)[others]
     return pick_dose(
         {
             dose: Tuned(
                 recall=float(recalled[place].mean()),
-                lost=float(1 - kept[place].mean()),
+                lost=float(1 - kept[place].mean()) if others.any() else 0.0,
                 p_target=float(found.p_target[1 + place, targets].mean()),
             )
             for place, dose in enumerate(sets)

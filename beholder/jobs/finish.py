@@ -6,7 +6,7 @@
 nothing where the claim no longer stands.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import delete, insert, select, update
@@ -134,10 +134,12 @@ def finish_classify(
     outcomes: Sequence[VerdictOutcome | ItemFailure],
     *,
     partial: str | None = None,
+    tested: Container[int] | None = None,
 ) -> Finished | None:
     """Store a chunk's blinded verdicts. The last one finishes the study, or has it concluded.
 
-    partial: the folder of a sound study's readings.
+    partial: the folder of a sound study's readings. tested: positions of the items that its summary
+    counts; None: all of them.
     """
     with database.write() as session:
         held = _held(session, claim)
@@ -146,7 +148,10 @@ def finish_classify(
         ending = _Ending(*held, outcomes)
         ids = _end_items(session, [ending], done="done")
         _store_verdicts(session, ids, ending, "blinded")
-        count_kept(session, ending.job, ids.values())
+        counted = [
+            number for (_, position), number in ids.items() if tested is None or position in tested
+        ]
+        count_kept(session, ending.job, counted)
         ending.chunk.partial = partial
         return _end_chunk(session, ending)
 

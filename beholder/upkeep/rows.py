@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from sqlalchemy import ColumnElement, case, func, select
 from sqlalchemy.orm import Session, aliased
 
+from beholder.jobs.advance import is_sound
 from beholder.jobs.channel_models import Channel, Exemplar
 from beholder.jobs.models import FINISHED, INCOMING, ITEM_STATES, OPEN, Chunk, Item, Job, Verdict
 from beholder.upkeep.findings import RECOUNT, REQUEUE, RESUBMIT, RETRY, Finding, Kind
@@ -38,7 +39,7 @@ def counted(session: Session, job: Job) -> dict[str, int]:
     counts = {"total": sum(row[1] for row in rows), "measured": sum(int(row[2]) for row in rows)}
     if not job.unsettled:
         counts |= dict.fromkeys(ITEM_STATES, 0) | {row[0]: row[1] for row in rows}
-    if job.kind == "study":
+    if job.kind == "study" and not is_sound(job):  # whose plan alone knows what its summary counts
         counts |= _judged(session, job)
     return counts
 
@@ -198,7 +199,9 @@ def _judged(session: Session, job: Job) -> dict[str, int]:
     )
     counts = dict.fromkeys(JUDGED, 0)
     for role, judged, kept in session.execute(statement):
-        counts[f"{role}s_judged"], counts[f"{role}s_kept"] = judged, int(kept)
+        name = "targets" if role == "target" else "controls"
+        counts[f"{name}_judged"] += judged
+        counts[f"{name}_kept"] += int(kept)
     return counts
 
 

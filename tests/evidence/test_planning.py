@@ -78,7 +78,8 @@ def test_the_plan_names_all_that_was_asked_for(study):
     assert {one.mode for one in chosen} == set(spec.modes)
     assert {one.dose for one in chosen} == {1, 12}
     kinds = [one.kind for one in plan.conditions]
-    assert kinds.count("random") == spec.draws + FEW_DRAWS
+    others = len(spec.methods[1:]) + len(spec.modes[1:])
+    assert kinds.count("random") == spec.draws + FEW_DRAWS * (1 + others)
     assert kinds.count("matched") == FEW_DRAWS
     assert kinds.count("alone") == plan.conditions[0].size
     assert {one.of for one in plan.conditions if one.kind == "matrix"} == {"rings", "star"}
@@ -96,6 +97,30 @@ def test_conditions_are_the_best_of_their_rankings(study):
     assert [one.score for one in counts] == sorted((one.score for one in counts), reverse=True)
     alike = [one.layer for one in counts if one.score == counts[0].score]
     assert alike[: len(set(alike))] == sorted(set(alike))  # each layer's best before any second
+
+
+def test_random_sets_have_the_layers_of_what_they_stand_for(study):
+    _, plan, _ = study
+    chosen = {(one.method, one.mode): one for one in plan.conditions if one.kind == "chosen"}
+    dose = plan.conditions[0].dose
+    for one in plan.conditions:
+        if one.kind == "random" and one.dose == dose:
+            like = chosen[one.of or "iterative", one.mode]
+            like = like if like.dose == dose else plan.conditions[0]
+            sizes = {layer: len(picked) for layer, picked in one.channels.items()}
+            assert sizes == {layer: len(picked) for layer, picked in like.channels.items()}
+
+
+def test_doses_that_nothing_fills_are_all_that_there_is(network, answers, pictures):
+    spec = build(methods=("effect",)).model_copy(update={"doses": (4, 5000), "dose": 5000})
+    plan = planned(network, spec, answers, pictures)
+    assert plan.conditions[0].dose == plan.conditions[0].size == 1024
+    assert sum(one.kind == "random" for one in plan.conditions) == 19 + FEW_DRAWS
+    few = [0, 1, 2, 3, EACH, EACH + 1, EACH + 2]
+    own = type(answers)(**{name: rows[few] for name, rows in vars(answers).items()})
+    own.positions[:] = np.arange(len(few))
+    spec = build(methods=("effect",)).model_copy(update={"doses": (5000,)})
+    assert planned(network, spec, own, pictures[few]).conditions[0].dose == 1024
 
 
 def test_means_and_donors_come_from_controls_that_choose(study, network, pictures):

@@ -67,6 +67,13 @@ def test_few_targets_are_each_left_out_once():
     }  # fmt: skip
 
 
+def test_small_folders_of_a_role_are_shared_out_together():
+    groups = {f"dog {number}": ("target", 1, 1) for number in range(25)}
+    division = divided(answered({**groups, "skunk": ("control", 20, 2)}))
+    assert counted(division)["target", "choose"] == 10
+    assert counted(division)["target", "test"] == 10
+
+
 def test_copies_serve_nothing_and_a_target_stays_rather_than_a_control():
     distinct = np.random.default_rng(1).integers(2**63, size=27).astype(np.uint64)
     distinct[25] = distinct[3] ^ np.uint64(0b111)  # a control that is nearly target 3

@@ -69,7 +69,7 @@ def test_a_study_that_lacks_parts_of_its_outcome(home):
         lines = [one.what for one in home.verify() if one.kind == "study"]
         assert words is None or any(words in line for line in lines), (number, lines)
     assert "counters" in kinds(home.verify())
-    strongest, damaged, empty = home.results(job_id)[1:9:3]
+    strongest, damaged, empty = home.results(job_id)[1:10:4]
     assert "statistics missing" not in kinds(home.verify())
     strongest.unlink()
     damaged.write_bytes(

@@ -18,10 +18,13 @@ from beholder.jobs.channel_models import ChannelClass, ChannelEffect, StudyClass
 from beholder.jobs.channel_queries import channels
 from beholder.jobs.exemplar_queries import exemplars
 from beholder.jobs.queries import evidence_path
+from beholder.jobs.verdicts import summary_of
 from beholder.pictures import decode
 from beholder.science.inputs import to_tensor
 from beholder.science.networks import load_network
 from beholder.specs import StudySpec
+from beholder.store import picture_path
+from beholder.upkeep.verify import verify
 
 pytestmark = pytest.mark.slow  # imports torch
 
@@ -125,6 +128,19 @@ def test_what_is_handed_on_is_there(bench: Any, spec: StudySpec, entries: list[A
     assert len(np.unique(merged.hashes)) > 1
 
 
+def test_its_summary_is_of_test_pictures_and_verify_finds_nothing(
+    bench: Any, spec: StudySpec, entries: list[Any], draw: Any
+) -> None:
+    entries += [bench.entry(draw(300 + n), role="sibling", group="s") for n in range(5)]
+    job = bench.run(bench.submit(spec, entries, chunk_size=9))
+    found = evidence_of(bench, job)
+    tested = [row for row in found.rows if row.split == "test"]
+    summary = summary_of(bench.db, job.id)
+    assert summary.targets == sum(row.role == "target" for row in tested)
+    assert summary.controls == sum(row.role != "target" for row in tested)
+    assert list(verify(bench.db, bench.store, jobs=[job.id])) == []
+
+
 def test_a_broken_picture_fails_alone(bench: Any, spec: StudySpec, entries: list[Any]) -> None:
     entries[3:3] = [bench.entry(b"no picture", "broken.png", role="target", group="a")] * 2
     job = bench.run(bench.submit(spec, entries, chunk_size=2))
@@ -144,6 +160,23 @@ def test_others_that_are_all_copies_fail_it_with_what_to_do(
     job = bench.run(bench.submit(spec, [*entries[:TARGETS], copy]))
     assert job.state == "failed"
     assert "add --control or --sibling pictures" in job.error
+
+
+def test_a_donor_that_is_gone_ends_the_study_with_its_reason(
+    bench: Any, spec: StudySpec, entries: list[Any], monkeypatch: Any
+) -> None:
+    job_id = bench.submit(spec, entries)
+    with monkeypatch.context() as patch:
+        patch.setattr("worker.sweeping.SweepWork.batches", lambda work: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            bench.run(job_id)
+    (path,) = [path for path in bench.results() if path.name == PLAN]
+    plan = Plan.model_validate_json(path.read_bytes())
+    lost = next(one.sha256 for one in plan.subjects if one.position in plan.donors)
+    bench.store.remove(picture_path(lost))
+    job = bench.run(job_id)
+    assert job.state == "failed"
+    assert "donor pictures can't be read any more: queue the study again" in job.error
 
 
 def test_few_targets_make_it_exploratory(bench: Any, spec: StudySpec, entries: list[Any]) -> None:
