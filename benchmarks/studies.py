@@ -104,14 +104,10 @@ def lines_of(target: str, given: Given) -> list[Line]:
         draws=given.draws,
     )
     plan, evidence = studied(network, spec, cast(answers, roles), pictures)
-    intact = evidence.main.role("target")
-    assert intact is not None
-    seen = intact.kept.value + intact.drop
     return [
         *_chosen(target, evidence),
         *_random(target, evidence),
         _article(target, network, plan, pictures),
-        Line("nothing", target, 0, seen, seen, 0.0, 0.0),
     ]
 
 
@@ -210,7 +206,7 @@ def summary(lines: Sequence[Line]) -> str:
 def _summary(way: str, lines: Sequence[Line]) -> str:
     """The worst target is the one that is seen most; of random sets, the one they harm most."""
     recalls, others = [one.recall for one in lines], [one.others for one in lines]
-    worst = min if way.startswith(("random", "nothing")) else max
+    worst = min if way.startswith("random") else max
     worst_recall = worst(lines, key=lambda one: one.recall)
     worst_others = max(lines, key=lambda one: one.others)
     siblings = [one.siblings for one in lines if one.siblings is not None]
