@@ -8,13 +8,13 @@ import uvicorn
 from api.app import create_app
 from beholder.errors import BeholderError
 from beholder.jobs.schema import check_url, create_if_empty
-from beholder.settings import Settings
+from beholder.settings import Settings, read_settings
 
 
 def main() -> None:
     """Serve until stopped; SIGTERM ends it after the requests in hand."""
     logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    settings = Settings()
+    settings = read_settings()
     check_set_up(settings)
     uvicorn.run(
         create_app(settings),

@@ -3,7 +3,7 @@
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from beholder.errors import InvalidInput, ServiceUnavailable
+from beholder.errors import ServiceUnavailable
 
 if TYPE_CHECKING:
     from beholder.jobs.database import Database
@@ -29,16 +29,9 @@ class Context:
     @cached_property
     def settings(self) -> "Settings":
         """The settings, from the environment."""
-        from pydantic import ValidationError
+        from beholder.settings import read_settings
 
-        from beholder.settings import Settings
-
-        try:
-            return Settings()
-        except ValidationError as error:
-            detail = error.errors()[0]
-            name = f"BEHOLDER_{detail['loc'][0]}".upper()
-            raise InvalidInput(f"{name}: {detail['msg']}; got {detail['input']!r}.") from None
+        return read_settings()
 
     @cached_property
     def db(self) -> "Database":

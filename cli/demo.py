@@ -76,6 +76,8 @@ def _context(folder: Path) -> Context:
         home=folder.absolute() / "data",
         database_url=None,
         redis_url=None,
+        database_password=None,
+        redis_password=None,
         store_url=None,
         network=NETWORK,
     )

@@ -177,7 +177,7 @@ def _check_redis(settings: "Settings") -> Check:
     from beholder.service import redis_answers
 
     if settings.redis_url is not None:
-        return _remote_redis(settings.redis_url)
+        return _remote_redis(settings.broker)
     if redis_answers(settings):
         return Check("redis", True, f"the private one answers at {settings.redis_socket}")
     return Check("redis", True, f"{find_redis_server()}, started by `beholder up`")

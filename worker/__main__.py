@@ -9,7 +9,7 @@ import sys
 
 from beholder.errors import BeholderError
 from beholder.jobs.schema import check_url
-from beholder.settings import Settings
+from beholder.settings import Settings, read_settings
 from beholder.store import Store
 from worker.app import make_app
 from worker.device import insist_on_device
@@ -23,7 +23,7 @@ def main() -> None:
     parser.add_argument("--concurrency", type=int, default=1, help="child processes")
     arguments = parser.parse_args()
     logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    settings = Settings()
+    settings = read_settings()
     check_set_up(settings)
     use_careful_transport()
     # Threads that wait by spinning take the others' cores; the difference alone is small.
