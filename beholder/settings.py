@@ -8,7 +8,7 @@ import hashlib
 import os
 import tempfile
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from platformdirs import user_data_path
 from pydantic import Field, SecretStr, ValidationError
@@ -41,6 +41,7 @@ class Settings(BaseSettings):
     api_tokens: NAME:SCOPE:HASH entries, comma-separated, as `beholder token` prints them.
     upload_...: the most bytes of one file, files of one request, and bytes of one request.
     webhook_private: whether webhooks may go to addresses that are not public.
+    log: how services write their logs: lines for people, or a JSON object a line.
     """
 
     model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True)
@@ -66,6 +67,7 @@ class Settings(BaseSettings):
     upload_files: Annotated[int, Field(gt=0)] = 10_000
     upload_total_bytes: Annotated[int, Field(gt=0)] = 4 * 2**30
     webhook_private: bool = False
+    log: Literal["text", "json"] = "text"
 
     @classmethod
     def settings_customise_sources(

@@ -64,8 +64,10 @@ def queue_job(
     priority: Priority = DEFAULT_PRIORITY,
 ) -> "CreatedJob":
     """Take the pictures in, write the job, tell the workers. All of it or nothing is queued."""
+    from beholder import traces
     from beholder.jobs.submit import create_job
 
+    traces.set_up("beholder")
     reasons: list[str] = []
     with closing(_entries(context, spec, sources, reasons.append)) as entries:
         created = create_job(context.db, spec, entries, name=name, priority=priority)

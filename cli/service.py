@@ -5,6 +5,7 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -55,16 +56,27 @@ def up(host: HostOption = None, port: PortOption = None) -> None:
     for signal_number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signal_number, lambda *_: stop.set())
     with_api = has_api()
-    service = Service(settings, api=with_api, on_event=say)
+    tell = _teller(settings)
+    service = Service(settings, api=with_api, on_event=tell)
     if not service.start():
         raise Conflict(f"`beholder up` already runs on {settings.home}.")
     try:
-        say(f"Running. Data: {settings.home}   Logs: {service.logs}   Ctrl-C stops it.")
-        say(f"The page: {settings.api_address}" if with_api else f"No page here: {INSTALL_API}")
+        tell(f"Running. Data: {settings.home}   Logs: {service.logs}   Ctrl-C stops it.")
+        tell(f"The page: {settings.api_address}" if with_api else f"No page here: {INSTALL_API}")
         stop.wait()
-        say("Stopping: a chunk in hand goes back to the queue.")
+        tell("Stopping: a chunk in hand goes back to the queue.")
     finally:
         service.stop()
+
+
+def _teller(settings: "Settings") -> Callable[[str], None]:
+    """How `up` says what happens: to people, or as lines of a log."""
+    import logging
+
+    from beholder.logs import set_up
+
+    set_up(settings)
+    return logging.getLogger("beholder.up").info if settings.log == "json" else say
 
 
 def api(host: HostOption = None, port: PortOption = None) -> None:

@@ -2,13 +2,14 @@
 
 import argparse
 import importlib
-import logging
 import os
 import socket
-import sys
+
+import celery.apps.worker
 
 from beholder.errors import BeholderError
 from beholder.jobs.schema import check_url
+from beholder.logs import always_about, fail, set_up
 from beholder.settings import Settings, read_settings
 from beholder.store import Store
 from worker.app import make_app
@@ -22,8 +23,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m worker", description=main.__doc__)
     parser.add_argument("--concurrency", type=int, default=1, help="child processes")
     arguments = parser.parse_args()
-    logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     settings = read_settings()
+    name = f"{socket.gethostname()}-{os.getpid()}"
+    set_up(settings)
+    always_about(worker=name)
     check_set_up(settings)
     use_careful_transport()
     # Threads that wait by spinning take the others' cores; the difference alone is small.
@@ -33,9 +36,11 @@ def main() -> None:
     importlib.import_module("worker.child")
     app = make_app(settings.broker)
     register(app, settings)
-    name = f"{socket.gethostname()}-{os.getpid()}"
+    if settings.log == "json":
+        say_nothing_else()
     app.worker_main(
         [
+            "--quiet",  # it would print a banner, with its settings
             "worker",
             f"--hostname={name}",
             "--pool=prefork",
@@ -46,6 +51,11 @@ def main() -> None:
             "--without-heartbeat",
         ]
     )
+
+
+def say_nothing_else() -> None:
+    """Keep Celery from writing lines of its own, past the log, when it is asked to stop."""
+    celery.apps.worker.safe_say = lambda *_: None
 
 
 def check_set_up(settings: Settings) -> None:
@@ -59,4 +69,4 @@ if __name__ == "__main__":
     try:
         main()
     except BeholderError as error:
-        sys.exit(f"worker: {error}")
+        fail("worker", error)

@@ -10,6 +10,7 @@ from contextlib import suppress
 
 from celery import Celery
 
+from beholder import traces
 from beholder.alive import Alive, worker_name
 from beholder.errors import BeholderError, ServiceUnavailable
 from beholder.jobs.database import Database
@@ -17,6 +18,7 @@ from beholder.jobs.silence import Silence
 from beholder.jobs.sweep import sweep
 from beholder.jobs.turns import waiting
 from beholder.jobs.workers import forget
+from beholder.logs import always_about
 from beholder.science.networks import find_device
 from beholder.settings import Settings
 from beholder.store import Store
@@ -41,6 +43,8 @@ class Child:
         self._queue = Queue(app)
         self._db = Database.open(settings.database)
         name = worker_name()
+        always_about(worker=name)
+        traces.set_up("beholder-worker")
         self._heartbeat = Heartbeat(self._db, name, str(find_device(settings.device)))
         store = Store.open(settings.store)
         self._tidying = Tidying(self._db, store)
@@ -102,6 +106,7 @@ class Child:
         last.join(SIGNING_OFF_S)
 
     def _sign_off(self) -> None:
+        traces.flush()
         with suppress(BeholderError):
             self._heartbeat.end()
 

@@ -6,13 +6,15 @@ A `Runner` keeps what lasts as long as its process and takes claims through the 
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 
 import torch
 
+from beholder import traces
 from beholder.errors import (
     BeholderError,
     Conflict,
@@ -26,7 +28,8 @@ from beholder.errors import (
 from beholder.jobs.claims import Claim, claim_next, give_up, release
 from beholder.jobs.database import Database
 from beholder.jobs.finish import fail_chunk_job, record_network
-from beholder.jobs.outcomes import Finished
+from beholder.jobs.outcomes import Finished, ItemFailure
+from beholder.logs import about
 from beholder.science.networks import find_device
 from beholder.settings import Settings
 from beholder.specs import DreamSpec
@@ -40,6 +43,7 @@ from worker.pictures import Batch, Loader
 from worker.pipeline import AnyWork, Pipeline, Stations
 from worker.rooms import Rooms
 from worker.stages import study_work
+from worker.told import attributes, told, told_each
 from worker.work import Means
 
 log = logging.getLogger(__name__)
@@ -151,7 +155,7 @@ class _Run:
 
     def take(self) -> AnyWork | None:
         """Claim what runs together next. What a worker died on has nothing beside it."""
-        runner, in_hand = self.runner, self.leases.in_hand
+        runner, in_hand, begun = self.runner, self.leases.in_hand, time.time_ns()
         if self.leases.stopping or any(claim.attempt > 1 for claim in in_hand):
             return None
         claims = claim_next(
@@ -165,25 +169,28 @@ class _Run:
         if not claims:
             return None
         runner.claimed += len(claims)
+        traces.record("claim", [(claim.job_id, attributes(claim)) for claim in claims], begun=begun)
         return self._work(self.leases.begin(claims))
 
     def batches(self, work: AnyWork) -> Iterator[Batch]:
         """Make ready what the work needs, then decode its pictures."""
-        for claim in work.lease.claims:
-            self._tidy(claim)
-        work.network = self.runner.loaded.lend(work.spec.network)
-        network, claims = work.network, work.lease.claims
-        refused = record_network(self.means.db, claims, network.name, network.sha256)
+        claims = work.lease.claims
+        with told("prepare", claims):
+            for claim in claims:
+                self._tidy(claim)
+            network = work.network = self.runner.loaded.lend(work.spec.network)
+            refused = record_network(self.means.db, claims, network.name, network.sha256)
         for claim in claims:
             if claim.token in refused:
                 work.fail(refused[claim.token], [claim])
-        yield from work.batches()
+        yield from told_each("decode", claims, work.batches())
 
     def compute(self, work: AnyWork, batch: Batch) -> None:
         """Run a batch; what goes wrong is the work's."""
         with self.runner.working(work.lease.claims[0].chunk_id):
             try:
-                work.run(batch)
+                with told("compute", work.lease.claims):
+                    work.run(batch)
             except Exception as error:
                 work.fail(error)
 
@@ -191,7 +198,8 @@ class _Run:
         """Finish the claims that stand, and end the others according to what went wrong."""
         ended: dict[str, Finished | None] = {}
         try:
-            ended = work.finish()
+            with told("finish", work.lease.claims):
+                ended = work.finish()
         except Exception as error:
             work.fail(error)
         work.lease.end()
@@ -199,12 +207,15 @@ class _Run:
             self.runner.loaded.take_back()
         for claim in work.lease.claims:
             try:
-                self._end(claim, ended.get(claim.token), work.error(claim))
+                with about(job=claim.job_id, chunk=claim.chunk_id):
+                    _say_failures(claim, work.failures(claim))
+                    self._end(claim, ended.get(claim.token), work.error(claim))
             except Exception as error:  # the database is away; the lease will run out
                 self._stop_for(error)
 
     def _end(self, claim: Claim, finished: Finished | None, error: Exception | None) -> None:
         if finished is not None:
+            log.info("job %s chunk %s: done", claim.job_id, claim.chunk_id)
             self.ended.append(claim)
             self.runner.ring(finished.new_chunks)
             return
@@ -263,6 +274,17 @@ class _Run:
             log.warning("job %s: leftovers of %s not removed: %s", claim.job_id, token, error)
             return False
         return True
+
+
+def _say_failures(claim: Claim, failures: Iterable[ItemFailure]) -> None:
+    for failure in failures:
+        log.warning(
+            "job %s item %d: %s",
+            claim.job_id,
+            failure.position,
+            failure.reason,
+            extra={"item": failure.position},
+        )
 
 
 def _reason(error: Exception) -> str:

@@ -5,12 +5,14 @@ locked while pictures are read. Then the job is written in short transactions, a
 """
 
 import secrets
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy.orm import Session
 
+from beholder import traces
 from beholder.errors import NoPictures
 from beholder.jobs.bulk import BATCH
 from beholder.jobs.chunking import Ranges, chunk_size_of
@@ -71,6 +73,7 @@ def create_job(
     request's key was used for something else.
     """
     kind: JobKind = "dream" if isinstance(spec, DreamSpec) else "study"
+    begun = time.time_ns()
     with Spool() as spool:
         for entry in entries:
             spool.add(entry, role=None if kind == "dream" else entry.role or "target")
@@ -99,6 +102,9 @@ def create_job(
 
         batches = _batches(job, spec, spool)
         made, chunks = write_job(database, job, batches, earlier=earlier, seal=seal)
+        if made is job:
+            told: traces.Attributes = {"kind": kind, "items": made.total, "chunks": chunks}
+            traces.record(traces.SUBMIT, [(made.id, told)], begun=begun)
         return CreatedJob(made.id, made.total, made.failed, chunks, repeated=made is not job)
 
 

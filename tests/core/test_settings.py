@@ -79,6 +79,7 @@ def test_any_setting_may_be_in_a_file(tmp_path: Path, monkeypatch: pytest.Monkey
     ("env", "said"),
     [
         ({"API_PORT": "x"}, "BEHOLDER_API_PORT: "),
+        ({"LOG": "xml"}, "BEHOLDER_LOG: "),
         ({"API_PORT_FILE": "nowhere"}, "BEHOLDER_API_PORT_FILE names nowhere"),
         ({"API_TOKENS": "", "API_TOKENS_FILE": "x"}, "BEHOLDER_API_TOKENS_FILE are both set"),
         ({"NETWORK_FILE": os.devnull}, "which is empty"),
