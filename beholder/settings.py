@@ -42,6 +42,8 @@ class Settings(BaseSettings):
     upload_...: the most bytes of one file, files of one request, and bytes of one request.
     webhook_private: whether webhooks may go to addresses that are not public.
     log: how services write their logs: lines for people, or a JSON object a line.
+    events: whether workers tell Celery's monitors what they do.
+    monitor_host, monitor_port: where Flower listens, to whoever knows monitor_auth, USER:PASSWORD.
     """
 
     model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True)
@@ -68,6 +70,10 @@ class Settings(BaseSettings):
     upload_total_bytes: Annotated[int, Field(gt=0)] = 4 * 2**30
     webhook_private: bool = False
     log: Literal["text", "json"] = "text"
+    events: bool = False
+    monitor_host: str = "127.0.0.1"
+    monitor_port: Annotated[int, Field(gt=0, le=65535)] = 5555
+    monitor_auth: SecretStr | None = None
 
     @classmethod
     def settings_customise_sources(

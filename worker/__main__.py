@@ -48,7 +48,7 @@ def main() -> None:
             "--loglevel=INFO",
             "--without-gossip",
             "--without-mingle",
-            "--without-heartbeat",
+            "--task-events" if settings.events else "--without-heartbeat",
         ]
     )
 

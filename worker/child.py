@@ -122,6 +122,7 @@ class Child:
     def _sweep_forever(self) -> None:
         while not self._stopping.is_set():
             try:
+                self._alive.say_so()
                 self._beat()
                 self.sweep()
                 self._tidying.step()
