@@ -70,13 +70,15 @@ def up(host: HostOption = None, port: PortOption = None) -> None:
 
 
 def _teller(settings: "Settings") -> Callable[[str], None]:
-    """How `up` says what happens: to people, or as lines of a log."""
+    """How a service says what happens: to people, or as lines of a log."""
     import logging
 
     from beholder.logs import set_up
 
+    if settings.log != "json":
+        return say
     set_up(settings)
-    return logging.getLogger("beholder.up").info if settings.log == "json" else say
+    return logging.getLogger("beholder").info
 
 
 def api(host: HostOption = None, port: PortOption = None) -> None:
@@ -88,7 +90,7 @@ def api(host: HostOption = None, port: PortOption = None) -> None:
     context = Context()
     settings = _listening(context.settings, host, port)
     _ = context.db
-    say(f"The page: {settings.api_address}")
+    _teller(settings)(f"The page: {settings.api_address}")
     os.environ["BEHOLDER_API_HOST"] = settings.api_host
     os.environ["BEHOLDER_API_PORT"] = str(settings.api_port)
     os.execv(sys.executable, [sys.executable, "-m", "api"])
