@@ -7,7 +7,7 @@ TEST_STAMP := .venv/.installed-dev
 WITH_TORCH := tests/science tests/specimens tests/worker
 UNHURRIED := tests/science tests/specimens tests/upkeep
 
-.PHONY: demo test test-fast lint bench bench-gpu faults audit fuzz clean
+.PHONY: demo test test-fast lint bench bench-gpu faults images audit fuzz clean
 
 demo: $(STAMP)
 	$(BIN)/beholder demo
@@ -43,6 +43,10 @@ fuzz: $(TEST_STAMP)
 # Half an hour on two cores. docs/reliability.md says what is done, and how its table is renewed.
 faults: $(TEST_STAMP)
 	FAULTS_JSON=build/faults.json $(BIN)/pytest -q -m faults tests
+
+# Two minutes and an index: the Dockerfile's steps, in environments that have nothing.
+images: $(TEST_STAMP)
+	$(BIN)/pytest -q -m images tests/deploy
 
 # Under ten minutes. docs/performance.md says what is measured, and how its tables are renewed.
 bench: $(TEST_STAMP)

@@ -195,22 +195,23 @@ def test_without_a_collector_nothing_is_imported(tmp_path: Path) -> None:
 
 
 def test_a_collector_that_is_away_holds_nobody_up(tmp_path: Path) -> None:
-    env = own_env(tmp_path) | {
-        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9",
-        "OTEL_EXPORTER_OTLP_TIMEOUT": "1",
-    }
-    begun = time.monotonic()
-    ended = subprocess.run(
-        [sys.executable, "-m", "cli", "submit", "--noise", "1"],
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr
-    assert "Traceback" not in ended.stderr
-    assert time.monotonic() - begun < 20
+    def took(**more: str) -> float:
+        begun = time.monotonic()
+        ended = subprocess.run(
+            [sys.executable, "-m", "cli", "submit", "--noise", "1"],
+            env=own_env(tmp_path) | more,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert ended.returncode == 0, ended.stderr
+        assert "Traceback" not in ended.stderr
+        return time.monotonic() - begun
+
+    away = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
+    took()  # makes the database
+    assert took(**away, OTEL_EXPORTER_OTLP_TIMEOUT="1") < 3 * took() + 10
 
 
 def _attributes(span: Any) -> dict[str, Any]:
