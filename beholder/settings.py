@@ -44,6 +44,8 @@ class Settings(BaseSettings):
     log: how services write their logs: lines for people, or a JSON object a line.
     events: whether workers tell Celery's monitors what they do.
     monitor_host, monitor_port: where Flower listens, to whoever knows monitor_auth, USER:PASSWORD.
+    server, token_file: commands ask this server, with the token in this file, and open nothing of
+    the above but the data folder.
     """
 
     model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True)
@@ -74,6 +76,8 @@ class Settings(BaseSettings):
     monitor_host: str = "127.0.0.1"
     monitor_port: Annotated[int, Field(gt=0, le=65535)] = 5555
     monitor_auth: SecretStr | None = None
+    server: str | None = None
+    token_file: Path | None = None
 
     @classmethod
     def settings_customise_sources(
@@ -172,10 +176,10 @@ class _Files(PydanticBaseSettingsSource):
         return {name: value for name, value in found.items() if value is not None}
 
 
-def read_settings() -> Settings:
-    """The settings, from the environment. Raises InvalidInput, naming the variable."""
+def read_settings(**given: Any) -> Settings:
+    """What is given, else from the environment. Raises InvalidInput, naming the variable."""
     try:
-        return Settings()
+        return Settings(**given)
     except ValidationError as error:
         detail = error.errors()[0]
         name = f"{_PREFIX}{detail['loc'][0]}".upper()

@@ -10,7 +10,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ import typer
 
 from beholder.errors import BeholderError, StoreMissing
 from beholder.urls import without_secrets
+from cli.checks import Check
 from cli.context import Context
 from cli.gpus import WORKER_SILENCE_S, gpu_cards
 from cli.output import JsonOption, console, print_json
@@ -33,20 +34,10 @@ LOW_SPACE_BYTES = 2 * 2**30
 _GIB = 2**30
 
 
-@dataclass(frozen=True)
-class Check:
-    """One line. needed: whether jobs can't be queued and kept without it."""
-
-    name: str
-    ok: bool
-    detail: str
-    needed: bool = False
-
-
 def doctor(json: JsonOption = False) -> None:
     """Say what is set up, reachable and missing. Exit code 2 when something needed is missing."""
-    settings = Context().settings
-    checks = [_guarded(check, settings) for check in CHECKS]
+    context = Context()
+    checks = list(_checks(context))
     if json:
         print_json([asdict(check) for check in checks])
     else:
@@ -54,6 +45,18 @@ def doctor(json: JsonOption = False) -> None:
             _print(check)
     if any(check.needed and not check.ok for check in checks):
         raise typer.Exit(EXIT_MISSING)
+
+
+def _checks(context: Context) -> Iterator[Check]:
+    """Of this machine; with a server named, of this machine as its client, and of the server."""
+    settings = context.settings
+    if settings.server is None:
+        yield from (_guarded(check, settings) for check in CHECKS)
+        return
+    from cli.desk.checks import server_checks
+
+    yield _guarded(_check_python, settings)
+    yield from server_checks(context)
 
 
 def _print(check: Check) -> None:

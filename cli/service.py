@@ -48,7 +48,7 @@ def up(host: HostOption = None, port: PortOption = None) -> None:
     from beholder.service import Service, has_api, service_runs
 
     context = Context()
-    if service_runs(context.settings):
+    if service_runs(context.own):
         raise Conflict(f"`beholder up` already runs on {context.settings.home}.")
     settings = _listening(context.settings, host, port) if has_api() else context.settings
     _ = context.db  # made, or found fit, before anything starts
@@ -88,7 +88,7 @@ def api(host: HostOption = None, port: PortOption = None) -> None:
     if not has_api():
         raise ServiceUnavailable(f"serving the API needs more packages here: {INSTALL_API}")
     context = Context()
-    settings = _listening(context.settings, host, port)
+    settings = _listening(context.own, host, port)
     _ = context.db
     _teller(settings)(f"The page: {settings.api_address}")
     os.environ["BEHOLDER_API_HOST"] = settings.api_host
@@ -149,7 +149,7 @@ def db_upgrade() -> None:
     """Bring the database's schema to this version; makes it when there is none."""
     from beholder.jobs.schema import upgrade
 
-    settings = Context().settings
+    settings = Context().own
     if settings.database_url is None:
         make_home(settings)
     upgrade(settings.database)
@@ -162,7 +162,7 @@ def db_backup(
     """Copy a SQLite database to a file, while jobs may be running."""
     from beholder.upkeep.backup import back_up
 
-    back_up(Context().settings.database, file)
+    back_up(Context().own.database, file)
     say(f"The database is copied to {file}. Copy the store next: docs/operations.md says why.")
 
 

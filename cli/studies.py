@@ -142,5 +142,5 @@ def study(
         Source(folders=tuple(control or ()), recursive=recursive, role="control"),
     ]
     folder_names = ", ".join(folder.resolve().name for folder in folders)
-    created = queue_job(context, spec, sources, name=name or folder_names, priority=priority)
+    created = queue_job(context.desk, spec, sources, name=name or folder_names, priority=priority)
     report(context, created, wait=wait, output=output, as_json=json)

@@ -12,7 +12,6 @@ from beholder.networks import WEIGHT_SUFFIXES
 from beholder.precisions import DEFAULT_PRECISION, DreamPrecision
 from beholder.priorities import DEFAULT_PRIORITY, Priority
 from cli.context import Context
-from cli.gpus import gpu_is_known_of
 from cli.output import JsonOption, say
 from cli.queueing import Source, prepare, queue_job, report
 
@@ -125,21 +124,16 @@ def submit(
     if not (source.files or source.folders or noise):
         raise NoPictures("name pictures, a folder (--dir DIR), or --noise N.")
     prepare(context, spec, wait=wait, output=output)
-    created = queue_job(context, spec, [source], name=name or _name(source), priority=priority)
-    if precision == "tf32" and not gpu_is_known_of(context):
+    created = queue_job(context.desk, spec, [source], name=name or _name(source), priority=priority)
+    if precision == "tf32" and not context.desk.gpu_is_known_of():
         say(NO_GPU)
     report(context, created, wait=wait, output=output, as_json=json)
 
 
 def network_name(context: Context, option: str | None) -> str:
-    """The network asked for. A state dict's path is made absolute: a worker runs elsewhere."""
-    name = option or context.settings.network
-    path = Path(name).expanduser()
-    if not name.lower().endswith(WEIGHT_SUFFIXES):
-        return name
-    if not path.is_file() and context.settings.redis_url is None:
-        raise InvalidInput(f"there is no file {name}: check the path given as --network.")
-    return str(path.absolute())
+    """The network asked for, else the default one; a state dict's path as workers find it."""
+    name = option or context.desk.network
+    return context.desk.weights(name) if name.lower().endswith(WEIGHT_SUFFIXES) else name
 
 
 def parse_size(text: str) -> int | str:

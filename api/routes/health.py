@@ -43,7 +43,7 @@ def readyz(opened: Opened) -> JSONResponse:
     if failures:
         raise NotReady(" ".join(failures))
     parts = dict.fromkeys(("status", "database", "queue", "store"), "ok")
-    return JSONResponse({**parts, "workers": len(_alive(opened))})
+    return JSONResponse({**parts, "workers": len(alive_workers(opened))})
 
 
 @router.get(
@@ -79,7 +79,7 @@ def _store(opened: Services) -> None:
 
 
 def _workers(opened: Services) -> None:
-    alive = _alive(opened)
+    alive = alive_workers(opened)
     if not alive:
         within_s = _patience(opened)
         raise NotFound(f"no worker was heard of in {within_s:g} s: start `beholder worker`.")
@@ -87,7 +87,8 @@ def _workers(opened: Services) -> None:
         raise StorageFull(f"workers are paused: {alive[0].paused}")
 
 
-def _alive(opened: Services) -> list[WorkerView]:
+def alive_workers(opened: Services) -> list[WorkerView]:
+    """The workers heard of lately, less those of this machine that have surely ended."""
     is_dead = Locks(opened.settings.home).is_dead
     return live_workers(opened.db, within_s=_patience(opened), is_dead=is_dead)
 

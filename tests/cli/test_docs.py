@@ -12,7 +12,7 @@ from beholder.catalogue import layer_rows, network_rows
 from beholder.jobs.verdicts import Summary
 from beholder.jobs.views import ChannelView, JobView, columns_of
 from beholder.settings import Settings
-from cli.doctor import Check
+from cli.checks import Check
 from cli.main import app
 
 DOCS = Path(__file__).parents[2] / "docs" / "cli.md"
