@@ -128,8 +128,12 @@ def spread(
     *,
     threads: int = THREADS,
     together: int = _TOGETHER,
+    on_break: Callable[[], object] = lambda: None,
 ) -> Generator[Entry]:
-    """What `take` makes of batches of pictures, on threads that work ahead; in order."""
+    """What `take` makes of batches of pictures, on threads that work ahead; in order.
+
+    on_break: is called before threads are waited for whose work nobody wants any more.
+    """
     waiting = iter(found)
     ahead: deque[Future[list[Entry]]] = deque()
     with ThreadPoolExecutor(threads) as pool:
@@ -140,6 +144,9 @@ def spread(
                     yield from ahead.popleft().result()
             while ahead:
                 yield from ahead.popleft().result()
+        except BaseException:
+            on_break()
+            raise
         finally:
             for unwanted in ahead:
                 unwanted.cancel()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from platformdirs import user_data_path
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -76,7 +76,7 @@ class Settings(BaseSettings):
     monitor_host: str = "127.0.0.1"
     monitor_port: Annotated[int, Field(gt=0, le=65535)] = 5555
     monitor_auth: SecretStr | None = None
-    server: str | None = None
+    server: Annotated[str | None, BeforeValidator(lambda text: text or None)] = None
     token_file: Path | None = None
 
     @classmethod

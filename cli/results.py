@@ -44,9 +44,16 @@ def fetch(
 
 @contextmanager
 def _progress() -> "Iterator[OnProgress]":
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    words = TextColumn("{task.description}")
+    columns = (words, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = remarks()
     hidden = not console.is_terminal  # in a pipe it would leave an empty line
     with Progress(*columns, console=console, transient=True, disable=hidden) as progress:

@@ -47,6 +47,9 @@ def _kept(path: Path) -> str | None:
 
 
 def _new(path: Path) -> str:
+    for old in path.parent.iterdir():
+        if _kept(old) is None:
+            old.unlink(missing_ok=True)
     key = f"beholder-{secrets.token_hex(16)}"
     path.write_text(key, encoding="ascii")
     return key

@@ -39,7 +39,8 @@ class Sender:
         def take(batch: list[Found]) -> list[Entry]:
             return self._take(batch, role)
 
-        return spread(found, take, threads=THREADS, together=TOGETHER)
+        give_up = self._wire.hurry.set
+        return spread(found, take, threads=THREADS, together=TOGETHER, on_break=give_up)
 
     def _take(self, batch: list[Found], role: Role | None) -> list[Entry]:
         entries = [self._look(one, role) for one in batch]

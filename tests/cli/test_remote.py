@@ -7,12 +7,13 @@ import http.server
 import io
 import ipaddress
 import json
+import os
 import random
 import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,11 +26,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from PIL import Image
 
 from beholder.errors import InvalidInput
+from beholder.intake import find_pictures
 from beholder.jobs.queries import items, list_jobs
 from beholder.protocol import API_HEADER, API_LEVEL
 from beholder.tokens import make_token
 from cli.context import Context
 from cli.desk.address import read_token, server_address
+from cli.desk.pending import pending_key
 from cli.desk.remote import RemoteDesk
 from cli.desk.wire import Wire
 from cli.main import app
@@ -172,6 +175,38 @@ def test_a_submission_that_broke_off_sends_the_rest_when_it_is_started_again(
     assert line.up < 160_000  # of 230,000
     (job,) = list_jobs(context.db)
     assert (job.total, job.failed) == (3, 0)
+
+
+def test_whoever_gives_up_need_not_wait_for_a_server_that_is_away(
+    line: Line, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cli.desk.wire.PATIENCE_S", 60.0)
+    monkeypatch.setattr("cli.desk.sending.TOGETHER", 1)
+    monkeypatch.setattr("cli.desk.sending.THREADS", 2)
+    taken = RemoteDesk(Wire(line.url, None), tmp_path).take_in(find_pictures((), (folder,)), None)
+    assert next(taken).error is None
+    line.kill()
+    begun = time.monotonic()
+    taken.close()
+    assert time.monotonic() - begun < 20
+
+
+def test_keys_of_requests_are_forgotten_after_a_day(tmp_path: Path) -> None:
+    def key(body: bytes) -> str:
+        with suppress(ZeroDivisionError), pending_key(tmp_path, "here", io.BytesIO(body)) as found:
+            raise ZeroDivisionError
+        return found
+
+    first = key(b"a")
+    assert key(b"a") == first
+    assert key(b"b") != first
+    for path in tmp_path.iterdir():
+        os.utime(path, (0, 0))
+    assert key(b"a") != first
+    assert len(list(tmp_path.iterdir())) == 1
+    with pending_key(tmp_path, "here", io.BytesIO(b"a")):
+        pass
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_job_whose_answer_was_lost_is_not_made_twice(
