@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -10,10 +9,9 @@ from typing import IO, TYPE_CHECKING, Any
 
 from beholder.errors import InvalidInput, PictureError
 from beholder.jobs.views import ChannelView, ItemView, JobView
-from beholder.protocol import LINES
-from cli.desk.pending import pending_key
 from cli.desk.reading import read, read_record
-from cli.desk.wire import Broken, Wire, lines_of
+from cli.desk.refusals import Broken
+from cli.desk.wire import Wire, lines_of
 
 if TYPE_CHECKING:
     from beholder.evidence.document import Evidence
@@ -31,8 +29,6 @@ if TYPE_CHECKING:
 
 PAGE = 500
 CHANNELS_PAGE = 5_000
-WRITTEN_S = 600.0  # a job of a million items takes the server half a minute to write
-_MOST = 500  # letters of a name or a reason
 _SHOWN = 2048  # pixels a side, of a picture that is drawn on a sheet
 # Stands for the server's own network where that is a file of it, which is not told.
 _UNNAMED = "the server's own.safetensors"
@@ -82,37 +78,17 @@ class RemoteDesk:
     def create(
         self, spec: "Spec", entries: "Iterable[Entry]", *, name: str, priority: "Priority"
     ) -> "CreatedJob":
-        from beholder.jobs.submit import CreatedJob
-        from beholder.specs import DreamSpec
+        from cli.desk.posting import post_job
 
-        # Without defaults, so that a server of another version knows all that is named.
-        asked = spec.model_dump(mode="json", exclude_defaults=True, exclude={"network"})
-        if spec.network != self.network:
-            asked["network"] = spec.network
-        dream = isinstance(spec, DreamSpec)
-        failed = 0
-        with tempfile.TemporaryFile() as body:
-            _write(body, {"spec": asked, "name": name, "priority": priority})
-            for entry in entries:
-                _write(body, _line(entry))
-                failed += entry.error is not None
-            job, made = self._post_job("/v1/dreams" if dream else "/v1/studies", body)
-        passes = len(spec.layers) if isinstance(spec, DreamSpec) else 1
-        return CreatedJob(job.id, job.total, failed * passes, 0, repeated=not made)
-
-    def _post_job(self, path: str, body: IO[bytes]) -> tuple[JobView, bool]:
-        """The job, and whether this made it. However often the line breaks, one is made."""
-        with pending_key(self._home / "requests", self._wire.url + path, body) as key:
-            status, row = self._wire.send(
-                "POST",
-                path,
-                body,
-                LINES,
-                headers={"Idempotency-Key": key},
-                again=True,
-                read_s=WRITTEN_S,
-            )
-        return read(JobView, row), status == 201
+        return post_job(
+            self._wire,
+            self._home,
+            spec,
+            entries,
+            name=name,
+            priority=priority,
+            network=None if spec.network == self.network else spec.network,
+        )
 
     def features(
         self,
@@ -321,19 +297,3 @@ class RemoteDesk:
     def _bytes(self, path: str, query: Mapping[str, object] | None = None) -> bytes:
         with self._wire.open("GET", path, query=query) as answer:
             return answer.read()
-
-
-def _write(body: IO[bytes], document: Mapping[str, object]) -> None:
-    body.write(json.dumps(document).encode() + b"\n")
-
-
-def _line(entry: "Entry") -> dict[str, object]:
-    """A picture as the server takes it; what is empty is left out."""
-    line = {
-        "sha256": entry.picture and entry.picture.sha256,
-        "source": entry.source[-_MOST:],
-        "group": entry.group and entry.group[-_MOST:],
-        "role": entry.role,
-        "error": entry.error and entry.error[:_MOST],
-    }
-    return {name: value for name, value in line.items() if value}

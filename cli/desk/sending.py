@@ -5,7 +5,6 @@ A large one goes in pieces, and goes on where the line broke, in this command or
 
 import hashlib
 import os
-import time
 from collections.abc import Generator, Iterable
 from dataclasses import replace
 from typing import Any
@@ -15,7 +14,8 @@ from beholder.intake import Found, read_file, spread
 from beholder.jobs.spool import Entry, Role, StoredPicture
 from beholder.pictures import peek
 from cli.desk.reading import read
-from cli.desk.wire import TooLarge, Wire
+from cli.desk.refusals import TooLarge
+from cli.desk.wire import Wire
 
 THREADS = 8  # each with one picture in memory, and one on its way
 TOGETHER = 32  # pictures that one question is about
@@ -110,6 +110,7 @@ class Sender:
                     return read(StoredPicture, self._wire.get(f"/v1/pictures/{sha256}"))
                 upload = self._announce(data, sha256)
             stuck = 0 if upload["offset"] > before else stuck + 1
+            self._wire.hurry.wait(_PAUSE_S * stuck)  # the server may still be at what broke off
         raise ServiceUnavailable(
             f"{self._wire.url} takes no more of an upload: submit again, and it goes on from there."
         )
@@ -128,7 +129,6 @@ class Sender:
         try:
             _, sent = self._wire.send("PATCH", path, bytes(piece), BYTES, headers=headers)
         except (ServiceUnavailable, Conflict):
-            time.sleep(_PAUSE_S)  # the server may still be at what broke off
             sent = self._wire.get(path)
         row: dict[str, Any] = sent
         return row

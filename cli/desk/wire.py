@@ -5,7 +5,6 @@ Whatever fails for good is one line that says what to change; no token is in it.
 
 import json
 import random
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -20,44 +19,31 @@ from urllib3.exceptions import (
     HTTPError,
     NameResolutionError,
     NewConnectionError,
-    ProxyError,
-    ReadTimeoutError,
     SSLError,
 )
 from urllib3.util import Timeout
 
 from beholder import __version__
-from beholder.errors import (
-    BeholderError,
-    Conflict,
-    InvalidInput,
-    NotFound,
-    NotInstalled,
-    PictureError,
-    ServiceUnavailable,
-    StorageFull,
+from beholder.errors import ServiceUnavailable
+from beholder.tokens import is_loopback
+from cli.desk.refusals import (
+    FOR_A_WHILE,
+    Answer,
+    Broken,
+    insist_on_beholder,
+    reason_of,
+    refusal,
+    unreachable,
 )
-from beholder.protocol import API_HEADER, API_LEVEL
 
 CONNECTIONS = 16  # as many as threads ask at a time
 CONNECT_S, READ_S = 5.0, 60.0
 FIRST_S = 2.0  # how long a server that has not answered yet is asked again
 PATIENCE_S = 90.0  # and one that has
 _PAUSES_S = (0.1, 0.3, 1.0, 2.0, 4.0, 8.0)  # the last again and again
-_FOR_A_WHILE = frozenset({429, 502, 503, 504})
 _ONCE = frozenset({"POST", "PATCH"})  # may not be sent twice, unless the caller says so
 _PIECE = 64 << 10
-_MAX_PROBLEM = 64 << 10  # bytes that are read of an error
 _NEVER_SENT = (NewConnectionError, ConnectTimeoutError, NameResolutionError)
-_KINDS: Mapping[int, type[BeholderError]] = {
-    404: NotFound,
-    409: Conflict,
-    501: NotInstalled,
-    503: ServiceUnavailable,
-    507: StorageFull,
-}
-
-Answer = urllib3.BaseHTTPResponse
 Body = bytes | IO[bytes]
 Query = Mapping[str, object]
 
@@ -115,7 +101,7 @@ class Wire:
                 pause_s = next(pauses, None)
                 if pause_s is None or not again:
                     raise
-                time.sleep(pause_s)
+                self.hurry.wait(pause_s)
 
     @contextmanager
     def open(
@@ -146,14 +132,15 @@ class Wire:
             timeout=Timeout(connect=CONNECT_S, read=read_s),
         )
         try:
-            self._insist_on_beholder(answer)
+            insist_on_beholder(self.url, answer)
+            self._answered = True
             if answer.status >= 300:
-                raise self._refusal(answer)
+                raise refusal(self.url, answer, has_token=self._has_token)
             yield answer
             answer.drain_conn()
         except HTTPError as error:
             answer.close()
-            raise Broken(f"{self.url} broke off in mid-answer ({_reason(error)}).") from None
+            raise Broken(f"{self.url} broke off in mid-answer ({reason_of(error)}).") from None
         except BaseException:
             answer.close()
             raise
@@ -176,7 +163,7 @@ class Wire:
                 stuck = 0 if got > before else stuck + 1
                 if stuck == len(_PAUSES_S):
                     raise
-                time.sleep(_PAUSES_S[stuck])
+                self.hurry.wait(_PAUSES_S[stuck])
 
     def _answer(
         self, method: str, url: str, *, again: bool, patience_s: float | None, **sent: Any
@@ -198,62 +185,13 @@ class Wire:
             except HTTPError as error:
                 unsent = isinstance(error, _NEVER_SENT)
                 if last or isinstance(error, SSLError) or not (again or unsent):
-                    raise _unreachable(self.url, error, answered=self._answered) from None
+                    raise unreachable(self.url, error, answered=self._answered) from None
             else:
-                if last or answer.status not in _FOR_A_WHILE or not again:
+                if last or answer.status not in FOR_A_WHILE or not again:
                     return answer
                 pause = max(pause, _asked_to_wait(answer))
                 answer.close()
             self.hurry.wait(pause)
-
-    def _insist_on_beholder(self, answer: Answer) -> None:
-        """Raise unless a Beholder server of this level has answered."""
-        level = answer.headers.get(API_HEADER)
-        if level == str(API_LEVEL):
-            self._answered = True
-            return
-        where = answer.headers.get("Location")
-        if level is None and answer.status in (301, 302, 307, 308) and where:
-            raise InvalidInput(
-                f"{self.url} sends elsewhere, to {where.partition('?')[0][:200]}: give --server "
-                "(BEHOLDER_SERVER) the address that is meant."
-            )
-        if level is None and answer.status in _FOR_A_WHILE:
-            raise ServiceUnavailable(
-                f"what stands before the server at {self.url} says {answer.status}: is the server "
-                "running? Try again later."
-            )
-        if level is None or not level.isdecimal():
-            raise InvalidInput(
-                f"{self.url} is no Beholder server, or an older one than this command "
-                f"({__version__}) can ask: check --server (BEHOLDER_SERVER), or update the server."
-            )
-        older = int(level) < API_LEVEL
-        raise InvalidInput(
-            f"{self.url} is {'older' if older else 'newer'} than this command (its API is of level "
-            f"{level}, this of {API_LEVEL}): update {'the server' if older else 'Beholder here'}."
-        )
-
-    def _refusal(self, answer: Answer) -> BeholderError:
-        """What a problem says, as an error of this process."""
-        problem = _problem(answer)
-        detail = problem.get("detail") or f"{self.url} answered {answer.status}."
-        if answer.status == 401:
-            return InvalidInput(_token_wanted(self.url, has_token=self._has_token))
-        if answer.status == 404 and "/openapi.json" in detail:
-            return InvalidInput(
-                f"{self.url} does not know that question: it is older than this command "
-                f"({__version__}). Update the server."
-            )
-        if answer.status == 421:
-            return InvalidInput(f"{self.url} is not told its own name. On the server: {detail}")
-        if answer.status == 413:
-            return TooLarge(detail)
-        if "picture" in problem.get("title", "").lower():
-            return PictureError(detail)
-        if answer.status >= 500:
-            return _KINDS.get(answer.status, ServiceUnavailable)(detail)
-        return _KINDS.get(answer.status, InvalidInput)(detail)
 
     def _json(self, answer: Answer) -> Any:
         data = answer.read()
@@ -281,20 +219,15 @@ def lines_of(answer: Answer) -> Iterator[str]:
         yield rest.decode()
 
 
-class Broken(ServiceUnavailable):
-    """An answer broke off; what came before is good."""
-
-
-class TooLarge(InvalidInput):
-    """More than the server takes."""
-
-
 def _pool(url: str) -> urllib3.PoolManager:
-    """Connections, through the proxy that the environment names for this host, if any."""
+    """Connections, through the proxy that the environment names for this host, if any.
+
+    What goes to this machine goes through none: it may hold a token, and is not encrypted.
+    """
     parts = urlsplit(url)
     proxy = getproxies().get(parts.scheme)
     options: dict[str, Any] = {"maxsize": CONNECTIONS}
-    if proxy and not proxy_bypass(parts.netloc):
+    if proxy and not is_loopback(parts.hostname or "") and not proxy_bypass(parts.netloc):
         return urllib3.ProxyManager(proxy, **options)
     return urllib3.PoolManager(**options)
 
@@ -309,59 +242,7 @@ def _query(query: Query | None) -> str:
     return f"?{urlencode(words, doseq=True)}" if words else ""
 
 
-def _problem(answer: Answer) -> dict[str, str]:
-    try:
-        found = json.loads(answer.read(_MAX_PROBLEM))
-    except ValueError:
-        return {}
-    return {key: str(value) for key, value in found.items()} if isinstance(found, dict) else {}
-
-
 def _asked_to_wait(answer: Answer) -> float:
     """Seconds that Retry-After names, up to half a minute."""
     text = answer.headers.get("Retry-After", "")
     return min(float(text), 30.0) if text.isdecimal() else 0.0
-
-
-def _token_wanted(url: str, *, has_token: bool) -> str:
-    if has_token:
-        return (
-            f"{url} does not know this token: check --token-file (BEHOLDER_TOKEN_FILE), and "
-            "BEHOLDER_API_TOKENS on the server."
-        )
-    return (
-        f"{url} asks for a token: name a file that holds one with --token-file "
-        "(BEHOLDER_TOKEN_FILE); `beholder token NAME` on the server makes one."
-    )
-
-
-def _unreachable(url: str, error: HTTPError, *, answered: bool) -> ServiceUnavailable:
-    reason = _reason(error)
-    if isinstance(error, SSLError):
-        return ServiceUnavailable(
-            f"{url}: no safe connection ({reason}). If its certificate is your own authority's, "
-            "name that one's file in SSL_CERT_FILE."
-        )
-    if isinstance(error, ProxyError):
-        return ServiceUnavailable(
-            f"{url}: the proxy does not answer ({reason}): check HTTPS_PROXY."
-        )
-    if answered:
-        return ServiceUnavailable(f"{url} answers no more ({reason}): try again when it is back.")
-    return ServiceUnavailable(
-        f"{url} does not answer ({reason}): check --server (BEHOLDER_SERVER), and that `beholder "
-        "up` runs there."
-    )
-
-
-def _reason(error: HTTPError) -> str:
-    """In a few words, without urllib3's object names."""
-    if isinstance(error, NameResolutionError):
-        return "no host of that name"
-    inner = error.__cause__ or next(reversed(error.args), None)
-    if isinstance(inner, ssl.SSLCertVerificationError):
-        return inner.verify_message.lower()
-    if isinstance(inner, OSError) and inner.strerror:
-        return inner.strerror.lower()
-    late = isinstance(error, ConnectTimeoutError | ReadTimeoutError)
-    return "no answer in time" if late else "cut off"

@@ -23,7 +23,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from PIL import Image
+from PIL import Image, ImageChops, ImageStat
 
 from beholder.errors import InvalidInput
 from beholder.intake import find_pictures
@@ -119,6 +119,28 @@ def test_a_job_is_the_same_from_a_client_as_from_the_server_s_machine(
     assert rows[0] == rows[1]
 
 
+def test_fetched_files_are_the_same_and_sheets_look_the_same(
+    beholder: Beholder, server: Server, dream_job: Make, tmp_path: Path, monkeypatch: Any
+) -> None:
+    job = dream_job(failing=(1,), noise=1)
+    assert beholder("fetch", job, "-o", str(tmp_path / "remote")).code == 0
+    monkeypatch.delenv("BEHOLDER_SERVER")
+    monkeypatch.setenv("BEHOLDER_HOME", str(server.services.settings.home))
+    assert beholder("fetch", job, "-o", str(tmp_path / "local")).code == 0
+    found = {path.relative_to(tmp_path / "local") for path in (tmp_path / "local").rglob("*.*")}
+    assert found == {
+        path.relative_to(tmp_path / "remote") for path in (tmp_path / "remote").rglob("*.*")
+    }
+    for name in found:
+        pair = tmp_path / "remote" / name, tmp_path / "local" / name
+        if name.parts[0] != "sheets":
+            assert pair[0].read_bytes() == pair[1].read_bytes()
+            continue
+        with Image.open(pair[0]) as one, Image.open(pair[1]) as other:
+            difference = ImageStat.Stat(ImageChops.difference(one, other)).mean
+        assert max(difference) < 1  # of 255: copies of the starts are re-encoded
+
+
 def test_an_upload_goes_on_where_the_line_broke(
     beholder: Beholder,
     line: Line,
@@ -127,14 +149,14 @@ def test_an_upload_goes_on_where_the_line_broke(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("cli.desk.sending.PIECE", 30_000)
-    data, path = noise(1), tmp_path / "noise.png"
+    data, path = noise(1, side=300), tmp_path / "noise.png"
     path.write_bytes(data)
-    line.cut_up = [50_000, 20_000]
+    line.cut_up = [150_000, 100_000]
     answer = beholder("submit", str(path), "--network", "specimens")
     assert answer.code == 0, answer.err
     assert not line.cut_up
     assert line.count("PATCH") >= 4
-    assert line.up < len(data) + 45_000  # what was under way when the line broke, and headers
+    assert line.up < len(data) + 90_000  # the two pieces that were under way, and headers
     (job,) = list_jobs(context.db)
     (item,) = items(context.db, job.id)
     assert item.picture_sha256 is not None
