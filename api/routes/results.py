@@ -52,7 +52,14 @@ async def picture(
             return opened.store.get(file.path)
 
         if thumb is None:
-            return _rest(cached(file.sha256, "image/png", if_none_match, whole), range_)
+            begin = _begin(range_, file.bytes)
+            answered = cached(
+                file.sha256,
+                "image/png",
+                if_none_match,
+                lambda: opened.store.stream(file.path, begin=begin),
+            )
+            return _from(answered, begin, file.bytes)
         tag = f"{file.sha256[:32]}-{thumb}"
 
         def smaller() -> bytes:
@@ -105,13 +112,18 @@ def results(found: Job, opened: Opened) -> StreamingResponse:
     return StreamingResponse(stream, media_type="application/zip", headers=headers)
 
 
-def _rest(whole: Response, range_: str | None) -> Response:
-    """What is asked for of an answer: all of it, unless the range is of the one kind taken here."""
+def _begin(range_: str | None, size: int) -> int:
+    """Where the rest begins that is asked for; 0 unless the range is of the one kind taken here."""
     asked = re.fullmatch(r"bytes=(\d{1,18})-", range_ or "")
-    size = len(whole.body)
-    if asked is None or whole.status_code != 200 or not 0 < int(asked[1]) < size:
-        return whole
-    begin = int(asked[1])
-    headers = {name: whole.headers[name] for name in ("ETag", "Cache-Control")}
-    headers["Content-Range"] = f"bytes {begin}-{size - 1}/{size}"
-    return Response(whole.body[begin:], 206, headers, whole.media_type)
+    begin = 0 if asked is None else int(asked[1])
+    return begin if begin < size else 0
+
+
+def _from(answered: Response, begin: int, size: int) -> Response:
+    """An answer of a file of so many bytes from this byte on, with what says so."""
+    if answered.status_code == 200:
+        answered.headers["Content-Length"] = str(size - begin)
+        if begin:
+            answered.status_code = 206
+            answered.headers["Content-Range"] = f"bytes {begin}-{size - 1}/{size}"
+    return answered
