@@ -7,7 +7,7 @@ TEST_STAMP := .venv/.installed-dev
 WITH_TORCH := tests/science tests/specimens tests/worker
 UNHURRIED := tests/science tests/specimens tests/upkeep
 
-.PHONY: demo test test-fast lint bench bench-gpu faults images audit fuzz clean
+.PHONY: demo test test-fast e2e-servers lint bench bench-gpu faults images audit fuzz clean
 
 demo: $(STAMP)
 	$(BIN)/beholder demo
@@ -24,6 +24,10 @@ test-fast: $(TEST_STAMP)
 	@$(BIN)/pytest -q -m "not slow" $(WITH_TORCH) & science=$$!; \
 	$(BIN)/pytest -q -m "not slow" tests $(WITH_TORCH:%=--ignore %); rest=$$?; \
 	wait $$science && exit $$rest
+
+# Every end-to-end test on Postgres and an S3 server, less those that are about files.
+e2e-servers: $(TEST_STAMP)
+	E2E_SERVERS=1 $(BIN)/pytest -q tests/e2e
 
 lint: $(TEST_STAMP)
 	$(BIN)/ruff check .

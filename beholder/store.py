@@ -156,7 +156,7 @@ class Store:
             return bytes(self._fs.cat_file(full)) if self._local else read(self._fs, full)
 
     def stream(self, path: str, *, begin: int = 0) -> Iterator[bytes]:
-        """A file's bytes from one on, by pieces, in constant memory. NotFound comes with the first.
+        """A file's bytes from one on, piece by piece, in constant memory. Raises NotFound at once.
 
         The file has more bytes than `begin`.
         """
