@@ -24,6 +24,7 @@ from api.routes import (
     studies,
     submit,
     uploads,
+    workers,
 )
 from api.services import Services
 from beholder import __version__
@@ -33,7 +34,7 @@ from beholder.tokens import check_bind
 # In the order of the documentation; uploads and results have paths that jobs would not take.
 ROUTES = (
     submit, jobs, events, results, channels, records, studies, reports, pictures, uploads, networks,
-    server, session, health
+    workers, server, session, health,
 )  # fmt: skip
 ANYWHERE = (401, 403, 421, 422, 500, 503)  # what any route may answer
 TAGS = [
@@ -42,6 +43,7 @@ TAGS = [
     {"name": "studies", "description": "Channels, verdicts and reports."},
     {"name": "pictures", "description": "Input pictures: sent ahead, asked for, shown."},
     {"name": "networks", "description": "Layers and networks."},
+    {"name": "workers", "description": "Who runs what; pause, resume, drain."},
     {"name": "access", "description": "Which server this is; signing a browser in and out."},
     {"name": "health", "description": "For those who look after the server."},
 ]

@@ -15,6 +15,7 @@ JOB: dict[str, Any] = {
     "state": "running",
     "name": "kelpies",
     "priority": "normal",
+    "device": "any",
     "stage": "dream",
     "total": 10,
     "queued": 4,
@@ -38,6 +39,26 @@ OVERVIEW: dict[str, Any] = {
     "silent": 0,
     "summary": {"targets": 0, "targets_kept": 0, "controls": 0, "controls_kept": 0},
     "chosen": [],
+}
+
+WORKER: dict[str, Any] = {
+    "name": "rack3-4711-9f86d0",
+    "host": "rack3",
+    "pid": 4711,
+    "device": "cuda:0",
+    "device_class": "gpu",
+    "state": "running",
+    "job": "k3v8m2q0zt",
+    "chunk": 1234,
+    "since": "2026-11-23T20:53:18.250000+00:00",
+    "progress": 0.4,
+    "in_hand": 3,
+    "items": 812,
+    "rate": 6.25,
+    "reason": None,
+    "gpu_bytes": 2147483648,
+    "started_at": "2026-11-23T20:50:00.120000+00:00",
+    "seen_at": "2026-11-23T20:53:20.004000+00:00",
 }
 
 ITEM: dict[str, Any] = {

@@ -118,6 +118,7 @@ def submit(services: Services, submission: Submission, request: Repeatable | Non
         entries(),
         name=asked.name or submission.name,
         priority=asked.priority,
+        device=asked.device,
         request=request,
         hook=hook,
     )
@@ -137,10 +138,10 @@ async def _read_multipart(request: Request, services: Services, submission: Subm
         elif part.name in ("spec", "webhook"):
             fields[part.name] = read_json(part.data or b"{}", part.name)
             make_job(model, fields)  # says what is wrong before the pictures have arrived
-        elif part.name in ("name", "priority"):
+        elif part.name in ("name", "priority", "device"):
             fields[part.name] = part.text
         else:
-            known = ", ".join(("spec", "name", "priority", "webhook", *roles))
+            known = ", ".join(("spec", "name", "priority", "device", "webhook", *roles))
             raise InvalidInput(f"no field {part.name!r}: fields are {known}.")
     submission.asked = make_job(model, {**fields, **hashes})
 

@@ -31,6 +31,7 @@ class Settings(BaseSettings):
     database_password, redis_password: put into those URLs, so that a URL need hold no secret.
     network: what `--network` is when it is not given.
     device: "auto" takes the GPU when there is one; else as torch spells it ("cpu", "cuda:1").
+    gpu_share: how much of a GPU's memory a worker process may take, above 0 and up to 1.
     lease_s: how long a worker may be silent before its chunk goes to another.
     sweep_s: how often a worker looks for chunks that nobody works on.
     retention_days: workers remove jobs that ended longer ago, with their results; None: never.
@@ -58,6 +59,7 @@ class Settings(BaseSettings):
     redis_password: SecretStr | None = None
     network: str = "vgg19"
     device: str = "auto"
+    gpu_share: Annotated[float, Field(gt=0, le=1)] = 1.0
     lease_s: Annotated[float, Field(gt=0)] = 15.0
     sweep_s: Annotated[float, Field(gt=0)] = 3.0
     retention_days: Annotated[float | None, Field(gt=0)] = None

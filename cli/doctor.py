@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from beholder.devices import gpu_cards
 from beholder.errors import BeholderError, StoreMissing
 from beholder.urls import without_secrets
 from cli.checks import Check
 from cli.context import Context
-from cli.gpus import WORKER_SILENCE_S, gpu_cards
+from cli.desk.local import WORKER_SILENCE_S
 from cli.output import JsonOption, console, print_json
 
 if TYPE_CHECKING:

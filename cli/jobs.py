@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from beholder.devices import DEFAULT_DEVICE
 from beholder.durations import duration
 from beholder.errors import InvalidInput
 from beholder.priorities import DEFAULT_PRIORITY
@@ -147,6 +148,8 @@ def _facts(job: "JobView") -> Iterator[tuple[str, str]]:
     yield "asks", spec_words(spec)
     yield "network", network_words(job.network, job.network_sha256)
     yield "priority", job.priority
+    if job.device != DEFAULT_DEVICE:
+        yield "device", job.device
     yield "items", outcome_words(job, "queued", "running", "failed", "cancelled")
     yield "times", _times(job)
 

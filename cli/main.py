@@ -27,6 +27,7 @@ from cli import (
     studies,
     submit,
     upkeep,
+    workers,
 )
 from cli.context import give
 from cli.output import say
@@ -52,6 +53,7 @@ for group in (
     channel,
     upkeep,
     service,
+    workers,
 ):
     group.register(app)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from beholder.devices import DEFAULT_DEVICE, Device
 from beholder.errors import InvalidInput
 from beholder.priorities import DEFAULT_PRIORITY, Priority
 from cli.context import Context
@@ -55,15 +56,18 @@ def queue_job(
     *,
     name: str,
     priority: Priority = DEFAULT_PRIORITY,
+    device: Device = DEFAULT_DEVICE,
 ) -> "CreatedJob":
     """Take the pictures in, write the job, tell the workers. All of it or nothing is queued."""
     reasons: list[str] = []
     with closing(_entries(desk, sources, reasons.append)) as entries:
-        created = desk.create(spec, entries, name=name, priority=priority)
+        created = desk.create(spec, entries, name=name, priority=priority, device=device)
     for reason in reasons[:SHOWN_REASONS]:
         say(reason)
     if len(reasons) > SHOWN_REASONS:
         say(f"... and {plural(len(reasons) - SHOWN_REASONS, 'more picture')} that can't be used.")
+    if device == "gpu" and not desk.gpu_is_known_of():
+        say("No worker that is alive reports a GPU: the job waits until one does.")
     return created
 
 

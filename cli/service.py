@@ -16,8 +16,12 @@ from cli.context import Context, make_home
 from cli.output import console, say
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from beholder.processes import Program
     from beholder.settings import Settings
 
+ENDED_LOOKED_AT_S = 0.5  # how often
 INSTALL_API = "pip install '.[api]'"
 
 HostOption = Annotated[
@@ -133,16 +137,37 @@ def _listening(settings: "Settings", host: str | None, port: int | None) -> "Set
 
 
 def worker(
-    concurrency: Annotated[
-        int, typer.Option(min=1, help="Processes; one for each GPU, or one for the CPU.")
-    ] = 1,
+    device: Annotated[
+        str | None,
+        typer.Option(help="cpu, cuda:1, or auto, the default: each GPU there is, else the CPU."),
+    ] = None,
+    concurrency: Annotated[int, typer.Option(min=1, help="Processes that share each device.")] = 1,
 ) -> None:
-    """Run one worker, which takes chunks from Redis until it is stopped."""
-    from beholder.service import require_torch
+    """Run a worker for each GPU, or one on the CPU, until it is stopped or drained."""
+    from beholder.service import require_torch, worker_programs
 
     require_torch()
-    _ = Context().db
-    os.execv(sys.executable, [sys.executable, "-m", "worker", "--concurrency", str(concurrency)])
+    context = Context()
+    _ = context.db
+    chosen = {"device": device} if device else {}
+    programs = worker_programs(context.settings.model_copy(update=chosen), concurrency=concurrency)
+    if len(programs) > 1:
+        _run_all(programs, _teller(context.settings))
+        return
+    os.environ["BEHOLDER_DEVICE"] = programs[0].env["BEHOLDER_DEVICE"]
+    os.execv(programs[0].command[0], programs[0].command)
+
+
+def _run_all(programs: "Sequence[Program]", tell: Callable[[str], None]) -> None:
+    """Until all have ended, or SIGTERM or SIGINT comes."""
+    from beholder.processes import Supervisor
+
+    stop = threading.Event()
+    for signal_number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signal_number, lambda *_: stop.set())
+    with Supervisor(programs, on_event=tell) as supervisor:
+        while not (supervisor.ended or stop.wait(ENDED_LOOKED_AT_S)):
+            pass
 
 
 def db_upgrade() -> None:

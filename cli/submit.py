@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from beholder.defaults import DEFAULT_LAYER, DEFAULT_SIZE
+from beholder.devices import DEFAULT_DEVICE, Device
 from beholder.errors import InvalidInput, NoPictures
 from beholder.layers import is_number, parse_channels, parse_layers
 from beholder.networks import WEIGHT_SUFFIXES
@@ -50,6 +51,9 @@ OutputOption = Annotated[
     typer.Option("--output", "-o", help="With --wait: write the results to this folder."),
 ]
 NameOption = Annotated[str, typer.Option(help="A name to find the job by.")]
+DeviceOption = Annotated[
+    Device, typer.Option(help="Only workers on this class of devices run it: gpu, cpu, or any.")
+]
 PriorityOption = Annotated[
     Priority, typer.Option(help="high is served before normal, and normal before low.")
 ]
@@ -98,6 +102,7 @@ def submit(
     ] = DEFAULT_PRECISION,
     name: NameOption = "",
     priority: PriorityOption = DEFAULT_PRIORITY,
+    device: DeviceOption = DEFAULT_DEVICE,
     wait: WaitOption = False,
     output: OutputOption = None,
     json: JsonOption = False,
@@ -124,7 +129,9 @@ def submit(
     if not (source.files or source.folders or noise):
         raise NoPictures("name pictures, a folder (--dir DIR), or --noise N.")
     prepare(context, spec, wait=wait, output=output)
-    created = queue_job(context.desk, spec, [source], name=name or _name(source), priority=priority)
+    created = queue_job(
+        context.desk, spec, [source], name=name or _name(source), priority=priority, device=device
+    )
     if precision == "tf32" and not context.desk.gpu_is_known_of():
         say(NO_GPU)
     report(context, created, wait=wait, output=output, as_json=json)

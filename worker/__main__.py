@@ -1,4 +1,4 @@
-"""`python -m worker`: one Celery worker with a child process for each GPU (or for the CPU)."""
+"""`python -m worker`: one Celery worker on one device, with a child process that does the work."""
 
 import argparse
 import importlib
@@ -7,13 +7,14 @@ import socket
 
 import celery.apps.worker
 
+from beholder.devices import DeviceClass
 from beholder.errors import BeholderError
 from beholder.jobs.schema import check_url
 from beholder.logs import always_about, fail, set_up
 from beholder.settings import Settings, read_settings
 from beholder.store import Store
-from worker.app import make_app
-from worker.device import insist_on_device
+from worker.app import make_app, queues_of
+from worker.device import find_class
 from worker.tasks import register
 from worker.transport import use_careful_transport
 
@@ -21,13 +22,13 @@ from worker.transport import use_careful_transport
 def main() -> None:
     """Run until stopped. SIGTERM gives the chunk in hand back and ends."""
     parser = argparse.ArgumentParser(prog="python -m worker", description=main.__doc__)
-    parser.add_argument("--concurrency", type=int, default=1, help="child processes")
+    parser.add_argument("--concurrency", type=int, default=1, help="processes on the device")
     arguments = parser.parse_args()
     settings = read_settings()
     name = f"{socket.gethostname()}-{os.getpid()}"
     set_up(settings)
     always_about(worker=name)
-    check_set_up(settings)
+    device = check_set_up(settings)
     use_careful_transport()
     # Threads that wait by spinning take the others' cores; the difference alone is small.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read as torch is imported
@@ -43,6 +44,7 @@ def main() -> None:
             "--quiet",  # it would print a banner, with its settings
             "worker",
             f"--hostname={name}",
+            f"--queues={queues_of(device)}",
             "--pool=prefork",
             f"--concurrency={arguments.concurrency}",
             "--loglevel=INFO",
@@ -58,11 +60,12 @@ def say_nothing_else() -> None:
     celery.apps.worker.safe_say = lambda *_: None
 
 
-def check_set_up(settings: Settings) -> None:
-    """Raise BeholderError, before any child starts, where none could work."""
-    insist_on_device(settings.device)
+def check_set_up(settings: Settings) -> DeviceClass:
+    """The device's class. Raises BeholderError, before any child starts, where none could work."""
+    device = find_class(settings.device)
     Store.open(settings.store)
     check_url(settings.database)
+    return device
 
 
 if __name__ == "__main__":

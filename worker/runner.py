@@ -6,6 +6,7 @@ A `Runner` keeps what lasts as long as its process and takes claims through the 
 
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from beholder import traces
+from beholder.devices import Device, DeviceClass
 from beholder.errors import (
     BeholderError,
     Conflict,
@@ -38,6 +40,7 @@ from beholder.upkeep.presence import insist_on_there
 from worker.dreams import DreamWork, dream_shape
 from worker.lease import Flag, Interrupted, Lease, Leases, Stopping
 from worker.loaded import Loaded
+from worker.memory import keep_to
 from worker.passed_over import PassedOver
 from worker.pictures import Batch, Loader
 from worker.pipeline import AnyWork, Pipeline, Stations
@@ -61,9 +64,11 @@ class Runner:
 
     Raises InvalidSpec for a device that there isn't: its jobs would fail one after the other.
         stopping: set when this worker is asked to stop; what is in hand is then given back.
-    ring: tells other workers of that many new chunks.
+    ring: tells other workers of that many new chunks, of a job that asks for this device.
     working: around the work on a chunk with this id, to time it.
-    claimed: how many chunks it has had in hand. passed_over: jobs that it leaves to others.
+    device: its class, where jobs ask for one. claiming: whether it may take more.
+    claimed: how many chunks it has had in hand. items: how many of theirs came to their end.
+    passed_over: jobs that it leaves to others.
     """
 
     db: Database
@@ -71,15 +76,21 @@ class Runner:
     settings: Settings
     name: str
     stopping: Flag | None = None
-    ring: Callable[[int], None] = lambda count: None
+    ring: Callable[[int, Device], None] = lambda count, device: None
     working: Callable[[int], AbstractContextManager[None]] = lambda chunk_id: nullcontext()
+    device: DeviceClass | None = None
+    claiming: Callable[[], bool] = lambda: True
     claimed: int = 0
+    items: int = 0
     loaded: Loaded = field(init=False)
     passed_over: PassedOver = field(default_factory=PassedOver)
     _means: Means = field(init=False)
     _kept_back: dict[str, Claim] = field(default_factory=dict)
+    _counting: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
+        device = find_device(self.settings.device)
+        keep_to(self.settings.gpu_share, device)
         self.loaded = Loaded(self.settings.networks_dir, self.settings.device)
         torch.get_num_threads()  # settles this thread's number, before others settle on one
         threads = ThreadPoolExecutor(
@@ -92,7 +103,7 @@ class Runner:
             self.db,
             self.store,
             Loader(self.store, threads, self.settings.max_pixels, self.insist_on_store),
-            Rooms(find_device(self.settings.device), self.settings.batch_sizes),
+            Rooms(device, self.settings.batch_sizes, self.settings.gpu_share),
             threads,
             checkpoint_s=self.settings.checkpoint_s,
         )
@@ -113,6 +124,11 @@ class Runner:
         if run.trouble is not None:
             raise run.trouble
         return len(run.ended)
+
+    def count(self, items: int) -> None:
+        """So many more items came to their end; from any thread."""
+        with self._counting:
+            self.items += items
 
     def insist_on_store(self) -> None:
         """Raise StoreMissing where the whole store is not there."""
@@ -156,7 +172,9 @@ class _Run:
     def take(self) -> AnyWork | None:
         """Claim what runs together next. What a worker died on has nothing beside it."""
         runner, in_hand, begun = self.runner, self.leases.in_hand, time.time_ns()
-        if self.leases.stopping or any(claim.attempt > 1 for claim in in_hand):
+        if self.leases.stopping or not runner.claiming():
+            return None
+        if any(claim.attempt > 1 for claim in in_hand):
             return None
         claims = claim_next(
             runner.db,
@@ -165,6 +183,7 @@ class _Run:
             room=self._room,
             suspects=not in_hand,
             without=runner.passed_over.jobs,
+            device=runner.device,
         )
         if not claims:
             return None
@@ -217,7 +236,8 @@ class _Run:
         if finished is not None:
             log.info("job %s chunk %s: done", claim.job_id, claim.chunk_id)
             self.ended.append(claim)
-            self.runner.ring(finished.new_chunks)
+            self.runner.count(len(claim.items))
+            self.runner.ring(finished.new_chunks, claim.device)
             return
         ending = "LeaseLost" if error is None else type(error).__name__
         log.info("job %s chunk %s: %s", claim.job_id, claim.chunk_id, ending)

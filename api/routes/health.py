@@ -18,6 +18,7 @@ from beholder.jobs.workers import WorkerView, live_workers
 
 router = APIRouter(tags=["health"])
 _SILENT_S = 15.0
+TOLD = "they were told to; `beholder workers resume NAME` lets one go on."
 
 
 @router.get(
@@ -53,7 +54,7 @@ def readyz(opened: Opened) -> JSONResponse:
     responses={200: {"content": {"text/plain": {}}, "description": "OK"}},
 )
 def metrics(opened: Opened) -> Response:
-    """Jobs and items by state, queue age, items a second, chunk seconds, GPU memory."""
+    """Jobs and items by state, what waits for which device, workers by state, their work."""
     return Response(exposition(opened), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
@@ -83,8 +84,9 @@ def _workers(opened: Services) -> None:
     if not alive:
         within_s = _patience(opened)
         raise NotFound(f"no worker was heard of in {within_s:g} s: start `beholder worker`.")
-    if all(worker.paused for worker in alive):
-        raise StorageFull(f"workers are paused: {alive[0].paused}")
+    if all(worker.paused or worker.told for worker in alive):
+        reason = next((worker.paused for worker in alive if worker.paused), TOLD)
+        raise StorageFull(f"workers are paused: {reason}")
 
 
 def alive_workers(opened: Services) -> list[WorkerView]:

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from beholder import traces
+from beholder.devices import DEFAULT_DEVICE, Device
 from beholder.errors import NoPictures
 from beholder.jobs.bulk import BATCH
 from beholder.jobs.chunking import Ranges, chunk_size_of
@@ -61,16 +62,17 @@ def create_job(
     *,
     name: str = "",
     priority: Priority = DEFAULT_PRIORITY,
+    device: Device = DEFAULT_DEVICE,
     chunk_size: int | None = None,
     request: Repeatable | None = None,
     hook: Hook | None = None,
 ) -> CreatedJob:
     """Write a job with its items and chunks: all of it, or nothing if `entries` raises.
 
-    A study's entries without a role are targets. request: if it made a job before, that job is
-    the answer, and nothing is written. hook: told when the job ends. Raises NoPictures if there is
-    nothing to run, or nothing to hold a sound study's targets against, and InvalidInput if the
-    request's key was used for something else.
+    A study's entries without a role are targets. device: which workers may run it. request: if it
+    made a job before, that job is the answer, and nothing is written. hook: told when the job ends.
+    Raises NoPictures if there is nothing to run, or nothing to hold a sound study's targets
+    against, and InvalidInput if the request's key was used for something else.
     """
     kind: JobKind = "dream" if isinstance(spec, DreamSpec) else "study"
     begun = time.time_ns()
@@ -81,7 +83,7 @@ def create_job(
         if isinstance(spec, StudySpec) and spec.recipe == "sound":
             _insist_on_others(spool)
         job = _new_job(kind, spec, spool, name, chunk_size)
-        job.priority = priority
+        job.priority, job.device = priority, device
         asked = {
             "kind": kind,
             "spec": job.spec,
@@ -89,6 +91,8 @@ def create_job(
             "priority": priority,
             "hook": hook and vars(hook),
         }
+        if device != DEFAULT_DEVICE:  # a request of before there were others keeps its fingerprint
+            asked["device"] = device
         content = fingerprint(asked, spool) if request else ""
 
         def earlier(session: Session) -> Job | None:

@@ -8,14 +8,17 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from beholder.devices import Device
     from beholder.evidence.document import Evidence
     from beholder.intake import Found
     from beholder.jobs.contrast_queries import Contrast
     from beholder.jobs.features import Features
+    from beholder.jobs.fleet import FleetView
     from beholder.jobs.outcomes import StoredFile
     from beholder.jobs.overlap_queries import Overlap
     from beholder.jobs.overview import Overview
     from beholder.jobs.record_views import ChannelRecord
+    from beholder.jobs.service_models import Order
     from beholder.jobs.spool import Entry, Role
     from beholder.jobs.submit import CreatedJob
     from beholder.jobs.views import ChannelView, ItemView, JobView
@@ -39,7 +42,13 @@ class Desk(Protocol):
         """Keep pictures; an entry of each, in order, with its hash or what is wrong with it."""
 
     def create(
-        self, spec: "Spec", entries: "Iterable[Entry]", *, name: str, priority: "Priority"
+        self,
+        spec: "Spec",
+        entries: "Iterable[Entry]",
+        *,
+        name: str,
+        priority: "Priority",
+        device: "Device",
     ) -> "CreatedJob":
         """Write a job and tell the workers; all of it or nothing."""
 
@@ -163,3 +172,9 @@ class Desk(Protocol):
 
     def networks(self) -> list[dict[str, Any]]:
         """The networks, and whether their weights are there."""
+
+    def workers(self) -> "list[FleetView]":
+        """Those heard of lately, by name."""
+
+    def tell(self, name: str, order: "Order | None") -> list[str]:
+        """Tell a worker, or all on a host, to pause, to drain, or (None) to go on; their names."""

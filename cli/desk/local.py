@@ -10,14 +10,17 @@ from cli.context import Context
 from cli.output import say
 
 if TYPE_CHECKING:
+    from beholder.devices import Device
     from beholder.evidence.document import Evidence
     from beholder.intake import Found
     from beholder.jobs.contrast_queries import Contrast
     from beholder.jobs.features import Features
+    from beholder.jobs.fleet import FleetView
     from beholder.jobs.outcomes import StoredFile
     from beholder.jobs.overlap_queries import Overlap
     from beholder.jobs.overview import Overview
     from beholder.jobs.record_views import ChannelRecord
+    from beholder.jobs.service_models import Order
     from beholder.jobs.spool import Entry, Role
     from beholder.jobs.submit import CreatedJob
     from beholder.jobs.views import ChannelView, ItemView, JobView
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from beholder.specs import Spec
 
 POLL_S = 0.5
+WORKER_SILENCE_S = 30.0  # several heartbeats
 NOTHING_RUNS = "Nothing runs them now: start `beholder up`, or add --wait next time."
 
 
@@ -51,7 +55,13 @@ class LocalDesk:
         return take_in(context.store, found, max_pixels=context.settings.max_pixels, role=role)
 
     def create(
-        self, spec: "Spec", entries: "Iterable[Entry]", *, name: str, priority: "Priority"
+        self,
+        spec: "Spec",
+        entries: "Iterable[Entry]",
+        *,
+        name: str,
+        priority: "Priority",
+        device: "Device",
     ) -> "CreatedJob":
         from beholder import traces
         from beholder.jobs.submit import create_job, noise_entries
@@ -64,7 +74,9 @@ class LocalDesk:
             if isinstance(spec, DreamSpec):
                 yield from noise_entries(spec)
 
-        created = create_job(self._context.db, spec, every(), name=name, priority=priority)
+        created = create_job(
+            self._context.db, spec, every(), name=name, priority=priority, device=device
+        )
         wake_workers(self._context)
         return created
 
@@ -95,14 +107,14 @@ class LocalDesk:
         return NOTHING_RUNS if _nothing_runs(self._context) else None
 
     def gpu_is_known_of(self) -> bool:
+        from beholder.devices import gpu_cards
         from beholder.jobs.workers import live_workers
-        from cli import gpus
 
         settings = self._context.settings
-        alive = live_workers(self._context.db, within_s=gpus.WORKER_SILENCE_S)
+        alive = live_workers(self._context.db, within_s=WORKER_SILENCE_S)
         if alive or settings.redis_url is not None:
             return any(worker.device.startswith("cuda") for worker in alive)
-        return settings.device != "cpu" and bool(gpus.gpu_cards())
+        return settings.device != "cpu" and bool(gpu_cards())
 
     def jobs(
         self,
@@ -276,6 +288,19 @@ class LocalDesk:
 
         return network_rows(self._context.settings)
 
+    def workers(self) -> "list[FleetView]":
+        from beholder.alive import Locks
+        from beholder.jobs.fleet import fleet
+
+        return fleet(self._context.db, is_dead=Locks(self._context.settings.home).is_dead)
+
+    def tell(self, name: str, order: "Order | None") -> list[str]:
+        from beholder.alive import Locks
+        from beholder.jobs.fleet import tell
+
+        is_dead = Locks(self._context.settings.home).is_dead
+        return tell(self._context.db, name, order, is_dead=is_dead)
+
 
 def wake_workers(context: Context) -> None:
     """Tell the workers. If Redis can't be reached nothing is lost: a worker's sweep finds it."""
@@ -285,7 +310,7 @@ def wake_workers(context: Context) -> None:
     if _nothing_runs(context):
         return
     try:
-        context.queue.ring(waiting(context.db, limit=MOST_BELLS))
+        context.queue.ring_all(waiting(context.db, limit=MOST_BELLS))
     except ServiceUnavailable as error:
         say(f"{error} The job is kept, and runs once a worker is there.")
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO
 
+from beholder.devices import DEFAULT_DEVICE, Device
 from beholder.jobs.spool import Entry
 from beholder.jobs.submit import CreatedJob
 from beholder.jobs.views import JobView
@@ -31,6 +32,7 @@ def post_job(
     *,
     name: str,
     priority: Priority,
+    device: Device,
     network: str | None,
 ) -> CreatedJob:
     """Make a job. network: None for the server's own. home: where the request's key is kept.
@@ -43,7 +45,8 @@ def post_job(
         asked["network"] = network
     failed = 0
     with tempfile.TemporaryFile() as body:
-        _write(body, {"spec": asked, "name": name[:_MOST], "priority": priority})
+        head = {"spec": asked, "name": name[:_MOST], "priority": priority}
+        _write(body, head if device == DEFAULT_DEVICE else {**head, "device": device})
         for entry in entries:
             _write(body, _line(entry))
             failed += entry.error is not None

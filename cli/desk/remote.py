@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from beholder.errors import InvalidInput, PictureError
 from beholder.jobs.views import ChannelView, ItemView, JobView
@@ -14,14 +15,17 @@ from cli.desk.refusals import Broken
 from cli.desk.wire import Wire, lines_of
 
 if TYPE_CHECKING:
+    from beholder.devices import Device
     from beholder.evidence.document import Evidence
     from beholder.intake import Found
     from beholder.jobs.contrast_queries import Contrast
     from beholder.jobs.features import Features
+    from beholder.jobs.fleet import FleetView
     from beholder.jobs.outcomes import StoredFile
     from beholder.jobs.overlap_queries import Overlap
     from beholder.jobs.overview import Overview
     from beholder.jobs.record_views import ChannelRecord
+    from beholder.jobs.service_models import Order
     from beholder.jobs.spool import Entry, Role
     from beholder.jobs.submit import CreatedJob
     from beholder.priorities import Priority
@@ -76,7 +80,13 @@ class RemoteDesk:
         return sender.take_in(found, role)
 
     def create(
-        self, spec: "Spec", entries: "Iterable[Entry]", *, name: str, priority: "Priority"
+        self,
+        spec: "Spec",
+        entries: "Iterable[Entry]",
+        *,
+        name: str,
+        priority: "Priority",
+        device: "Device",
     ) -> "CreatedJob":
         from cli.desk.posting import post_job
 
@@ -87,6 +97,7 @@ class RemoteDesk:
             entries,
             name=name,
             priority=priority,
+            device=device,
             network=None if spec.network == self.network else spec.network,
         )
 
@@ -272,6 +283,15 @@ class RemoteDesk:
     def networks(self) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = self._wire.get("/v1/networks")["networks"]
         return rows
+
+    def workers(self) -> "list[FleetView]":
+        from beholder.jobs.fleet import FleetView
+
+        return [read(FleetView, row) for row in self._wire.get("/v1/workers")["workers"]]
+
+    def tell(self, name: str, order: "Order | None") -> list[str]:
+        path = f"/v1/workers/{quote(name, safe='')}/{order or 'resume'}"
+        return [str(one) for one in self._wire.ask("POST", path, again=True)["workers"]]
 
     def _pages(
         self,

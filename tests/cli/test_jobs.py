@@ -107,7 +107,7 @@ def test_tf32_without_a_gpu_is_remarked(
     cards: bool,
     remark: bool,
 ) -> None:
-    monkeypatch.setattr("cli.gpus.gpu_cards", lambda: ["nvidia0"] * cards)
+    monkeypatch.setattr("beholder.devices.gpu_cards", lambda: ["nvidia0"] * cards)
     if device:
         now = utc_now()
         beat(context.db, WorkerView("w", "host", 1, device, now, now, None, 0, 0.0, None))
