@@ -1,6 +1,7 @@
 """What one child process of a worker holds: its runner, and the sweep that finds lost work.
 
-The sweep runs in every child, so that work is found again wherever one worker is left.
+The sweep runs in a few of all workers' children (`beholder.jobs.watch`), which are all where there
+are no more, so that work is found again wherever one worker is left.
 """
 
 import logging
@@ -18,7 +19,8 @@ from beholder.jobs.database import Database
 from beholder.jobs.silence import Silence
 from beholder.jobs.sweep import sweep
 from beholder.jobs.turns import waiting
-from beholder.jobs.workers import forget
+from beholder.jobs.watch import Watch
+from beholder.jobs.workers import forget, forget_silent
 from beholder.logs import always_about
 from beholder.science.networks import find_device
 from beholder.settings import Settings
@@ -71,6 +73,7 @@ class Child:
         )
         self._alive = Alive(settings.home, name)
         self._silence = Silence(settings.lease_s, settings.look_s, self._alive.is_dead)
+        self._watch = Watch(name, settings.lease_s, settings.look_s)
         self._pause = Pause(self._insist_on_means, self._say, stopping)
         threading.Thread(target=self._sweep_forever, name="sweep", daemon=True).start()
 
@@ -111,10 +114,16 @@ class Child:
         """Put right what has no live worker, and ring for what nobody may have heard of."""
         self._runner.give_back_the_rest()
         ended = self._alive.ended()
-        sweep(self._db, self._silence, now=time.monotonic())
+        now = time.monotonic()
+        watching = self._watch.is_mine(self._db, now)
+        if watching or ended:
+            sweep(self._db, self._silence, now=now)
         forget(self._db, ended)  # before their locks, which say that they have ended
         self._alive.forget(ended)
-        self._ring_for_what_waits()
+        if watching:
+            forget_silent(self._db)
+        if watching or ended:
+            self._ring_for_what_waits()
 
     def _ring_for_what_waits(self) -> None:
         """While bells wait, workers are too busy to hear them, and find the work by themselves."""

@@ -44,7 +44,7 @@ _COLUMNS = [getattr(Worker, name) for name in columns_of(WorkerView)]
 
 
 def beat(database: Database, worker: WorkerView) -> Order | None:
-    """Write a worker's heartbeat, and forget workers that have long been silent; what it is told.
+    """Write a worker's heartbeat; what it is told.
 
     What the heartbeat says of that counts only where nothing was known of the worker.
     """
@@ -55,7 +55,6 @@ def beat(database: Database, worker: WorkerView) -> Order | None:
         row = session.execute(same.returning(Worker.told)).first()
         if row is None:
             session.add(Worker(**values, told=told))
-        session.execute(delete(Worker).where(Worker.seen_at < utc_now() - FORGOTTEN_AFTER))
     return told if row is None else row[0]
 
 
@@ -64,6 +63,12 @@ def forget(database: Database, names: Sequence[str]) -> None:
     if names:
         with database.write() as session:
             session.execute(delete(Worker).where(Worker.name.in_(names)))
+
+
+def forget_silent(database: Database) -> None:
+    """Forget workers that have not been heard of for long."""
+    with database.write() as session:
+        session.execute(delete(Worker).where(Worker.seen_at < utc_now() - FORGOTTEN_AFTER))
 
 
 def live_workers(
