@@ -1,6 +1,7 @@
 """Postgres and an S3 server in place of a file and a folder, for machines that are to use them."""
 
 import itertools
+import logging
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -62,6 +63,7 @@ def access(url: str) -> dict[str, str]:
 def servers(postgres_server: str) -> Iterator[Servers]:
     """They listen on this machine alone. The tests' own process reaches the store too."""
     moto = pytest.importorskip("moto.server")
+    logging.getLogger("werkzeug").setLevel("ERROR")  # else a line for each request
     threaded = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     threaded.start()
     host, port = threaded.get_host_and_port()

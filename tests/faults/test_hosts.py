@@ -86,7 +86,7 @@ def start(rack: dict[str, Host]) -> Host:
     return api
 
 
-@pytest.mark.parametrize("count", [160, pytest.param(1600, marks=full)])
+@pytest.mark.parametrize("count", [96, pytest.param(1600, marks=full)])
 def test_a_worker_is_cut_off_in_mid_batch_and_comes_back(
     rack: dict[str, Host], figures: Any, count: int
 ) -> None:
