@@ -120,10 +120,11 @@ def _begin(range_: str | None, size: int) -> int:
 
 
 def _from(answered: Response, begin: int, size: int) -> Response:
-    """An answer of a file of so many bytes from this byte on, with what says so."""
-    if answered.status_code == 200:
-        answered.headers["Content-Length"] = str(size - begin)
-        if begin:
-            answered.status_code = 206
-            answered.headers["Content-Range"] = f"bytes {begin}-{size - 1}/{size}"
+    """An answer of a file of so many bytes from this byte on.
+
+    Without a Content-Length: of a file that is damaged in the store, it would break the line.
+    """
+    if answered.status_code == 200 and begin:
+        answered.status_code = 206
+        answered.headers["Content-Range"] = f"bytes {begin}-{size - 1}/{size}"
     return answered
