@@ -7,7 +7,7 @@ TEST_STAMP := .venv/.installed-dev
 WITH_TORCH := tests/science tests/specimens tests/worker
 UNHURRIED := tests/science tests/specimens tests/upkeep
 
-.PHONY: demo test test-fast e2e-servers lint bench bench-gpu faults images audit fuzz clean
+.PHONY: demo test test-fast e2e-servers lint bench bench-gpu faults deployment audit fuzz clean
 
 demo: $(STAMP)
 	$(BIN)/beholder demo
@@ -48,9 +48,10 @@ fuzz: $(TEST_STAMP)
 faults: $(TEST_STAMP)
 	FAULTS_JSON=build/faults.json $(BIN)/pytest -q -m faults tests
 
-# Two minutes and an index: the Dockerfile's steps, in environments that have nothing.
-images: $(TEST_STAMP)
-	$(BIN)/pytest -q -m images tests/deploy
+# Ten minutes and an index: the Dockerfile's steps in environments that have nothing, all services of
+# docker-compose.yml on hosts of their own, and an upgrade while jobs run.
+deployment: $(TEST_STAMP)
+	$(BIN)/pytest -q -m deployment tests/deploy
 
 # Under ten minutes. docs/performance.md says what is measured, and how its tables are renewed.
 bench: $(TEST_STAMP)

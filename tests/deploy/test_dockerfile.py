@@ -91,7 +91,7 @@ def _env(folder: Path, **more: str) -> dict[str, str]:
     return {"PATH": "/usr/bin:/bin", "BEHOLDER_HOME": str(folder), **more}
 
 
-@pytest.mark.images
+@pytest.mark.deployment
 @pytest.mark.slow
 def test_web_has_its_commands_and_no_torch(web: Path, tmp_path: Path) -> None:
     said = subprocess.run(
@@ -113,7 +113,7 @@ def test_web_has_its_commands_and_no_torch(web: Path, tmp_path: Path) -> None:
         )
 
 
-@pytest.mark.images
+@pytest.mark.deployment
 @pytest.mark.slow
 def test_the_api_starts_from_it(web: Path, tmp_path: Path) -> None:
     port = str(free_port())

@@ -16,7 +16,7 @@ from tests.deploy.compose import ROOT
 from tests.deploy.dashboard import queries
 from tests.deploy.stack import path
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.deployment]
 APART = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
 NAMES = "127.0.0.1 localhost redis postgres store api flower prometheus grafana\n"
 

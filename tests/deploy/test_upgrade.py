@@ -97,6 +97,18 @@ def spirals(tmp_path: Path) -> list[Path]:
     return files
 
 
+def test_what_the_old_code_queued_is_run_by_the_new(versions: tuple[Machine, Machine]) -> None:
+    old, new = versions
+    old.run("db", "upgrade")
+    job = old.run("submit", "--noise", 1, "--steps", 2, "--size", 64, "--layer", 12).stdout.strip()
+    assert "run `beholder db upgrade`" in new.run("jobs", code=2).stderr  # it is behind
+    new.run("db", "upgrade")
+    assert "install that version" in old.run("jobs", code=2).stderr  # nothing old starts now
+    new.start("worker")
+    new.until(lambda: new.json("show", job)["state"] == "done")
+
+
+@pytest.mark.deployment
 def test_old_services_go_on_with_the_new_schema(
     versions: tuple[Machine, Machine], spirals: list[Path]
 ) -> None:
