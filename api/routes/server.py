@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from api.examples import SERVER, example
-from api.routes.health import alive_workers
+from api.routes.health import TOLD, alive_workers
 from api.routes.jobs import Opened
 from beholder import __version__
 from beholder.networks import WEIGHT_SUFFIXES
@@ -36,7 +36,11 @@ def server(request: Request, opened: Opened) -> JSONResponse:
             "network": settings.network if named else None,
             "limits": {"bytes": settings.upload_file_bytes, "pixels": settings.max_pixels},
             "workers": [
-                {"name": worker.name, "device": worker.device, "paused": worker.paused}
+                {
+                    "name": worker.name,
+                    "device": worker.device,
+                    "paused": worker.paused or (TOLD if worker.told else None),
+                }
                 for worker in alive_workers(opened)
             ],
         }

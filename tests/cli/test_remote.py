@@ -99,11 +99,11 @@ def test_a_job_is_the_same_from_a_client_as_from_the_server_s_machine(
     (pictures / "broken.jpg").write_bytes(b"no picture")
     db = server.services.db
     wanted = ("study", "-r", "--dir", str(pictures), "--control", str(pictures / "more"))
-    options = ("--network", "specimens", "--top", "7", "--priority", "low", "--json")
-    remote = beholder(*wanted, *options)
+    options = ("--network", "specimens", "--top", "7", "--priority", "low", "--device", "cpu")
+    remote = beholder(*wanted, *options, "--json")
     monkeypatch.delenv("BEHOLDER_SERVER")
     monkeypatch.setenv("BEHOLDER_HOME", str(server.services.settings.home))
-    local = beholder(*wanted, *options)
+    local = beholder(*wanted, *options, "--json")
     rows = [json.loads(answer.out) for answer in (remote, local)]
     told = [
         [
@@ -117,6 +117,7 @@ def test_a_job_is_the_same_from_a_client_as_from_the_server_s_machine(
     for row in rows:
         del row["id"], row["created_at"]
     assert rows[0] == rows[1]
+    assert (rows[0]["priority"], rows[0]["device"]) == ("low", "cpu")
 
 
 def test_fetched_files_are_the_same_and_sheets_look_the_same(
