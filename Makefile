@@ -7,7 +7,7 @@ TEST_STAMP := .venv/.installed-dev
 WITH_TORCH := tests/science tests/specimens tests/worker
 UNHURRIED := tests/science tests/specimens tests/upkeep
 
-.PHONY: demo test test-fast lint bench bench-gpu faults audit fuzz clean
+.PHONY: demo test test-fast e2e-servers lint bench bench-gpu faults deployment audit fuzz clean
 
 demo: $(STAMP)
 	$(BIN)/beholder demo
@@ -24,6 +24,10 @@ test-fast: $(TEST_STAMP)
 	@$(BIN)/pytest -q -m "not slow" $(WITH_TORCH) & science=$$!; \
 	$(BIN)/pytest -q -m "not slow" tests $(WITH_TORCH:%=--ignore %); rest=$$?; \
 	wait $$science && exit $$rest
+
+# Every end-to-end test on Postgres and an S3 server, less those that are about files.
+e2e-servers: $(TEST_STAMP)
+	E2E_SERVERS=1 $(BIN)/pytest -q tests/e2e
 
 lint: $(TEST_STAMP)
 	$(BIN)/ruff check .
@@ -43,6 +47,11 @@ fuzz: $(TEST_STAMP)
 # Half an hour on two cores. docs/reliability.md says what is done, and how its table is renewed.
 faults: $(TEST_STAMP)
 	FAULTS_JSON=build/faults.json $(BIN)/pytest -q -m faults tests
+
+# Ten minutes and an index: the Dockerfile's steps in environments that have nothing, all services of
+# docker-compose.yml on hosts of their own, and an upgrade while jobs run.
+deployment: $(TEST_STAMP)
+	$(BIN)/pytest -q -m deployment tests/deploy
 
 # Under ten minutes. docs/performance.md says what is measured, and how its tables are renewed.
 bench: $(TEST_STAMP)

@@ -1,20 +1,20 @@
 """`python -m api`: serve the API and the page on BEHOLDER_API_HOST and BEHOLDER_API_PORT."""
 
-import logging
-import sys
-
 import uvicorn
 
 from api.app import create_app
+from beholder import traces
 from beholder.errors import BeholderError
 from beholder.jobs.schema import check_url, create_if_empty
-from beholder.settings import Settings
+from beholder.logs import fail, set_up
+from beholder.settings import Settings, read_settings
 
 
 def main() -> None:
     """Serve until stopped; SIGTERM ends it after the requests in hand."""
-    logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    settings = Settings()
+    settings = read_settings()
+    set_up(settings)
+    traces.set_up("beholder-api")
     check_set_up(settings)
     uvicorn.run(
         create_app(settings),
@@ -38,4 +38,4 @@ if __name__ == "__main__":
     try:
         main()
     except BeholderError as error:
-        sys.exit(f"api: {error}")
+        fail("api", error)

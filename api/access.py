@@ -15,6 +15,7 @@ _RULES: tuple[tuple[frozenset[str] | None, str, Scope | None], ...] = (
     (None, "/session", None),
     (frozenset({"GET", "HEAD"}), "/", "read"),
     (frozenset({"DELETE"}), "/v1/jobs", "admin"),
+    (None, "/v1/workers", "admin"),
     (None, "/", "submit"),
 )
 

@@ -16,11 +16,15 @@ from api.routes import (
     jobs,
     networks,
     pictures,
+    records,
     reports,
     results,
+    server,
     session,
+    studies,
     submit,
     uploads,
+    workers,
 )
 from api.services import Services
 from beholder import __version__
@@ -29,7 +33,8 @@ from beholder.tokens import check_bind
 
 # In the order of the documentation; uploads and results have paths that jobs would not take.
 ROUTES = (
-    submit, jobs, events, results, channels, reports, pictures, uploads, networks, session, health
+    submit, jobs, events, results, channels, records, studies, reports, pictures, uploads, networks,
+    workers, server, session, health,
 )  # fmt: skip
 ANYWHERE = (401, 403, 421, 422, 500, 503)  # what any route may answer
 TAGS = [
@@ -38,7 +43,8 @@ TAGS = [
     {"name": "studies", "description": "Channels, verdicts and reports."},
     {"name": "pictures", "description": "Input pictures: sent ahead, asked for, shown."},
     {"name": "networks", "description": "Layers and networks."},
-    {"name": "access", "description": "Signing a browser in and out."},
+    {"name": "workers", "description": "Who runs what; pause, resume, drain."},
+    {"name": "access", "description": "Which server this is; signing a browser in and out."},
     {"name": "health", "description": "For those who look after the server."},
 ]
 STATIC = Path(__file__).parent / "web" / "static"

@@ -45,7 +45,7 @@ class _Sink:
 def archive(db: Database, store: Store, job: JobView) -> Iterator[bytes]:
     """The zip, in pieces. What the store has lost or damaged is left out, as results.json says."""
     sink = _Sink()
-    names = ResultNames(db, job)
+    names = ResultNames(job, lambda count: items(db, job.id, limit=count))
     # The rows wait on the disk: a zip's files are written one after the other.
     with (
         tempfile.TemporaryFile("w+", encoding="utf-8") as rows,

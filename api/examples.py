@@ -15,6 +15,7 @@ JOB: dict[str, Any] = {
     "state": "running",
     "name": "kelpies",
     "priority": "normal",
+    "device": "any",
     "stage": "dream",
     "total": 10,
     "queued": 4,
@@ -31,6 +32,33 @@ JOB: dict[str, Any] = {
     **_TIMES,
     "spec": {"network": "vgg19", "size": 224, "layers": [30, 35], "steps": 30},
     "paused": None,
+}
+
+OVERVIEW: dict[str, Any] = {
+    "precisions": ["float32"],
+    "silent": 0,
+    "summary": {"targets": 0, "targets_kept": 0, "controls": 0, "controls_kept": 0},
+    "chosen": [],
+}
+
+WORKER: dict[str, Any] = {
+    "name": "rack3-4711-9f86d0",
+    "host": "rack3",
+    "pid": 4711,
+    "device": "cuda:0",
+    "device_class": "gpu",
+    "state": "running",
+    "job": "k3v8m2q0zt",
+    "chunk": 1234,
+    "since": "2026-11-23T20:53:18.250000+00:00",
+    "progress": 0.4,
+    "in_hand": 3,
+    "items": 812,
+    "rate": 6.25,
+    "reason": None,
+    "gpu_bytes": 2147483648,
+    "started_at": "2026-11-23T20:50:00.120000+00:00",
+    "seen_at": "2026-11-23T20:53:20.004000+00:00",
 }
 
 ITEM: dict[str, Any] = {
@@ -127,6 +155,8 @@ RECORD: dict[str, Any] = {
             "mean": 61.5,
             "deviation": 4.2,
             "maximum": 70.1,
+            "sum": 3690.0,
+            "squares": 227993.4,
             "studies": 2,
             "as_target": 2,
         }
@@ -207,6 +237,66 @@ PROGRESS: dict[str, Any] = {
             "thumbnail": "/v1/jobs/k3v8m2q0zt/items/3/pictures/30?thumb=256",
         }
     ],
+}
+
+
+FEATURES: dict[str, Any] = {
+    "queued": [{"job": "k3v8m2q0zt", "layer": 35, "channel": 137}],
+    "there": [[35, 4]],
+    "left": 12,
+}
+
+OVERLAP: dict[str, Any] = {
+    "first": "b7c2d9e4fa",
+    "second": "0jx4k2m8qz",
+    "alike": True,
+    "jaccard": 0.5,
+    "expected": 0.01,
+    "p": 0.01,
+    "shared": [[35, 137]],
+    "only_first": [[35, 4]],
+    "only_second": [],
+    "layers": [
+        {
+            "layer": 35,
+            "layer_name": "relu5_4",
+            "width": 512,
+            "first": 2,
+            "second": 1,
+            "shared": 1,
+            "expected": 0.01,
+        }
+    ],
+}
+
+CONTRAST: dict[str, Any] = {
+    "inputs": {"network": "vgg19", "network_sha256": SHA256, "size": "224", "normalize": False},
+    "labels": {"kelpie": 60},
+    "others": {"all others": 240},
+    "elsewhere": [],
+    "channels": [
+        {
+            "layer": 35,
+            "layer_name": "relu5_4",
+            "channel": 137,
+            "difference": 2.5,
+            "label": "kelpie",
+            "mean": 61.5,
+            "active": 1.0,
+            "other": "all others",
+            "other_mean": 12.9,
+            "other_active": 0.4,
+        }
+    ],
+}
+
+SERVER: dict[str, Any] = {
+    "version": "0.1.0",
+    "api": 1,
+    "caller": {"name": "ada", "scope": "submit"},
+    "network": "vgg19",
+    "limits": {"bytes": 67_108_864, "pixels": 100_000_000},
+    "workers": [{"name": "rack1-4711", "device": "cuda:0", "paused": None}],
 }
 
 

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.access import COOKIE, required_scope
 from api.problems import Forbidden, TooLarge, Unauthorized, bug, problem, problem_of
 from beholder.errors import BeholderError
+from beholder.protocol import API_HEADER, API_LEVEL
 from beholder.settings import Settings
 from beholder.tokens import OWNER, Caller, Tokens
 
@@ -25,6 +26,7 @@ MAX_BODY_BYTES = 8 << 20  # 100,000 hashes have 7; parsed, the worst takes 25 ti
 _TOO_LARGE = f"this request may have {MAX_BODY_BYTES:,} bytes."
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 SECURITY_HEADERS = {
+    API_HEADER: str(API_LEVEL),
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
         "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"

@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from api.addresses import check_url
+from api.lines import PictureLine, read_lines
 from api.multipart import Part, parts
 from api.problems import TooLarge
 from api.schemas import (
@@ -29,9 +30,10 @@ from beholder.errors import InvalidInput, PictureError
 from beholder.intake import keep
 from beholder.jobs.hooks import Hook
 from beholder.jobs.repeats import Repeatable
-from beholder.jobs.spool import Entry, Role, Spool
+from beholder.jobs.spool import Entry, Role, Spool, StoredPicture
 from beholder.jobs.stock import use_pictures
 from beholder.jobs.submit import CreatedJob, create_job, noise_entries
+from beholder.protocol import LINES
 from beholder.specs import DreamSpec, JobKind
 
 MAX_JSON_BYTES = 32 << 20
@@ -82,8 +84,12 @@ async def read_submission(request: Request, services: Services, kind: JobKind) -
             await _read_multipart(request, services, submission)
         elif content == "application/json":
             submission.asked = read_job(model, await _body(request))
+        elif content == LINES:
+            await _read_lines(request, services, submission)
         else:
-            raise InvalidInput("send multipart/form-data, or application/json with hashes.")
+            raise InvalidInput(
+                f"send multipart/form-data, or application/json or {LINES} with hashes."
+            )
         for name, role in ROLES[kind].items():
             refs: _Refs = getattr(submission.asked, name)
             await run_in_threadpool(_add_refs, services, submission, refs, role)
@@ -112,6 +118,7 @@ def submit(services: Services, submission: Submission, request: Repeatable | Non
         entries(),
         name=asked.name or submission.name,
         priority=asked.priority,
+        device=asked.device,
         request=request,
         hook=hook,
     )
@@ -131,12 +138,32 @@ async def _read_multipart(request: Request, services: Services, submission: Subm
         elif part.name in ("spec", "webhook"):
             fields[part.name] = read_json(part.data or b"{}", part.name)
             make_job(model, fields)  # says what is wrong before the pictures have arrived
-        elif part.name in ("name", "priority"):
+        elif part.name in ("name", "priority", "device"):
             fields[part.name] = part.text
         else:
-            known = ", ".join(("spec", "name", "priority", "webhook", *roles))
+            known = ", ".join(("spec", "name", "priority", "device", "webhook", *roles))
             raise InvalidInput(f"no field {part.name!r}: fields are {known}.")
     submission.asked = make_job(model, {**fields, **hashes})
+
+
+async def _read_lines(request: Request, services: Services, submission: Submission) -> None:
+    roles = ROLES[submission.kind]
+
+    def on_head(line: bytes) -> None:
+        submission.asked = read_job(type(submission.asked), line)
+        if named := [name for name in roles if getattr(submission.asked, name)]:
+            raise InvalidInput(f"{named[0]}: of {LINES} each picture is a line of its own.")
+
+    def on_pictures(lines: list[PictureLine]) -> None:
+        known = _known(services, [one.sha256 for one in lines if one.sha256])
+        for one in lines:
+            if one.role is not None and one.role not in roles.values():
+                raise InvalidInput(f"role: a dream's pictures have none; got {one.role!r}.")
+            picture = known[one.sha256] if one.sha256 else None
+            role = one.role or next(iter(roles.values()))
+            submission.add(_entry(one, picture, role))
+
+    await read_lines(request, on_head, on_pictures)
 
 
 def _hash(part: Part) -> str:
@@ -165,15 +192,32 @@ def take_in(services: Services, part: Part, role: Role | None = None) -> Entry:
 def _add_refs(services: Services, submission: Submission, refs: _Refs, role: Role | None) -> None:
     """Pictures that are here already, by hash. Raises InvalidInput for one that is not."""
     given = [PictureRef(sha256=ref) if isinstance(ref, str) else ref for ref in refs]
-    known = use_pictures(services.db, [ref.sha256 for ref in given])
+    known = _known(services, [ref.sha256 for ref in given])
     for ref in given:
-        if ref.sha256 not in known:
+        submission.add(_entry(ref, known[ref.sha256], role))
+
+
+def _known(services: Services, hashes: Sequence[str]) -> dict[str, StoredPicture]:
+    """What is known of all of these. Raises InvalidInput for one that is not here."""
+    known = use_pictures(services.db, hashes)
+    for sha256 in hashes:
+        if sha256 not in known:
             raise InvalidInput(
-                f"no picture {ref.sha256[:12]}... here: send it with POST /v1/pictures first."
+                f"no picture {sha256[:12]}... here: send it with POST /v1/pictures first."
             )
-        source = source_of(ref.source) if ref.source else f"{ref.sha256[:12]}"
-        group = plain(ref.group) if ref.group else None
-        submission.add(Entry(source, known[ref.sha256], role=role, group=group))
+    return known
+
+
+def _entry(
+    given: PictureRef | PictureLine, picture: StoredPicture | None, role: Role | None
+) -> Entry:
+    name = picture.sha256[:12] if picture else "picture"
+    source = source_of(given.source) if given.source else name
+    error = plain(given.error) if isinstance(given, PictureLine) and given.error else None
+    if picture is None:
+        error = error or "it could not be read."
+    group = plain(given.group) if given.group else None
+    return Entry(source, picture, role=role, group=group, error=error)
 
 
 async def _body(request: Request) -> bytes:

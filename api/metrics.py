@@ -1,7 +1,8 @@
 """`/metrics`: the numbers of `beholder.jobs.measures` in Prometheus' text form."""
 
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -9,6 +10,8 @@ from prometheus_client.registry import Collector
 
 from api.services import Services
 from beholder.alive import Locks
+from beholder.devices import CLASSES
+from beholder.jobs.fleet import STATES, FleetView, fleet
 from beholder.jobs.measures import Measures, measures
 
 WORKERS_WITHIN_S = 60.0
@@ -21,13 +24,13 @@ def exposition(opened: Services) -> bytes:
     ended = sum(found.items[state] for state in ("done", "failed"))
     rate = opened.pace.rate(ended, time.monotonic())
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Collected(found, rate))
+    registry.register(_Collected(found, rate, fleet(opened.db, is_dead=is_dead)))
     return generate_latest(registry)
 
 
 class _Collected(Collector):
-    def __init__(self, found: Measures, rate: float) -> None:
-        self._found, self._rate = found, rate
+    def __init__(self, found: Measures, rate: float, workers: Sequence[FleetView]) -> None:
+        self._found, self._rate, self._fleet = found, rate, workers
 
     def collect(self) -> Iterator[Metric]:
         found = self._found
@@ -40,7 +43,9 @@ class _Collected(Collector):
             ("beholder_workers", "Workers heard of lately", len(found.workers)),
         ):
             yield GaugeMetricFamily(name, text, value=value)
+        yield from _of_pending(found)
         yield from _of_workers(found)
+        yield _of_states(self._fleet)
 
 
 def _by_state(name: str, text: str, counts: dict[str, int]) -> Metric:
@@ -50,10 +55,38 @@ def _by_state(name: str, text: str, counts: dict[str, int]) -> Metric:
     return family
 
 
+def _of_pending(found: Measures) -> Iterator[Metric]:
+    """For autoscalers. device: what jobs ask for; "any" is for workers of either class."""
+    items = GaugeMetricFamily(
+        "beholder_pending_items", "Items that no worker has begun", labels=["device"]
+    )
+    oldest = GaugeMetricFamily(
+        "beholder_oldest_pending_seconds", "For how long the first waits", labels=["device"]
+    )
+    for device, pending in found.pending.items():
+        items.add_metric([device], pending.items)
+        oldest.add_metric([device], pending.oldest_s)
+    yield from (items, oldest)
+
+
+def _of_states(workers: Sequence[FleetView]) -> Metric:
+    family = GaugeMetricFamily(
+        "beholder_fleet", "Workers by device and state", labels=["device", "state"]
+    )
+    counts = Counter((worker.device_class, worker.state) for worker in workers)
+    for device in CLASSES:
+        for state in STATES:
+            family.add_metric([device, state], counts[device, state])
+    return family
+
+
 def _of_workers(found: Measures) -> Iterator[Metric]:
     chunks = CounterMetricFamily("beholder_chunks", "Chunks run by a worker", labels=["worker"])
     seconds = CounterMetricFamily(
         "beholder_chunk_seconds", "Seconds that a worker spent on its chunks", labels=["worker"]
+    )
+    items = CounterMetricFamily(
+        "beholder_worker_items", "Items that a worker brought to their end", labels=["worker"]
     )
     memory = GaugeMetricFamily(
         "beholder_gpu_memory_bytes", "GPU memory that a worker holds", labels=["worker"]
@@ -61,6 +94,7 @@ def _of_workers(found: Measures) -> Iterator[Metric]:
     for worker in found.workers:
         chunks.add_metric([worker.name], worker.chunks)
         seconds.add_metric([worker.name], worker.chunk_seconds)
+        items.add_metric([worker.name], worker.items)
         if worker.gpu_bytes is not None:
             memory.add_metric([worker.name], worker.gpu_bytes)
-    yield from (chunks, seconds, memory)
+    yield from (chunks, seconds, items, memory)

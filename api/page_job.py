@@ -52,7 +52,13 @@ def job(
         zip=links.zip_file(view.id),
         network_path=links.network_path(view),
         facts=_facts(spec),
-        command=command(spec, view.name, view.priority, pictures=_has_pictures(view, spec)),
+        command=command(
+            spec,
+            view.name,
+            view.priority,
+            device=view.device,
+            pictures=_has_pictures(view, spec),
+        ),
         failures=[one for one in failed if view.error is None or one.error != view.error],
         **values,
     )

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from beholder import durations
+from beholder.devices import DEFAULT_DEVICE, Device
 from beholder.layers import LAYERS
 from beholder.precisions import DEFAULT_PRECISION
 from beholder.priorities import DEFAULT_PRIORITY, Priority
@@ -92,6 +93,7 @@ def command(
     name: str = "",
     priority: Priority = DEFAULT_PRIORITY,
     *,
+    device: Device = DEFAULT_DEVICE,
     pictures: bool = False,
 ) -> str:
     """The command that asks for the same. DIR stands for the folder of pictures.
@@ -109,6 +111,7 @@ def command(
     words += ["--normalize"] * spec.normalize + ["--pre-relu"] * spec.pre_relu
     words += ["--name", name] if name else []
     words += ["--priority", priority] if priority != DEFAULT_PRIORITY else []
+    words += ["--device", device] if device != DEFAULT_DEVICE else []
     return shlex.join(words)
 
 

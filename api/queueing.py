@@ -16,6 +16,6 @@ def wake_workers(services: Services) -> None:
     if services.settings.redis_url is None and not service_runs(services.settings):
         return  # the embedded default with nothing running
     try:
-        services.queue.ring(waiting(services.db, limit=MOST_BELLS))
+        services.queue.ring_all(waiting(services.db, limit=MOST_BELLS))
     except BeholderError as error:
         log.warning("what was queued runs once a worker is there: %s", error)

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_core import from_json
 
 from api.problems import sentence
+from beholder.devices import DEFAULT_DEVICE, Device
 from beholder.errors import InvalidInput, InvalidSpec
 from beholder.networks import WEIGHT_SUFFIXES, check_network
 from beholder.priorities import DEFAULT_PRIORITY, Priority
@@ -44,6 +45,7 @@ class NewHook(_Body):
 class _NewJob(_Body):
     name: Annotated[str, Field(max_length=MAX_NAME)] = ""
     priority: Priority = DEFAULT_PRIORITY
+    device: Device = DEFAULT_DEVICE
     webhook: NewHook | None = None
 
     @field_validator("name")

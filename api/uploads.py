@@ -26,12 +26,13 @@ _INFO, _DATA = "info.json", "data"
 
 @dataclass(frozen=True)
 class Upload:
-    """One upload. bytes, sha256: of the whole; offset: how many bytes are here."""
+    """One upload. bytes, sha256: of the whole; offset: how many bytes are here. owner: whose."""
 
     id: str
     bytes: int
     sha256: str
     offset: int
+    owner: str = ""
 
 
 class Uploads:
@@ -41,15 +42,22 @@ class Uploads:
         self._folder = folder
         self._total_bytes = total_bytes
 
-    def create(self, size: int, sha256: str) -> Upload:
-        """Begin one; those left alone for a day are dropped. Raises TooLarge."""
-        taken = sum(upload.bytes for upload in self._fresh())
+    def create(self, size: int, sha256: str, owner: str = "") -> Upload:
+        """Begin one, or find what its owner has begun of the same bytes.
+
+        Those left alone for a day are dropped. Raises TooLarge.
+        """
+        fresh = list(self._fresh())
+        same = (one for one in fresh if (one.bytes, one.sha256, one.owner) == (size, sha256, owner))
+        if begun := next(same, None):
+            return begun
+        taken = sum(upload.bytes for upload in fresh)
         if taken + size > self._total_bytes:
             raise TooLarge(
                 f"unfinished uploads take {taken:,} bytes of {self._total_bytes:,}: finish or "
                 "delete some first."
             )
-        upload = Upload(secrets.token_hex(8), size, sha256, 0)
+        upload = Upload(secrets.token_hex(8), size, sha256, 0, owner)
         folder = self._folder / upload.id
         folder.mkdir(mode=0o700, parents=True)
         (folder / _DATA).touch()

@@ -45,6 +45,18 @@ class Locks:
         """The names of those that ran here and have ended."""
         return [path.name for path in self._folder.glob("*") if self.is_dead(path.name)]
 
+    def silence(self, now: float) -> float | None:
+        """How long ago, in seconds, any of this machine's workers said a word; None without one.
+
+        now: seconds since the epoch.
+        """
+        heard = [
+            path.stat().st_mtime
+            for path in self._folder.glob("*")
+            if _ran_here(path.name) and not self.is_dead(path.name)
+        ]
+        return now - max(heard) if heard else None
+
     def forget(self, names: Sequence[str]) -> None:
         """Remove the files of these, once what they left goes on elsewhere."""
         for name in names:
@@ -58,6 +70,11 @@ class Alive(Locks):
         """Say that the worker of this name lives, from now until its process ends."""
         super().__init__(home)
         self._file = _locked(self._folder, name)
+
+    def say_so(self) -> None:
+        """For those who ask how long this worker has been silent."""
+        if self._file is not None:
+            os.utime(self._file.fileno())
 
 
 def _ran_here(name: str) -> bool:

@@ -7,7 +7,7 @@ that can't be read becomes an entry with its reason, so that it fails alone.
 import os
 import stat
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -118,25 +118,43 @@ def take_in(
     def take(batch: list[Found]) -> list[Entry]:
         return [_take(store, one, max_pixels, role) for one in batch]
 
+    yield from spread(found, take, threads=threads)
+    store.flush()
+
+
+def spread(
+    found: Iterable[Found],
+    take: Callable[[list[Found]], list[Entry]],
+    *,
+    threads: int = THREADS,
+    together: int = _TOGETHER,
+    on_break: Callable[[], object] = lambda: None,
+) -> Generator[Entry]:
+    """What `take` makes of batches of pictures, on threads that work ahead; in order.
+
+    on_break: is called before threads are waited for whose work nobody wants any more.
+    """
     waiting = iter(found)
     ahead: deque[Future[list[Entry]]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         try:
-            while batch := list(islice(waiting, _TOGETHER)):
+            while batch := list(islice(waiting, together)):
                 ahead.append(pool.submit(take, batch))
                 if len(ahead) > threads * _AHEAD:
                     yield from ahead.popleft().result()
             while ahead:
                 yield from ahead.popleft().result()
+        except BaseException:
+            on_break()
+            raise
         finally:
             for unwanted in ahead:
                 unwanted.cancel()
-    store.flush()
 
 
 def _take(store: Store, found: Found, max_pixels: int, role: Role | None) -> Entry:
     try:
-        stored = keep(store, _read(found.path), max_pixels=max_pixels, flush=False)
+        stored = keep(store, read_file(found.path), max_pixels=max_pixels, flush=False)
     except PictureError as error:
         return Entry(found.source, None, role=role, group=found.group, error=str(error))
     return Entry(found.source, stored, role=role, group=found.group)
@@ -152,7 +170,8 @@ def keep(store: Store, data: bytes, *, max_pixels: int, flush: bool = True) -> S
     return StoredPicture(sha256, info.width, info.height, info.format, len(data))
 
 
-def _read(path: str) -> bytes:
+def read_file(path: str) -> bytes:
+    """A picture file's bytes. Raises PictureError for what is no file, too large, or unreadable."""
     try:
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):

@@ -12,10 +12,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import IO
 
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None  # loaded before any fork
@@ -29,16 +30,18 @@ POLL_S = 0.2
 class Program:
     """What to run. Its output is appended to `log`; `grace_s` lies between SIGTERM and SIGKILL.
 
+    log: None for the supervisor's own output. may_end: exit code 0 is its end, and no death.
     mend: called before the program is started again after it failed at its start; says in a few
     words what was mended, or None.
     """
 
     name: str
     command: tuple[str, ...]
-    log: Path
+    log: Path | None
     env: Mapping[str, str]
     grace_s: float = 10.0
     mend: Callable[[], str | None] | None = None
+    may_end: bool = False
 
 
 @dataclass
@@ -47,6 +50,7 @@ class _Child:
     process: subprocess.Popen[bytes] | None = None
     started: float = 0.0
     deaths: int = 0
+    ended: bool = False
     start_at: float = field(default_factory=time.monotonic)
 
 
@@ -83,6 +87,11 @@ class Supervisor:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
+    @property
+    def ended(self) -> bool:
+        """Whether every program has come to its end, so that nothing is left to look after."""
+        return all(child.ended for child in self._children)
+
     def pids(self) -> dict[str, int]:
         """The process id of each program that runs now."""
         return {
@@ -95,7 +104,8 @@ class Supervisor:
         try:
             while not self._stopping.wait(POLL_S):
                 for child in self._children:
-                    self._look_after(child)
+                    if not child.ended:
+                        self._look_after(child)
         finally:
             for child in reversed(self._children):
                 _end(child)
@@ -105,6 +115,10 @@ class Supervisor:
         if child.process is not None:
             code = child.process.poll()
             if code is None:
+                return
+            if code == 0 and child.program.may_end:
+                child.ended, child.process = True, None
+                self._tell(f"{child.program.name} has ended, as it was told to.")
                 return
             self._bury(child, code, now)
         if now >= child.start_at:
@@ -129,16 +143,16 @@ class Supervisor:
         delay = min(FIRST_DELAY_S * 2 ** (child.deaths - 1), LONGEST_DELAY_S) if child.deaths else 0
         child.start_at = now + delay
         when = f" in {delay:g} s" if delay else ""
+        log = f" Its log: {child.program.log}" if child.program.log else ""
+        self._tell(f"{child.program.name} {what}; starting it again{when}.{log}")
+
+    def _tell(self, event: str) -> None:
         with suppress(OSError):  # that nobody is left to read it ends no program
-            self._on_event(
-                f"{child.program.name} {what}; starting it again{when}. "
-                f"Its log: {child.program.log}"
-            )
+            self._on_event(event)
 
 
 def _spawn(program: Program) -> subprocess.Popen[bytes]:
-    program.log.parent.mkdir(parents=True, exist_ok=True)
-    with program.log.open("ab") as log:
+    with _output(program) as log:
         return subprocess.Popen(
             program.command,
             stdin=subprocess.DEVNULL,
@@ -148,6 +162,13 @@ def _spawn(program: Program) -> subprocess.Popen[bytes]:
             start_new_session=True,  # Ctrl-C reaches the supervisor alone, which stops them
             preexec_fn=partial(_die_with, os.getpid()) if _LIBC else None,
         )
+
+
+def _output(program: Program) -> AbstractContextManager[IO[bytes] | None]:
+    if program.log is None:
+        return nullcontext()
+    program.log.parent.mkdir(parents=True, exist_ok=True)
+    return program.log.open("ab")
 
 
 def _die_with(parent: int) -> None:

@@ -16,6 +16,7 @@ from typing import IO
 
 from pydantic import SecretStr
 
+from beholder.devices import worker_devices
 from beholder.errors import ServiceUnavailable, StorageFull
 from beholder.private_redis import (
     answers,
@@ -73,7 +74,8 @@ class Service:
                 self._supervise(_api_program(self._settings, self.logs / "api.log"))
             if self._settings.redis_url is None:
                 self._start_redis(self._settings.redis_socket)
-            self._supervise(_worker_program(self._settings, self.logs / "worker.log"))
+            for program in worker_programs(self._settings, logs=self.logs):
+                self._supervise(program)
         except BaseException:
             self.stop()
             raise
@@ -177,8 +179,27 @@ def _lock(home: Path, *, tries: int = 1) -> IO[bytes] | None:
     return None
 
 
-def _worker_program(settings: Settings, log: Path) -> Program:
-    return Program("worker", (sys.executable, "-m", "worker"), log, _env(settings), grace_s=15.0)
+def worker_programs(
+    settings: Settings, *, concurrency: int = 1, logs: Path | None = None
+) -> list[Program]:
+    """A worker for each GPU of this machine, or the one that the settings name.
+
+    concurrency: processes of each. logs: a folder; None for this process's own output.
+    """
+    command = (sys.executable, "-m", "worker", "--concurrency", str(concurrency))
+    devices = worker_devices(settings.device)
+    names = ["worker"] if len(devices) == 1 else [f"worker-{n}" for n in range(len(devices))]
+    return [
+        Program(
+            name,
+            command,
+            logs and logs / f"{name}.log",
+            {**_env(settings), "BEHOLDER_DEVICE": device},
+            grace_s=15.0,
+            may_end=True,
+        )
+        for name, device in zip(names, devices, strict=True)
+    ]
 
 
 def _api_program(settings: Settings, log: Path) -> Program:

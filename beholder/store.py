@@ -26,9 +26,11 @@ from beholder.errors import (
     BeholderError,
     InvalidInput,
     NotFound,
+    PictureError,
     ServiceUnavailable,
     StorageFull,
 )
+from beholder.remote import foreign, read, write
 from beholder.urls import has_password, without_secrets
 
 CHECKPOINTS = "checkpoints"
@@ -36,6 +38,7 @@ PROBE = ".room-"  # begins the name of what is written to see whether there is r
 Parts = Sequence[bytes | memoryview]  # of a file
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _PIECE = 1 << 20  # bytes
+_LOOKS = 2  # at what came over a network, and is not what was sent
 _FRESH_S = 3600.0  # a remote picture brought again is rewritten once it is older than this
 _TIMES = ("mtime", "LastModified", "last_modified", "updated", "created")  # as file systems say it
 
@@ -124,13 +127,24 @@ class Store:
                 flush_filesystem(self._root)
 
     def picture(self, sha256: str) -> bytes:
-        """The bytes of the picture with this hash."""
-        return self.get(picture_path(sha256))
+        """The bytes of the picture with this hash.
+
+        What comes over a network is held against it: raises PictureError for others, twice.
+        """
+        path = picture_path(sha256)
+        for _ in range(_LOOKS):
+            data = self.get(path)
+            if self._local or hashlib.sha256(data).hexdigest() == sha256:
+                return data
+        raise PictureError(
+            f"{path} is damaged in the store: `beholder verify --mend` removes it, then send it "
+            "again."
+        )
 
     def put(self, path: str, data: bytes | Parts) -> None:
         """Write a file, visible only once it is whole and, on a local disk, flushed to it.
 
-        data: the whole, or its parts, which on a local disk need no memory for being joined.
+        data: the whole, or its parts, which need no memory for being joined where they are large.
         """
         with self._reported(path):
             self._write(path, data, flush=True)
@@ -138,7 +152,18 @@ class Store:
     def get(self, path: str) -> bytes:
         """A file's bytes. Raises NotFound when there is none."""
         with self._reported(path):
-            return bytes(self._fs.cat_file(self._full(path)))
+            full = self._full(path)
+            return bytes(self._fs.cat_file(full)) if self._local else read(self._fs, full)
+
+    def stream(self, path: str, *, begin: int = 0) -> Iterator[bytes]:
+        """A file's bytes from one on, piece by piece, in constant memory. Raises NotFound at once.
+
+        The file has more bytes than `begin`.
+        """
+        with self._reported(path), self._open(self._full(path)) as file:
+            file.seek(begin)
+            while piece := file.read(_PIECE):
+                yield piece
 
     def probe(self, size: int, name: str) -> None:
         """Raise StorageFull unless `size` bytes more have room; name: of who asks, in letters."""
@@ -225,7 +250,10 @@ class Store:
         if self._local:
             write_whole(self._full(path), parts, flush=flush)
         else:
-            self._fs.pipe_file(self._full(path), b"".join(parts))
+            try:
+                write(self._fs, self._full(path), parts)
+            except FileNotFoundError:
+                raise ServiceUnavailable(f"the store {self} is not there: make it first.") from None
 
     def _brought_again(self, path: str, size: int) -> bool:
         """Whether the picture is there whole; its time is that of who brought it last."""
@@ -285,8 +313,15 @@ class Store:
         except OSError as error:
             if error.errno in _FULL:
                 raise StorageFull(f"no room left in the store {self}: free some space.") from None
-            reason = " ".join(str(error).split())
-            raise ServiceUnavailable(f"the store {self} can't be used: {reason}") from None
+            raise self._unusable(error) from None
+        except Exception as error:
+            if self._local or not foreign(error):
+                raise
+            raise self._unusable(error) from None
+
+    def _unusable(self, error: Exception) -> ServiceUnavailable:
+        reason = " ".join(str(error).split())
+        return ServiceUnavailable(f"the store {self} can't be used: {reason}")
 
 
 def _modified(info: dict[str, Any]) -> float:

@@ -1,6 +1,6 @@
-"""URLs as they may be shown: `without_secrets`."""
+"""URLs and their secrets: `without_secrets` takes them out, `with_password` puts one in."""
 
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 
 def without_secrets(url: str) -> str:
@@ -17,3 +17,13 @@ def has_password(url: str) -> bool:
         return urlsplit(url).password is not None
     except ValueError:
         return "@" in url
+
+
+def with_password(url: str, password: str) -> str:
+    """A URL with this password, whatever characters it has. Raises ValueError where it has one."""
+    scheme, separator, rest = url.partition("://")
+    authority, slash, path = rest.partition("/")
+    user, _, host = authority.rpartition("@")
+    if not separator or ":" in user:
+        raise ValueError("it has a password, or no host")
+    return f"{scheme}://{user}:{quote(password, safe='')}@{host}{slash}{path}"

@@ -5,8 +5,8 @@ Rows are made inside the database, from a table of numbers, in the same SQL for 
 
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -31,6 +31,9 @@ _STUDIES_TOGETHER = 40  # written in one transaction
 
 # Like hashes, these are all over the index: the multiplier is odd, so no two numbers meet.
 _HASH = "'{}' || CAST(1000000000000 + n * 2654435761 % 4294967296 AS TEXT)".format("0" * 51)
+
+
+Server = Callable[[], AbstractContextManager[str]]  # the URL of an empty database
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,7 @@ class Desk:
             "claim", lambda: claim_next(db, worker="bench", lease_s=LEASE_S, room=CHUNK)
         )
         self._time("renew", lambda: renew_all(db, [held], lease_s=LEASE_S))
-        self._time("finish 8 items", lambda: finish_dreams(db, [(held, _dreamt(held))]))
+        self._time("finish 8 items", lambda: finish_dreams(db, [(held, dreamt(held))]))
 
     def _undo_cancel(self) -> None:
         with self.database.write() as session:
@@ -133,7 +133,7 @@ class Desk:
         return given
 
 
-def _dreamt(held: Claim) -> list[DreamOutcome]:
+def dreamt(held: Claim) -> list[DreamOutcome]:
     """As a worker would have it."""
     folder = f"results/{held.job_id}/{held.token}"
     return [
@@ -165,7 +165,7 @@ def _work_on(url: str, stopping: Event) -> None:
     database = Database.open(url)
     while not stopping.wait(WRITER_PAUSE_S):
         for held in claim_next(database, worker="other", lease_s=LEASE_S, room=CHUNK):
-            finish_dreams(database, [(held, _dreamt(held))])
+            finish_dreams(database, [(held, dreamt(held))])
     database.dispose()
 
 

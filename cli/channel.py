@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from beholder.jobs.contrast_queries import Contrast
     from beholder.jobs.overlap_queries import Overlap
     from beholder.jobs.record_views import ChannelRecord
+    from cli.desk import Desk
 
 CLASSES = ("class", "n", "fraction_active", "mean", "deviation", "maximum", "studies", "as_target")
 EFFECTS = ("study", "rank", "score", "effect", "interval", "control_effect", "control_interval")
@@ -47,15 +48,14 @@ def channel(
     json: JsonOption = False,
 ) -> None:
     """Show all that studies found of one channel, over all of them."""
-    from beholder.jobs.record_document import record_document, records_with_dreams
+    from beholder.jobs.record_document import document_of
 
-    context = Context()
     layer, number = parse_place(channel, network)
-    asked: dict[str, Any] = {"layer": layer.index, "channel": number, "network": network}
+    records = Context().desk.records(layer=layer.index, channel=number, network=network)
     if json:
-        print_json(record_document(context.db, **asked))
+        print_json(document_of(records))
         return
-    for record in records_with_dreams(context.db, **asked):
+    for record in records:
         if record.layer != layer.index:
             say(f"{layer.name} is read after its ReLU: this is {record.layer_name}'s record.")
         _show(record)
@@ -67,12 +67,8 @@ def overlap(
     json: JsonOption = False,
 ) -> None:
     """Compare what two studies chose: what is in both, in one alone, and what chance would give."""
-    from beholder.jobs import overlap_queries
-    from beholder.jobs.queries import get_job
-
-    context = Context()
-    pair = get_job(context.db, first), get_job(context.db, second)
-    found = overlap_queries.overlap(context.db, *pair)
+    desk = Context().desk
+    found = desk.overlap(desk.job(first), desk.job(second))
     if not found.alike:
         say(
             "The studies' pictures have another size or normalisation: channels may differ by that."
@@ -97,7 +93,7 @@ def parse_place(text: str, network: str | None = None) -> tuple[Layer, int]:
 
 
 def show_contrast(
-    context: Context,
+    desk: "Desk",
     wanted: Sequence[str],
     others: Sequence[str],
     *,
@@ -108,15 +104,11 @@ def show_contrast(
     as_format: str,
 ) -> None:
     """Print the channels that are for some classes and not for others."""
-    from beholder.jobs.contrast_queries import contrasts
-    from beholder.jobs.queries import get_job
-
-    found = contrasts(
-        context.db,
+    found = desk.contrast(
         wanted,
         others,
         network=network,
-        study=get_job(context.db, study).id if study else None,
+        study=desk.job(study).id if study else None,
         layers=None if layers is None else relu_layers(layers),
         limit=limit,
     )

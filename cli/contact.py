@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from beholder.jobs.verdicts import Summary, blinded_words
 from beholder.names import channels_text
 from beholder.specs import DreamSpec, Spec
-from cli.context import Context
 from cli.words import network_words
 
 if TYPE_CHECKING:
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 
     from beholder.jobs.views import ItemView, JobView
     from beholder.sheets import GridRow, Subject
+    from cli.desk import Desk
 
     Opener = Callable[[], Image.Image]
 
@@ -72,10 +72,10 @@ class Shown:
 
 
 def draw_sheets(
-    context: Context, job: "JobView", spec: Spec, shown: Shown
+    desk: "Desk", job: "JobView", spec: Spec, shown: Shown
 ) -> Iterator[tuple[str, bytes]]:
     """Every sheet of the job as (file name, PNG), each drawn when it is asked for."""
-    starts = _Starts(context, spec)
+    starts = _Starts(desk, spec)
     if isinstance(spec, DreamSpec):
         sheets = _dream_sheets(job, spec, shown, starts)
     else:
@@ -210,8 +210,8 @@ class _Look:
 class _Starts:
     """Opens input pictures as the network sees them, keeping them small between sheets."""
 
-    def __init__(self, context: Context, spec: Spec) -> None:
-        self._context = context
+    def __init__(self, desk: "Desk", spec: Spec) -> None:
+        self._desk = desk
         self._size = spec.size
         self._kept: dict[str, Image.Image] = {}
 
@@ -220,13 +220,13 @@ class _Starts:
         sha256 = item.picture_sha256
         if sha256 is not None:
             return lambda: self._open(sha256)
-        path = (item.result or {}).get("start")
-        return None if path is None else lambda: self._noise(str(path))
+        there = (item.result or {}).get("start") is not None
+        return (lambda: self._noise(item)) if there else None
 
-    def _noise(self, path: str) -> "Image.Image":
+    def _noise(self, item: "ItemView") -> "Image.Image":
         from beholder.pictures import decode
 
-        return decode(self._context.store.get(path))
+        return decode(self._desk.start(item))
 
     def _open(self, sha256: str) -> "Image.Image":
         if sha256 not in self._kept:
@@ -234,10 +234,10 @@ class _Starts:
         return self._kept[sha256]
 
     def _small(self, sha256: str) -> "Image.Image":
-        from beholder.pictures import decode
+        from beholder.pictures import PILLOW_MAX_PIXELS, decode
 
-        data = self._context.store.picture(sha256)
-        image = decode(data, max_pixels=self._context.settings.max_pixels)
+        # Taken in already, so within the limit that there was then.
+        image = decode(self._desk.picture(sha256), max_pixels=PILLOW_MAX_PIXELS)
         if self._size != "keep":
             side = min(image.size) * CROPPED
             left, top = (image.width - side) / 2, (image.height - side) / 2

@@ -1,7 +1,11 @@
-"""What a command works with, opened when first asked for: settings, database, store, queue."""
+"""What a command works with, opened when first asked for: settings, and the desk where it asks.
+
+Database, store and queue are this machine's; where a server is named they are not to be had.
+"""
 
 from functools import cached_property
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from beholder.errors import InvalidInput, ServiceUnavailable
 
@@ -9,6 +13,8 @@ if TYPE_CHECKING:
     from beholder.jobs.database import Database
     from beholder.settings import Settings
     from beholder.store import Store
+    from cli.desk import Desk
+    from cli.desk.remote import RemoteDesk
     from worker.queue import Queue
 
 
@@ -23,22 +29,58 @@ def make_home(settings: "Settings") -> None:
         ) from None
 
 
+_given: dict[str, Any] = {}  # settings named before the command, over the environment's
+
+
+def give(**settings: str | Path | None) -> None:
+    """What the options before the command say: settings that go before the environment."""
+    _given.clear()
+    _given.update({name: value for name, value in settings.items() if value is not None})
+
+
 class Context:
     """One command's connections."""
 
     @cached_property
     def settings(self) -> "Settings":
         """The settings, from the environment."""
-        from pydantic import ValidationError
+        from beholder.settings import read_settings
 
-        from beholder.settings import Settings
+        return read_settings(**_given)
 
-        try:
-            return Settings()
-        except ValidationError as error:
-            detail = error.errors()[0]
-            name = f"BEHOLDER_{detail['loc'][0]}".upper()
-            raise InvalidInput(f"{name}: {detail['msg']}; got {detail['input']!r}.") from None
+    @cached_property
+    def desk(self) -> "Desk":
+        """Where commands ask: at the server that is named, else on this machine."""
+        if self.settings.server is None:
+            from cli.desk.local import LocalDesk
+
+            return LocalDesk(self)
+        return self.remote_desk
+
+    @cached_property
+    def remote_desk(self) -> "RemoteDesk":
+        """The server's. Raises InvalidInput for an address or a token that can't be used."""
+        from cli.desk.address import read_token, server_address
+        from cli.desk.remote import RemoteDesk
+        from cli.desk.wire import Wire
+
+        file = self.settings.token_file
+        token = None if file is None else read_token(file)
+        url = server_address(self.settings.server or "", has_token=token is not None)
+        return RemoteDesk(Wire(url, token), self.settings.home)
+
+    @property
+    def own(self) -> "Settings":
+        """The settings of a command that works on this machine's disk and processes.
+
+        Raises InvalidInput where a server is named, which has its own.
+        """
+        if self.settings.server is not None:
+            raise InvalidInput(
+                "this command works on the disk of the machine that it runs on: run it on the "
+                "server, or without --server (BEHOLDER_SERVER)."
+            )
+        return self.settings
 
     @cached_property
     def db(self) -> "Database":
@@ -49,10 +91,10 @@ class Context:
         from beholder.jobs.database import Database
         from beholder.jobs.schema import check, create_if_empty
 
-        if self.settings.database_url is None:
-            make_home(self.settings)
-            create_if_empty(self.settings.database)
-        db = Database.open(self.settings.database)
+        if self.own.database_url is None:
+            make_home(self.own)
+            create_if_empty(self.own.database)
+        db = Database.open(self.own.database)
         check(db)
         return db
 
@@ -61,7 +103,7 @@ class Context:
         """The store of pictures and results."""
         from beholder.store import Store
 
-        return Store.open(self.settings.store)
+        return Store.open(self.own.store)
 
     @cached_property
     def queue(self) -> "Queue":
@@ -69,4 +111,4 @@ class Context:
         from worker.app import make_app
         from worker.queue import Queue
 
-        return Queue(make_app(self.settings.broker))
+        return Queue(make_app(self.own.broker))

@@ -34,7 +34,6 @@ DEEPER = DreamSpec(
 
 def run_demo(folder: Path) -> None:
     """Draw, queue, wait, show. Raises BeholderError when something it needs is missing."""
-    from beholder.jobs.queries import get_job
     from cli.export import export_job
     from cli.jobs import show_job
     from cli.listings import show_channels
@@ -60,22 +59,25 @@ def run_demo(folder: Path) -> None:
             ),
         ]
         for job_id in jobs:
-            follow(context, job_id)
+            follow(context.desk, job_id)
     study = jobs[-1]
-    show_job(context, get_job(context.db, study))
-    show_channels(context, study=study, layers=(SHOWN_LAYER,), top=SHOWN_CHANNELS)
+    show_job(context.desk, context.desk.job(study))
+    show_channels(context.desk, study=study, layers=(SHOWN_LAYER,), top=SHOWN_CHANNELS)
     for job_id in jobs:
-        export_job(context, job_id, folder / "results" / job_id)
+        export_job(context.desk, job_id, folder / "results" / job_id)
     _say_where(folder, jobs, duration(time.monotonic() - begun))
 
 
 def _context(folder: Path) -> Context:
     """The embedded default in the demo's own folder, whatever the environment says."""
     context = Context()
+    _ = context.own  # a server's jobs are no business of a demo
     context.settings = Settings(
         home=folder.absolute() / "data",
         database_url=None,
         redis_url=None,
+        database_password=None,
+        redis_password=None,
         store_url=None,
         network=NETWORK,
     )
@@ -96,7 +98,7 @@ def _draw(folder: Path) -> tuple[Path, Path]:
 
 
 def _queue(context: Context, spec: Spec, sources: list[Source], what: str) -> str:
-    created = queue_job(context, spec, sources, name=what)
+    created = queue_job(context.desk, spec, sources, name=what)
     say(f"Queued {created.id}: {what}, {created.total} items")
     return created.id
 

@@ -10,17 +10,19 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
+from beholder.devices import gpu_cards
 from beholder.errors import BeholderError, StoreMissing
 from beholder.urls import without_secrets
+from cli.checks import Check
 from cli.context import Context
-from cli.gpus import WORKER_SILENCE_S, gpu_cards
+from cli.desk.local import WORKER_SILENCE_S
 from cli.output import JsonOption, console, print_json
 
 if TYPE_CHECKING:
@@ -33,20 +35,10 @@ LOW_SPACE_BYTES = 2 * 2**30
 _GIB = 2**30
 
 
-@dataclass(frozen=True)
-class Check:
-    """One line. needed: whether jobs can't be queued and kept without it."""
-
-    name: str
-    ok: bool
-    detail: str
-    needed: bool = False
-
-
 def doctor(json: JsonOption = False) -> None:
     """Say what is set up, reachable and missing. Exit code 2 when something needed is missing."""
-    settings = Context().settings
-    checks = [_guarded(check, settings) for check in CHECKS]
+    context = Context()
+    checks = list(_checks(context))
     if json:
         print_json([asdict(check) for check in checks])
     else:
@@ -54,6 +46,18 @@ def doctor(json: JsonOption = False) -> None:
             _print(check)
     if any(check.needed and not check.ok for check in checks):
         raise typer.Exit(EXIT_MISSING)
+
+
+def _checks(context: Context) -> Iterator[Check]:
+    """Of this machine; with a server named, of this machine as its client, and of the server."""
+    settings = context.settings
+    if settings.server is None:
+        yield from (_guarded(check, settings) for check in CHECKS)
+        return
+    from cli.desk.checks import server_checks
+
+    yield _guarded(_check_python, settings)
+    yield from server_checks(context)
 
 
 def _print(check: Check) -> None:
@@ -177,7 +181,7 @@ def _check_redis(settings: "Settings") -> Check:
     from beholder.service import redis_answers
 
     if settings.redis_url is not None:
-        return _remote_redis(settings.redis_url)
+        return _remote_redis(settings.broker)
     if redis_answers(settings):
         return Check("redis", True, f"the private one answers at {settings.redis_socket}")
     return Check("redis", True, f"{find_redis_server()}, started by `beholder up`")

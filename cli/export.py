@@ -21,18 +21,15 @@ from beholder.jobs.documents import (
     results_document,
     results_head,
 )
-from beholder.jobs.queries import get_job, items
-from beholder.jobs.result_files import read_result
 from beholder.jobs.result_names import ResultNames
-from beholder.jobs.verdicts import chosen_by_layer, summary_of
 from cli.contact import Shown, draw_sheets
-from cli.context import Context
 from cli.files import holds, make_folder, reported, write_file, writing
 from cli.output import plural
 
 if TYPE_CHECKING:
     from beholder.jobs.outcomes import StoredFile
     from beholder.jobs.views import ItemView, JobView
+    from cli.desk import Desk
 
 SHEETS = "sheets"
 THREADS = 4
@@ -70,7 +67,7 @@ class Exported:
 
 
 def export_job(
-    context: Context,
+    desk: "Desk",
     job_id: str,
     folder: Path,
     *,
@@ -81,10 +78,10 @@ def export_job(
     Raises NotFound without such a job, InvalidInput or StorageFull when the folder can't be
     written; what is written by then stays, each file whole.
     """
-    job = get_job(context.db, job_id)
+    job = desk.job(job_id)
     _refuse_other(folder, job.id)
     make_folder(folder)
-    export = _Export(context, job, folder, on_progress)
+    export = _Export(desk, job, folder, on_progress)
     with writing(folder / RESULTS) as file:
         for part in export.document():
             file.write(part.encode())
@@ -109,7 +106,7 @@ def _refuse_other(folder: Path, job_id: str) -> None:
 def _write_sheets(export: "_Export") -> tuple[Path, ...]:
     folder = export.folder / SHEETS
     written = []
-    for name, data in draw_sheets(export.context, export.job, export.names.spec, export.shown):
+    for name, data in draw_sheets(export.desk, export.job, export.names.spec, export.shown):
         make_folder(folder)
         write_file(folder / name, data)
         written.append(folder / name)
@@ -132,11 +129,9 @@ class _Written:
 class _Export:
     """One export on its way: walks the items once, writing files and gathering what sheets show."""
 
-    def __init__(
-        self, context: Context, job: "JobView", folder: Path, on_progress: OnProgress
-    ) -> None:
-        self.context, self.job, self.folder = context, job, folder
-        self.names = ResultNames(context.db, job)
+    def __init__(self, desk: "Desk", job: "JobView", folder: Path, on_progress: OnProgress) -> None:
+        self.desk, self.job, self.folder = desk, job, folder
+        self.names = ResultNames(job, lambda count: desk.items(job.id, limit=count))
         self.result = Exported(folder, job)
         self.shown = Shown()
         self._on_progress = on_progress
@@ -149,13 +144,13 @@ class _Export:
     def _head(self) -> dict[str, Any]:
         if self.job.kind != "study":
             return results_head(self.job)
-        self.shown.summary = summary_of(self.context.db, self.job.id)
-        self.shown.chosen = chosen_by_layer(self.context.db, self.job.id)
+        overview = self.desk.overview(self.job)
+        self.shown.summary, self.shown.chosen = overview.summary, list(overview.chosen)
         return results_head(self.job, summary=self.shown.summary, chosen=self.shown.chosen)
 
     def _item_rows(self) -> Iterator[dict[str, Any]]:
         done = 0
-        walk = items(self.context.db, self.job.id)
+        walk = self.desk.items(self.job.id)
         with ThreadPoolExecutor(THREADS) as threads:
             while together := list(islice(walk, _TOGETHER)):
                 for written in threads.map(self._write, together):
@@ -175,14 +170,15 @@ class _Export:
         path = self.folder / self.names.file(written.item, file.step)
         if not holds(path, file.sha256, file.bytes):
             try:
-                data = read_result(self.context.store, file)
+                with writing(path) as out:
+                    self.desk.copy_result(written.item, file, out)
             except NotFound:
                 written.lost += 1
                 return
             except PictureError:
                 written.damaged += 1
                 return
-            written.new += write_file(path, data)
+            written.new += 1
         written.files[file.step] = path
 
     def _row(self, written: _Written) -> dict[str, Any]:

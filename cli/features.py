@@ -8,7 +8,6 @@ from beholder.layers import LAYERS
 from beholder.priorities import Priority
 from cli.context import Context
 from cli.output import JsonOption, plural, print_json, say
-from cli.queueing import wake_workers
 
 DEFAULT_LIMIT = 24
 
@@ -32,22 +31,17 @@ def features(
     json: JsonOption = False,
 ) -> None:
     """Queue a dream of each channel that a study found, from noise; a job a channel."""
-    from beholder.jobs.features import queue_features
-    from beholder.jobs.queries import get_job
-
-    context = Context()
-    job = get_job(context.db, study)
-    made = queue_features(
-        context.db, job, limit=limit, steps=steps, learning_rate=learning_rate, priority=priority
+    desk = Context().desk
+    job = desk.job(study)
+    made = desk.features(
+        job, limit=limit, steps=steps, learning_rate=learning_rate, priority=priority
     )
-    if made.queued:
-        wake_workers(context)
     say(f"{plural(len(made.queued), 'dream')} queued, {len(made.there):,} there or queued already.")
     if made.left:
         say(f"{plural(made.left, 'more channel')} found: --limit {limit + made.left} takes all.")
     rows = [
-        {"job": created.id, "layer": layer, "layer_name": LAYERS[layer].name, "channel": channel}
-        for (layer, channel), created in made.queued.items()
+        {"job": made_job, "layer": layer, "layer_name": LAYERS[layer].name, "channel": channel}
+        for (layer, channel), made_job in made.queued.items()
     ]
     if json:
         print_json(rows)

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from beholder.devices import DEFAULT_DEVICE
 from beholder.durations import duration
 from beholder.errors import InvalidInput
 from beholder.priorities import DEFAULT_PRIORITY
@@ -15,12 +15,15 @@ from cli.output import JsonOption, console, plural, print_json, say, table
 from cli.progress import follow, outcome_words
 
 if TYPE_CHECKING:
+    from beholder.jobs.overview import Overview
     from beholder.jobs.views import ItemView, JobView
+    from cli.desk import Desk
 
 EXIT_FAILED = 1
 SHOWN_FAILURES, READ_FAILURES = 10, 1_000
 SHOWN_VERDICTS = 40
 KINDS = ("dream", "study")
+STATES = ("queued", "running", "done", "failed", "cancelled")
 
 JobArgument = Annotated[
     str, typer.Argument(help="A job's id, its beginning, or the job's name.", metavar="JOB")
@@ -42,11 +45,11 @@ def jobs(
     json: JsonOption = False,
 ) -> None:
     """List jobs, newest first."""
-    from beholder.jobs.queries import list_jobs
-
     if kind is not None and kind not in KINDS:
         raise InvalidInput(f"no kind {kind!r}: kinds are dream and study.")
-    found = list_jobs(Context().db, state=state, kind=kind, limit=limit + 1)
+    if state is not None and state not in STATES:
+        raise InvalidInput(f"no state {state!r}: states are {', '.join(STATES)}.")
+    found = Context().desk.jobs(state=state, kind=kind, limit=limit + 1)
     if not found:
         wanted = " ".join(word for word in (state, kind) if word)
         say(f"No {wanted + ' ' if wanted else ''}jobs yet: `beholder submit --dir DIR` queues one.")
@@ -79,30 +82,27 @@ def _listed(job: "JobView") -> dict[str, Any]:
 
 def show(job: JobArgument, json: JsonOption = False) -> None:
     """Show a job: what it asks, how far it is, what failed, and a study's verdicts."""
-    from beholder.jobs.queries import get_job
-
-    context = Context()
-    view = get_job(context.db, job)
+    desk = Context().desk
+    view = desk.job(job)
     if json:
-        print_json(job_document(context, view))
+        print_json(job_document(desk, view))
     else:
-        show_job(context, view)
+        show_job(desk, view)
 
 
-def job_document(context: Context, job: "JobView") -> dict[str, Any]:
+def job_document(desk: "Desk", job: "JobView") -> dict[str, Any]:
     """The job as JSON has it: its row, its failures, and a study's outcome."""
-    from beholder.jobs.queries import items, precisions_used
-
-    failed = items(context.db, job.id, state="failed", limit=SHOWN_FAILURES)
+    failed = desk.items(job.id, state="failed", limit=SHOWN_FAILURES)
     document = {**job.row(), "failures": [_failure(item) for item in failed]}
+    overview = desk.overview(job)
     if job.kind == "dream":
-        document["precisions"] = precisions_used(context.db, job.id)
+        document["precisions"] = list(overview.precisions)
     else:
-        from beholder.jobs.verdicts import chosen_by_layer, summary_of, verdict_row
+        from beholder.jobs.verdicts import verdict_row
 
-        judged = [item for item in items(context.db, job.id) if item.verdicts]
-        document["summary"] = summary_of(context.db, job.id).row()
-        document["chosen"] = chosen_by_layer(context.db, job.id)
+        judged = [item for item in desk.items(job.id) if item.verdicts]
+        document["summary"] = overview.summary.row()
+        document["chosen"] = list(overview.chosen)
         document["verdicts"] = [verdict_row(item) for item in judged]
     return document
 
@@ -116,22 +116,21 @@ def _failure(item: "ItemView") -> dict[str, Any]:
     }
 
 
-def show_job(context: Context, job: "JobView") -> None:
+def show_job(desk: "Desk", job: "JobView") -> None:
     """Print a job for people."""
-    from beholder.jobs.queries import precisions_used, silent_dreams
     from beholder.jobs.views import SILENT_WORDS
 
     out = console()
-    facts = list(_facts(job))
-    if used := precisions_used(context.db, job.id):
-        facts.append(("precision", ", ".join(used)))
+    facts, overview = list(_facts(job)), desk.overview(job)
+    if overview.precisions:
+        facts.append(("precision", ", ".join(overview.precisions)))
     for label, text in facts:
         out.print(f"{label:10}{text}", markup=False, highlight=False, soft_wrap=True)
     if job.failed:
-        _show_failures(context, job)
+        _show_failures(desk, job)
     if job.kind == "study":
-        _show_study(context, job)
-    elif silent := silent_dreams(context.db, job.id):
+        _show_study(desk, job, overview)
+    elif silent := overview.silent:
         out.print(f"{'silent':10}{plural(silent, 'dream')}: {SILENT_WORDS}", highlight=False)
 
 
@@ -149,6 +148,8 @@ def _facts(job: "JobView") -> Iterator[tuple[str, str]]:
     yield "asks", spec_words(spec)
     yield "network", network_words(job.network, job.network_sha256)
     yield "priority", job.priority
+    if job.device != DEFAULT_DEVICE:
+        yield "device", job.device
     yield "items", outcome_words(job, "queued", "running", "failed", "cancelled")
     yield "times", _times(job)
 
@@ -162,12 +163,10 @@ def _times(job: "JobView") -> str:
     return ", ".join(parts)
 
 
-def _show_failures(context: Context, job: "JobView") -> None:
-    from beholder.jobs.queries import items
-
+def _show_failures(desk: "Desk", job: "JobView") -> None:
     # A picture that can't be read fails at every layer; once is enough. So is the job's own error.
     layers: dict[tuple[str, str | None], list[int | None]] = {}
-    for item in items(context.db, job.id, state="failed", limit=READ_FAILURES):
+    for item in desk.items(job.id, state="failed", limit=READ_FAILURES):
         if job.error is None or item.error != job.error:
             layers.setdefault((item.source, item.error), []).append(item.layer)
     if not layers:
@@ -190,17 +189,12 @@ def _at(layers: "list[int | None]") -> str:
     return f" at {layer_words(known[0])}" if known else ""
 
 
-def _show_study(context: Context, job: "JobView") -> None:
-    from beholder.jobs.queries import items
-    from beholder.jobs.verdicts import blinded_words, chosen_by_layer, summary_of
+def _show_study(desk: "Desk", job: "JobView", overview: "Overview") -> None:
+    from beholder.jobs.verdicts import blinded_words
 
-    judged = [
-        _verdict_cells(item)
-        for item in islice(items(context.db, job.id), SHOWN_VERDICTS)
-        if item.verdicts
-    ]
-    out = console()
-    chosen = chosen_by_layer(context.db, job.id)
+    first = desk.items(job.id, limit=SHOWN_VERDICTS)
+    judged = [_verdict_cells(item) for item in first if item.verdicts]
+    out, chosen = console(), overview.chosen
     if chosen:
         shown = [
             {**row, "channels": " ".join(str(channel) for channel in row["channels"])}
@@ -211,7 +205,7 @@ def _show_study(context: Context, job: "JobView") -> None:
         title = f"first {len(judged)} of {job.total:,}" if job.total > SHOWN_VERDICTS else ""
         columns = ["picture", "role", "intact", "blinded", "changed"]
         out.print(table(columns, judged, title=title))
-        out.print(summary_of(context.db, job.id).words(), markup=False, highlight=False)
+        out.print(overview.summary.words(), markup=False, highlight=False)
 
 
 def _verdict_cells(item: "ItemView") -> dict[str, Any]:
@@ -226,10 +220,8 @@ def _verdict_cells(item: "ItemView") -> dict[str, Any]:
 
 def watch(job: JobArgument) -> None:
     """Follow a job until it ends. Exit code 1 when some of it failed."""
-    from beholder.jobs.queries import get_job
-
-    context = Context()
-    final = follow(context, get_job(context.db, job).id)
+    desk = Context().desk
+    final = follow(desk, desk.job(job).id)
     if final.error:
         say(final.error)
     say(f"job {final.id}: {final.state}, {outcome_words(final)}.")
@@ -239,26 +231,18 @@ def watch(job: JobArgument) -> None:
 
 def cancel(job: JobArgument) -> None:
     """End a job now. What is done stays."""
-    from beholder.jobs import control
-    from beholder.jobs.queries import get_job
-
-    context = Context()
-    view = get_job(context.db, job)
-    control.cancel(context.db, view.id)
+    desk = Context().desk
+    view = desk.job(job)
+    desk.cancel(view.id)
     say(f"job {view.id}: cancelled, {view.done:,} of {view.total:,} were done.")
 
 
 def retry(job: JobArgument) -> None:
     """Run again what failed or was cancelled of a job that has ended."""
-    from beholder.jobs import control
-    from beholder.jobs.queries import get_job
-    from cli.queueing import wake_workers
-
-    context = Context()
-    view = get_job(context.db, job)
-    retried = control.retry(context.db, view.id)
-    wake_workers(context)
-    what = plural(retried.items, "item") if retried.items else "the rest of it"
+    desk = Context().desk
+    view = desk.job(job)
+    retried = desk.retry(view.id)
+    what = plural(retried, "item") if retried else "the rest of it"
     say(f"job {view.id}: {what} queued again.")
     if view.error:
         say(f"It failed before: {view.error}")

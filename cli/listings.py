@@ -17,6 +17,7 @@ from cli.output import JsonOption, console, plural, print_csv, print_json, say, 
 
 if TYPE_CHECKING:
     from beholder.jobs.views import ChannelView, JobView
+    from cli.desk import Desk
 
 DEFAULT_TOP = 10
 DEFAULT_LIMIT = 20  # of --for
@@ -85,12 +86,12 @@ def channels(
         "--not-for": others, "--limit": limit, "--network": network, "--export": export,
     }  # fmt: skip
     _insist_on_one_question({name for name, value in given.items() if value is not None})
-    context = Context()
+    desk = Context().desk
     if export:
-        _export(context, export, study, network, layers, numbers, chosen)
+        _export(desk, export, study, network, layers, numbers, chosen)
     elif wanted:
         show_contrast(
-            context,
+            desk,
             wanted,
             others or (),
             study=study,
@@ -101,7 +102,7 @@ def channels(
         )
     else:
         show_channels(
-            context,
+            desk,
             study=study,
             layers=layers,
             channels=numbers,
@@ -126,7 +127,7 @@ def _insist_on_one_question(given: set[str]) -> None:
 
 
 def _export(
-    context: Context,
+    desk: "Desk",
     path: Path,
     study: str | None,
     network: str | None,
@@ -135,13 +136,11 @@ def _export(
     chosen: bool,
 ) -> None:
     """Write what channel records are made of, and say how much it was."""
-    from beholder.jobs.record_export import export_rows
     from cli.channel_export import check_ending, export_channels
 
     check_ending(path)
-    job = _study(context, study, anywhere=study is None)
-    rows = export_rows(
-        context.db,
+    job = _study(desk, study, anywhere=study is None)
+    rows = desk.export_rows(
         study=job.id if job else None,
         network=network,
         layers=None if layers is None else relu_layers(layers),
@@ -153,7 +152,7 @@ def _export(
 
 
 def show_channels(
-    context: Context,
+    desk: "Desk",
     *,
     study: str | None = None,
     layers: Sequence[int] | None = None,
@@ -164,7 +163,7 @@ def show_channels(
 ) -> None:
     """Print channels in one of FORMATS. Without study and channels, of the newest study."""
     try:
-        job = _study(context, study, anywhere=channels is not None)
+        job = _study(desk, study, anywhere=channels is not None)
     except NotFound as error:
         if study is not None:
             raise
@@ -174,23 +173,21 @@ def show_channels(
     selected = _checked(layers, channels, job)
     if top is None and channels is None and not chosen:
         top = DEFAULT_TOP
-    rows = list(_rows(context, job, selected, channels, top, chosen))
+    rows = list(_rows(desk, job, selected, channels, top, chosen))
     if as_format == "table" or not rows:
         _explain(rows, job)
     _print(rows, as_format)
 
 
-def _study(context: Context, study: str | None, *, anywhere: bool) -> "JobView | None":
+def _study(desk: "Desk", study: str | None, *, anywhere: bool) -> "JobView | None":
     """The study asked for, else the newest with channels; None for all studies."""
-    from beholder.jobs.queries import get_job, latest_study
-
     if study is None:
         if anywhere:
             return None
-        job = latest_study(context.db)
+        job = desk.latest_study()
         say(f"Study {job.id} ({job.name}), the newest; --study picks another.")
         return job
-    job = get_job(context.db, study)
+    job = desk.job(study)
     if job.kind != "study":
         raise InvalidInput(f"job {job.id} is a dream: `beholder jobs --kind study` lists studies.")
     return job
@@ -217,24 +214,21 @@ def _checked(
 
 
 def _rows(
-    context: Context,
+    desk: "Desk",
     job: "JobView | None",
     layers: Sequence[int] | None,
     channels: Sequence[int] | None,
     top: int | None,
     chosen: bool,
 ) -> "Iterator[ChannelView]":
-    from beholder.jobs import channel_queries
-
     for layer in layers if layers is not None else (None,):
         for channel in channels if channels is not None else (None,):
-            yield from channel_queries.channels(
-                context.db,
+            yield from desk.channels(
                 study=job.id if job else None,
                 layer=layer,
                 channel=channel,
                 top=top,
-                chosen=True if chosen else None,
+                chosen=chosen,
             )
 
 

@@ -7,6 +7,7 @@ import errno
 import os
 import re
 import sys
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
@@ -26,7 +27,9 @@ from cli import (
     studies,
     submit,
     upkeep,
+    workers,
 )
+from cli.context import give
 from cli.output import say
 
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
@@ -50,6 +53,7 @@ for group in (
     channel,
     upkeep,
     service,
+    workers,
 ):
     group.register(app)
 
@@ -65,8 +69,16 @@ def _root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
+    server: Annotated[
+        str | None,
+        typer.Option(help="Ask the server at this address instead. Or set BEHOLDER_SERVER."),
+    ] = None,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(help="A file with its token. Or set BEHOLDER_TOKEN_FILE."),
+    ] = None,
 ) -> None:
-    pass
+    give(server=server, token_file=token_file)
 
 
 def run() -> None:

@@ -38,11 +38,10 @@ def networks(
     json: JsonOption = False,
 ) -> None:
     """List the networks, and whether their weights are on this machine."""
-    from beholder.catalogue import network_rows
-
+    context = Context()
     if download:
-        download_weights(Context().settings)
-    rows = network_rows(Context().settings)
+        download_weights(context.own)
+    rows = context.desk.networks()
     if json:
         print_json(rows)
         return

@@ -1,6 +1,6 @@
 """Following a job to its end: a bar with rate and time left on a terminal, plain lines elsewhere.
 
-`follow` reads the database, so it shows the same whichever process or machine does the work.
+`follow` asks the desk, so it shows the same whichever process or machine does the work.
 `counting` is for what this command does itself.
 """
 
@@ -12,51 +12,42 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from beholder.durations import duration
+from beholder.errors import NotFound
 from beholder.priorities import PRIORITIES
-from cli.context import Context
 from cli.output import remarks, say
 
 if TYPE_CHECKING:
     from beholder.jobs.views import JobView
+    from cli.desk import Desk
 
-POLL_S = 0.5
 LINE_EVERY_S = 10.0  # without a terminal
 RUNNING_LOOKED_AT = 100
-_SHOWN_EVERY = 50  # of what is counted
+_DRAWN_EVERY_S = 0.1
 FINAL = frozenset({"done", "failed", "cancelled"})
 
 
-def follow(
-    context: Context, job_id: str, *, on_poll: Callable[[], object] = lambda: None
-) -> "JobView":
-    """Show a job's progress until it ends; its final state. `on_poll` is called at each look."""
+def follow(desk: "Desk", job_id: str, *, on_look: Callable[[], object] = lambda: None) -> "JobView":
+    """Show a job's progress until it ends; its final state. `on_look` is called before each look.
+
+    Raises NotFound when the job is deleted meanwhile.
+    """
     show = _Bar() if sys.stderr.isatty() else _Lines()
     pace = _Pace()
     with show:
-        while True:
-            on_poll()
-            job, through = _look(context, job_id)
-            line = pace.line(job, through) if job.state != "queued" else waiting_words(context, job)
+        on_look()
+        for job, through in desk.watch(job_id):
+            line = pace.line(job, through) if job.state != "queued" else waiting_words(desk, job)
             line = f"paused: {job.paused}" if job.paused else line
             show.update(job, through, line)
             if job.state in FINAL:
                 return job
-            time.sleep(POLL_S)
+            on_look()
+    raise NotFound(f"job {job_id} is gone: `beholder jobs` lists those that are left.")
 
 
-def _look(context: Context, job_id: str) -> "tuple[JobView, float]":
-    from beholder.jobs.completion import completed
-    from beholder.jobs.queries import get_job
-
-    job = get_job(context.db, job_id)
-    return job, completed(context.db, job)
-
-
-def waiting_words(context: Context, job: "JobView") -> str:
+def waiting_words(desk: "Desk", job: "JobView") -> str:
     """What a queued job waits for: those of a higher priority, or its turn among the others."""
-    from beholder.jobs.queries import list_jobs
-
-    running = list_jobs(context.db, state="running", limit=RUNNING_LOOKED_AT)
+    running = desk.jobs(state="running", limit=RUNNING_LOOKED_AT)
     if not running:
         return "queued"
     first = min(running, key=lambda other: PRIORITIES.index(other.priority))
@@ -166,7 +157,8 @@ def counting(what: str, total: int) -> Iterator[Callable[[], None]]:
     words, rate = TextColumn(what), TextColumn("{task.fields[rate]}")
     console = remarks()
     hidden = not console.is_terminal  # in a pipe it would leave an empty line
-    begun, done = time.monotonic(), 0
+    begun = drawn = time.monotonic()
+    done = 0
     with Progress(
         words,
         MofNCompleteColumn(),
@@ -179,10 +171,11 @@ def counting(what: str, total: int) -> Iterator[Callable[[], None]]:
         task = progress.add_task("", total=total, rate="")
 
         def on_one() -> None:
-            nonlocal done
+            nonlocal done, drawn
             done += 1
-            if done % _SHOWN_EVERY == 0:  # drawing costs more than most of them
-                pace = f"{done / (time.monotonic() - begun):,.0f}/s"
-                progress.update(task, completed=done, rate=pace)
+            now = time.monotonic()
+            if now - drawn >= _DRAWN_EVERY_S or done == total:  # it costs more than most of them
+                drawn = now
+                progress.update(task, completed=done, rate=f"{done / (now - begun):,.0f}/s")
 
         yield on_one

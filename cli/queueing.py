@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from beholder.errors import InvalidInput, ServiceUnavailable
+from beholder.devices import DEFAULT_DEVICE, Device
+from beholder.errors import InvalidInput
 from beholder.priorities import DEFAULT_PRIORITY, Priority
 from cli.context import Context
 from cli.output import plural, print_json, say
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from beholder.jobs.submit import CreatedJob
     from beholder.jobs.views import JobView
     from beholder.specs import Spec
+    from cli.desk import Desk
 
 EXIT_FAILED = 1
 SHOWN_REASONS = 5
@@ -46,39 +48,33 @@ class Source:
 
         return count_pictures(self.files, self.folders, recursive=self.recursive)
 
-    def take_in(self, context: Context) -> "Generator[Entry]":
-        """Keep them in the store; an entry of each, in order."""
-        from beholder.intake import take_in
-
-        return take_in(
-            context.store, self.find(), max_pixels=context.settings.max_pixels, role=self.role
-        )
-
 
 def queue_job(
-    context: Context,
+    desk: "Desk",
     spec: "Spec",
     sources: Sequence[Source],
     *,
     name: str,
     priority: Priority = DEFAULT_PRIORITY,
+    device: Device = DEFAULT_DEVICE,
 ) -> "CreatedJob":
     """Take the pictures in, write the job, tell the workers. All of it or nothing is queued."""
-    from beholder.jobs.submit import create_job
-
     reasons: list[str] = []
-    with closing(_entries(context, spec, sources, reasons.append)) as entries:
-        created = create_job(context.db, spec, entries, name=name, priority=priority)
+    with closing(_entries(desk, sources, reasons.append)) as entries:
+        created = desk.create(spec, entries, name=name, priority=priority, device=device)
     for reason in reasons[:SHOWN_REASONS]:
         say(reason)
     if len(reasons) > SHOWN_REASONS:
         say(f"... and {plural(len(reasons) - SHOWN_REASONS, 'more picture')} that can't be used.")
-    wake_workers(context)
+    if device == "gpu" and not desk.gpu_is_known_of():
+        say("No worker that is alive reports a GPU: the job waits until one does.")
     return created
 
 
 def wait_for(context: Context, job_id: str) -> "JobView":
     """Follow a job to its end; on the embedded default, run the service meanwhile if none does."""
+    if context.settings.server is not None:
+        return follow(context.desk, job_id)
     from beholder.service import Service
 
     service = Service(context.settings, on_event=say)
@@ -89,7 +85,7 @@ def wait_for(context: Context, job_id: str) -> "JobView":
             service.start()
 
     try:
-        return follow(context, job_id, on_poll=ensure)
+        return follow(context.desk, job_id, on_look=ensure)
     finally:
         service.stop()
 
@@ -98,16 +94,16 @@ def report(
     context: Context, created: "CreatedJob", *, wait: bool, output: Path | None, as_json: bool
 ) -> None:
     """Say what was queued; with `wait`, see it through and exit with its outcome."""
-    from beholder.jobs.queries import get_job
-
     say(f"job {created.id}: {plural(created.total - created.failed, 'item')} queued.")
+    if created.repeated:
+        say("The same request made it before, and was cut off: it is not queued twice.")
     if wait:
         job = wait_for(context, created.id)
         _say_ended(context, job, output)
     else:
-        job = get_job(context.db, created.id)
-        if _nothing_runs(context):
-            say("Nothing runs them now: start `beholder up`, or add --wait next time.")
+        job = context.desk.job(created.id)
+        if reason := context.desk.idle():
+            say(reason)
     if as_json:
         print_json(job.row())
     else:
@@ -123,7 +119,8 @@ def prepare(context: Context, spec: "Spec", *, wait: bool, output: Path | None) 
     """
     if output and not wait:
         raise InvalidInput("--output needs --wait; or fetch later: `beholder fetch JOB -o DIR`.")
-    if wait and spec.network == "vgg19" and context.settings.redis_url is None:
+    own = context.settings.redis_url is None and context.settings.server is None
+    if wait and spec.network == "vgg19" and own:
         from beholder.science.imagenet import FILE, imagenet_file
 
         if not (context.settings.networks_dir / FILE).is_file():
@@ -131,43 +128,18 @@ def prepare(context: Context, spec: "Spec", *, wait: bool, output: Path | None) 
 
 
 def _entries(
-    context: Context, spec: "Spec", sources: Sequence[Source], on_reason: Callable[[str], None]
+    desk: "Desk", sources: Sequence[Source], on_reason: Callable[[str], None]
 ) -> "Generator[Entry]":
-    """The job's entries as they are taken in, with progress; reasons of what can't be used."""
-    from beholder.jobs.submit import noise_entries
-    from beholder.specs import DreamSpec
-
+    """Pictures' entries as they are taken in, with progress; reasons of what can't be used."""
     # A first look counts, and finds a missing folder before anything is stored.
     with counting("taking pictures in", sum(source.count() for source in sources)) as on_taken:
         for source in sources:
-            with closing(source.take_in(context)) as taken:
+            with closing(desk.take_in(source.find(), source.role)) as taken:
                 for entry in taken:
                     if entry.error:
                         on_reason(f"{entry.source}: {entry.error}")
                     yield entry
                     on_taken()
-    if isinstance(spec, DreamSpec):
-        yield from noise_entries(spec)
-
-
-def wake_workers(context: Context) -> None:
-    """Tell the workers. If Redis can't be reached nothing is lost: a worker's sweep finds it."""
-    from beholder.jobs.turns import waiting
-    from worker.queue import MOST_BELLS
-
-    if _nothing_runs(context):
-        return
-    try:
-        context.queue.ring(waiting(context.db, limit=MOST_BELLS))
-    except ServiceUnavailable as error:
-        say(f"{error} The job is kept, and runs once a worker is there.")
-
-
-def _nothing_runs(context: Context) -> bool:
-    """Whether this is the embedded default with its service stopped."""
-    from beholder.service import service_runs
-
-    return context.settings.redis_url is None and not service_runs(context.settings)
 
 
 def _say_ended(context: Context, job: "JobView", output: Path | None) -> None:
@@ -179,5 +151,5 @@ def _say_ended(context: Context, job: "JobView", output: Path | None) -> None:
         return
     from cli.export import export_job
 
-    exported = export_job(context, job.id, output)
+    exported = export_job(context.desk, job.id, output)
     say(exported.words())

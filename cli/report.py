@@ -12,7 +12,6 @@ from cli.output import plural, say
 
 if TYPE_CHECKING:
     from beholder.evidence.document import Evidence
-    from beholder.jobs.views import JobView
 
 Format = Literal["html", "pdf", "png"]
 _MEGABYTE = 1_000_000
@@ -41,12 +40,12 @@ def report(
     json: Annotated[bool, typer.Option("--json", help="Print the evidence as JSON.")] = False,
 ) -> None:
     """Write a sound study's report: one HTML file that works anywhere, or its figures."""
-    from beholder.evidence.stored import read_evidence
-    from beholder.jobs.queries import evidence_path, get_job
-
-    context = Context()
-    job = get_job(context.db, study)
-    evidence = read_evidence(context.store, job, evidence_path(context.db, job.id))
+    desk = Context().desk
+    job = desk.job(study)
+    if kind == "html" and not json:
+        _write(desk.report(job), _file(output, f"{job.id}-report.html"))
+        return
+    evidence = desk.evidence(job)
     if json:
         # In one line: a study has tens of thousands of logits.
         sys.stdout.write(evidence.model_dump_json() + "\n")
@@ -54,20 +53,7 @@ def report(
     if kind == "png":
         _write_pictures(evidence, output or Path(f"{job.id}-figures"))
         return
-    data = _page(context, job, evidence) if kind == "html" else _pdf(evidence)
-    _write(data, _file(output, f"{job.id}-report.{kind}"))
-
-
-def _page(context: Context, job: "JobView", evidence: "Evidence") -> bytes:
-    from beholder.report.needs import require_drawing
-
-    require_drawing()
-    from beholder.report.material import fetch, find
-    from beholder.report.page import render_page
-
-    found = find(context.db, job, evidence)
-    material = fetch(context.store, found, max_pixels=context.settings.max_pixels)
-    return render_page(evidence, material).encode()
+    _write(_pdf(evidence), _file(output, f"{job.id}-report.pdf"))
 
 
 def _pdf(evidence: "Evidence") -> bytes:

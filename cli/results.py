@@ -30,14 +30,13 @@ def fetch(
     ] = None,
 ) -> None:
     """Write a job's pictures, results.json and contact sheets; of a running job, what is done."""
-    from beholder.jobs.queries import get_job
     from cli.export import export_job
 
-    context = Context()
-    job_id = get_job(context.db, job).id
+    desk = Context().desk
+    job_id = desk.job(job).id
     folder = output or Path(f"beholder-{job_id}")
     with _progress() as on_progress:
-        exported = export_job(context, job_id, folder, on_progress=on_progress)
+        exported = export_job(desk, job_id, folder, on_progress=on_progress)
     _report(exported)
     if exported.missing or exported.damaged:
         raise typer.Exit(EXIT_FAILED)
@@ -45,9 +44,16 @@ def fetch(
 
 @contextmanager
 def _progress() -> "Iterator[OnProgress]":
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    words = TextColumn("{task.description}")
+    columns = (words, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = remarks()
     hidden = not console.is_terminal  # in a pipe it would leave an empty line
     with Progress(*columns, console=console, transient=True, disable=hidden) as progress:

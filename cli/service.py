@@ -5,6 +5,7 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,8 +16,12 @@ from cli.context import Context, make_home
 from cli.output import console, say
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from beholder.processes import Program
     from beholder.settings import Settings
 
+ENDED_LOOKED_AT_S = 0.5  # how often
 INSTALL_API = "pip install '.[api]'"
 
 HostOption = Annotated[
@@ -47,7 +52,7 @@ def up(host: HostOption = None, port: PortOption = None) -> None:
     from beholder.service import Service, has_api, service_runs
 
     context = Context()
-    if service_runs(context.settings):
+    if service_runs(context.own):
         raise Conflict(f"`beholder up` already runs on {context.settings.home}.")
     settings = _listening(context.settings, host, port) if has_api() else context.settings
     _ = context.db  # made, or found fit, before anything starts
@@ -55,16 +60,29 @@ def up(host: HostOption = None, port: PortOption = None) -> None:
     for signal_number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signal_number, lambda *_: stop.set())
     with_api = has_api()
-    service = Service(settings, api=with_api, on_event=say)
+    tell = _teller(settings)
+    service = Service(settings, api=with_api, on_event=tell)
     if not service.start():
         raise Conflict(f"`beholder up` already runs on {settings.home}.")
     try:
-        say(f"Running. Data: {settings.home}   Logs: {service.logs}   Ctrl-C stops it.")
-        say(f"The page: {settings.api_address}" if with_api else f"No page here: {INSTALL_API}")
+        tell(f"Running. Data: {settings.home}   Logs: {service.logs}   Ctrl-C stops it.")
+        tell(f"The page: {settings.api_address}" if with_api else f"No page here: {INSTALL_API}")
         stop.wait()
-        say("Stopping: a chunk in hand goes back to the queue.")
+        tell("Stopping: a chunk in hand goes back to the queue.")
     finally:
         service.stop()
+
+
+def _teller(settings: "Settings") -> Callable[[str], None]:
+    """How a service says what happens: to people, or as lines of a log."""
+    import logging
+
+    from beholder.logs import set_up
+
+    if settings.log != "json":
+        return say
+    set_up(settings)
+    return logging.getLogger("beholder").info
 
 
 def api(host: HostOption = None, port: PortOption = None) -> None:
@@ -74,9 +92,9 @@ def api(host: HostOption = None, port: PortOption = None) -> None:
     if not has_api():
         raise ServiceUnavailable(f"serving the API needs more packages here: {INSTALL_API}")
     context = Context()
-    settings = _listening(context.settings, host, port)
+    settings = _listening(context.own, host, port)
     _ = context.db
-    say(f"The page: {settings.api_address}")
+    _teller(settings)(f"The page: {settings.api_address}")
     os.environ["BEHOLDER_API_HOST"] = settings.api_host
     os.environ["BEHOLDER_API_PORT"] = str(settings.api_port)
     os.execv(sys.executable, [sys.executable, "-m", "api"])
@@ -119,23 +137,44 @@ def _listening(settings: "Settings", host: str | None, port: int | None) -> "Set
 
 
 def worker(
-    concurrency: Annotated[
-        int, typer.Option(min=1, help="Processes; one for each GPU, or one for the CPU.")
-    ] = 1,
+    device: Annotated[
+        str | None,
+        typer.Option(help="cpu, cuda:1, or auto, the default: each GPU there is, else the CPU."),
+    ] = None,
+    concurrency: Annotated[int, typer.Option(min=1, help="Processes that share each device.")] = 1,
 ) -> None:
-    """Run one worker, which takes chunks from Redis until it is stopped."""
-    from beholder.service import require_torch
+    """Run a worker for each GPU, or one on the CPU, until it is stopped or drained."""
+    from beholder.service import require_torch, worker_programs
 
     require_torch()
-    _ = Context().db
-    os.execv(sys.executable, [sys.executable, "-m", "worker", "--concurrency", str(concurrency)])
+    context = Context()
+    _ = context.db
+    chosen = {"device": device} if device else {}
+    programs = worker_programs(context.settings.model_copy(update=chosen), concurrency=concurrency)
+    if len(programs) > 1:
+        _run_all(programs, _teller(context.settings))
+        return
+    os.environ["BEHOLDER_DEVICE"] = programs[0].env["BEHOLDER_DEVICE"]
+    os.execv(programs[0].command[0], programs[0].command)
+
+
+def _run_all(programs: "Sequence[Program]", tell: Callable[[str], None]) -> None:
+    """Until all have ended, or SIGTERM or SIGINT comes."""
+    from beholder.processes import Supervisor
+
+    stop = threading.Event()
+    for signal_number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signal_number, lambda *_: stop.set())
+    with Supervisor(programs, on_event=tell) as supervisor:
+        while not (supervisor.ended or stop.wait(ENDED_LOOKED_AT_S)):
+            pass
 
 
 def db_upgrade() -> None:
     """Bring the database's schema to this version; makes it when there is none."""
     from beholder.jobs.schema import upgrade
 
-    settings = Context().settings
+    settings = Context().own
     if settings.database_url is None:
         make_home(settings)
     upgrade(settings.database)
@@ -148,7 +187,7 @@ def db_backup(
     """Copy a SQLite database to a file, while jobs may be running."""
     from beholder.upkeep.backup import back_up
 
-    back_up(Context().settings.database, file)
+    back_up(Context().own.database, file)
     say(f"The database is copied to {file}. Copy the store next: docs/operations.md says why.")
 
 

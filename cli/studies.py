@@ -6,6 +6,7 @@ from typing import Annotated, get_args
 import typer
 
 from beholder.defaults import DEFAULT_DOSES, DEFAULT_SIZE
+from beholder.devices import DEFAULT_DEVICE
 from beholder.evidence.names import Method, Mode
 from beholder.layers import find_layer
 from beholder.priorities import DEFAULT_PRIORITY
@@ -13,6 +14,7 @@ from cli.context import Context
 from cli.output import JsonOption
 from cli.queueing import Source, prepare, queue_job, report
 from cli.submit import (
+    DeviceOption,
     NameOption,
     NetworkOption,
     NormalizeOption,
@@ -103,6 +105,7 @@ def study(
     pre_relu: PreReluOption = False,
     name: NameOption = "",
     priority: PriorityOption = DEFAULT_PRIORITY,
+    device: DeviceOption = DEFAULT_DEVICE,
     wait: WaitOption = False,
     output: OutputOption = None,
     json: JsonOption = False,
@@ -142,5 +145,7 @@ def study(
         Source(folders=tuple(control or ()), recursive=recursive, role="control"),
     ]
     folder_names = ", ".join(folder.resolve().name for folder in folders)
-    created = queue_job(context, spec, sources, name=name or folder_names, priority=priority)
+    created = queue_job(
+        context.desk, spec, sources, name=name or folder_names, priority=priority, device=device
+    )
     report(context, created, wait=wait, output=output, as_json=json)

@@ -6,13 +6,13 @@ from typing import Annotated
 import typer
 
 from beholder.defaults import DEFAULT_LAYER, DEFAULT_SIZE
+from beholder.devices import DEFAULT_DEVICE, Device
 from beholder.errors import InvalidInput, NoPictures
 from beholder.layers import is_number, parse_channels, parse_layers
 from beholder.networks import WEIGHT_SUFFIXES
 from beholder.precisions import DEFAULT_PRECISION, DreamPrecision
 from beholder.priorities import DEFAULT_PRIORITY, Priority
 from cli.context import Context
-from cli.gpus import gpu_is_known_of
 from cli.output import JsonOption, say
 from cli.queueing import Source, prepare, queue_job, report
 
@@ -51,6 +51,9 @@ OutputOption = Annotated[
     typer.Option("--output", "-o", help="With --wait: write the results to this folder."),
 ]
 NameOption = Annotated[str, typer.Option(help="A name to find the job by.")]
+DeviceOption = Annotated[
+    Device, typer.Option(help="Only workers on this class of devices run it: gpu, cpu, or any.")
+]
 PriorityOption = Annotated[
     Priority, typer.Option(help="high is served before normal, and normal before low.")
 ]
@@ -99,6 +102,7 @@ def submit(
     ] = DEFAULT_PRECISION,
     name: NameOption = "",
     priority: PriorityOption = DEFAULT_PRIORITY,
+    device: DeviceOption = DEFAULT_DEVICE,
     wait: WaitOption = False,
     output: OutputOption = None,
     json: JsonOption = False,
@@ -125,21 +129,18 @@ def submit(
     if not (source.files or source.folders or noise):
         raise NoPictures("name pictures, a folder (--dir DIR), or --noise N.")
     prepare(context, spec, wait=wait, output=output)
-    created = queue_job(context, spec, [source], name=name or _name(source), priority=priority)
-    if precision == "tf32" and not gpu_is_known_of(context):
+    created = queue_job(
+        context.desk, spec, [source], name=name or _name(source), priority=priority, device=device
+    )
+    if precision == "tf32" and not context.desk.gpu_is_known_of():
         say(NO_GPU)
     report(context, created, wait=wait, output=output, as_json=json)
 
 
 def network_name(context: Context, option: str | None) -> str:
-    """The network asked for. A state dict's path is made absolute: a worker runs elsewhere."""
-    name = option or context.settings.network
-    path = Path(name).expanduser()
-    if not name.lower().endswith(WEIGHT_SUFFIXES):
-        return name
-    if not path.is_file() and context.settings.redis_url is None:
-        raise InvalidInput(f"there is no file {name}: check the path given as --network.")
-    return str(path.absolute())
+    """The network asked for, else the default one; a state dict's path as workers find it."""
+    name = option or context.desk.network
+    return context.desk.weights(name) if name.lower().endswith(WEIGHT_SUFFIXES) else name
 
 
 def parse_size(text: str) -> int | str:

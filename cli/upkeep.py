@@ -119,7 +119,7 @@ def _show(seen: _Seen) -> None:
 
 def _mend(context: Context, wanted: "Mendable") -> list[str]:
     from beholder.upkeep.mend import mend
-    from cli.queueing import wake_workers
+    from cli.desk.local import wake_workers
 
     deeds = []
     for deed in mend(context.db, context.store, wanted):
@@ -255,16 +255,13 @@ def keep(
     undo: Annotated[bool, typer.Option("--undo", help="Keep it no longer.")] = False,
 ) -> None:
     """Keep a job whatever its age, or list those that are kept."""
-    from beholder.jobs.queries import get_job
-    from beholder.upkeep import retention
-
-    context = Context()
+    desk = Context().desk
     if job is None:
-        kept = [get_job(context.db, job_id) for job_id in sorted(retention.kept_jobs(context.db))]
+        kept = desk.jobs(kept=True)
         console().print(table(["id", "kind", "name", "state"], [view.row() for view in kept]))
         return
-    view = get_job(context.db, job)
-    retention.keep(context.db, view.id, kept=not undo)
+    view = desk.job(job)
+    desk.keep(view.id, kept=not undo)
     say(f"job {view.id}: {'no longer kept' if undo else 'kept, whatever its age'}.")
 
 

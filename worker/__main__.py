@@ -1,18 +1,20 @@
-"""`python -m worker`: one Celery worker with a child process for each GPU (or for the CPU)."""
+"""`python -m worker`: one Celery worker on one device, with a child process that does the work."""
 
 import argparse
 import importlib
-import logging
 import os
 import socket
-import sys
 
+import celery.apps.worker
+
+from beholder.devices import DeviceClass
 from beholder.errors import BeholderError
 from beholder.jobs.schema import check_url
-from beholder.settings import Settings
+from beholder.logs import always_about, fail, set_up
+from beholder.settings import Settings, read_settings
 from beholder.store import Store
-from worker.app import make_app
-from worker.device import insist_on_device
+from worker.app import make_app, queues_of
+from worker.device import find_class
 from worker.tasks import register
 from worker.transport import use_careful_transport
 
@@ -20,11 +22,13 @@ from worker.transport import use_careful_transport
 def main() -> None:
     """Run until stopped. SIGTERM gives the chunk in hand back and ends."""
     parser = argparse.ArgumentParser(prog="python -m worker", description=main.__doc__)
-    parser.add_argument("--concurrency", type=int, default=1, help="child processes")
+    parser.add_argument("--concurrency", type=int, default=1, help="processes on the device")
     arguments = parser.parse_args()
-    logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    settings = Settings()
-    check_set_up(settings)
+    settings = read_settings()
+    name = f"{socket.gethostname()}-{os.getpid()}"
+    set_up(settings)
+    always_about(worker=name)
+    device = check_set_up(settings)
     use_careful_transport()
     # Threads that wait by spinning take the others' cores; the difference alone is small.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read as torch is imported
@@ -33,30 +37,39 @@ def main() -> None:
     importlib.import_module("worker.child")
     app = make_app(settings.broker)
     register(app, settings)
-    name = f"{socket.gethostname()}-{os.getpid()}"
+    if settings.log == "json":
+        say_nothing_else()
     app.worker_main(
         [
+            "--quiet",  # it would print a banner, with its settings
             "worker",
             f"--hostname={name}",
+            f"--queues={queues_of(device)}",
             "--pool=prefork",
             f"--concurrency={arguments.concurrency}",
             "--loglevel=INFO",
             "--without-gossip",
             "--without-mingle",
-            "--without-heartbeat",
+            "--task-events" if settings.events else "--without-heartbeat",
         ]
     )
 
 
-def check_set_up(settings: Settings) -> None:
-    """Raise BeholderError, before any child starts, where none could work."""
-    insist_on_device(settings.device)
+def say_nothing_else() -> None:
+    """Keep Celery from writing lines of its own, past the log, when it is asked to stop."""
+    celery.apps.worker.safe_say = lambda *_: None
+
+
+def check_set_up(settings: Settings) -> DeviceClass:
+    """The device's class. Raises BeholderError, before any child starts, where none could work."""
+    device = find_class(settings.device)
     Store.open(settings.store)
     check_url(settings.database)
+    return device
 
 
 if __name__ == "__main__":
     try:
         main()
     except BeholderError as error:
-        sys.exit(f"worker: {error}")
+        fail("worker", error)

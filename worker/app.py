@@ -8,12 +8,23 @@ from urllib.parse import urlsplit
 
 from celery import Celery
 
+from beholder.devices import DEFAULT_DEVICE, Device, DeviceClass, open_to
 from beholder.errors import InvalidInput
 
 QUEUE = "beholder"
 WORK = "beholder.work"
 CONNECT_TIMEOUT_S = 2.0
 _SCHEMES = ("redis", "rediss", "redis+socket")
+
+
+def queue_name(device: Device) -> str:
+    """Where bells for workers of a class lie, or those for any."""
+    return QUEUE if device == DEFAULT_DEVICE else f"{QUEUE}.{device}"
+
+
+def queues_of(device: DeviceClass) -> str:
+    """What a worker of this class listens to, as Celery's --queues takes it."""
+    return ",".join(map(queue_name, open_to(device)))
 
 
 def make_app(broker_url: str) -> Celery:

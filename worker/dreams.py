@@ -21,6 +21,7 @@ from worker.encoding import png
 from worker.lease import Cancelled, Lease
 from worker.pictures import Batch, Wanted
 from worker.rooms import Shape
+from worker.told import told
 from worker.work import Means, Work
 
 Outcome = DreamOutcome | ItemFailure
@@ -139,9 +140,15 @@ class DreamWork(Work[DreamSpec, DreamOutcome]):
     def _keep(
         self, wanted: Wanted, start: Tensor, result: Dream, row: int, seconds: float
     ) -> Outcome | None:
-        """Write an item's pictures, unless its claim no longer stands."""
+        """An item's outcome, once its pictures are written; None if its claim stands no more."""
         if self.error(wanted.claim) is not None:
             return None
+        with told("store", [wanted.claim], item=wanted.item.position):
+            return self._stored(wanted, start, result, row, seconds)
+
+    def _stored(
+        self, wanted: Wanted, start: Tensor, result: Dream, row: int, seconds: float
+    ) -> Outcome:
         item = wanted.item
         objective = result.objective[:, row].tolist()
         if not (all(map(math.isfinite, objective)) and result.pictures[row].isfinite().all()):

@@ -15,15 +15,25 @@ _CUDA_WORDS = (
 _NEVER_TOO_MUCH = "2"  # as vm.overcommit_memory: the kernel promises no more than it has
 
 
-def free_bytes(device: torch.device) -> int:
-    """GPU memory that a batch could have: free on the device, or cached by torch."""
-    free, _ = torch.cuda.mem_get_info(device)
-    cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return int(free + cached)
+def keep_to(share: float, device: torch.device) -> None:
+    """From now on torch refuses this process more of a GPU's memory than its share."""
+    if device.type == "cuda" and share < 1:
+        torch.cuda.set_per_process_memory_fraction(share, device)
 
 
-def share_of_others(device: torch.device) -> float:
-    """How much of a device's memory other programs hold, from 0 to 1.
+def free_bytes(device: torch.device, share: float = 1.0) -> int:
+    """GPU memory that a batch could have: free on the device, or cached by torch.
+
+    share: how much of the device this process may hold.
+    """
+    free, total = torch.cuda.mem_get_info(device)
+    reserved = torch.cuda.memory_reserved(device)
+    cached = reserved - torch.cuda.memory_allocated(device)
+    return int(min(free, max(0.0, total * share - reserved)) + cached)
+
+
+def share_of_others(device: torch.device, share: float = 1.0) -> float:
+    """How much of a device's memory, or of this process's `share` of it, others hold, from 0 to 1.
 
     What CUDA itself takes for this process counts as theirs: a few hundred MiB. Of the host's
     memory, where it is promised beyond what there is, as usual, nobody takes anything: what is
@@ -31,7 +41,8 @@ def share_of_others(device: torch.device) -> float:
     """
     if device.type == "cuda":
         free, total = torch.cuda.mem_get_info(device)
-        return float(total - free - torch.cuda.memory_reserved(device)) / total
+        theirs = total - free - torch.cuda.memory_reserved(device)
+        return float(max(0.0, theirs - total * (1 - share)) / (total * share))
     try:
         if Path("/proc/sys/vm/overcommit_memory").read_text().strip() != _NEVER_TOO_MUCH:
             return 0.0

@@ -14,6 +14,7 @@ from torch import Tensor
 from beholder.errors import NotFound, PictureError
 from beholder.jobs.claims import Claim, ClaimedItem
 from beholder.jobs.outcomes import ItemFailure
+from beholder.logs import about
 from beholder.pictures import decoded
 from beholder.science.inputs import noise, to_tensor
 from beholder.specs import DEFAULT_SIZE, DreamSpec, Spec
@@ -137,7 +138,7 @@ class Loader:
     ) -> tuple[dict[torch.Size, list[_Decoded]], list[Failed]]:
         shapes: dict[torch.Size, list[_Decoded]] = {}
         failed: list[Failed] = []
-        loaded = self.threads.map(lambda one: self._load(one.item, spec), wanted)
+        loaded = self.threads.map(lambda one: self._load(one, spec), wanted)
         for one, result in zip(wanted, loaded, strict=True):
             if isinstance(result, ItemFailure):
                 failed.append(Failed(one, result))
@@ -145,7 +146,12 @@ class Loader:
                 shapes.setdefault(result.shape, []).append((one, result))
         return shapes, failed
 
-    def _load(self, item: ClaimedItem, spec: Spec) -> Tensor | ItemFailure:
+    def _load(self, wanted: Wanted, spec: Spec) -> Tensor | ItemFailure:
+        claim, item = wanted.claim, wanted.item
+        with about(job=claim.job_id, chunk=claim.chunk_id, item=item.position):
+            return self._tensor(item, spec)
+
+    def _tensor(self, item: ClaimedItem, spec: Spec) -> Tensor | ItemFailure:
         try:
             if item.picture_sha256 is None:
                 side = DEFAULT_SIZE if spec.size == "keep" else spec.size

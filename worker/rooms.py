@@ -62,14 +62,15 @@ class Rooms:
     """Batch sizes for one device, shared by threads.
 
     path: a JSON file of the sizes that were learned by running out of memory; delete it to have
-    larger ones tried again. free: how many bytes a GPU has free. others: what share of a device's
-    memory other programs hold.
+    larger ones tried again. share: how much of a GPU's memory this process may hold. free: how many
+    bytes of it a GPU has free. others: how much of it other programs hold.
     """
 
     device: torch.device
     path: Path
-    free: Callable[[torch.device], int] = free_bytes
-    others: Callable[[torch.device], float] = share_of_others
+    share: float = 1.0
+    free: Callable[[torch.device, float], int] = free_bytes
+    others: Callable[[torch.device, float], float] = share_of_others
     _pixels: int = field(init=False)
     _most: int = field(init=False)
     _name: str = field(init=False)
@@ -83,6 +84,7 @@ class Rooms:
     def __post_init__(self) -> None:
         # Starts CUDA, which takes seconds: not later, when `room` is asked in a transaction.
         self._name = torch.cuda.get_device_name(self.device) if self._gpu else "cpu"
+        self._name += f" {self.share:.0%}" if self._gpu and self.share < 1 else ""
         cores = torch.get_num_threads()
         self._pixels = GPU_PIXELS if self._gpu else CPU_PIXELS_A_CORE * cores
         self._most = GPU_MOST if self._gpu else CPU_MOST_A_CORE * cores
@@ -109,7 +111,7 @@ class Rooms:
         later: where others hold much, or where one like it has fitted before.
         """
         key = self._key(shape)
-        others = self.others(place or self.device)
+        others = self.others(place or self.device, self.share)
         if pictures == 1:
             self._insist_on_fault(key, others)
         with self._lock:
@@ -124,18 +126,18 @@ class Rooms:
 
     def taken(self, place: torch.device) -> MemoryTaken | None:
         """What to say where other programs hold much of a device's memory."""
-        share = self.others(place)
+        share = self.others(place, self.share)
         return MemoryTaken(_held(share)) if share > MUCH else None
 
     @contextmanager
     def watched(self, shape: Shape, pictures: int) -> Iterator[None]:
         """Around a batch's arithmetic: notes that it fits, and its peak of GPU memory."""
-        if self._passing and self.others(self.device) <= SOME:
+        if self._passing and self.others(self.device, self.share) <= SOME:
             self._passing.clear()
         before = peak = 0
         if self._gpu:
             # Asked for here, where no other batch holds any: `room` is also asked while one runs.
-            self._spare = self.free(self.device)
+            self._spare = self.free(self.device, self.share)
             torch.cuda.reset_peak_memory_stats(self.device)
             before = torch.cuda.memory_allocated(self.device)
         yield

@@ -6,13 +6,17 @@ A `Runner` keeps what lasts as long as its process and takes claims through the 
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 
 import torch
 
+from beholder import traces
+from beholder.devices import Device, DeviceClass
 from beholder.errors import (
     BeholderError,
     Conflict,
@@ -26,7 +30,8 @@ from beholder.errors import (
 from beholder.jobs.claims import Claim, claim_next, give_up, release
 from beholder.jobs.database import Database
 from beholder.jobs.finish import fail_chunk_job, record_network
-from beholder.jobs.outcomes import Finished
+from beholder.jobs.outcomes import Finished, ItemFailure
+from beholder.logs import about
 from beholder.science.networks import find_device
 from beholder.settings import Settings
 from beholder.specs import DreamSpec
@@ -35,11 +40,13 @@ from beholder.upkeep.presence import insist_on_there
 from worker.dreams import DreamWork, dream_shape
 from worker.lease import Flag, Interrupted, Lease, Leases, Stopping
 from worker.loaded import Loaded
+from worker.memory import keep_to
 from worker.passed_over import PassedOver
 from worker.pictures import Batch, Loader
 from worker.pipeline import AnyWork, Pipeline, Stations
 from worker.rooms import Rooms
 from worker.stages import study_work
+from worker.told import attributes, told, told_each
 from worker.work import Means
 
 log = logging.getLogger(__name__)
@@ -57,9 +64,11 @@ class Runner:
 
     Raises InvalidSpec for a device that there isn't: its jobs would fail one after the other.
         stopping: set when this worker is asked to stop; what is in hand is then given back.
-    ring: tells other workers of that many new chunks.
+    ring: tells other workers of that many new chunks, of a job that asks for this device.
     working: around the work on a chunk with this id, to time it.
-    claimed: how many chunks it has had in hand. passed_over: jobs that it leaves to others.
+    device: its class, where jobs ask for one. claiming: whether it may take more.
+    claimed: how many chunks it has had in hand. items: how many of theirs came to their end.
+    passed_over: jobs that it leaves to others.
     """
 
     db: Database
@@ -67,15 +76,21 @@ class Runner:
     settings: Settings
     name: str
     stopping: Flag | None = None
-    ring: Callable[[int], None] = lambda count: None
+    ring: Callable[[int, Device], None] = lambda count, device: None
     working: Callable[[int], AbstractContextManager[None]] = lambda chunk_id: nullcontext()
+    device: DeviceClass | None = None
+    claiming: Callable[[], bool] = lambda: True
     claimed: int = 0
+    items: int = 0
     loaded: Loaded = field(init=False)
     passed_over: PassedOver = field(default_factory=PassedOver)
     _means: Means = field(init=False)
     _kept_back: dict[str, Claim] = field(default_factory=dict)
+    _counting: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
+        device = find_device(self.settings.device)
+        keep_to(self.settings.gpu_share, device)
         self.loaded = Loaded(self.settings.networks_dir, self.settings.device)
         torch.get_num_threads()  # settles this thread's number, before others settle on one
         threads = ThreadPoolExecutor(
@@ -88,7 +103,7 @@ class Runner:
             self.db,
             self.store,
             Loader(self.store, threads, self.settings.max_pixels, self.insist_on_store),
-            Rooms(find_device(self.settings.device), self.settings.batch_sizes),
+            Rooms(device, self.settings.batch_sizes, self.settings.gpu_share),
             threads,
             checkpoint_s=self.settings.checkpoint_s,
         )
@@ -109,6 +124,11 @@ class Runner:
         if run.trouble is not None:
             raise run.trouble
         return len(run.ended)
+
+    def count(self, items: int) -> None:
+        """So many more items came to their end; from any thread."""
+        with self._counting:
+            self.items += items
 
     def insist_on_store(self) -> None:
         """Raise StoreMissing where the whole store is not there."""
@@ -151,8 +171,10 @@ class _Run:
 
     def take(self) -> AnyWork | None:
         """Claim what runs together next. What a worker died on has nothing beside it."""
-        runner, in_hand = self.runner, self.leases.in_hand
-        if self.leases.stopping or any(claim.attempt > 1 for claim in in_hand):
+        runner, in_hand, begun = self.runner, self.leases.in_hand, time.time_ns()
+        if self.leases.stopping or not runner.claiming():
+            return None
+        if any(claim.attempt > 1 for claim in in_hand):
             return None
         claims = claim_next(
             runner.db,
@@ -161,29 +183,33 @@ class _Run:
             room=self._room,
             suspects=not in_hand,
             without=runner.passed_over.jobs,
+            device=runner.device,
         )
         if not claims:
             return None
         runner.claimed += len(claims)
+        traces.record("claim", [(claim.job_id, attributes(claim)) for claim in claims], begun=begun)
         return self._work(self.leases.begin(claims))
 
     def batches(self, work: AnyWork) -> Iterator[Batch]:
         """Make ready what the work needs, then decode its pictures."""
-        for claim in work.lease.claims:
-            self._tidy(claim)
-        work.network = self.runner.loaded.lend(work.spec.network)
-        network, claims = work.network, work.lease.claims
-        refused = record_network(self.means.db, claims, network.name, network.sha256)
+        claims = work.lease.claims
+        with told("prepare", claims):
+            for claim in claims:
+                self._tidy(claim)
+            network = work.network = self.runner.loaded.lend(work.spec.network)
+            refused = record_network(self.means.db, claims, network.name, network.sha256)
         for claim in claims:
             if claim.token in refused:
                 work.fail(refused[claim.token], [claim])
-        yield from work.batches()
+        yield from told_each("decode", claims, work.batches())
 
     def compute(self, work: AnyWork, batch: Batch) -> None:
         """Run a batch; what goes wrong is the work's."""
         with self.runner.working(work.lease.claims[0].chunk_id):
             try:
-                work.run(batch)
+                with told("compute", work.lease.claims):
+                    work.run(batch)
             except Exception as error:
                 work.fail(error)
 
@@ -191,7 +217,8 @@ class _Run:
         """Finish the claims that stand, and end the others according to what went wrong."""
         ended: dict[str, Finished | None] = {}
         try:
-            ended = work.finish()
+            with told("finish", work.lease.claims):
+                ended = work.finish()
         except Exception as error:
             work.fail(error)
         work.lease.end()
@@ -199,14 +226,18 @@ class _Run:
             self.runner.loaded.take_back()
         for claim in work.lease.claims:
             try:
-                self._end(claim, ended.get(claim.token), work.error(claim))
+                with about(job=claim.job_id, chunk=claim.chunk_id):
+                    _say_failures(claim, work.failures(claim))
+                    self._end(claim, ended.get(claim.token), work.error(claim))
             except Exception as error:  # the database is away; the lease will run out
                 self._stop_for(error)
 
     def _end(self, claim: Claim, finished: Finished | None, error: Exception | None) -> None:
         if finished is not None:
+            log.info("job %s chunk %s: done", claim.job_id, claim.chunk_id)
             self.ended.append(claim)
-            self.runner.ring(finished.new_chunks)
+            self.runner.count(len(claim.items))
+            self.runner.ring(finished.new_chunks, claim.device)
             return
         ending = "LeaseLost" if error is None else type(error).__name__
         log.info("job %s chunk %s: %s", claim.job_id, claim.chunk_id, ending)
@@ -263,6 +294,17 @@ class _Run:
             log.warning("job %s: leftovers of %s not removed: %s", claim.job_id, token, error)
             return False
         return True
+
+
+def _say_failures(claim: Claim, failures: Iterable[ItemFailure]) -> None:
+    for failure in failures:
+        log.warning(
+            "job %s item %d: %s",
+            claim.job_id,
+            failure.position,
+            failure.reason,
+            extra={"item": failure.position},
+        )
 
 
 def _reason(error: Exception) -> str:

@@ -5,6 +5,7 @@ The parent process imports what its children need, and opens nothing, so that th
 
 import logging
 import os
+import signal
 import threading
 import time
 from typing import Any
@@ -32,11 +33,19 @@ def _follow(parent: int, stopping: SharedFlag) -> None:
     os._exit(1)
 
 
+def _end_when_drained(draining: SharedFlag) -> None:
+    """End this parent as Celery does it, once its children have finished what they have."""
+    while not draining.is_set():
+        time.sleep(PARENT_LOOKED_AT_S)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 def register(app: Celery, settings: Settings) -> None:
     """Add the task to `app`, and the set-up of its child processes."""
     child: dict[str, Any] = {}
-    # Made before the fork, so that the parent can tell every child that the worker stops.
-    stopping = SharedFlag()
+    # Made before the fork: so the parent can tell every child that the worker stops, and a child
+    # can tell the parent and the others that they are to finish what they have.
+    stopping, draining, ending = SharedFlag(), SharedFlag(), SharedFlag()
 
     @signals.worker_process_init.connect(weak=False)
     def start(**_: object) -> None:
@@ -47,7 +56,7 @@ def register(app: Celery, settings: Settings) -> None:
             target=_follow, args=(parent, stopping), name="parent", daemon=True
         ).start()
         try:
-            child["it"] = Child(app, settings, stopping)
+            child["it"] = Child(app, settings, stopping, draining)
         except Exception as error:
             # Celery would keep a child that can do nothing.
             known = isinstance(error, BeholderError)
@@ -61,8 +70,18 @@ def register(app: Celery, settings: Settings) -> None:
             child["it"].end()
 
     @signals.worker_shutting_down.connect(weak=False)
-    def stop(**_: object) -> None:
-        stopping.set()
+    def stop(how: str = "Warm", **_: object) -> None:
+        # Celery then waits for what is in hand, which a drain is to finish. Who wants the worker
+        # to stop meanwhile signals once more.
+        if ending.is_set() or how != "Warm" or not draining.is_set():
+            stopping.set()
+        ending.set()
+
+    @signals.worker_ready.connect(weak=False)
+    def look_out(**_: object) -> None:
+        threading.Thread(
+            target=_end_when_drained, args=(draining,), name="drain", daemon=True
+        ).start()
 
     @app.task(name=WORK)
     def work() -> None:

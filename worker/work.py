@@ -106,6 +106,10 @@ class Work(ABC, Generic[AnySpec, AnyOutcome]):
         """Why a claim can't be finished, or is not to be any more."""
         return self._errors.get(claim.token) or self.lease.interruption(claim)
 
+    def failures(self, claim: Claim) -> list[ItemFailure]:
+        """The items of a claim that can't be done."""
+        return [one for one in self._outcomes[claim.token] if isinstance(one, ItemFailure)]
+
     def fail(self, error: Exception, claims: Sequence[Claim] | None = None) -> None:
         """Note why claims (None: all of them) can't be finished; the first reason stays.
 

@@ -10,7 +10,7 @@ from api.examples import CHANNEL, RECORD, VERDICT, example
 from api.problems import responses
 from api.routes.jobs import Job, Opened
 from beholder.errors import InvalidInput
-from beholder.jobs.channel_queries import Sort, channels
+from beholder.jobs.channel_queries import Sort, channels, place_of
 from beholder.jobs.database import Database
 from beholder.jobs.queries import get_job, items
 from beholder.jobs.record_document import record_document
@@ -27,7 +27,7 @@ Sorted = Literal["layer", "count", "contrast", "strength"]
 @router.get(
     "/channels",
     summary="Channels of a study, or one channel in every study",
-    responses={200: example({"channels": [CHANNEL]}), **responses(404)},
+    responses={200: example({"channels": [CHANNEL], "next": None}), **responses(404)},
 )
 def list_channels(
     opened: Opened,
@@ -41,26 +41,34 @@ def list_channels(
     sort: Annotated[
         Sorted, Query(description="contrast: how much stronger for targets than for controls.")
     ] = "layer",
+    after: Annotated[
+        str | None, Query(max_length=40, description="`next` of the page before.")
+    ] = None,
     limit: Annotated[int, Query(ge=1, le=MAX_CHANNELS)] = 500,
 ) -> JSONResponse:
-    """Name a study or a layer. `sort=layer` keeps layers together, ranked by count.
+    """Name a study or a layer. `sort=layer` keeps layers together, ranked by count, and is the one
+    sort whose list goes on: `next` is what to give as `after`, or null.
 
     strength sorts by the mean L2 norm of the channel's map over the targets.
     """
     index = None if layer is None else find_layer(layer).index
     if index is not None and channel is not None:
         check_channels(LAYERS[index], [channel])
-    found = channels(
-        opened.db,
-        study=_study(opened.db, study) if study else None,
-        layer=index,
-        channel=channel,
-        top=top,
-        chosen=chosen,
-        sort=SORTS.get(sort, "layer"),
-        limit=limit,
+    found = list(
+        channels(
+            opened.db,
+            study=_study(opened.db, study) if study else None,
+            layer=index,
+            channel=channel,
+            top=top,
+            chosen=chosen,
+            sort=SORTS.get(sort, "layer"),
+            after=after,
+            limit=limit + 1,
+        )
     )
-    return JSONResponse({"channels": [row.row() for row in found]})
+    more = place_of(found[limit - 1]) if len(found) > limit and sort == "layer" else None
+    return JSONResponse({"channels": [row.row() for row in found[:limit]], "next": more})
 
 
 @router.get(

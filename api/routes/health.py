@@ -18,6 +18,7 @@ from beholder.jobs.workers import WorkerView, live_workers
 
 router = APIRouter(tags=["health"])
 _SILENT_S = 15.0
+TOLD = "they were told to; `beholder workers resume NAME` lets one go on."
 
 
 @router.get(
@@ -43,7 +44,7 @@ def readyz(opened: Opened) -> JSONResponse:
     if failures:
         raise NotReady(" ".join(failures))
     parts = dict.fromkeys(("status", "database", "queue", "store"), "ok")
-    return JSONResponse({**parts, "workers": len(_alive(opened))})
+    return JSONResponse({**parts, "workers": len(alive_workers(opened))})
 
 
 @router.get(
@@ -53,7 +54,7 @@ def readyz(opened: Opened) -> JSONResponse:
     responses={200: {"content": {"text/plain": {}}, "description": "OK"}},
 )
 def metrics(opened: Opened) -> Response:
-    """Jobs and items by state, queue age, items a second, chunk seconds, GPU memory."""
+    """Jobs and items by state, what waits for which device, workers by state, their work."""
     return Response(exposition(opened), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
@@ -79,15 +80,17 @@ def _store(opened: Services) -> None:
 
 
 def _workers(opened: Services) -> None:
-    alive = _alive(opened)
+    alive = alive_workers(opened)
     if not alive:
         within_s = _patience(opened)
         raise NotFound(f"no worker was heard of in {within_s:g} s: start `beholder worker`.")
-    if all(worker.paused for worker in alive):
-        raise StorageFull(f"workers are paused: {alive[0].paused}")
+    if all(worker.paused or worker.told for worker in alive):
+        reason = next((worker.paused for worker in alive if worker.paused), TOLD)
+        raise StorageFull(f"workers are paused: {reason}")
 
 
-def _alive(opened: Services) -> list[WorkerView]:
+def alive_workers(opened: Services) -> list[WorkerView]:
+    """The workers heard of lately, less those of this machine that have surely ended."""
     is_dead = Locks(opened.settings.home).is_dead
     return live_workers(opened.db, within_s=_patience(opened), is_dead=is_dead)
 

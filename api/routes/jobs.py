@@ -5,15 +5,17 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, BackgroundTasks, Depends, Path, Query, Response
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 
-from api.examples import ITEM, JOB, example
+from api.examples import ITEM, JOB, OVERVIEW, example
 from api.problems import responses
 from api.queueing import wake_workers
 from api.services import Services, services
 from beholder.jobs import control
+from beholder.jobs.overview import overview_of
 from beholder.jobs.queries import get_job, items, list_jobs
 from beholder.jobs.views import JobView
-from beholder.upkeep.retention import remove_job
+from beholder.upkeep.retention import keep, remove_job
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -43,6 +45,12 @@ def job_of(job_id: JobId, opened: Opened) -> JobView:
 Job = Annotated[JobView, Depends(job_of)]
 
 
+class Kept(BaseModel):
+    """Whether to keep it."""
+
+    kept: bool = True
+
+
 @router.get(
     "",
     summary="List jobs, newest first",
@@ -55,6 +63,7 @@ def jobs(
     q: Annotated[
         str | None, Query(max_length=200, description="Part of the name, or the id's beginning.")
     ] = None,
+    kept: Annotated[bool, Query(description="Only those kept whatever their age.")] = False,
     limit: Limit = 50,
     before: Annotated[
         str | None, Query(max_length=60, description="`next` of the page before this one.")
@@ -62,10 +71,30 @@ def jobs(
 ) -> JSONResponse:
     """A page of jobs; `next` is what to give as `before` for the following page, or null."""
     page = list_jobs(
-        opened.db, state=state, kind=kind, words=_text(q), limit=limit + 1, before=before
+        opened.db,
+        state=state,
+        kind=kind,
+        words=_text(q),
+        kept=kept,
+        limit=limit + 1,
+        before=before,
     )
     more = page[limit - 1].cursor if len(page) > limit else None
     return JSONResponse({"jobs": [job.row() for job in page[:limit]], "next": more})
+
+
+@router.get(
+    "/by-name",
+    response_model=JobView,
+    summary="Find a job by its name or id",
+    responses={200: example(JOB), **responses(404)},
+)
+def by_name(
+    opened: Opened,
+    name: Annotated[str, Query(max_length=500, examples=["kelpies"])],
+) -> JSONResponse:
+    """An id, the beginning of one, or the name that one job alone has. 422 if several fit."""
+    return JSONResponse(get_job(opened.db, _text(name) or "").row())
 
 
 @router.get(
@@ -102,6 +131,28 @@ def job_items(
     return JSONResponse({"items": rows, "next": more})
 
 
+@router.get(
+    "/{job_id}/overview",
+    summary="What came of a job as a whole",
+    responses={200: example(OVERVIEW), **responses(404)},
+)
+def overview(found: Job, opened: Opened) -> JSONResponse:
+    """Precisions and silent dreams; of a study the blinded channels, and how many labels held."""
+    return JSONResponse(overview_of(opened.db, found).row())
+
+
+@router.put(
+    "/{job_id}/kept",
+    response_model=JobView,
+    summary="Keep a job whatever its age, or no longer",
+    responses={200: example(JOB), **responses(404)},
+)
+def keep_job(found: Job, asked: Kept, opened: Opened) -> JSONResponse:
+    """A kept job is not removed for its age."""
+    keep(opened.db, found.id, kept=asked.kept)
+    return JSONResponse(found.row())
+
+
 @router.post(
     "/{job_id}/cancel",
     response_model=JobView,
@@ -121,10 +172,11 @@ def cancel(found: Job, opened: Opened) -> JSONResponse:
     responses={200: example({**JOB, "state": "queued"}), **responses(404, 409)},
 )
 def retry(found: Job, opened: Opened, tasks: BackgroundTasks) -> JSONResponse:
-    """What is done stays. 409 for a job that still runs, or has nothing to run again."""
-    control.retry(opened.db, found.id)
+    """What is done stays; `retried` items run again. 409 for a job that still runs, or has none."""
+    retried = control.retry(opened.db, found.id)
     tasks.add_task(wake_workers, opened)
-    return JSONResponse(get_job(opened.db, found.id).row(), background=tasks)
+    row = {**get_job(opened.db, found.id).row(), "retried": retried.items}
+    return JSONResponse(row, background=tasks)
 
 
 @router.delete(

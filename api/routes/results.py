@@ -1,6 +1,7 @@
 """What came out of a job: each picture with its thumbnails, and all of it as one zip."""
 
-from typing import Annotated
+import re
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Query, Response
 from fastapi.responses import StreamingResponse
@@ -9,10 +10,12 @@ from api.archive import archive
 from api.cached import PICTURE, cached
 from api.problems import responses
 from api.routes.jobs import Job, JobId, Opened
-from beholder.jobs.queries import result_file
+from beholder.errors import NotFound
+from beholder.jobs.queries import items, result_file
 
 router = APIRouter(prefix="/v1/jobs", tags=["results"])
 MAX_POSITION = 2**31 - 1
+_UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "Not modified"}}
 
 
 @router.head("/{job_id}/items/{position}/pictures/{step}", include_in_schema=False)
@@ -20,7 +23,12 @@ MAX_POSITION = 2**31 - 1
     "/{job_id}/items/{position}/pictures/{step}",
     response_class=Response,
     summary="A dream, as it was after a step",
-    responses={200: PICTURE, 304: {"description": "Not modified"}, **responses(404)},
+    responses={
+        200: PICTURE,
+        206: {**PICTURE, "description": "From a byte on"},
+        **_UNCHANGED,
+        **responses(404),
+    },
 )
 async def picture(
     job_id: JobId,
@@ -31,8 +39,11 @@ async def picture(
         int | None, Query(ge=16, le=1024, description="A WebP with no side over this.")
     ] = None,
     if_none_match: Annotated[str | None, Header(max_length=1000)] = None,
+    range_: Annotated[
+        str | None, Header(alias="Range", max_length=100, description="bytes=N-: from there on.")
+    ] = None,
 ) -> Response:
-    """The PNG as the worker wrote it; with `thumb`, a smaller WebP."""
+    """The PNG as the worker wrote it, with `Range` the rest of it; with `thumb`, a smaller WebP."""
 
     def answer() -> Response:
         file = result_file(opened.db, job_id, position, step)
@@ -41,7 +52,14 @@ async def picture(
             return opened.store.get(file.path)
 
         if thumb is None:
-            return cached(file.sha256, "image/png", if_none_match, whole)
+            begin = _begin(range_, file.bytes)
+            answered = cached(
+                file.sha256,
+                "image/png",
+                if_none_match,
+                lambda: opened.store.stream(file.path, begin=begin),
+            )
+            return _from(answered, begin, file.bytes)
         tag = f"{file.sha256[:32]}-{thumb}"
 
         def smaller() -> bytes:
@@ -50,6 +68,26 @@ async def picture(
         return cached(tag, "image/webp", if_none_match, smaller)
 
     return await opened.thumbnails.answer(answer)
+
+
+@router.get(
+    "/{job_id}/items/{position}/start",
+    response_class=Response,
+    summary="The noise that a dream started from",
+    responses={200: PICTURE, **_UNCHANGED, **responses(404)},
+)
+def start(
+    found: Job,
+    position: Annotated[int, Path(ge=0, le=MAX_POSITION, examples=[0])],
+    opened: Opened,
+    if_none_match: Annotated[str | None, Header(max_length=1000)] = None,
+) -> Response:
+    """Of a dream from noise, once it is done. 404 for one of a picture, which its item names."""
+    item = next(items(opened.db, found.id, after=position - 1, limit=1), None)
+    path = (item.result or {}).get("start") if item and item.position == position else None
+    if not isinstance(path, str):
+        raise NotFound(f"job {found.id} keeps no start of item {position}.")
+    return cached(path, "image/png", if_none_match, lambda: opened.store.get(path))
 
 
 @router.get(
@@ -72,3 +110,21 @@ def results(found: Job, opened: Opened) -> StreamingResponse:
     }
     stream = archive(opened.db, opened.store, found)
     return StreamingResponse(stream, media_type="application/zip", headers=headers)
+
+
+def _begin(range_: str | None, size: int) -> int:
+    """Where the rest begins that is asked for; 0 unless the range is of the one kind taken here."""
+    asked = re.fullmatch(r"bytes=(\d{1,18})-", range_ or "")
+    begin = 0 if asked is None else int(asked[1])
+    return begin if begin < size else 0
+
+
+def _from(answered: Response, begin: int, size: int) -> Response:
+    """An answer of a file of so many bytes from this byte on.
+
+    Without a Content-Length: of a file that is damaged in the store, it would break the line.
+    """
+    if answered.status_code == 200 and begin:
+        answered.status_code = 206
+        answered.headers["Content-Range"] = f"bytes {begin}-{size - 1}/{size}"
+    return answered

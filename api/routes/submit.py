@@ -15,6 +15,7 @@ from api.services import Services, services
 from beholder.jobs.queries import get_job
 from beholder.jobs.repeats import Repeatable
 from beholder.jobs.views import JobView
+from beholder.protocol import LINES
 from beholder.specs import JobKind
 from beholder.tokens import Caller
 
@@ -57,6 +58,7 @@ def _body(model: type[NewDream] | type[NewStudy], *roles: str, spec: Any) -> dic
             "content": {
                 "application/json": {"schema": schema, "example": document},
                 "multipart/form-data": {"schema": {"type": "object", "properties": fields}},
+                LINES: {"schema": {"type": "string"}},
             },
         }
     }

@@ -1,7 +1,7 @@
 """`/v1/uploads`: one large picture in pieces, which may be sent again from where they broke off."""
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Request, Response
 from fastapi.responses import JSONResponse
@@ -16,6 +16,7 @@ from api.services import Services
 from api.uploads import Upload
 from beholder.intake import keep
 from beholder.jobs.stock import record_pictures
+from beholder.tokens import Caller
 
 router = APIRouter(prefix="/v1/uploads", tags=["pictures"])
 UploadId = Annotated[str, Path(pattern="^[0-9a-f]{16}$", examples=["8f14e45fceea167a"])]
@@ -34,12 +35,16 @@ class NewUpload(BaseModel):
     summary="Announce a picture that comes in pieces",
     responses={201: example(UPLOAD), **responses(413)},
 )
-def create(new: NewUpload, opened: Opened) -> JSONResponse:
-    """Send its bytes with PATCH. Uploads are forgotten a day after their last piece."""
+def create(new: NewUpload, request: Request, opened: Opened) -> JSONResponse:
+    """Send its bytes with PATCH, from `offset` on: what you sent of it before is still here.
+
+    Uploads are forgotten a day after their last piece.
+    """
     limit = opened.settings.upload_file_bytes
     if new.bytes > limit:
         raise TooLarge(f"a picture may have {limit:,} bytes; this has {new.bytes:,}.")
-    upload = opened.uploads.create(new.bytes, new.sha256)
+    caller: Caller = request.state.caller
+    upload = opened.uploads.create(new.bytes, new.sha256, caller.name)
     where = {"Location": f"/v1/uploads/{upload.id}"}
     return JSONResponse(_row(upload), 201, {**where, **_offset(upload)})
 
@@ -109,8 +114,10 @@ def _finish(opened: Services, upload: Upload) -> dict[str, object]:
     return asdict(stored)
 
 
-def _row(upload: Upload) -> dict[str, object]:
-    return {**asdict(upload), "picture": None}
+def _row(upload: Upload) -> dict[str, Any]:
+    row = asdict(upload)
+    del row["owner"]
+    return {**row, "picture": None}
 
 
 def _offset(upload: Upload) -> dict[str, str]:

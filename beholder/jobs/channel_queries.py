@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from typing import Any, Literal, get_args
 
-from sqlalchemy import ColumnElement, Select, func, select, tuple_
+from sqlalchemy import ColumnElement, Select, false, func, literal, select, tuple_
 
-from beholder.errors import InvalidInput
+from beholder.errors import InvalidInput, NotFound
 from beholder.jobs.channel_models import Channel
 from beholder.jobs.database import Database
 from beholder.jobs.models import Job
@@ -18,6 +18,16 @@ _KEY = (Channel.job_id, Channel.layer, Channel.channel)
 # picture came first, which rows of figures do not show.
 _RANK = (Channel.count.desc(), Channel.chosen.desc(), Channel.mean.desc(), Channel.channel)
 _NEWEST = (Job.created_at.desc(), Job.id.desc())
+# The order of a list that is sorted by layer, as columns; those that ascend.
+_SORTED_BY: tuple[tuple[Any, bool], ...] = (
+    (Job.created_at, False),
+    (Job.id, False),
+    (Channel.layer, True),
+    (Channel.count, False),
+    (Channel.chosen, False),
+    (Channel.mean, False),
+    (Channel.channel, True),
+)
 # How far apart targets and controls are, in deviations; the sum keeps it to plain arithmetic.
 _CONTRAST = (Channel.mean - Channel.control_mean) / (
     Channel.deviation + Channel.control_deviation + 1e-12
@@ -39,13 +49,15 @@ def channels(
     chosen: bool | None = None,
     network_sha256: str | None = None,
     sort: Sort = "layer",
+    after: str | None = None,
     limit: int | None = None,
 ) -> Iterator[ChannelView]:
     """Channels of a study (a full id), or of every study, newest first.
 
     top: only so many of each layer and study, by count, then what was chosen, then mean.
     network_sha256: only studies on these weights. sort: "layer" keeps layers together, ranked
-    as for `top`; the others put the largest first. Raises InvalidInput at the call.
+    as for `top`; the others put the largest first. after: with "layer", the `place_of` the last
+    channel of the page before. Raises InvalidInput at the call.
     """
     if study is None and layer is None:
         raise InvalidInput("name a study or a layer: `beholder jobs --kind study` lists studies.")
@@ -56,6 +68,8 @@ def channels(
     wanted = _conditions(study, layer, channel, chosen, network_sha256)
     if top is not None:
         wanted = [_among_top(wanted, top, one_layer=None not in (study, layer))]
+    if after is not None:
+        wanted.append(_behind(database, after, sort))
     statement = select(*_COLUMNS).join(Job, Job.id == Channel.job_id).where(*wanted)
     return _stream(database, statement.order_by(*_order(sort)).limit(limit), limit)
 
@@ -93,6 +107,40 @@ def _among_top(
         ranked = keys.add_columns(place).subquery()
         best = select(ranked).where(ranked.c.place <= top).subquery()
     return tuple_(*_KEY).in_(select(best.c.job_id, best.c.layer, best.c.channel))
+
+
+def place_of(channel: ChannelView) -> str:
+    """Where a channel stands in a list that is sorted by layer, for `after`."""
+    return f"{channel.study}-{channel.layer}-{channel.channel}"
+
+
+def _behind(database: Database, place: str, sort: Sort) -> ColumnElement[bool]:
+    """What comes behind the channel at this place, by the keys that it is sorted by."""
+    study, layer, channel = _parsed(place)
+    if sort != "layer":
+        raise InvalidInput("only lists that are sorted by layer have more than one page.")
+    columns = (column for column, _ in _SORTED_BY)
+    statement = select(*columns).join(Job, Job.id == Channel.job_id)
+    with database.read() as session:
+        row = session.execute(statement.where(tuple_(*_KEY) == (study, layer, channel))).first()
+    if row is None:
+        raise NotFound(f"the channel {place!r} is gone: begin with the first page.")
+    behind: ColumnElement[bool] = false()
+    for (column, ascending), value in reversed(list(zip(_SORTED_BY, row, strict=True))):
+        same = literal(value, column.type)  # of a bare True there is no smaller
+        further = column > same if ascending else column < same
+        behind = further | ((column == same) & behind)
+    return behind
+
+
+def _parsed(place: str) -> tuple[str, int, int]:
+    try:
+        study, layer, channel = place.split("-")
+        return study, int(layer), int(channel)
+    except ValueError:
+        raise InvalidInput(
+            f"{place!r} is no place in the list of channels: leave it out to start with the first."
+        ) from None
 
 
 def _order(sort: Sort) -> list[Any]:

@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple, cast
 from sqlalchemy import and_, case, select, update
 from sqlalchemy.orm import Session
 
+from beholder.devices import Device, DeviceClass
 from beholder.errors import InvalidInput
 from beholder.jobs.bulk import UNSYNCED
 from beholder.jobs.database import Database
@@ -69,6 +70,7 @@ class Claim:
 
     network_sha256: of the weights that the job began with; None if this is its first chunk.
     stale_tokens: of earlier claims of this chunk; their result folders are to be removed.
+    device: what the job asks to run on.
     partials: in the choose stage, where the measured statistics are, and in the conclude stage,
         where the readings are; by first position.
     chosen: in the classify stage, the channels to blind of each layer, most common first.
@@ -88,6 +90,7 @@ class Claim:
     partials: tuple[str, ...] = ()
     chosen: dict[int, tuple[int, ...]] | None = None
     plan: str | None = None
+    device: Device = "any"
 
 
 def claim_next(
@@ -98,6 +101,7 @@ def claim_next(
     room: int | Room = 1,
     suspects: bool = True,
     without: Collection[str] = (),
+    device: DeviceClass | None = None,
 ) -> tuple[Claim, ...]:
     """Take the chunk whose turn it is, and for a dream others that share its batch; () if none.
 
@@ -105,9 +109,10 @@ def claim_next(
     suspects: whether it may be one that a worker died on. Whoever has something in hand may not:
         such a chunk is to be alone in its worker's hands. None is then taken while one is next.
     without: the ids of jobs that this worker leaves to others.
+    device: the worker's class, where jobs may ask for another; None takes all.
     """
     for look in range(_LOOKS):
-        turn = whose_turn(database, without)
+        turn = whose_turn(database, without, device)
         if turn is None:
             return ()
         with database.write() as session:
@@ -127,7 +132,8 @@ def claim_next(
                 fail_everything(session, job, f"this version can't run it: {error}")
                 continue
             found = _Found(job, first, spec)
-            together = [found, *_companions(session, found, room, without)]
+            left = _left(found, room)
+            together = [found, *_companions(session, found, left, without, device)]
             return _take(session, together, worker, time.time() + lease_s)
     return ()
 
@@ -219,16 +225,26 @@ def _first(session: Session, job: Job) -> Chunk | None:
     return session.scalar(queued.with_for_update())
 
 
-def _companions(
-    session: Session, found: _Found, room: int | Room, without: Collection[str]
-) -> Iterator[_Found]:
-    """What shares a batch with a chunk."""
+def _left(found: _Found, room: int | Room) -> int:
+    """The room that is left beside a chunk in its batch."""
     job, first, spec = found
     if callable(room):
         shared = job.batch_key is not None
         room = room(spec, first.layer or 0) if isinstance(spec, DreamSpec) and shared else 1
-    left = room - (first.last_position - first.first_position + 1)
-    for owner, chunk in companions(session, job, first, left, without):
+    return room - (first.last_position - first.first_position + 1)
+
+
+def _companions(
+    session: Session,
+    found: _Found,
+    room: int,
+    without: Collection[str],
+    device: DeviceClass | None,
+) -> Iterator[_Found]:
+    """What shares a batch with a chunk."""
+    job, first, _ = found
+    alike = companions(session, job, first, room, without=without, device=device)
+    for owner, chunk in alike:
         with suppress(InvalidInput):  # which its own turn will bring to light
             yield _Found(owner, chunk, _spec(owner))
 
@@ -284,6 +300,7 @@ def _claim_of(session: Session, found: _Found, items: list[_OpenItem]) -> Claim:
         partials=handed_on(session, job.id, stage),
         chosen=chosen(session, job.id) if stage == "classify" else None,
         plan=made_by(session, job.id, "choose"),
+        device=job.device,
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import sqrt
+from typing import Any
 
 from sqlalchemy import func, select, tuple_
 
@@ -58,6 +59,16 @@ class Contrast:
     others: dict[str, int]
     elsewhere: tuple[Inputs, ...]
     channels: tuple[ContrastView, ...]
+
+    def row(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "inputs": self.inputs._asdict(),
+            "labels": self.labels,
+            "others": self.others,
+            "elsewhere": [inputs._asdict() for inputs in self.elsewhere],
+            "channels": [channel.row() for channel in self.channels],
+        }
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,13 @@ _TIMEOUTS = {
     "keepalives_count": 3,
     "tcp_user_timeout": 25_000,  # milliseconds that what was sent may go unanswered
 }
+# The server likewise gives a lost client's locks up after that, not after hours.
+_SERVER_TIMEOUTS = {
+    "tcp_keepalives_idle": 10,
+    "tcp_keepalives_interval": 5,
+    "tcp_keepalives_count": 3,
+    "tcp_user_timeout": 25_000,
+}
 _WRITES = "beholder_writes"  # execution option: this connection's transactions will write
 # Temporary, so that nobody else sees it, and too varied to be compressed.
 _PROBE = """
@@ -72,6 +79,7 @@ class Database:
                     name: value for name, value in _TIMEOUTS.items() if name not in parsed.query
                 },
             )
+            _prepare_postgres(engine)
         return cls(engine)
 
     @contextmanager
@@ -173,6 +181,16 @@ def _prepare_sqlite(engine: Engine, *, foreign_keys: bool) -> None:
     def began(connection: Connection) -> None:
         writes = connection.get_execution_options().get(_WRITES)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _prepare_postgres(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
+    def connected(connection: Any, record: Any) -> None:
+        calls = ", ".join(
+            f"set_config('{name}', '{value}', false)" for name, value in _SERVER_TIMEOUTS.items()
+        )
+        connection.execute(f"SELECT {calls}")
+        connection.commit()
 
 
 def _translate(name: str, error: DBAPIError) -> BeholderError | None:

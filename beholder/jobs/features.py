@@ -17,7 +17,7 @@ from beholder.jobs.exemplar_queries import kept_layer
 from beholder.jobs.models import OPEN, File, Item, Job
 from beholder.jobs.network_queries import on_network
 from beholder.jobs.outcomes import StoredFile
-from beholder.jobs.submit import CreatedJob, create_job, noise_entries
+from beholder.jobs.submit import create_job, noise_entries
 from beholder.jobs.views import JobView, columns_of, layer_name
 from beholder.layers import LAYERS
 from beholder.priorities import Priority
@@ -34,9 +34,12 @@ _RELUS = tuple(layer.index for layer in LAYERS if layer.kind == "relu")
 
 @dataclass(frozen=True)
 class Features:
-    """What came of a study's channels. there: those dreamt, or queued, before. left: over limit."""
+    """What came of a study's channels. there: those dreamt, or queued, before. left: over limit.
 
-    queued: dict[Place, CreatedJob]
+    queued: the ids of the new jobs.
+    """
+
+    queued: dict[Place, str]
     there: tuple[Place, ...]
     left: int
 
@@ -63,7 +66,8 @@ def queue_features(
     found = study_channels(database, study)
     wanted = found[:limit]
     there = _dreamt(database, study.network, wanted, "any")
-    queued, network, size = {}, study.network, study.spec["size"]
+    queued: dict[Place, str] = {}
+    network, size = study.network, study.spec["size"]
     for layer, channel in wanted:
         if (layer, channel) in there:
             continue
@@ -78,9 +82,8 @@ def queue_features(
             **({} if size == "keep" else {"size": size}),
         )
         name = f"{study.name or study.id} {layer_name(layer)}/{channel}"
-        queued[layer, channel] = create_job(
-            database, spec, noise_entries(spec), name=name, priority=priority
-        )
+        created = create_job(database, spec, noise_entries(spec), name=name, priority=priority)
+        queued[layer, channel] = created.id
     return Features(queued, tuple(there), max(0, len(found) - limit))
 
 

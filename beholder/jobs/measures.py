@@ -5,30 +5,44 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
+from beholder.devices import DEVICES, Device
 from beholder.jobs.database import Database
 from beholder.jobs.models import ITEM_STATES, Chunk, Job, utc_now
 from beholder.jobs.workers import IsDead, WorkerView, workers_since
 
+MOST_COUNTED = 100_000  # chunks: counting a hundred million takes many seconds
+
+
+@dataclass(frozen=True)
+class Pending:
+    """items: that no worker has begun. oldest_s: how long the first of them has waited, or 0."""
+
+    items: int = 0
+    oldest_s: float = 0.0
+
 
 @dataclass(frozen=True)
 class Measures:
-    """jobs, items: how many in each state. queued_chunks: how many wait.
+    """jobs, items: how many in each state. queued_chunks: how many wait, up to MOST_COUNTED.
 
     queue_age_s: for how long the oldest queued chunk has waited; 0 when none does.
+    pending: the same by the device that jobs ask for.
     """
 
     jobs: dict[str, int]
     items: dict[str, int]
     queued_chunks: int
     queue_age_s: float
+    pending: dict[Device, Pending]
     workers: tuple[WorkerView, ...]
 
 
 def measures(
     database: Database, *, workers_within_s: float, is_dead: IsDead = lambda name: False
 ) -> Measures:
-    """As of now. Reads the jobs' counters and the queued chunks; never the items.
+    """As of now. Reads the jobs' counters, and of each open job the chunk that is next.
 
     workers_within_s, is_dead: which workers to count, as for `live_workers`.
     """
@@ -36,8 +50,9 @@ def measures(
     with database.read() as session:
         jobs = select(Job.state, func.count(), *sums).where(Job.state.in_(ITEM_STATES))
         rows = session.execute(jobs.group_by(Job.state)).all()
-        waiting = select(func.count(), func.min(Chunk.created_at)).where(Chunk.state == "queued")
-        queued, oldest = session.execute(waiting).one()
+        some = select(Chunk.id).where(Chunk.state == "queued").limit(MOST_COUNTED).subquery()
+        queued = session.scalar(select(func.count()).select_from(some)) or 0
+        pending = _pending(session)
         since = utc_now() - timedelta(seconds=workers_within_s)
         workers = workers_since(session, since, is_dead)
     return Measures(
@@ -47,6 +62,23 @@ def measures(
             for number, state in enumerate(ITEM_STATES)
         },
         queued_chunks=queued,
-        queue_age_s=max(0.0, time.time() - oldest.timestamp()) if oldest else 0.0,
+        queue_age_s=max(one.oldest_s for one in pending.values()),
+        pending=pending,
         workers=tuple(workers),
     )
+
+
+def _pending(session: Session) -> dict[Device, Pending]:
+    """By the device that jobs ask for. A job's next chunk stands for all of its chunks."""
+    following = select(Chunk.created_at).where(Chunk.job_id == Job.id, Chunk.state == "queued")
+    first = following.order_by(Chunk.first_position).limit(1).scalar_subquery()
+    statement = (
+        select(Job.device, func.sum(Job.queued), func.min(first))
+        .where(Job.finished_at.is_(None))
+        .group_by(Job.device)
+    )
+    found = dict.fromkeys(DEVICES, Pending())
+    for device, items, oldest in session.execute(statement):
+        age_s = max(0.0, time.time() - oldest.timestamp()) if oldest else 0.0
+        found[device] = Pending(int(items), age_s)
+    return found

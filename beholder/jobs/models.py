@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from beholder.devices import DEFAULT_DEVICE, Device
 from beholder.priorities import DEFAULT_PRIORITY, PRIORITIES, Priority
 
 OPEN = ("queued", "running")  # states of items and chunks that are not at their end
@@ -121,6 +122,7 @@ class Job(Base):
     targets_judged, controls_judged: how many have both verdicts; ..._kept: the same label in both.
     turn: the number of the claim that served it last; the least is served next in its priority.
     batch_key: jobs with the same one may share a GPU batch where their layers are the same.
+    device: the class of workers that may run it, or "any".
     unsettled: rows of the job, which ended early, are still to follow it; None if not.
     kept: it is never removed for its age; None if it may be.
     """
@@ -158,6 +160,9 @@ class Job(Base):
     )
     turn: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     batch_key: Mapped[str | None] = mapped_column(String(16))
+    device: Mapped[Device] = mapped_column(
+        String(3), default=DEFAULT_DEVICE, server_default=DEFAULT_DEVICE
+    )
     unsettled: Mapped[bool | None]
     kept: Mapped[bool | None]
 

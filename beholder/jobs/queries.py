@@ -40,12 +40,14 @@ def list_jobs(
     state: str | None = None,
     kind: str | None = None,
     words: str | None = None,
-    limit: int = 50,
+    kept: bool = False,
+    limit: int | None = 50,
     before: str | None = None,
 ) -> list[JobView]:
     """Jobs, newest first. before: the `cursor` of the last job of the page before this one.
 
-    words: a part of the name in any case, or the beginning of the id.
+    words: a part of the name in any case, or the beginning of the id. kept: only those that are,
+    whatever their age.
     """
     statement = (
         select(*job_columns()).where(_VISIBLE).order_by(Job.created_at.desc(), Job.id.desc())
@@ -55,6 +57,8 @@ def list_jobs(
         statement = statement.where(Job.state == _checked(state))
     if kind:
         statement = statement.where(Job.kind == kind)
+    if kept:
+        statement = statement.where(Job.kept.is_not(None))
     if words:
         named = Job.name.icontains(words, autoescape=True)
         statement = statement.where(named | Job.id.startswith(words.lower(), autoescape=True))

@@ -1,5 +1,6 @@
 """A channel's records with its dreams: `records_with_dreams`, and `record_document` as JSON."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -32,13 +33,17 @@ def records_with_dreams(
 def record_document(
     database: Database, *, layer: int, channel: int, network: str | None = None
 ) -> dict[str, Any]:
-    """What the command line and the API answer, the same."""
-    records = records_with_dreams(database, layer=layer, channel=channel, network=network)
-    kept = records[0].layer
+    """The records in JSON; raises what `records_with_dreams` does."""
+    return document_of(records_with_dreams(database, layer=layer, channel=channel, network=network))
+
+
+def document_of(records: Sequence[ChannelRecord]) -> dict[str, Any]:
+    """What the command line and the API answer, the same, of one record at least."""
+    first = records[0]
     return {
-        "layer": kept,
-        "layer_name": layer_name(kept),
-        "channel": channel,
+        "layer": first.layer,
+        "layer_name": first.layer_name,
+        "channel": first.channel,
         "records": [record.row() for record in records],
     }
 

@@ -85,7 +85,8 @@ class ClassStrengths:
 
     def row(self) -> dict[str, Any]:
         """For JSON or a table."""
-        head = {"class": self.label, **self.strengths.row()}
+        sums = {"sum": self.strengths.sum, "squares": self.strengths.squares}
+        head = {"class": self.label, **self.strengths.row(), **sums}
         return {**head, "studies": self.studies, "as_target": self.as_target}
 
 

@@ -1,8 +1,8 @@
 """What the files of a job's results are called, the same from the command line and over HTTP."""
 
-from beholder.jobs.database import Database
+from collections.abc import Callable, Iterable
+
 from beholder.jobs.documents import picture_stem
-from beholder.jobs.queries import items
 from beholder.jobs.views import ItemView, JobView
 from beholder.names import Names, result_name
 from beholder.specs import DreamSpec, spec_of
@@ -11,14 +11,14 @@ from beholder.specs import DreamSpec, spec_of
 class ResultNames:
     """The names of one job's files; reads its first pass over the pictures once.
 
-    spec: the job's.
+    first: gives the job's first so many items. spec: the job's.
     """
 
-    def __init__(self, db: Database, job: JobView) -> None:
+    def __init__(self, job: JobView, first: Callable[[int], Iterable[ItemView]]) -> None:
         self.spec = spec_of("dream" if job.kind == "dream" else "study", job.spec)
         passes = len(self.spec.layers) if isinstance(self.spec, DreamSpec) else 1
         self._pictures = max(1, job.total // passes)  # a dream's items run layer by layer
-        stems = (picture_stem(item) for item in items(db, job.id, limit=self._pictures))
+        stems = (picture_stem(item) for item in first(self._pictures))
         self._names = Names(stems)
 
     def number(self, item: ItemView) -> int:

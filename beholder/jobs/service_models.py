@@ -1,11 +1,14 @@
 """The tables around jobs: `IdempotencyKey`, `Webhook`, the `Worker`s that are alive, `Identity`."""
 
 from datetime import datetime
+from typing import Literal
 
 from sqlalchemy import BigInteger, Float, ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from beholder.jobs.models import Base, utc_now
+
+Order = Literal["pause", "drain"]
 
 
 class IdempotencyKey(Base):
@@ -47,9 +50,10 @@ class Webhook(Base):
 class Worker(Base):
     """One worker process, as of its last heartbeat (`seen_at`).
 
-    chunk_id: what it works on. chunks, chunk_seconds: how many it has run since it started, and
-    for how long in all. gpu_bytes: GPU memory that it holds; None on the CPU. paused: why it takes
-    no work for now, such as a full disk.
+    chunk_id: what it works on, and `since` when. chunks, chunk_seconds: how many it has run since
+    it started, and for how long in all. items: how many of theirs it brought to their end, and
+    rate: how many a second lately. gpu_bytes: GPU memory that it holds; None on the CPU. paused:
+    why it takes no work for now, such as a full disk. told: "pause" or "drain" by an operator.
     """
 
     __tablename__ = "workers"
@@ -65,6 +69,10 @@ class Worker(Base):
     chunk_seconds: Mapped[float] = mapped_column(Float(53), default=0.0)
     gpu_bytes: Mapped[int | None] = mapped_column(BigInteger)
     paused: Mapped[str | None] = mapped_column(Text)
+    since: Mapped[datetime | None]
+    items: Mapped[int] = mapped_column(default=0, server_default="0")
+    rate: Mapped[float | None] = mapped_column(Float(53))
+    told: Mapped[Order | None] = mapped_column(String(5))
 
 
 class Identity(Base):

@@ -7,7 +7,9 @@ from collections.abc import Collection, Iterator
 from sqlalchemy import ColumnElement, Select, select
 from sqlalchemy.orm import Session, aliased
 
+from beholder.devices import DeviceClass
 from beholder.jobs.models import Chunk, Job
+from beholder.jobs.turns import may_run
 from beholder.specs import DreamSpec, Spec
 
 _OF_NO_ACCOUNT = {"layers", "noise", "seed"}  # a chunk has one layer, and its items their seeds
@@ -25,17 +27,24 @@ def batch_key(spec: Spec) -> str | None:
 
 
 def companions(
-    session: Session, job: Job, chunk: Chunk, room: int, without: Collection[str] = ()
+    session: Session,
+    job: Job,
+    chunk: Chunk,
+    room: int,
+    *,
+    without: Collection[str] = (),
+    device: DeviceClass | None = None,
 ) -> Iterator[tuple[Job, Chunk]]:
     """Queued chunks for `room` more items in the batch of a locked job's chunk, all locked.
 
     First those of the same job, then one each of other jobs of its priority, as their turns come,
-    but for those `without` which it is to be.
+    of those that a worker of this class `device` may run, and `without` some.
     A chunk whose worker died is in nobody's company: it may kill this one too.
     """
     if job.batch_key is None or chunk.attempts > 0 or room <= 0:
         return
-    for owner, one in _alike(session, job, chunk, room, without):
+    others = _of_others(job, chunk, room).where(*may_run(without, device))
+    for owner, one in _alike(session, job, _of_job(job, chunk, room), others):
         if _size(one) <= room:
             room -= _size(one)
             yield owner, one
@@ -44,11 +53,11 @@ def companions(
 
 
 def _alike(
-    session: Session, job: Job, chunk: Chunk, limit: int, without: Collection[str]
+    session: Session, job: Job, own: Select[Chunk], others: Select[Job, Chunk]
 ) -> Iterator[tuple[Job, Chunk]]:
-    for one in session.scalars(_of_job(job, chunk, limit)):
+    for one in session.scalars(own):
         yield job, one
-    for owner, one in session.execute(_of_others(job, chunk, limit, without)):
+    for owner, one in session.execute(others):
         yield owner, one
 
 
@@ -58,7 +67,7 @@ def _of_job(job: Job, chunk: Chunk, limit: int) -> Select[Chunk]:
     return statement.limit(limit).with_for_update()
 
 
-def _of_others(job: Job, chunk: Chunk, limit: int, without: Collection[str]) -> Select[Job, Chunk]:
+def _of_others(job: Job, chunk: Chunk, limit: int) -> Select[Job, Chunk]:
     """A job that another worker is changing at this moment is passed over, not waited for."""
     its = aliased(Chunk)
     first = select(its.id).where(its.job_id == Job.id, *_like(chunk, its))
@@ -70,7 +79,7 @@ def _of_others(job: Job, chunk: Chunk, limit: int, without: Collection[str]) -> 
             Job.finished_at.is_(None),
             Job.batch_key == job.batch_key,
             Job.priority == job.priority,
-            Job.id.not_in({job.id, *without}),
+            Job.id != job.id,
             *_like(chunk, Chunk),  # once more, of the row as it is when it has been locked
         )
         .order_by(Job.finished_at, Job.turn, Job.created_at)  # as in the index

@@ -33,7 +33,14 @@ class Submission(NamedTuple):
     written_at: datetime | None
 
 
-Seen = TypeVar("Seen", Running, Submission)
+class Sign(NamedTuple):
+    """A worker's sign of life: each heartbeat changes it."""
+
+    name: str
+    seen_at: datetime
+
+
+Seen = TypeVar("Seen", Running, Submission, Sign)
 
 
 @dataclass

@@ -5,12 +5,15 @@ locked while pictures are read. Then the job is written in short transactions, a
 """
 
 import secrets
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy.orm import Session
 
+from beholder import traces
+from beholder.devices import DEFAULT_DEVICE, Device
 from beholder.errors import NoPictures
 from beholder.jobs.bulk import BATCH
 from beholder.jobs.chunking import Ranges, chunk_size_of
@@ -59,18 +62,20 @@ def create_job(
     *,
     name: str = "",
     priority: Priority = DEFAULT_PRIORITY,
+    device: Device = DEFAULT_DEVICE,
     chunk_size: int | None = None,
     request: Repeatable | None = None,
     hook: Hook | None = None,
 ) -> CreatedJob:
     """Write a job with its items and chunks: all of it, or nothing if `entries` raises.
 
-    A study's entries without a role are targets. request: if it made a job before, that job is
-    the answer, and nothing is written. hook: told when the job ends. Raises NoPictures if there is
-    nothing to run, or nothing to hold a sound study's targets against, and InvalidInput if the
-    request's key was used for something else.
+    A study's entries without a role are targets. device: which workers may run it. request: if it
+    made a job before, that job is the answer, and nothing is written. hook: told when the job ends.
+    Raises NoPictures if there is nothing to run, or nothing to hold a sound study's targets
+    against, and InvalidInput if the request's key was used for something else.
     """
     kind: JobKind = "dream" if isinstance(spec, DreamSpec) else "study"
+    begun = time.time_ns()
     with Spool() as spool:
         for entry in entries:
             spool.add(entry, role=None if kind == "dream" else entry.role or "target")
@@ -78,7 +83,7 @@ def create_job(
         if isinstance(spec, StudySpec) and spec.recipe == "sound":
             _insist_on_others(spool)
         job = _new_job(kind, spec, spool, name, chunk_size)
-        job.priority = priority
+        job.priority, job.device = priority, device
         asked = {
             "kind": kind,
             "spec": job.spec,
@@ -86,6 +91,8 @@ def create_job(
             "priority": priority,
             "hook": hook and vars(hook),
         }
+        if device != DEFAULT_DEVICE:  # a request of before there were others keeps its fingerprint
+            asked["device"] = device
         content = fingerprint(asked, spool) if request else ""
 
         def earlier(session: Session) -> Job | None:
@@ -99,6 +106,9 @@ def create_job(
 
         batches = _batches(job, spec, spool)
         made, chunks = write_job(database, job, batches, earlier=earlier, seal=seal)
+        if made is job:
+            told: traces.Attributes = {"kind": kind, "items": made.total, "chunks": chunks}
+            traces.record(traces.SUBMIT, [(made.id, told)], begun=begun)
         return CreatedJob(made.id, made.total, made.failed, chunks, repeated=made is not job)
 
 

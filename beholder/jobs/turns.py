@@ -5,12 +5,14 @@ job begins with the number before the latest: in front of the job that was serve
 those that have waited since before.
 """
 
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
+from beholder.devices import Device, DeviceClass, open_to
 from beholder.jobs.database import Database
 from beholder.jobs.models import Chunk, Job
 
@@ -23,35 +25,60 @@ class Turn:
     number: int
 
 
-def whose_turn(database: Database, without: Collection[str] = ()) -> Turn | None:
-    """The job whose chunk is to be claimed next, not of these; None if there is nothing to do."""
-    # For one job after the other: asked whether such a chunk exists, Postgres reads all chunks.
-    chunk = select(Chunk.id).where(Chunk.job_id == Job.id, Chunk.state == "queued")
-    first = chunk.order_by(Chunk.first_position).limit(1)
-    waits = first.scalar_subquery().is_not(None)
+def whose_turn(
+    database: Database, without: Collection[str] = (), device: DeviceClass | None = None
+) -> Turn | None:
+    """The job whose chunk is to be claimed next; None if there is nothing to do.
+
+    without, device: not of these; of those that a worker of this class may run.
+    """
     statement = (
         select(Job.id, Job.turn)
-        .where(Job.finished_at.is_(None), waits)
+        .where(Job.finished_at.is_(None), _has_queued(), *may_run(without, device))
         .order_by(Job.finished_at, Job.priority, Job.turn, Job.created_at)  # as in the index
         .limit(1)
     )
-    if without:
-        statement = statement.where(Job.id.not_in(without))
     with database.read() as session:
         row = session.execute(statement).first()
     return Turn(*row) if row else None
 
 
-def waiting(database: Database, *, limit: int) -> int:
-    """How many chunks wait for a worker; `limit` stands for that many or more."""
-    some = (
-        select(Chunk.id)
-        .join(Job, Job.id == Chunk.job_id)
-        .where(Job.finished_at.is_(None), Chunk.state == "queued")
+def waiting(database: Database, *, limit: int) -> Counter[Device]:
+    """How many chunks wait for a worker, by the device that their jobs ask for.
+
+    At most `limit` are counted, but one at least of each of the first `limit` jobs.
+    """
+    jobs = (
+        select(Job.id, Job.device)
+        .where(Job.finished_at.is_(None), _has_queued())
+        .order_by(Job.finished_at, Job.priority, Job.turn, Job.created_at)
         .limit(limit)
     )
     with database.read() as session:
-        return session.scalar(select(func.count()).select_from(some.subquery())) or 0
+        devices = dict(session.execute(jobs).all())
+        of_these = select(Chunk.job_id).where(Chunk.job_id.in_(devices), Chunk.state == "queued")
+        chunks = session.scalars(of_these.limit(limit)).all() if devices else []
+    counted = Counter(devices[job_id] for job_id in chunks)
+    return counted | Counter(devices.values())
+
+
+def may_run(without: Collection[str], device: DeviceClass | None) -> list[ColumnElement[bool]]:
+    """Conditions on jobs: none of these, and none that asks for another class of workers."""
+    conditions: list[ColumnElement[bool]] = []
+    if without:
+        conditions.append(Job.id.not_in(without))
+    if device is not None:
+        conditions.append(Job.device.in_(open_to(device)))
+    return conditions
+
+
+def _has_queued() -> ColumnElement[bool]:
+    """Whether a job has a chunk that waits.
+
+    For one job after the other: asked whether such a chunk exists, Postgres reads all chunks.
+    """
+    chunk = select(Chunk.id).where(Chunk.job_id == Job.id, Chunk.state == "queued")
+    return chunk.order_by(Chunk.first_position).limit(1).scalar_subquery().is_not(None)
 
 
 def latest_turn(session: Session) -> int:

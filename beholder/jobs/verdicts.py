@@ -1,6 +1,6 @@
 """A study's outcome: intact against blinded, a row a picture, and the count of labels kept."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -89,7 +89,7 @@ def chosen_by_layer(db: Database, study: str) -> list[dict[str, Any]]:
     return list(rows.values())
 
 
-def blinded_words(chosen: list[dict[str, Any]]) -> str:
+def blinded_words(chosen: Sequence[dict[str, Any]]) -> str:
     """ "68 channels blinded in 17 layers"."""
     count = sum(len(row["channels"]) for row in chosen)
     return f"{count:,} channels blinded in {len(chosen)} layers"

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any
 
+from beholder.devices import Device
 from beholder.jobs.outcomes import Judgement, StoredFile
 from beholder.layers import LAYERS
 from beholder.priorities import Priority
@@ -35,6 +36,7 @@ class JobView(View):
     state: str
     name: str
     priority: Priority
+    device: Device
     stage: str | None
     total: int
     queued: int

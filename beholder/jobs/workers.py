@@ -1,4 +1,7 @@
-"""The workers that are alive: each writes a heartbeat, `live_workers` reads them."""
+"""The workers that are alive: each writes a heartbeat, `live_workers` reads them.
+
+A heartbeat's answer is what the worker was told meanwhile (`beholder.jobs.fleet`).
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from beholder.jobs.database import Database
 from beholder.jobs.models import utc_now
-from beholder.jobs.service_models import Worker
+from beholder.jobs.service_models import Order, Worker
 from beholder.jobs.views import View, columns_of
 
 FORGOTTEN_AFTER = timedelta(hours=1)
@@ -31,19 +34,28 @@ class WorkerView(View):
     chunk_seconds: float
     gpu_bytes: int | None
     paused: str | None = None
+    since: datetime | None = None
+    items: int = 0
+    rate: float | None = None
+    told: Order | None = None
 
 
 _COLUMNS = [getattr(Worker, name) for name in columns_of(WorkerView)]
 
 
-def beat(database: Database, worker: WorkerView) -> None:
-    """Write a worker's heartbeat, and forget workers that have long been silent."""
-    values = vars(worker)
+def beat(database: Database, worker: WorkerView) -> Order | None:
+    """Write a worker's heartbeat; what it is told.
+
+    What the heartbeat says of that counts only where nothing was known of the worker.
+    """
+    values = {**vars(worker)}
+    told = values.pop("told")
     with database.write() as session:
         same = update(Worker).where(Worker.name == worker.name).values(values)
-        if not session.execute(same.returning(Worker.name)).first():
-            session.add(Worker(**values))
-        session.execute(delete(Worker).where(Worker.seen_at < utc_now() - FORGOTTEN_AFTER))
+        row = session.execute(same.returning(Worker.told)).first()
+        if row is None:
+            session.add(Worker(**values, told=told))
+    return told if row is None else row[0]
 
 
 def forget(database: Database, names: Sequence[str]) -> None:
@@ -51,6 +63,12 @@ def forget(database: Database, names: Sequence[str]) -> None:
     if names:
         with database.write() as session:
             session.execute(delete(Worker).where(Worker.name.in_(names)))
+
+
+def forget_silent(database: Database) -> None:
+    """Forget workers that have not been heard of for long."""
+    with database.write() as session:
+        session.execute(delete(Worker).where(Worker.seen_at < utc_now() - FORGOTTEN_AFTER))
 
 
 def live_workers(

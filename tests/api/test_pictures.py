@@ -98,11 +98,21 @@ def test_other_bytes_than_announced_are_refused(server, draw):
 def test_uploads_are_limited_and_expire(start, draw):
     server = start(upload_file_bytes=1_000, upload_total_bytes=2_000)
     assert announce(server, bytes(1_001)).status_code == 413
-    urls = [announce(server, bytes(1_000)).headers["location"] for _ in range(2)]
+    urls = [announce(server, bytes([n]) * 1_000).headers["location"] for n in range(2)]
     assert announce(server, b"x").status_code == 413
     assert server.http.delete(urls[0]).status_code == 204
     old = server.services.settings.home / "uploads" / urls[1].rpartition("/")[2] / "data"
     os.utime(old, (0, 0))
-    assert announce(server, bytes(1_000)).status_code == 201
+    assert announce(server, bytes([2]) * 1_000).status_code == 201
     assert server.http.get(urls[1]).status_code == 404
     assert server.http.get("/v1/uploads/..%2f..%2fbeholder").status_code == 404
+
+
+def test_an_upload_that_is_announced_again_goes_on(server, draw):
+    data = draw(1)
+    first = announce(server, data)
+    assert send(server, first.headers["location"], 0, data[:50]).json()["offset"] == 50
+    again = announce(server, data)
+    assert (again.json()["id"], again.json()["offset"]) == (first.json()["id"], 50)
+    assert again.headers["upload-offset"] == "50"
+    assert announce(server, draw(2)).json()["id"] != first.json()["id"]

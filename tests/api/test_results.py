@@ -85,7 +85,7 @@ def test_the_zip_holds_what_fetch_writes(server, kind, tmp_path, monkeypatch):
 
     monkeypatch.setenv("BEHOLDER_HOME", str(server.services.settings.home))
     monkeypatch.setattr("cli.export.draw_sheets", lambda *_: ())
-    export_job(Context(), job["id"], tmp_path / "fetched")
+    export_job(Context().desk, job["id"], tmp_path / "fetched")
     fetched = {path.name: path.read_bytes() for path in (tmp_path / "fetched").glob("*.*")}
     assert {name: zipped.read(name) for name in zipped.namelist()} == fetched
     assert json.loads(fetched["results.json"])["job"]["id"] == job["id"]

@@ -1,23 +1,27 @@
-"""Commands run in this process on a real SQLite database and store in `tmp_path`.
+"""Commands run in this process on a real SQLite database and store.
 
 `beholder("jobs")` runs a command; `dream_job` and `study_job` fill the database through the same
-functions that workers use.
+functions that workers use. Each test runs twice: on this machine's own data folder, and as the
+client of a real server whose data folder that is. Those marked `here` are of commands that work on
+the machine's own disk, and those marked `there` of clients alone.
 """
 
 import hashlib
 import io
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
+from sqlalchemy import delete
 
 from beholder.intake import find_pictures, take_in
 from beholder.jobs import claims, finish
+from beholder.jobs.models import Base
 from beholder.jobs.outcomes import (
     ChannelRow,
     DreamOutcome,
@@ -29,10 +33,12 @@ from beholder.jobs.outcomes import (
 from beholder.jobs.schema import upgrade
 from beholder.jobs.submit import create_job, noise_entries
 from beholder.layers import LAYERS
+from beholder.settings import Settings
 from beholder.specs import DreamSpec, StudySpec
 from beholder.store import result_folder
 from cli.context import Context
 from cli.main import run
+from tests.api.conftest import Server, serving
 
 DIVISOR = 4  # specimens'
 SHA256 = "f" * 64
@@ -55,22 +61,72 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "where" in metafunc.fixturenames:
+        marks = {mark.name for mark in metafunc.definition.iter_markers()}
+        wanted = ["remote"] * ("here" not in marks) + ["local"] * ("there" not in marks)
+        metafunc.parametrize("where", wanted, indirect=True)
+
+
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_database: Path) -> Path:
-    folder = tmp_path / "home"
+def where(request: pytest.FixtureRequest) -> str:
+    """ "local" or "remote"."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def shared_server(
+    tmp_path_factory: pytest.TempPathFactory, empty_database: Path
+) -> Iterator[Server]:
+    """The server of all remote tests: starting one takes longer than most of them."""
+    folder = tmp_path_factory.mktemp("server") / "home"
     folder.mkdir(mode=0o700)
     shutil.copy(empty_database, folder / "beholder.db")
-    monkeypatch.setenv("BEHOLDER_HOME", str(folder))
-    for name in ("DATABASE_URL", "REDIS_URL", "STORE_URL", "NETWORK", "MAX_PIXELS"):
+    with serving(Settings(home=folder, server=None)) as started:
+        yield started
+
+
+@pytest.fixture
+def server(shared_server: Server) -> Iterator[Server]:
+    """The server, emptied afterwards."""
+    yield shared_server
+    with shared_server.services.db.write() as session:
+        for rows in reversed(Base.metadata.sorted_tables):
+            session.execute(delete(rows))
+    for name in ("store", "uploads"):
+        shutil.rmtree(shared_server.services.settings.home / name, ignore_errors=True)
+
+
+@pytest.fixture
+def home(
+    where: str,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    empty_database: Path,
+) -> Path:
+    """The data folder that jobs are in; a client has one of its own."""
+    for name in ("DATABASE_URL", "REDIS_URL", "STORE_URL", "NETWORK", "MAX_PIXELS", "SERVER"):
         monkeypatch.delenv(f"BEHOLDER_{name}", raising=False)
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.chdir(tmp_path)
-    return folder
+    folder = tmp_path / "home"
+    monkeypatch.setenv("BEHOLDER_HOME", str(folder))
+    if where == "local":
+        folder.mkdir(mode=0o700)
+        shutil.copy(empty_database, folder / "beholder.db")
+        return folder
+    running: Server = request.getfixturevalue("server")
+    monkeypatch.setenv("BEHOLDER_SERVER", running.url)
+    return running.services.settings.home
 
 
 @pytest.fixture
 def context(home: Path) -> Context:
-    return Context()
+    """The database and the store that jobs are in, whoever asks for them."""
+    opened = Context()
+    opened.settings = Settings(home=home, server=None)
+    return opened
 
 
 @pytest.fixture

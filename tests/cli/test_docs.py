@@ -9,10 +9,11 @@ import pytest
 import typer
 
 from beholder.catalogue import layer_rows, network_rows
+from beholder.jobs.fleet import FleetView
 from beholder.jobs.verdicts import Summary
 from beholder.jobs.views import ChannelView, JobView, columns_of
 from beholder.settings import Settings
-from cli.doctor import Check
+from cli.checks import Check
 from cli.main import app
 
 DOCS = Path(__file__).parents[2] / "docs" / "cli.md"
@@ -26,6 +27,8 @@ def commands() -> dict[str, Any]:
 
 def _walk(name: str, command: Any) -> Iterator[tuple[str, Any]]:
     if hasattr(command, "commands"):
+        if command.invoke_without_command:
+            yield name, command
         for word, inner in command.commands.items():
             yield from _walk(f"{name} {word}", inner)
     else:
@@ -77,5 +80,6 @@ def test_every_command_has_a_help_line() -> None:
 def test_every_column_of_the_json_rows_is_documented() -> None:
     text = DOCS.read_text(encoding="utf-8")
     columns = {*columns_of(JobView), *columns_of(ChannelView), *columns_of(Check)}
+    columns |= {*columns_of(FleetView)}
     columns |= {*layer_rows()[0], *network_rows(Settings())[0], *Summary().row()}
     assert {column for column in columns if f"`{column}`" not in text} == set()

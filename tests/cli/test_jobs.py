@@ -102,16 +102,18 @@ def test_tf32_without_a_gpu_is_remarked(
     beholder: Beholder,
     context: Context,
     monkeypatch: pytest.MonkeyPatch,
+    where: str,
     device: str | None,
     cards: bool,
     remark: bool,
 ) -> None:
-    monkeypatch.setattr("cli.gpus.gpu_cards", lambda: ["nvidia0"] * cards)
+    monkeypatch.setattr("beholder.devices.gpu_cards", lambda: ["nvidia0"] * cards)
     if device:
         now = utc_now()
         beat(context.db, WorkerView("w", "host", 1, device, now, now, None, 0, 0.0, None))
     said = beholder("submit", "--noise", "1", "--precision", "tf32").err
-    assert said.count("tf32 needs a CUDA GPU") == remark
+    unheard_of = where == "remote" and device is None  # cards here are no server's
+    assert said.count("tf32 needs a CUDA GPU") == (remark or unheard_of)
     assert "tf32" not in beholder("submit", "--noise", "1", "--precision", "bf16").err
 
 
@@ -212,6 +214,7 @@ def test_retry_without_anything_to_do_is_one_line(beholder: Beholder, dream_job:
     assert answer.err.count("\n") == 1
 
 
+@pytest.mark.here
 def test_an_old_database_is_one_line(beholder: Beholder, dream_job: Make, home: Path) -> None:
     import sqlite3
 
@@ -245,6 +248,7 @@ def test_a_priority_is_submitted_and_shown(beholder: Beholder, pictures: Path) -
     assert "Invalid value for '--priority': 'urgent' is not one of 'low'" in refused.err
 
 
+@pytest.mark.here
 @pytest.mark.parametrize(
     ("given", "hint"),
     [
@@ -267,12 +271,12 @@ def test_a_queued_job_says_what_it_waits_for(context: Context, beholder: Beholde
         return get_job(context.db, json.loads(answer.out)["id"])
 
     low = job("low")
-    assert waiting_words(context, low) == "queued"
+    assert waiting_words(context.desk, low) == "queued"
     normal = job("normal")
     claim_next(context.db, worker="test", lease_s=60)
-    assert waiting_words(context, low) == f"queued, normal priority goes first: {_at(normal)}"
-    assert waiting_words(context, job("normal")) == f"queued, next in turn with {_at(normal)}"
-    assert waiting_words(context, job("high")) == f"queued, next in turn with {_at(normal)}"
+    assert waiting_words(context.desk, low) == f"queued, normal priority goes first: {_at(normal)}"
+    assert waiting_words(context.desk, job("normal")) == f"queued, next in turn with {_at(normal)}"
+    assert waiting_words(context.desk, job("high")) == f"queued, next in turn with {_at(normal)}"
 
 
 def _at(job: JobView) -> str:

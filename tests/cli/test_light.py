@@ -91,3 +91,11 @@ def test_a_command_loads_what_it_needs_alone(
             check=False,
         )
     assert finished.stderr.splitlines()[-1] == "loaded"
+
+
+@pytest.mark.slow
+@pytest.mark.there
+def test_a_client_loads_neither_database_nor_queue(home: Path) -> None:
+    command = [sys.executable, "-c", _LOADED, ",".join(_HEAVY | {"sqlalchemy"}), "jobs"]
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert finished.stderr.splitlines()[-1] == "loaded"

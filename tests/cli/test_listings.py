@@ -98,6 +98,7 @@ def test_a_study_without_channels_yet_says_so(beholder: Beholder, study_job: Mak
     assert "has no channels yet" in answer.err
 
 
+@pytest.mark.here  # nobody is asked
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -132,6 +133,7 @@ def test_a_dream_has_no_channels(beholder: Beholder, dream_job: Make) -> None:
     assert "is a dream" in answer.err
 
 
+@pytest.mark.here
 def test_layers(beholder: Beholder) -> None:
     found = rows(beholder("layers", "--json"))
     assert found[28] == {
@@ -161,6 +163,7 @@ def checks(answer: Any) -> dict[str, dict[str, Any]]:
     return {check["name"]: check for check in json.loads(answer.out)}
 
 
+@pytest.mark.here
 def test_doctor_finds_the_embedded_default_fit(beholder: Beholder) -> None:
     answer = beholder("doctor", "--json")
     assert answer.code == 0
@@ -172,6 +175,7 @@ def test_doctor_finds_the_embedded_default_fit(beholder: Beholder) -> None:
     assert len(lines) == len(found)
 
 
+@pytest.mark.here
 def test_doctor_says_what_is_missing(
     beholder: Beholder, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -185,6 +189,7 @@ def test_doctor_says_what_is_missing(
     assert "beholder db upgrade" in found["database"]["detail"]
 
 
+@pytest.mark.here
 def test_doctor_survives_a_data_folder_that_is_a_file(
     beholder: Beholder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

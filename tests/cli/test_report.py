@@ -54,6 +54,7 @@ def test_one_html_file_in_the_working_folder(
     assert (tmp_path / f"{job}-report.html").stat().st_mtime_ns == before
 
 
+@pytest.mark.here
 def test_channels_come_with_what_drives_them_and_what_they_dreamt(
     beholder: Beholder,
     context: Context,
@@ -89,6 +90,7 @@ def test_channels_come_with_what_drives_them_and_what_they_dreamt(
     ]
 
 
+@pytest.mark.here
 def test_figures_alone(beholder: Beholder, concluded: tuple[str, Evidence], tmp_path: Path) -> None:
     job, _ = concluded
     out = tmp_path / "out"
@@ -154,6 +156,7 @@ def test_lost_or_damaged_evidence_is_one_line(
     assert f"has no {path}" in beholder("report", job).err
 
 
+@pytest.mark.here
 def test_without_matplotlib_it_says_how_to_get_it(
     beholder: Beholder,
     concluded: tuple[str, Evidence],

@@ -206,7 +206,7 @@ def test_a_full_disk_leaves_whole_files_only(
 
     monkeypatch.setattr(Path, "open", open_until_full)
     with pytest.raises(StorageFull, match="no room left in"):
-        export_job(context, job, out)
+        export_job(context.desk, job, out)
     monkeypatch.undo()
     assert all(name.endswith("step003.png") for name in names(out))
     assert len(names(out)) == 2  # results.json was open, and is not there
@@ -215,7 +215,10 @@ def test_a_full_disk_leaves_whole_files_only(
 def test_progress_reaches_the_total(context: Context, dream_job: Make, tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     exported = export_job(
-        context, dream_job(), tmp_path, on_progress=lambda done, total: seen.append((done, total))
+        context.desk,
+        dream_job(),
+        tmp_path,
+        on_progress=lambda done, total: seen.append((done, total)),
     )
     assert seen == [(number, 6) for number in range(1, 7)]
     assert (exported.files, exported.new, exported.failed) == (6, 6, 0)

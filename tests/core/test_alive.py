@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -81,3 +82,40 @@ def test_a_lock_is_held_before_others_can_see_it(
     monkeypatch.setattr("beholder.alive.fcntl.flock", slow)
     Alive(tmp_path, worker_name())
     assert seen == [[]]
+
+
+def test_a_worker_that_goes_round_is_not_silent(tmp_path: Path) -> None:
+    name = f"{HOST}-7-0123ab"
+    assert Locks(tmp_path).silence(0) is None
+    alive = Alive(tmp_path, name)
+    os.utime(tmp_path / "workers" / name, (1_000, 1_000))
+    assert Locks(tmp_path).silence(1_060) == 60
+    alive.say_so()
+    silent = Locks(tmp_path).silence(time.time())
+    assert silent is not None
+    assert silent < 30
+    elsewhere = "other-7-0123ab"
+    (tmp_path / "workers" / elsewhere).touch()
+    os.utime(tmp_path / "workers" / name, (1_000, 1_000))
+    assert Locks(tmp_path).silence(1_060) == 60  # another machine's worker says nothing of ours
+
+
+@pytest.mark.parametrize(("ago_s", "code"), [(None, 1), (5, 0), (1_000, 1)])
+def test_the_health_check(tmp_path: Path, ago_s: float | None, code: int) -> None:
+    kept = None
+    if ago_s is not None:
+        name = worker_name()
+        kept = Alive(tmp_path, name)
+        then = time.time() - ago_s
+        os.utime(tmp_path / "workers" / name, (then, then))
+    ended = subprocess.run(
+        [sys.executable, "-m", "worker.health"],
+        env={**os.environ, "BEHOLDER_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    del kept
+    assert ended.returncode == code, ended.stderr
+    assert len(ended.stderr.splitlines()) == code

@@ -20,6 +20,10 @@ import pytest
 from PIL import Image
 
 from beholder.specimens.draw import draw
+from beholder.store import Store
+from tests.e2e.servers import ALL, servers
+
+__all__ = ["servers"]  # a fixture
 
 TIMEOUT_S = 240
 
@@ -40,6 +44,25 @@ class Machine:
     def data(self) -> Path:
         """The data folder."""
         return Path(self.env["BEHOLDER_HOME"])
+
+    @property
+    def database_url(self) -> str:
+        """Its database's."""
+        here = f"sqlite:///{self.data / 'beholder.db'}"
+        return self.env.get("BEHOLDER_DATABASE_URL", here)
+
+    @property
+    def store(self) -> Store:
+        """Its store."""
+        return Store.open(self.env.get("BEHOLDER_STORE_URL", str(self.data / "store")))
+
+    def stored(self, folder: str) -> list[str]:
+        """The paths of all that its store has in a folder, at any depth."""
+        found = []
+        for one in self.store.list(folder):
+            path = f"{folder}/{one.name}"
+            found += self.stored(path) if one.is_folder else [path]
+        return sorted(found)
 
     def run(self, *arguments: object, code: int | None = 0) -> subprocess.CompletedProcess[str]:
         """Run `beholder ARGUMENTS`; `code` is the exit code to expect (None: any)."""
@@ -171,21 +194,27 @@ def own_env(home: Path, **settings: object) -> dict[str, str]:
     return env | {f"BEHOLDER_{name.upper()}": str(value) for name, value in settings.items()}
 
 
-def _machine(home: Path) -> Machine:
-    return Machine(home, own_env(home, network="specimens", lease_s=4, sweep_s=1))
+def _machine(request: pytest.FixtureRequest, home: Path) -> Machine:
+    machine = Machine(home, own_env(home, network="specimens", lease_s=4, sweep_s=1))
+    if getattr(request, "param", "servers" if ALL else "files") == "servers":
+        machine.env |= request.getfixturevalue("servers").settings()
+    return machine
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Iterator[Machine]:
-    machine = _machine(tmp_path)
+def machine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Machine]:
+    """On a SQLite file and a folder, or (marked `everywhere`) on Postgres and S3 too."""
+    machine = _machine(request, tmp_path)
     yield machine
     machine.stop()
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+def running(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Machine]:
     """A machine with a service that a module's tests share."""
-    machine = _machine(tmp_path_factory.mktemp("running"))
+    machine = _machine(request, tmp_path_factory.mktemp("running"))
     machine.up()
     yield machine
     machine.stop()

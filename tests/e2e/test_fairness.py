@@ -42,7 +42,7 @@ def dream(machine: Any, count: int, *options: str) -> str:
 def chunks_ended(machine: Any, job: str, row: dict[str, Any]) -> int:
     """How many chunks of `job` ended between another job's submission and its end."""
     times = [datetime.fromisoformat(row[name]) for name in ("created_at", "finished_at")]
-    database = Database.open(f"sqlite:///{Path(machine.env['BEHOLDER_HOME']) / 'beholder.db'}")
+    database = Database.open(machine.database_url)
     within = Chunk.finished_at.between(*times)
     with database.read() as session:
         ended = select(func.count()).where(Chunk.job_id == job, Chunk.state == "done", within)

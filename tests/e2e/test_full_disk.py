@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.slow
+from tests.e2e.servers import on_files
+
+pytestmark = [pytest.mark.slow, on_files]
 ITEMS = 40
 SIZE = "size=48m"
 

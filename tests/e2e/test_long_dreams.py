@@ -1,9 +1,7 @@
 """Long dreams on a real worker: killed or stopped midway they go on, cancelled they end."""
 
-import hashlib
 import re
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,16 +25,16 @@ def submit(machine: Any, *, steps: int = STEPS) -> str:
     return job_id
 
 
-def files(machine: Any, folder: str, job_id: str) -> list[Path]:
-    store = machine.data / "store" / folder / job_id
-    return sorted(path for path in store.rglob("*") if path.is_file())
+def files(machine: Any, folder: str, job_id: str) -> list[str]:
+    found: list[str] = machine.stored(f"{folder}/{job_id}")
+    return found
 
 
 def digests(machine: Any, job_id: str) -> dict[str, str]:
     """Every result file's hash by its name, which says item and step."""
     found = files(machine, "results", job_id)
     assert len(found) == ITEMS * 4  # a start, two snapshots, the last step
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
+    return {path.rpartition("/")[2]: machine.store.digest(path)[0] for path in found}
 
 
 def gone_on(machine: Any, job_id: str) -> list[int]:
@@ -91,7 +89,7 @@ def test_cancelling_ends_a_running_dream_and_ten_thousand_queued_ones(machine: A
         "low",
     )["id"]
     machine.until(lambda: files(machine, "checkpoints", running))
-    db = Database.open(f"sqlite:///{machine.data}/beholder.db")
+    db = Database.open(machine.database_url)
     begun = time.monotonic()
     cancel(db, queued)
     assert time.monotonic() - begun < 1

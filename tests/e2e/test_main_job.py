@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from beholder.layers import LAYERS
+from tests.e2e.servers import everywhere, on_files
 
 pytestmark = pytest.mark.slow
 
@@ -15,6 +16,7 @@ SHARED = Path(__file__).resolve().parents[3] / "shared" / "pictures"
 photographs = pytest.mark.skipif(not SHARED.is_dir(), reason="the photographs are not here")
 
 
+@everywhere
 def test_a_dream_batch_waited_for(machine: Any, spirals: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     row = machine.json(
@@ -110,6 +112,7 @@ def test_dreams_of_the_photographs(running: Any) -> None:
     assert (row["state"], row["done"]) == ("done", 10)
 
 
+@on_files  # another has to be there, with its tables
 def test_many_first_commands_at_once_make_one_database(machine: Any) -> None:
     commands = [machine.start("jobs", "--json") for _ in range(6)]
     assert [command.wait(60) for command in commands] == [0] * 6

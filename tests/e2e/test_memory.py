@@ -35,7 +35,7 @@ class Small:
             return real(network, pictures, **options)
 
         science.dream = dream
-        worker.memory.share_of_others = lambda device: 0.95 * crowded()
+        worker.memory.share_of_others = lambda *_: 0.95 * crowded()
 
 sys.meta_path.insert(0, Small())
 """

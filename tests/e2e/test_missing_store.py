@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.slow
+from tests.e2e.servers import on_files
+
+pytestmark = [pytest.mark.slow, on_files]
 
 
 def test_work_waits_for_its_store(machine: Any, spirals: Path) -> None:

@@ -1,17 +1,15 @@
-"""Postgres and a Redis of its own in place of the embedded default, with `beholder worker`."""
+"""Postgres, S3 and a Redis of its own in place of the embedded default, with `beholder worker`."""
 
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
-from sqlalchemy import make_url
 
 from beholder.private_redis import find_redis_server
 from tests.e2e.conftest import free_port
+from tests.e2e.servers import Servers
 
 pytestmark = pytest.mark.slow
 
@@ -29,20 +27,10 @@ def redis_url(tmp_path: Path) -> Iterator[str]:
     server.wait(10)
 
 
-@pytest.fixture
-def database_url(postgres_server: str, tmp_path: Path) -> str:
-    name = f"e2e_{os.getpid()}_{tmp_path.name[-20:].lower()}"
-    url = make_url(postgres_server)
-    plain = url.set(drivername="postgresql").render_as_string(hide_password=False)
-    with psycopg.connect(plain, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')  # type: ignore[arg-type]
-    return url.set(drivername="postgresql", database=name).render_as_string(hide_password=False)
-
-
 def test_the_main_job_on_servers(
-    machine: Any, spirals: Path, others: Path, database_url: str, redis_url: str
+    machine: Any, spirals: Path, others: Path, servers: Servers, redis_url: str
 ) -> None:
-    machine.env |= {"BEHOLDER_DATABASE_URL": database_url, "BEHOLDER_REDIS_URL": redis_url}
+    machine.env |= {"BEHOLDER_REDIS_URL": redis_url, **servers.settings(empty=True)}
     assert "beholder db upgrade" in machine.run("jobs", code=2).stderr
     machine.run("db", "upgrade")
     dream = machine.json("submit", "--dir", spirals, "--layer", "12,28", "--steps", 3, "--size", 64)
@@ -57,11 +45,11 @@ def test_the_main_job_on_servers(
     waited = machine.json("submit", "--dir", spirals, "--steps", 1, "--size", 64, "--wait")
     assert waited["state"] == "done"
     assert len(machine.json("channels", "--layer", "conv5_1", "--top", 5)) == 5
+    assert machine.json("verify")["total"] == 0
+    assert not (machine.data / "store").exists()
 
 
-def test_without_the_servers_each_command_is_one_line(
-    machine: Any, spirals: Path, database_url: str
-) -> None:
+def test_without_the_servers_each_command_is_one_line(machine: Any, spirals: Path) -> None:
     nowhere = free_port()
     machine.env["BEHOLDER_REDIS_URL"] = f"redis://127.0.0.1:{nowhere}/0"
     said = machine.run("submit", "--dir", spirals, "--steps", 1)

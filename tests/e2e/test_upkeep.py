@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.slow
+from tests.e2e.servers import on_files
+
+pytestmark = [pytest.mark.slow, on_files]
 
 SMALL = ("--size", 64, "--layer", 20, "--steps", 12)
 STARTS = 240  # from noise: still at work after several commands

@@ -1,12 +1,13 @@
 """Workers whose children take their time to start."""
 
 import signal
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from beholder.jobs.database import Database
+from beholder.jobs.workers import live_workers
 
 pytestmark = pytest.mark.slow
 
@@ -49,9 +50,10 @@ def test_who_has_ended_is_not_called_alive(machine: Any) -> None:
         return found
 
     def heard_of() -> int:
-        with closing(sqlite3.connect(machine.data / "beholder.db")) as connection:
-            (count,) = connection.execute("SELECT count(*) FROM workers").fetchone()
-        return int(count)
+        database = Database.open(machine.database_url)
+        count = len(live_workers(database, within_s=3600))
+        database.dispose()
+        return count
 
     service = machine.up()
     machine.until(lambda: workers()["ok"])

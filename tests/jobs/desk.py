@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import select
 
+from beholder.devices import Device
 from beholder.jobs.claims import Claim, claim_next, release
 from beholder.jobs.database import Database
 from beholder.jobs.finish import finish_choose, finish_classify, finish_dreams, finish_measure
@@ -55,7 +56,7 @@ class Desk:
     def sweep(self, *, limit: int = 500) -> int:
         """Sweep; how many chunks wait then."""
         sweep(self.database, self.silence, now=self.now, limit=limit)
-        return waiting(self.database, limit=99)
+        return waiting(self.database, limit=99).total()
 
     def die(self) -> None:
         """Every worker is gone: a sweep has seen what they hold, and then a lease has passed."""
@@ -75,11 +76,13 @@ class Desk:
         *,
         chunk_size: int | None = None,
         priority: Priority = "normal",
+        device: Device = "any",
         **fields: Any,
     ) -> CreatedJob:
         spec = DreamSpec.build(**{"network": "random:0", **fields})
         entries = map(self.entry, range(count))
-        return create_job(self.database, spec, entries, chunk_size=chunk_size, priority=priority)
+        asked = {"chunk_size": chunk_size, "priority": priority, "device": device}
+        return create_job(self.database, spec, entries, **asked)
 
     def study(
         self, targets: int = 3, controls: int = 2, *, chunk_size: int | None = None

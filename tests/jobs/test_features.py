@@ -44,7 +44,7 @@ def test_a_job_of_low_priority_is_queued_for_each(desk, study):
     made = queue_features(desk.database, study, limit=2, steps=5)
     assert list(made.queued) == [(29, 9), (29, 7)]
     assert (made.there, made.left) == ((), 1)
-    job = get_job(desk.database, made.queued[29, 9].id)
+    job = get_job(desk.database, made.queued[29, 9])
     assert (job.name, job.priority, job.total) == (f"{study.id} relu5_1/9", "low", 1)
     assert {key: job.spec[key] for key in ("network", "layers", "channels", "steps", "noise")} == {
         "network": "random:0", "layers": [29], "channels": [9], "steps": 5, "noise": 1,
@@ -53,7 +53,7 @@ def test_a_job_of_low_priority_is_queued_for_each(desk, study):
 
 def test_what_is_dreamt_or_queued_is_not_queued_again(desk, study):
     first = queue_features(desk.database, study, limit=1)
-    desk.run(first.queued[29, 9].id)
+    desk.run(first.queued[29, 9])
     desk.dream(1, layers=(28,), channels=(7,))
     desk.dream(1, layers=(20,), channels=(1, 2))  # another objective
     again = queue_features(desk.database, study, limit=9)

@@ -74,7 +74,7 @@ def test_until_it_is_whole_nobody_sees_it_and_everybody_may_write(desk, between)
         with pytest.raises(InvalidInput):
             list_jobs(desk.database, state=INCOMING)
         assert desk.claim() is None
-        assert waiting(desk.database, limit=10) == 0
+        assert not waiting(desk.database, limit=10)
         assert set(measures(desk.database, workers_within_s=1).items.values()) == {0}
         desk.run(desk.dream(1).id)  # on SQLite this would wait for the lock, in vain
         seen.append(hidden)

@@ -16,7 +16,7 @@ from beholder.jobs.turns import waiting
 
 def test_what_waits_is_counted_up_to_a_limit(desk):
     desk.dream(3, chunk_size=1)
-    assert [waiting(desk.database, limit=limit) for limit in (2, 3, 4)] == [2, 3, 3]
+    assert [waiting(desk.database, limit=limit).total() for limit in (2, 3, 4)] == [2, 3, 3]
     desk.claim()
     assert desk.sweep() == 2
     cancelled = desk.dream(5, chunk_size=1)

@@ -4,7 +4,14 @@ from dataclasses import replace
 from datetime import timedelta
 
 from beholder.jobs.models import utc_now
-from beholder.jobs.workers import FORGOTTEN_AFTER, WorkerView, beat, forget, live_workers
+from beholder.jobs.workers import (
+    FORGOTTEN_AFTER,
+    WorkerView,
+    beat,
+    forget,
+    forget_silent,
+    live_workers,
+)
 
 
 def test_a_worker_lives_as_long_as_it_is_heard_of(database):
@@ -17,7 +24,7 @@ def test_a_worker_lives_as_long_as_it_is_heard_of(database):
     (live,) = live_workers(database, within_s=10)
     assert (live.name, live.chunk_id, live.chunks, live.gpu_bytes) == ("host-1", 7, 3, 2**33)
     beat(database, replace(worker, name="host-2", seen_at=now - 2 * FORGOTTEN_AFTER))
-    beat(database, worker)
+    forget_silent(database)
     assert [one.name for one in live_workers(database, within_s=86_400)] == ["host-1"]
 
 

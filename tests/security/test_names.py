@@ -114,7 +114,7 @@ def test_fetch_writes_into_its_own_folder(job, tmp_path):
     context, job_id = job
     before = {path for path in tmp_path.rglob("*") if "home" not in path.parts}
     out = tmp_path / "a" / "out"
-    exported = export_job(context, job_id, out)
+    exported = export_job(context.desk, job_id, out)
     assert exported.files == len(HOSTILE)
     written = {path for path in tmp_path.rglob("*") if "home" not in path.parts} - before
     assert all(path == out.parent or path.is_relative_to(out) for path in written)
@@ -125,11 +125,11 @@ def test_fetch_replaces_a_link_and_leaves_what_it_led_to(job, tmp_path):
     context, job_id = job
     precious, out = tmp_path / "precious", tmp_path / "out"
     precious.write_text("mine")
-    export_job(context, job_id, out)
+    export_job(context.desk, job_id, out)
     for path in out.glob("*.*"):
         path.unlink()
         path.symlink_to(precious)
-    export_job(context, job_id, out)
+    export_job(context.desk, job_id, out)
     assert precious.read_text() == "mine"
     assert not any(path.is_symlink() for path in out.glob("*.*"))
 

@@ -75,7 +75,7 @@ class Bench:
         stored = StoredPicture(self.store.put_picture(data), 48, 40, "PNG", len(data))
         return Entry(source, stored, **fields)  # type: ignore[arg-type]
 
-    def submit(self, spec: Spec, entries: list[Entry], **options: int) -> str:
+    def submit(self, spec: Spec, entries: list[Entry], **options: Any) -> str:
         return create_job(self.db, spec, entries, **options).id
 
     def submit_small(self, spec: Spec, count: int) -> list[str]:

@@ -11,7 +11,7 @@ from beholder.errors import MemoryTaken
 from beholder.science.dream import dream
 from beholder.specs import DreamSpec
 from worker import memory
-from worker.memory import HOST, lacking, share_of_others
+from worker.memory import HOST, free_bytes, lacking, share_of_others
 
 pytestmark = pytest.mark.slow  # imports torch
 GPU = torch.device("cuda", 0)
@@ -36,7 +36,7 @@ def test_a_neighbour_on_the_device_fails_no_item(
 ) -> None:
     job = bench.submit(spec, [bench.entry(draw(seed)) for seed in range(4)])
     runner = bench.runner()
-    runner._means.rooms.others = lambda device: neighbour[-1]
+    runner._means.rooms.others = lambda *_: neighbour[-1]
     for _ in range(4):  # more often than an item may be tried
         with pytest.raises(MemoryTaken, match="95%"):
             runner.run()
@@ -52,7 +52,7 @@ def test_a_network_for_which_others_leave_no_room_is_waited_for(
 ) -> None:
     (job,) = bench.submit_small(spec, 1)
     runner = bench.runner()
-    runner._means.rooms.others = lambda device: 0.95
+    runner._means.rooms.others = lambda *_: 0.95
 
     def no_room(*_: Any, **__: Any) -> Any:
         raise torch.OutOfMemoryError("CUDA out of memory.")
@@ -91,6 +91,25 @@ def test_on_a_gpu_all_that_is_not_torchs_own_is_others(monkeypatch: pytest.Monke
     monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: (20, 100))
     monkeypatch.setattr("torch.cuda.memory_reserved", lambda device: 50)
     assert share_of_others(GPU) == 0.3
+
+
+@pytest.mark.parametrize(
+    ("reserved", "free", "left", "theirs"),
+    [
+        (10, 90, 30 + 5, 0.0),  # alone: the rest of its share, and what torch has cached
+        (10, 50, 30 + 5, 0.0),  # others keep to theirs
+        (10, 20, 20 + 5, 0.25),  # others have a quarter of its share
+        (40, 0, 5, 0.0),  # it has all that it may
+    ],
+)
+def test_a_worker_keeps_to_its_share_of_a_gpu(
+    monkeypatch: pytest.MonkeyPatch, reserved: int, free: int, left: int, theirs: float
+) -> None:
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: (free, 100))
+    monkeypatch.setattr("torch.cuda.memory_reserved", lambda device: reserved)
+    monkeypatch.setattr("torch.cuda.memory_allocated", lambda device: reserved - 5)
+    assert free_bytes(GPU, 0.4) == left
+    assert share_of_others(GPU, 0.4) == pytest.approx(theirs)
 
 
 def test_a_host_that_promises_no_more_than_it_has(

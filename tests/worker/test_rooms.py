@@ -89,8 +89,8 @@ def gpu(path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Rooms]:
         return Rooms(
             torch.device("cuda", 0),
             path,
-            free=lambda device: figures["free"],
-            others=lambda device: figures.get("others", 0) / 100,
+            free=lambda *_: figures["free"],
+            others=lambda *_: figures.get("others", 0) / 100,
         )
 
     return install
@@ -112,7 +112,7 @@ def test_a_gpus_room_is_what_its_free_memory_holds(gpu: Callable[..., Rooms]) ->
 
 def crowded(path: Path, share: list[float]) -> Rooms:
     """Others hold the last share of the memory that is in the list."""
-    return Rooms(torch.device("cpu"), path, others=lambda device: share[-1])
+    return Rooms(torch.device("cpu"), path, others=lambda *_: share[-1])
 
 
 def run(rooms: Rooms, shape: Shape, pictures: int) -> None:

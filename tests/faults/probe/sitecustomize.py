@@ -50,10 +50,10 @@ def patch_dreams(module):
 def patch_pictures(module):
     load = module.Loader._load
 
-    def watched(self, item, spec):
-        if poisoned(item, "decode"):
+    def watched(self, wanted, spec):
+        if poisoned(wanted.item, "decode"):
             die()
-        return load(self, item, spec)
+        return load(self, wanted, spec)
 
     module.Loader._load = watched
 

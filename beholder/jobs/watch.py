@@ -1,0 +1,44 @@
+"""Who of many workers keeps watch: `Watch`. A thousand that all look after all would be a million.
+
+The first few by their names do; others take over when one of those has been silent, as measured by
+their own clocks (`beholder.jobs.silence`).
+"""
+
+from dataclasses import dataclass, field
+
+from sqlalchemy import select
+
+from beholder.jobs.database import Database
+from beholder.jobs.service_models import Worker
+from beholder.jobs.silence import Sign, Unchanged
+
+WATCHERS = 8
+
+
+@dataclass
+class Watch:
+    """What one worker knows of those before it.
+
+    lease_s: how long one of them may be silent. look_s: as for `Unchanged`.
+    """
+
+    name: str
+    lease_s: float
+    look_s: float
+    _before: Unchanged[Sign] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._before = Unchanged(self.look_s)
+
+    def is_mine(self, database: Database, now: float) -> bool:
+        """Whether fewer than WATCHERS that are alive come before this one. now: as `Unchanged`."""
+        first = select(Worker.name, Worker.seen_at).where(Worker.name < self.name)
+        with database.read() as session:
+            signs = [
+                Sign(*row) for row in session.execute(first.order_by(Worker.name).limit(_READ))
+            ]
+        silent = self._before.look(signs, now)
+        return sum(silent_s < self.lease_s for silent_s in silent.values()) < WATCHERS
+
+
+_READ = 64  # of which so many would have to die within an hour for nobody to watch meanwhile

@@ -1,0 +1,194 @@
+"""What one item costs beside its arithmetic: statements, rows, bytes, store requests, messages.
+
+Counted, not timed, on a real Postgres and a real S3 server, with a real worker's runner: dreams of
+64 pixels, whose counts are those of any size (a picture's bytes are not).
+"""
+
+import os
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import event, text
+
+from beholder.jobs.claims import claim_next, renew_all
+from beholder.jobs.database import Database
+from beholder.jobs.models import utc_now
+from beholder.jobs.schema import upgrade
+from beholder.jobs.silence import Silence
+from beholder.jobs.submit import create_job, noise_entries
+from beholder.jobs.sweep import sweep
+from beholder.jobs.turns import waiting
+from beholder.jobs.watch import Watch
+from beholder.jobs.workers import WorkerView, beat
+from beholder.settings import Settings
+from beholder.specs import DreamSpec
+from beholder.store import Store
+from benchmarks.databases import Server, postgres
+from benchmarks.harness import Options, Row, run
+from worker.queue import MOST_BELLS
+from worker.runner import Runner
+
+ITEMS = 128
+_WRITTEN = "SELECT sum(n_tup_ins + n_tup_upd + n_tup_del) FROM pg_stat_user_tables"
+
+
+@dataclass
+class Counted:
+    """What was asked since the last `take()`."""
+
+    statements: Counter[str] = field(default_factory=Counter)
+    requests: Counter[str] = field(default_factory=Counter)
+
+    def take(self) -> "Counted":
+        """What it is, and begin anew."""
+        taken = Counted(self.statements, self.requests)
+        self.statements, self.requests = Counter(), Counter()
+        return taken
+
+
+def figures(items: int = ITEMS, server: Server = postgres) -> Iterator[Row]:
+    """The rows."""
+    with _places(server) as (database, store, settings, counted):
+        yield from _of_a_job(database, store, settings, counted, items)
+        yield from _of_a_worker(database, counted)
+
+
+def _of_a_job(
+    database: Database, store: Store, settings: Settings, counted: Counted, items: int
+) -> Iterator[Row]:
+    before, rows = _bytes(database), _written(database)
+    spec = DreamSpec(network="specimens", size=64, layers=(5,), steps=1, noise=items)
+    counted.take()
+    job = create_job(database, spec, noise_entries(spec))
+    submitted = counted.take()
+    rung: list[int] = []
+    runner = Runner(
+        database, store, settings, "costs", ring=lambda count, device: rung.append(count)
+    )
+    runner.run()
+    ran = counted.take()
+    how = f"a dream job of {items} items in {job.chunks} chunks"
+    yield Row("statements to submit", submitted.statements.total() / items, "an item", detail=how)
+    yield Row("statements to run", ran.statements.total() / items, "an item", detail=_top(ran))
+    pool: Any = database.engine.pool
+    open_ones = pool.checkedin() + pool.checkedout()
+    yield Row("database connections", open_ones, "a worker", detail="at the end of its run")
+    written = (_written(database) - rows) / items
+    yield Row("rows written", written, "an item", detail="inserted, changed or removed")
+    grown = (_bytes(database) - before) / items
+    yield Row("database", grown, "bytes an item", detail="tables and indexes, before any vacuum")
+    asked = ", ".join(f"{n / items:.2f} {name}" for name, n in ran.requests.most_common())
+    yield Row("store requests", ran.requests.total() / items, "an item", detail=asked)
+    bells = min(MOST_BELLS, job.chunks) + sum(rung)
+    yield Row("messages", bells / items, "an item", detail=f"at most {MOST_BELLS} bells a job")
+
+
+def _of_a_worker(database: Database, counted: Counted) -> Iterator[Row]:
+    """What it asks all the time, however little it does."""
+    spec = DreamSpec(network="specimens", size=64, layers=(5,), steps=1, noise=8)
+    create_job(database, spec, noise_entries(spec))
+    counted.take()
+    (held,) = claim_next(database, worker="costs", lease_s=15)
+    claimed = counted.take()
+    yield Row("statements to claim", claimed.statements.total(), "a batch", detail=_top(claimed))
+    renew_all(database, [held], lease_s=15)
+    yield Row("statements to renew", counted.take().statements.total(), "each 1.5 s and batch")
+    now = utc_now()
+    beat(database, WorkerView("costs", "host", 1, "cpu", now, now, None, 0, 0.0, None))
+    watch = Watch("costs", 15, 6)
+    watch.is_mine(database, 0.0)
+    yield Row("statements of a heartbeat", counted.take().statements.total(), "each 3 s")
+    sweep(database, Silence(15, 6), now=0.0)
+    waiting(database, limit=MOST_BELLS)
+    yield Row("statements of a sweep", counted.take().statements.total(), "each 3 s, of 8 workers")
+
+
+@contextmanager
+def _places(server: Server) -> Iterator[tuple[Database, Store, Settings, Counted]]:
+    with tempfile.TemporaryDirectory(prefix="beholder-costs-") as folder, server() as url:
+        upgrade(url)
+        database, counted = Database.open(url), Counted()
+
+        def note(
+            connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool
+        ) -> None:
+            counted.statements[statement.split(maxsplit=1)[0].upper()] += 1
+
+        event.listen(database.engine, "after_cursor_execute", note)
+        with _bucket(counted) as bucket:
+            settings = Settings(home=Path(folder), device="cpu", store_url=bucket)
+            try:
+                yield database, Store.open(bucket), settings, counted
+            finally:
+                database.dispose()
+
+
+@contextmanager
+def _bucket(counted: Counted) -> Iterator[str]:
+    """A bucket on a server of our own, whose requests are counted."""
+    import s3fs  # type: ignore[import-untyped]
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    ask = s3fs.S3FileSystem._call_s3
+
+    async def noted(self: Any, method: str, *arguments: Any, **options: Any) -> Any:
+        counted.requests[method] += 1
+        return await ask(self, method, *arguments, **options)
+
+    access = {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+    }
+    before = {name: os.environ.get(name) for name in access}
+    os.environ.update(access)
+    s3fs.S3FileSystem.clear_instance_cache()
+    s3fs.S3FileSystem._call_s3 = noted
+    try:
+        s3fs.S3FileSystem().mkdir("costs")
+        yield "s3://costs/store"
+    finally:
+        s3fs.S3FileSystem._call_s3 = ask
+        s3fs.S3FileSystem.clear_instance_cache()
+        server.stop()
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def _written(database: Database) -> int:
+    """Rows that were written so far. A connection tells of its own when it ends."""
+    database.dispose()
+    time.sleep(0.5)
+    with database.read() as session:
+        return int(session.scalar(text(_WRITTEN)) or 0)
+
+
+def _bytes(database: Database) -> int:
+    with database.read() as session:
+        return int(session.scalar(text("SELECT pg_database_size(current_database())")) or 0)
+
+
+def _top(counted: Counted) -> str:
+    return ", ".join(f"{count} {word}" for word, count in counted.statements.most_common(4))
+
+
+def main() -> None:
+    """`python -m benchmarks.costs [--json FILE]`."""
+
+    def rows_of(options: Options) -> Iterator[Row]:
+        return figures()
+
+    run("costs", rows_of, about=main.__doc__ or "", seconds=10.0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,319 @@
+"""The service behind a server's API: `RemoteDesk` asks it, and answers with the same views."""
+
+import hashlib
+import json
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from beholder.errors import InvalidInput, PictureError
+from beholder.jobs.views import ChannelView, ItemView, JobView
+from cli.desk.reading import read, read_record
+from cli.desk.refusals import Broken
+from cli.desk.wire import Wire, lines_of
+
+if TYPE_CHECKING:
+    from beholder.devices import Device
+    from beholder.evidence.document import Evidence
+    from beholder.intake import Found
+    from beholder.jobs.contrast_queries import Contrast
+    from beholder.jobs.features import Features
+    from beholder.jobs.fleet import FleetView
+    from beholder.jobs.outcomes import StoredFile
+    from beholder.jobs.overlap_queries import Overlap
+    from beholder.jobs.overview import Overview
+    from beholder.jobs.record_views import ChannelRecord
+    from beholder.jobs.service_models import Order
+    from beholder.jobs.spool import Entry, Role
+    from beholder.jobs.submit import CreatedJob
+    from beholder.priorities import Priority
+    from beholder.specs import Spec
+
+PAGE = 500
+CHANNELS_PAGE = 5_000
+_SHOWN = 2048  # pixels a side, of a picture that is drawn on a sheet
+# Stands for the server's own network where that is a file of it, which is not told.
+_UNNAMED = "the server's own.safetensors"
+
+
+class RemoteDesk:
+    """A `Desk` over HTTP. home: where this machine keeps what it has to remember of requests."""
+
+    def __init__(self, wire: Wire, home: Path) -> None:
+        self._wire = wire
+        self._home = home
+
+    @property
+    def url(self) -> str:
+        """The server's address."""
+        return self._wire.url
+
+    def insist_on_ready(self) -> None:
+        """Raise ServiceUnavailable with what of the service fails."""
+        self._wire.get("/readyz", again=False)
+
+    @cached_property
+    def server(self) -> dict[str, Any]:
+        """What the server says of itself and of the caller, when it was first asked."""
+        found: dict[str, Any] = self._wire.get("/v1/server")
+        return found
+
+    @property
+    def network(self) -> str:
+        return self.server["network"] or _UNNAMED
+
+    def weights(self, path: str) -> str:
+        if path == _UNNAMED:
+            return path
+        raise InvalidInput(
+            f"{path} would be a file of the server's: over HTTP write vgg19, specimens or "
+            "random:SEED, or submit on the server."
+        )
+
+    def take_in(self, found: "Iterable[Found]", role: "Role | None") -> "Generator[Entry]":
+        from cli.desk.sending import Sender
+
+        limits = self.server["limits"]
+        sender = Sender(self._wire, max_pixels=limits["pixels"], max_bytes=limits["bytes"])
+        return sender.take_in(found, role)
+
+    def create(
+        self,
+        spec: "Spec",
+        entries: "Iterable[Entry]",
+        *,
+        name: str,
+        priority: "Priority",
+        device: "Device",
+    ) -> "CreatedJob":
+        from cli.desk.posting import post_job
+
+        return post_job(
+            self._wire,
+            self._home,
+            spec,
+            entries,
+            name=name,
+            priority=priority,
+            device=device,
+            network=None if spec.network == self.network else spec.network,
+        )
+
+    def features(
+        self,
+        study: "JobView",
+        *,
+        limit: int,
+        steps: int,
+        learning_rate: float | None,
+        priority: "Priority",
+    ) -> "Features":
+        from beholder.jobs.features import Features
+
+        asked = {
+            "limit": limit,
+            "steps": steps,
+            "learning_rate": learning_rate,
+            "priority": priority,
+        }
+        made = self._wire.ask("POST", f"/v1/studies/{study.id}/features", body=asked)
+        queued = {(one["layer"], one["channel"]): str(one["job"]) for one in made["queued"]}
+        there = tuple((layer, channel) for layer, channel in made["there"])
+        return Features(queued, there, made["left"])
+
+    def idle(self) -> str | None:
+        workers = self._wire.get("/v1/server")["workers"]
+        if not workers:
+            return "The server has heard of no worker lately: nothing runs before one is there."
+        if all(worker["paused"] for worker in workers):
+            return f"The server's workers are paused: {workers[0]['paused']}"
+        return None
+
+    def gpu_is_known_of(self) -> bool:
+        return any(worker["device"].startswith("cuda") for worker in self.server["workers"])
+
+    def jobs(
+        self,
+        *,
+        state: str | None = None,
+        kind: str | None = None,
+        kept: bool = False,
+        limit: int | None = None,
+    ) -> list[JobView]:
+        query = {"state": state, "kind": kind, "kept": kept}
+        rows = self._pages("/v1/jobs", "jobs", "before", query, limit=limit, page=PAGE)
+        return [read(JobView, row) for row in rows]
+
+    def job(self, wanted: str) -> JobView:
+        return read(JobView, self._wire.get("/v1/jobs/by-name", {"name": wanted}))
+
+    def watch(self, job_id: str) -> Iterator[tuple[JobView, float]]:
+        from cli.desk.following import follow
+
+        return follow(self._wire, job_id)
+
+    def items(
+        self, job_id: str, *, state: str | None = None, limit: int | None = None
+    ) -> Iterator[ItemView]:
+        path, query = f"/v1/jobs/{job_id}/items", {"state": state}
+        for row in self._pages(path, "items", "after", query, limit=limit, page=PAGE):
+            yield read(ItemView, row)
+
+    def overview(self, job: JobView) -> "Overview":
+        from beholder.jobs.overview import Overview
+
+        return read(Overview, self._wire.get(f"/v1/jobs/{job.id}/overview"))
+
+    def cancel(self, job_id: str) -> None:
+        self._wire.ask("POST", f"/v1/jobs/{job_id}/cancel")
+
+    def retry(self, job_id: str) -> int:
+        return int(self._wire.ask("POST", f"/v1/jobs/{job_id}/retry")["retried"])
+
+    def keep(self, job_id: str, *, kept: bool) -> None:
+        self._wire.ask("PUT", f"/v1/jobs/{job_id}/kept", body={"kept": kept})
+
+    def copy_result(self, item: ItemView, file: "StoredFile", out: IO[bytes]) -> None:
+        digest = hashlib.sha256()
+
+        def write(piece: bytes) -> None:
+            digest.update(piece)
+            out.write(piece)
+
+        self._wire.download(
+            f"/v1/jobs/{item.job_id}/items/{item.position}/pictures/{file.step}", write
+        )
+        if digest.hexdigest() != file.sha256:
+            raise PictureError(f"{file.path} is not what was written.")
+
+    def picture(self, sha256: str) -> bytes:
+        return self._bytes(f"/v1/pictures/{sha256}/image", {"size": _SHOWN})
+
+    def start(self, item: ItemView) -> bytes:
+        return self._bytes(f"/v1/jobs/{item.job_id}/items/{item.position}/start")
+
+    def evidence(self, study: JobView) -> "Evidence":
+        from beholder.evidence.document import Evidence
+
+        return read(Evidence, self._wire.get(f"/v1/studies/{study.id}/evidence"))
+
+    def report(self, study: JobView) -> bytes:
+        return self._bytes(f"/v1/studies/{study.id}/report")
+
+    def latest_study(self) -> JobView:
+        return read(JobView, self._wire.get("/v1/studies/latest"))
+
+    def channels(
+        self,
+        *,
+        study: str | None,
+        layer: int | None,
+        channel: int | None,
+        top: int | None,
+        chosen: bool,
+    ) -> Iterator[ChannelView]:
+        query = {
+            "study": study,
+            "layer": layer,
+            "channel": channel,
+            "top": top,
+            "chosen": chosen,
+        }
+        for row in self._pages("/v1/channels", "channels", "after", query, page=CHANNELS_PAGE):
+            yield read(ChannelView, row)
+
+    def records(self, *, layer: int, channel: int, network: str | None) -> "list[ChannelRecord]":
+        query = {"layer": layer, "channel": channel, "network": network}
+        return [read_record(row) for row in self._wire.get("/v1/records", query)["records"]]
+
+    def contrast(
+        self,
+        wanted: Sequence[str],
+        others: Sequence[str],
+        *,
+        network: str | None,
+        study: str | None,
+        layers: Sequence[int] | None,
+        limit: int,
+    ) -> "Contrast":
+        from beholder.jobs.contrast_queries import Contrast
+
+        query = {
+            "for": list(wanted),
+            "not_for": list(others),
+            "network": network,
+            "study": study,
+            "layer": layers,
+            "limit": limit,
+        }
+        return read(Contrast, self._wire.get("/v1/contrasts", query))
+
+    def overlap(self, first: JobView, second: JobView) -> "Overlap":
+        from beholder.jobs.overlap_queries import Overlap
+
+        path = f"/v1/studies/{first.id}/overlap"
+        return read(Overlap, self._wire.get(path, {"other": second.id}))
+
+    def export_rows(
+        self,
+        *,
+        study: str | None,
+        network: str | None,
+        layers: Sequence[int] | None,
+        channels: Sequence[int] | None,
+        chosen: bool,
+    ) -> Iterator[dict[str, Any]]:
+        query = {
+            "study": study,
+            "network": network,
+            "layer": layers,
+            "channel": channels,
+            "chosen": chosen,
+        }
+        with self._wire.open("GET", "/v1/records/rows", query=query) as answer:
+            for line in lines_of(answer):
+                row: dict[str, Any] = json.loads(line)
+                if not row:
+                    return
+                yield row
+        raise Broken(f"{self._wire.url} broke off before the last row: export again.")
+
+    def networks(self) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = self._wire.get("/v1/networks")["networks"]
+        return rows
+
+    def workers(self) -> "list[FleetView]":
+        from beholder.jobs.fleet import FleetView
+
+        return [read(FleetView, row) for row in self._wire.get("/v1/workers")["workers"]]
+
+    def tell(self, name: str, order: "Order | None") -> list[str]:
+        path = f"/v1/workers/{quote(name, safe='')}/{order or 'resume'}"
+        return [str(one) for one in self._wire.ask("POST", path, again=True)["workers"]]
+
+    def _pages(
+        self,
+        path: str,
+        what: str,
+        cursor: str,
+        query: Mapping[str, object],
+        *,
+        page: int,
+        limit: int | None = None,
+    ) -> Iterator[dict[str, Any]]:
+        """Every row of a list, or the first `limit`. cursor: how the server calls `next`."""
+        more, left = None, limit
+        while left is None or left > 0:
+            size = page if left is None else min(page, left)
+            found = self._wire.get(path, {**query, cursor: more, "limit": size})
+            yield from found[what]
+            more = found["next"]
+            if more is None:
+                return
+            left = None if left is None else left - len(found[what])
+
+    def _bytes(self, path: str, query: Mapping[str, object] | None = None) -> bytes:
+        with self._wire.open("GET", path, query=query) as answer:
+            return answer.read()

