@@ -84,7 +84,7 @@ def dream(
     """
     begun = pictures if isinstance(pictures, Checkpoint) else Checkpoint.start(pictures)
     check_pictures(begun.pictures)
-    kept = _steps_kept(steps, snapshots)
+    kept = steps_kept(steps, snapshots)
     if begun.step > steps:
         raise InvalidSpec(f"steps: at least the checkpoint's {begun.step}; got {steps}.")
     ascent = _Ascent.of(
@@ -271,7 +271,7 @@ def _by_autograd(
     return norms.detach(), gradient
 
 
-def _steps_kept(steps: int, snapshots: Sequence[int]) -> frozenset[int]:
+def steps_kept(steps: int, snapshots: Sequence[int]) -> frozenset[int]:
     if steps < 1:
         raise InvalidSpec(f"steps: at least 1; got {steps}.")
     wrong = [step for step in snapshots if not 1 <= step <= steps]

@@ -152,9 +152,9 @@ class Prefix:
         """`pictures` (B, 3, H, W) as the first stage takes them."""
         return pictures.to(self._weights.kind).contiguous(memory_format=torch.channels_last)
 
-    def stages(self) -> list[Conv | Pool]:
-        """All of them, for who goes through one by one: `entry`, then each with `through`."""
-        return self._weights.stages(len(LAYERS))
+    def stages(self, depth: int = len(LAYERS)) -> list[Conv | Pool]:
+        """Those of `depth` modules, for who goes through: `entry`, then each with `through`."""
+        return self._weights.stages(depth)
 
     def through(self, stage: Conv | Pool, maps: Tensor, kept: list[Tensor] | None = None) -> Tensor:
         """The maps behind a stage. kept: gets what `back` needs."""
@@ -165,7 +165,11 @@ class Prefix:
         """From the gradient for a stage's maps, which is zero where they are, to that before it.
 
         What comes is zero where the maps before it are. Takes from `kept` what `through` put there.
+        A zeroed channel's gradient is made zero, in place.
         """
+        gradient = self._without(stage.last, gradient)
+        if isinstance(stage, Conv):
+            gradient = self._without(stage.index, gradient)
         with self._arithmetic():
             return stage.backward(gradient, kept)
 
