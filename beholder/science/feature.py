@@ -17,8 +17,9 @@ from beholder.science.response import Objective, Response
 from beholder.science.spectrum import Fourier
 from beholder.science.transforms import STANDARD, Drawn, Views
 
-STEPS = 512
+STEPS = 256
 SIZE = 224  # pixels a side
+DECAY = 1.5  # of a wave's strength with its frequency; 1, lucid's, leaves noise in
 
 
 def feature(
@@ -32,7 +33,7 @@ def feature(
     steps: int = STEPS,
     optimiser: Optimiser | None = None,
     views: Views = STANDARD,
-    decay: float = 1.0,
+    decay: float = DECAY,
     snapshots: Sequence[int] = (),
     normalize: bool = False,
     pre_relu: bool = False,

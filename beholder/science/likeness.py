@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from beholder.errors import InvalidInput
 from beholder.science.checkpoint import Checkpoint
-from beholder.science.feature import STEPS
+from beholder.science.feature import DECAY, STEPS
 from beholder.science.networks import Network, check_pictures
 from beholder.science.optimisers import Adam, Optimiser
 from beholder.science.prefix import Precision
@@ -61,7 +61,7 @@ def caricature(
     steps: int = STEPS,
     optimiser: Optimiser | None = None,
     views: Views = STANDARD,
-    decay: float = 1.0,
+    decay: float = DECAY,
     snapshots: Sequence[int] = (),
     normalize: bool = False,
     pre_relu: bool = False,

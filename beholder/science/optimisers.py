@@ -49,7 +49,7 @@ class Adam:
 class NAdam:
     """Dozat, "Incorporating Nesterov momentum into Adam", 2016, with its schedule of momentum."""
 
-    rate: float = 1.0
+    rate: float = 0.3
     mean_decay: float = 0.9
     square_decay: float = 0.999
     least: float = 1e-8

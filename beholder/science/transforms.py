@@ -176,5 +176,5 @@ class Drawn:
         return places.permute(0, 2, 3, 1)
 
 
-# lucid's stack; its padding is what is grey beyond the picture.
-STANDARD = Views((Jitter(4), Scale(0.9, 1.1), Rotate(10), Jitter(2)))
+# lucid's stack, but that a mirror is beyond the picture: its grey makes the picture's edges grey.
+STANDARD = Views((Jitter(4), Scale(0.9, 1.1), Rotate(10), Jitter(2)), beyond="mirror")

