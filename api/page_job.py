@@ -10,11 +10,12 @@ from api.page_dream import dream_values
 from api.page_jobs import job_spec
 from api.page_render import PageRoute, render, see_other
 from api.page_study import study_values
-from api.page_words import ask_words, command, layers_words, numbers_text
+from api.page_words import ask_words, command, layers_words
 from api.services import Services, services
 from beholder.jobs.completion import completed
 from beholder.jobs.queries import get_job, items
 from beholder.jobs.views import JobView
+from beholder.layers import numbers_text
 from beholder.specs import DreamSpec, Spec
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from beholder import durations
-from beholder.layers import LAYERS
+from beholder.layers import LAYERS, numbers_text
 from beholder.precisions import DEFAULT_PRECISION
 from beholder.priorities import DEFAULT_PRIORITY, Priority
 from beholder.specs import DreamSpec, Spec, StudySpec
@@ -57,17 +57,6 @@ def layers_words(chosen: Sequence[int]) -> str:
         return ", ".join(names)
     ends = LAYERS[min(chosen)].name, LAYERS[max(chosen)].name
     return f"{len(names)} layers, {ends[0]} to {ends[1]}"
-
-
-def numbers_text(numbers: Sequence[int]) -> str:
-    """Numbers as the command line takes them: "3", "25,27,30", "0-36"."""
-    runs: list[list[int]] = []
-    for number in sorted(set(numbers)):
-        if runs and number == runs[-1][-1] + 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
-    return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
 
 
 def ask_words(spec: Spec) -> str:

@@ -6,8 +6,9 @@ import pytest
 
 from api.page_charts import curve, strip
 from api.page_new import spec_of_form
-from api.page_words import ask_words, bytes_words, command, duration, numbers_text, short
+from api.page_words import ask_words, bytes_words, command, duration, short
 from beholder.errors import InvalidInput
+from beholder.layers import numbers_text
 from beholder.specs import DreamSpec, StudySpec
 
 
