@@ -43,7 +43,7 @@ _OCTAVES: dict[str, Any] = {
     "octave_scale": 1.4,
     "jitter": 32,
     "gradient": "scaled",
-    "smoothing": 0.5,
+    "smoothing": 1.0,
     "normalize": True,
 }
 _FOURIER: dict[str, Any] = {

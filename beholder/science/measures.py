@@ -12,11 +12,12 @@ from torch.nn import functional as F
 
 from beholder.errors import InvalidObjective, InvalidSpec
 from beholder.layers import LAYERS
+from beholder.science.likeness import alike, guided_by
 from beholder.terms import Term
 
 GREY = 0.5
 _LEAST = 1e-6
-_PLACES = 4_096  # compared with a guide's at once
+_POWER = 4.0  # of the cosines in a caricature
 
 
 def measured(term: Term, maps: Tensor, guide: Tensor | None, full: tuple[int, int]) -> Tensor:
@@ -26,9 +27,9 @@ def measured(term: Term, maps: Tensor, guide: Tensor | None, full: tuple[int, in
     the picture that a term's place is meant in; smaller maps have it in proportion.
     """
     if term.measure == "guide":
-        return toward(_chosen(maps, term), _chosen(_given(guide), term))
+        return guided_by(_chosen(_given(guide), term))(_chosen(maps, term))
     if term.measure == "caricature":
-        return overdrawn(_chosen(maps, term), _chosen(_given(guide), term))
+        return _overdrawn(_chosen(maps, term), _chosen(_given(guide), term))
     if term.place is not None:
         maps = _at(maps, term, full)
     if term.measure == "direction":
@@ -81,32 +82,6 @@ def diversity(maps: Tensor) -> Tensor:
     return -torch.stack(pairs).mean()
 
 
-def overdrawn(maps: Tensor, guide: Tensor) -> Tensor:
-    """How strongly the maps show what the guide's show: the mean over places of their product,
-    times their cosine's square where it is positive.
-
-    Source: lucid's `dot_compare` with `cossim_pow`. Raises InvalidSpec for maps of two sizes.
-    """
-    if maps.shape != guide.shape:
-        raise InvalidSpec("guide: a caricature's views have its picture's size; use no crops.")
-    product = (maps * guide).sum(dim=0)  # (h, w)
-    lengths = torch.linalg.vector_norm(maps, dim=0) * torch.linalg.vector_norm(guide, dim=0)
-    cosine = (product / (lengths + _LEAST)).clamp_min(0)
-    found: Tensor = (product * cosine.square()).mean()
-    return found
-
-
-def toward(maps: Tensor, guide: Tensor) -> Tensor:
-    """The sum over places of their product with the guide's place that fits best.
-
-    Source: google/deepdream's `objective_guide`.
-    """
-    here, there = maps.flatten(1), guide.flatten(1)  # (C, places)
-    with torch.no_grad():
-        best = torch.cat([(part.T @ there).argmax(dim=1) for part in torch.split(here, _PLACES, 1)])
-    return (here * there[:, best]).sum()
-
-
 def variation(picture: Tensor) -> Tensor:
     """The sum of absolute differences between a picture's (3, H, W) neighbouring pixels."""
     down, across = picture.diff(dim=1), picture.diff(dim=2)
@@ -125,6 +100,13 @@ _PLAIN: dict[str, Callable[[Tensor], Tensor]] = {
     "diversity": diversity,
 }
 OF_PICTURES: dict[str, Callable[[Tensor], Tensor]] = {"tv": variation, "l2": distance_from_grey}
+
+
+def _overdrawn(maps: Tensor, guide: Tensor) -> Tensor:
+    """Likeness, place by place. Raises InvalidSpec for maps of two sizes."""
+    if maps.shape != guide.shape:
+        raise InvalidSpec("guide: a caricature's views have its picture's size; use no crops.")
+    return alike(maps, guide, power=_POWER)
 
 
 def _chosen(maps: Tensor, term: Term) -> Tensor:

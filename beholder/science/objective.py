@@ -40,6 +40,7 @@ class Aim:
     ascents: tuple[tuple[Term, Ascent], ...]  # of terms that may go tile by tile, if all may
     normalize: bool
     pre_relu: bool
+    precision: Precision
     wakes: bool
     prefix: Prefix | None
 
@@ -87,6 +88,7 @@ class Aim:
             ascents=tuple(ascents),
             normalize=normalize,
             pre_relu=pre_relu,
+            precision=precision,
             wakes=wakes,
             prefix=prefix_of(network.module, network.device, precision),
         )
@@ -121,6 +123,11 @@ class Aim:
     def guided(self) -> bool:
         """Whether a term goes toward another picture."""
         return bool(self.objective.measures.intersection(OF_A_GUIDE))
+
+    @property
+    def aligned(self) -> bool:
+        """Whether a term compares each place with the same place of another picture."""
+        return "caricature" in self.objective.measures
 
     def look(self, pictures: Tensor) -> dict[int, Tensor]:
         """What terms that go toward another picture see of `pictures` (R, 3, H, W)."""
