@@ -27,8 +27,9 @@ MAX_STEPS = 100_000
 # Of one dream, all its kept steps together: they stay in memory, 12 bytes each, so 3 GiB.
 MAX_KEPT_PIXELS = 4 * MAX_SIZE**2
 MAX_WHOLE_SIZE = 2048  # pixels a side of what can't go tile by tile: maps of some 6 GiB
-_OF_PIXELS = ("octaves", "jitter", "smoothing", "gradient", "mask", "keep_colour")
-_CONTROLS = (*_OF_PIXELS, "schedule", "optimiser", "parameters", "transforms", "blend")
+MAX_GUIDED_PLACES = 112**2  # each is compared with each of the guide's: 630 MB
+_OF_PIXELS = ("octaves", "jitter", "smoothing", "gradient", "mask", "keep_colour", "blend")
+_CONTROLS = (*_OF_PIXELS, "schedule", "optimiser", "parameters", "transforms")
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
@@ -148,11 +149,8 @@ class DreamSpec(JobSpec):
             yield "guide: the dream goes toward a picture; name one"
         if self.guide is not None and not measures.intersection(OF_A_GUIDE):
             yield "guide: nothing goes toward it; write recipe guide or caricature, or leave it out"
-        if self.size != "keep" and self.size > MAX_WHOLE_SIZE and not self.tiles:
-            yield (
-                f"size: {MAX_WHOLE_SIZE} pixels at most, unless all terms are norms of whole maps, "
-                f"which go tile by tile; got {self.size}"
-            )
+        if self.size != "keep" and (reason := self.too_large(self.size, self.size)):
+            yield reason
         if self.parameters != "pixels":
             yield from self._mistakes_of_spectra()
         elif self.transforms != "none":
@@ -166,6 +164,9 @@ class DreamSpec(JobSpec):
             yield "optimiser: a spectrum takes adam or nadam"
         if self.size == "keep":
             yield "size: a spectrum needs a number of pixels"
+        measures = self.objective_at(self.layers[0]).measures
+        if self.transforms == "crops" and "caricature" in measures:
+            yield "transforms: a caricature compares place by place, which crops have not"
 
     @model_validator(mode="after")
     def _channels_exist(self) -> Self:
@@ -181,6 +182,13 @@ class DreamSpec(JobSpec):
         if min(self.channels) < 0:
             raise ValueError(f"channels: they count from 0; got {min(self.channels)}")
         return self
+
+    @property
+    def overrides(self) -> dict[str, Any]:
+        """The fields that are not as the recipe has them on this network, network apart."""
+        usual = DreamSpec.model_construct(**recipe_defaults(self.recipe, self.network))
+        names = [name for name in type(self).model_fields if name not in ("recipe", "network")]
+        return {n: getattr(self, n) for n in names if getattr(self, n) != getattr(usual, n)}
 
     @property
     def steps_kept(self) -> tuple[int, ...]:
@@ -203,6 +211,30 @@ class DreamSpec(JobSpec):
     def tiles(self) -> bool:
         """Whether its dreams of large pictures can go tile by tile."""
         return self.objective_at(self.layers[0]).tiles
+
+    def unfit(self, width: int, height: int) -> str | None:
+        """Why a picture of this size can't be dreamt of as asked, or None if it can."""
+        return self.too_many_kept(width, height) or self.too_large(width, height)
+
+    def too_large(self, width: int, height: int) -> str | None:
+        """Why an objective can't be computed of a picture of this size, or None if it can."""
+        if not self.tiles and width * height > MAX_WHOLE_SIZE**2:
+            return (
+                f"size: {MAX_WHOLE_SIZE} x {MAX_WHOLE_SIZE} pixels at most, unless all terms are "
+                f"norms of whole maps, which go tile by tile; got {width} x {height}"
+            )
+        terms = [term for layer in self.layers for term in self.objective_at(layer).terms]
+        for term in terms:
+            if term.measure != "guide" or term.layer is None:
+                continue
+            layer = LAYERS[term.layer]
+            places = (width // layer.stride) * (height // layer.stride)
+            if places > MAX_GUIDED_PLACES:
+                return (
+                    f"guide: {layer.name} has {places:,} places to compare, {MAX_GUIDED_PLACES:,} "
+                    "are the most; use a deeper layer, or a smaller size"
+                )
+        return None
 
     def too_many_kept(self, width: int, height: int) -> str | None:
         """Why not so many steps of a picture of this size are kept, or None if they are."""

@@ -51,7 +51,7 @@ _FOURIER: dict[str, Any] = {
     "transforms": "lucid",
     "optimiser": "adam",
     "learning_rate": 0.05,
-    "steps": 512,
+    "steps": 256,
     "size": 128,
     "normalize": True,
 }
@@ -87,7 +87,7 @@ RECIPES: Mapping[DreamRecipe, Recipe] = MappingProxyType(
                 parameters="phase",
                 transforms="crops",
                 optimiser="nadam",
-                learning_rate=1.0,
+                learning_rate=0.3,
                 steps=256,
                 size=512,
                 normalize=True,

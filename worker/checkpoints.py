@@ -129,7 +129,9 @@ class Checkpoints:
                 self.further(wanted.claim)
 
     def _key(self, wanted: Wanted) -> str:
-        return dream_key(self.spec, wanted.item, self.network())
+        spec = wanted.claim.spec
+        assert isinstance(spec, DreamSpec)
+        return dream_key(spec, wanted.item, self.network())
 
     def _remove(self, path: str) -> None:
         try:

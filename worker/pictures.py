@@ -153,7 +153,7 @@ class Loader:
             data = self.store.picture(item.picture_sha256)
             with decoded(data, max_pixels=self.max_pixels) as image:
                 if spec.size == "keep" and isinstance(spec, DreamSpec):
-                    reason = spec.too_many_kept(*image.size)
+                    reason = spec.unfit(*image.size)
                     if reason:
                         return ItemFailure(item.position, f"{reason}.")
                 return to_tensor(image, size=spec.size)

@@ -18,6 +18,7 @@ from beholder.jobs.database import Database
 from beholder.jobs.hooks import Hook, add_hook
 from beholder.jobs.incoming import Batch, write_job
 from beholder.jobs.models import Job
+from beholder.jobs.named import insist_on_named
 from beholder.jobs.repeats import Repeatable, earlier_job, fingerprint, remember
 from beholder.jobs.sharing import batch_key
 from beholder.jobs.spool import Entry, Spool, StoredPicture
@@ -67,10 +68,11 @@ def create_job(
 
     A study's entries without a role are targets. request: if it made a job before, that job is
     the answer, and nothing is written. hook: told when the job ends. Raises NoPictures if there is
-    nothing to run, or nothing to hold a sound study's targets against, and InvalidInput if the
-    request's key was used for something else.
+    nothing to run, or nothing to hold a sound study's targets against, InvalidSpec for a mask or
+    guide that is not here, and InvalidInput if the request's key was used for something else.
     """
     kind: JobKind = "dream" if isinstance(spec, DreamSpec) else "study"
+    insist_on_named(database, spec)
     with Spool() as spool:
         for entry in entries:
             spool.add(entry, role=None if kind == "dream" else entry.role or "target")

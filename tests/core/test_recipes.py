@@ -64,10 +64,16 @@ def test_an_objective_names_its_layer() -> None:
         ({"mask": "mask.png"}, "mask: "),
         ({"blend": 1}, "blend: "),
         ({"recipe": "feature", "octaves": 3}, "octaves: a spectrum has none"),
+        ({"recipe": "feature", "blend": 0.5}, "blend: a spectrum has none"),
+        ({"recipe": "caricature", "transforms": "crops"}, "transforms: a caricature compares"),
+        ({"recipe": "guide", "guide": GUIDE, "layers": (1,)}, "relu1_1 has 50,176 places"),
         ({"recipe": "feature", "optimiser": "ascent"}, "optimiser: a spectrum takes adam"),
         ({"recipe": "caricature", "size": "keep"}, "size: a spectrum needs a number"),
         ({"transforms": "lucid"}, "transforms: they are for a spectrum"),
-        ({"measure": "mean", "size": 4096}, "size: 2048 pixels at most.*tile by tile"),
+        (
+            {"measure": "mean", "size": 4096},
+            "size: 2048 x 2048 pixels at most.*tile by tile; got 4096 x 4096",
+        ),
     ],
 )
 def test_what_does_not_go_together_is_named(fields: dict[str, Any], words: str) -> None:
