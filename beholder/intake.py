@@ -136,7 +136,7 @@ def take_in(
 
 def _take(store: Store, found: Found, max_pixels: int, role: Role | None) -> Entry:
     try:
-        stored = keep(store, _read(found.path), max_pixels=max_pixels, flush=False)
+        stored = keep(store, read_file(found.path), max_pixels=max_pixels, flush=False)
     except PictureError as error:
         return Entry(found.source, None, role=role, group=found.group, error=str(error))
     return Entry(found.source, stored, role=role, group=found.group)
@@ -146,7 +146,7 @@ def take_one(store: Store, file: Path, *, max_pixels: int) -> StoredPicture:
     """Keep one picture file's bytes. Raises InvalidInput for what is no picture."""
     _insist_on_file(file)
     try:
-        return keep(store, _read(str(file)), max_pixels=max_pixels)
+        return keep(store, read_file(str(file)), max_pixels=max_pixels)
     except PictureError as error:
         raise InvalidInput(f"{_shown(file.name)}: {error}") from None
 
@@ -161,7 +161,8 @@ def keep(store: Store, data: bytes, *, max_pixels: int, flush: bool = True) -> S
     return StoredPicture(sha256, info.width, info.height, info.format, len(data))
 
 
-def _read(path: str) -> bytes:
+def read_file(path: str) -> bytes:
+    """A picture file's bytes. Raises PictureError for what is no file, or too large."""
     try:
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):

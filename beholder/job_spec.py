@@ -46,7 +46,7 @@ class JobSpec(BaseModel):
         return check_network(name)
 
     @classmethod
-    def build(cls, **fields: Any) -> Self:
+    def build(cls, /, **fields: Any) -> Self:
         """The spec of these fields. Raises InvalidInput with every mistake on one line."""
         try:
             return cls(**fields)

@@ -22,6 +22,7 @@ from worker.climbs import Calls, Climb
 from worker.encoding import png
 from worker.lease import Cancelled, Lease
 from worker.pictures import Batch, Wanted
+from worker.provenance import provenance
 from worker.rooms import Shape
 from worker.work import Means, Work
 
@@ -184,7 +185,8 @@ class DreamWork(Work[DreamSpec, DreamOutcome]):
 
     def _put(self, wanted: Wanted, step: int, picture: Tensor) -> StoredFile:
         """Write the picture as it is after `step` steps; step 0 is the start."""
-        file = png(picture)
+        says = provenance(self.spec, wanted.item, self.network, self._precision, step)
+        file = png(picture, says)
         folder = result_folder(wanted.claim.job_id, wanted.claim.token)
         path = f"{folder}/{wanted.item.position:07d}-{step:05d}.png"
         self.means.store.put(path, file.data)
