@@ -61,7 +61,9 @@ def job(
 
 def _has_pictures(job: JobView, spec: Spec) -> bool:
     """Whether a job began from anything but noise."""
-    return not isinstance(spec, DreamSpec) or job.total > spec.noise * len(spec.layers)
+    return not isinstance(spec, DreamSpec) or job.total > spec.noise * spec.frames * len(
+        spec.layers
+    )
 
 
 def _facts(spec: Spec) -> list[tuple[str, str]]:

@@ -153,6 +153,10 @@ def _dream(spec: DreamSpec, pictures: bool) -> Iterator[str]:
             yield from _option(field, changed[field])
     if spec.snapshots:
         yield from ("--snapshots", ",".join(map(str, sorted(spec.snapshots))))
+    if spec.zoom:
+        yield from ("--zoom", f"{spec.zoom:g}", "--frames", str(spec.frames))
+    if spec.carry:
+        yield from ("--carry", f"{spec.carry:g}")
     if spec.precision != DEFAULT_PRECISION:
         yield from ("--precision", spec.precision)
 

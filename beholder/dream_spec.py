@@ -24,6 +24,7 @@ from beholder.recipes import (
 from beholder.terms import OF_A_GUIDE, Objective, Plain, objective_of
 
 MAX_STEPS = 100_000
+MAX_FRAMES = 100_000
 # Of one dream, all its kept steps together: they stay in memory, 12 bytes each, so 3 GiB.
 MAX_KEPT_PIXELS = 4 * MAX_SIZE**2
 MAX_WHOLE_SIZE = 2048  # pixels a side of what can't go tile by tile: maps of some 6 GiB
@@ -61,6 +62,9 @@ class DreamSpec(JobSpec):
     noise: how many dreams start from Gaussian noise (deviation 0.2) instead of a picture.
     seed: noise start i is drawn after seeding with `seed + i`; what is random in a picture's dream
         is drawn with `seed`.
+    zoom: each start becomes a film of so many `frames`, each of which starts from the middle of the
+        one before, so many times as large. carry: the pictures are a film's frames in their order,
+        and each starts as itself with so much of the dream before it mixed in.
     precision: of the arithmetic. "auto" takes float32 on a CPU, and on a GPU the fastest with which
         test pictures' dreams stay the same; "exact" repeats the published code operation by
         operation. An item's result says which it was.
@@ -89,6 +93,9 @@ class DreamSpec(JobSpec):
     snapshots: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(max_length=250)] = ()
     noise: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     seed: Annotated[int, Field(ge=0, lt=2**62)] = 0
+    zoom: Annotated[float, Field(gt=1, le=4)] | None = None
+    frames: Annotated[int, Field(ge=1, le=MAX_FRAMES)] = 1
+    carry: Annotated[float, Field(gt=0, lt=1)] | None = None
     precision: DreamPrecision = DEFAULT_PRECISION
 
     @model_validator(mode="before")
@@ -131,6 +138,16 @@ class DreamSpec(JobSpec):
             raise ValueError("layers: each layer once")
         if self.size != "keep" and (reason := self.too_many_kept(self.size, self.size)):
             raise ValueError(reason)
+        return self
+
+    @model_validator(mode="after")
+    def _frames_fit(self) -> Self:
+        if self.zoom is not None and self.frames == 1:
+            raise ValueError("frames: a zoom needs two at least")
+        if self.zoom is None and self.frames > 1:
+            raise ValueError("frames: they are a zoom's; say how far each goes in, such as 1.05")
+        if self.carry is not None and (self.zoom is not None or self.noise):
+            raise ValueError("carry: it is for pictures that are a film already; no zoom, no noise")
         return self
 
     @model_validator(mode="after")

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from beholder.errors import PictureError
+from beholder.errors import InvalidSpec, PictureError
 from beholder.layers import LAYERS
 from beholder.networks import WEIGHT_SUFFIXES
 from beholder.pictures import DEFAULT_MAX_PIXELS, text_in
@@ -38,8 +38,9 @@ class Provenance(BaseModel):
 
     beholder, torch, pillow: versions. device: what it was computed on. network: a name, of a file
     without its folder. source: the start's name, a picture's file without its folder.
-    seed: of a start from noise. spec: of a job of this dream alone, with the precision that it had
-    where "auto" was asked for.
+    seed: of a start from noise. frame: of a film, from 0; before_sha256: the file of the dream
+    before, which it starts from. spec: of a job of this dream alone, or of a zoom up to it, with
+    the precision that it had where "auto" was asked for.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -57,12 +58,25 @@ class Provenance(BaseModel):
     seed: int | None
     layer: LayerIndex
     step: int = Field(ge=0)
+    frame: int | None = Field(default=None, ge=0)
+    before_sha256: _Hash | None = None
     spec: dict[str, Any]
 
     def text(self) -> str:
         """What goes into the file."""
         values = self.model_dump(mode="json")
         return json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+    def asked(self, network: str | None = None) -> DreamSpec:
+        """The spec, on a network that goes by this name here.
+
+        Raises InvalidSpec where it asks for what this version does not know.
+        """
+        if unknown := sorted(self.spec.keys() - DreamSpec.model_fields.keys()):
+            raise InvalidSpec(
+                f"beholder {self.beholder} wrote {unknown[0][:40]!r}, which this version has not."
+            )
+        return DreamSpec.build(**{**self.spec, "network": network or self.network})
 
     def row(self) -> dict[str, Any]:
         """For a table or JSON, with the layer's name."""
@@ -98,13 +112,17 @@ def read_provenance(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Pro
     return Provenance.parse(text)
 
 
-def own_spec(spec: DreamSpec, *, layer: int, seed: int | None, precision: str) -> dict[str, Any]:
+def own_spec(
+    spec: DreamSpec, *, layer: int, seed: int | None, precision: str, frame: int | None = None
+) -> dict[str, Any]:
     """The spec, as JSON, of a job of one of its dreams alone.
 
-    seed: of a start from noise; None for a picture.
+    seed: of a start from noise; None for a picture. frame: the last one that is wanted of a zoom.
     """
     asked = spec.model_dump(mode="json")
-    start = {"noise": 0, "seed": 0} if seed is None else {"noise": 1, "seed": seed}
+    start = {"noise": 0} if seed is None else {"noise": 1, "seed": seed}
+    if spec.zoom is not None and frame is not None:
+        start |= {"frames": max(2, frame + 1)}
     alone = {"layers": [layer], "precision": precision, "network": network_word(spec.network)}
     return {**asked, **start, **alone}
 

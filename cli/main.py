@@ -18,6 +18,7 @@ from beholder.precisions import ELSEWHERE as PRECISIONS_ELSEWHERE
 from cli import (
     channel,
     features,
+    film,
     jobs,
     listings,
     provenance,
@@ -46,6 +47,7 @@ for group in (
     features,
     jobs,
     results,
+    film,
     provenance,
     report,
     listings,

@@ -98,30 +98,31 @@ def _facts(found: "Provenance") -> Iterator[tuple[str, str]]:
     source = found.source_sha256 or f"noise, seed {found.seed}"
     yield "start", f"{found.source}  {source}"
     yield "layer", layer_words(found.layer)
-    yield "step", f"{found.step:,}"
-    yield "asks", _asked(found.spec)
+    yield (
+        "step",
+        f"{found.step:,}" + (f" of frame {found.frame}" if found.frame is not None else ""),
+    )
+    yield "asks", _asked(found)
     yield "precision", found.precision
     yield "network", f"{network_words(found.network, None)}  {found.network_sha256}"
     yield "device", found.device
     yield "versions", f"beholder {found.beholder}, torch {found.torch}, pillow {found.pillow}"
 
 
-def _asked(spec: dict[str, Any]) -> str:
+def _asked(found: "Provenance") -> str:
     """A spec in words; one that this version does not know as it is."""
-    from beholder.specs import DreamSpec
     from cli.words import spec_words
 
     try:
-        return spec_words(DreamSpec.build(**spec))
+        return spec_words(found.asked())
     except InvalidInput:
-        return json_text.dumps(spec)
+        return json_text.dumps(found.spec)
 
 
 def _spec(context: Context, file: Path, found: "Provenance", network: str | None) -> "DreamSpec":
     """The spec of a job of this dream. A network's file is where it is said to be, or was."""
     from beholder.jobs.network_queries import name_of_network
     from beholder.provenance import is_file_name
-    from beholder.specs import DreamSpec
 
     if network is None and is_file_name(found.network):
         network = name_of_network(context.db, found.network_sha256)
@@ -130,8 +131,13 @@ def _spec(context: Context, file: Path, found: "Provenance", network: str | None
                 f"no job here ran on {found.network} ({found.network_sha256[:12]}): say where the "
                 "file is with --network."
             )
-    wanted = network_name(context, network or found.network)
-    return DreamSpec.build(**{**found.spec, "network": wanted})
+    spec = found.asked(network_name(context, network or found.network))
+    if spec.carry is not None and found.frame:
+        raise InvalidInput(
+            f"{file.name} is frame {found.frame} of a film, made from all before it: queue its "
+            "folder again, as `beholder inspect` shows."
+        )
+    return spec
 
 
 def _entry(context: Context, file: Path, found: "Provenance", picture: Path | None) -> "Entry":
@@ -159,7 +165,7 @@ def _compare(context: Context, job_id: str, file: Path, data: bytes, found: "Pro
     """Say whether the job made the file's bytes, and if not, what is different."""
     from beholder.provenance import read_provenance
 
-    made = _made(context, job_id, found.step)
+    made = _made(context, job_id, found.step, found.frame or 0)
     if made == data:
         say(f"the same bytes as {file}.")
         return
@@ -186,12 +192,12 @@ def _changes(before: dict[str, Any], now: dict[str, Any]) -> str:
     return "; ".join(parts) + "." if parts else ""
 
 
-def _made(context: Context, job_id: str, step: int) -> bytes:
-    """The bytes of a job's first item after a step; a start from noise is step 0."""
+def _made(context: Context, job_id: str, step: int, position: int) -> bytes:
+    """The bytes of a job's item after a step; a start from noise is step 0."""
     from beholder.jobs.queries import items, result_file
     from beholder.jobs.result_files import read_result
 
     if step:
-        return read_result(context.store, result_file(context.db, job_id, 0, step))
+        return read_result(context.store, result_file(context.db, job_id, position, step))
     (item,) = items(context.db, job_id, limit=1)
     return context.store.get(str((item.result or {})["start"]))

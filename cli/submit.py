@@ -178,6 +178,22 @@ def submit(
         float | None,
         typer.Option(help="How much of the start is mixed in: 0 to 1.", show_default=False),
     ] = None,
+    zoom: Annotated[
+        float | None,
+        typer.Option(
+            help="Make a film of --frames: each starts from the one before, so much larger (1.05).",
+            show_default=False,
+        ),
+    ] = None,
+    frames: Annotated[int, typer.Option(help="With --zoom: how many.")] = 1,
+    carry: Annotated[
+        float | None,
+        typer.Option(
+            help="The pictures are a film's frames: mix so much of the dream before into each "
+            "(0.5).",
+            show_default=False,
+        ),
+    ] = None,
     normalize: Annotated[
         bool | None,
         typer.Option(
@@ -232,6 +248,9 @@ def submit(
         pre_relu=pre_relu,
         seed=seed,
         keep_colour=keep_colour,
+        zoom=zoom,
+        frames=frames,
+        carry=carry,
         precision=precision,
         **{field: value for field, value in given.items() if value is not None},
     )

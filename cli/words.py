@@ -83,6 +83,10 @@ def _dream_words(spec: DreamSpec) -> Iterator[str]:
         yield f"kept at steps {', '.join(str(step) for step in spec.steps_kept)}"
     if spec.noise:
         yield f"{spec.noise:,} from noise (seed {spec.seed})"
+    if spec.zoom:
+        yield f"{spec.frames:,} frames, each {spec.zoom:g} times the one before"
+    if spec.carry:
+        yield f"frames of a film, {spec.carry:g} of each carried into the next"
     if spec.precision != DEFAULT_PRECISION:
         yield f"in {spec.precision}"
 

@@ -35,11 +35,16 @@ class Kept:
     precision: str
 
 
-def dream_key(spec: DreamSpec, item: ClaimedItem, network: Network) -> str:
-    """What tells one dream from all others, but for its precision; 64 hex digits."""
+def dream_key(
+    spec: DreamSpec, item: ClaimedItem, network: Network, before: str | None = None
+) -> str:
+    """What tells one dream from all others, but for its precision; 64 hex digits.
+
+    before: the hash of the dream that a film's frame starts from.
+    """
     asked = spec.model_dump(mode="json", exclude={"layers", "noise", "seed", "precision"})
     seed = spec.seed if item.seed is None and not spec.plain else item.seed
-    start = (item.picture_sha256, item.seed is None, seed, item.layer)
+    start = (item.picture_sha256, item.seed is None, seed, item.layer, before)
     text = json.dumps([asked, start, network.sha256], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -131,7 +131,8 @@ class Checkpoints:
     def _key(self, wanted: Wanted) -> str:
         spec = wanted.claim.spec
         assert isinstance(spec, DreamSpec)
-        return dream_key(spec, wanted.item, self.network())
+        before = wanted.claim.before.get(wanted.item.position)
+        return dream_key(spec, wanted.item, self.network(), before.sha256 if before else None)
 
     def _remove(self, path: str) -> None:
         try:

@@ -64,7 +64,8 @@ class DreamWork(Work[DreamSpec, DreamOutcome]):
             for part, result in self._fitting(group, self._dream):
                 seconds = (time.monotonic() - begun) / len(part.items)
                 for row, wanted in enumerate(part.items):
-                    start = self._climb.start(part.starts[row], wanted.item.seed)
+                    seed = wanted.item.seed if _from_noise(wanted) else None
+                    start = self._climb.start(part.starts[row], seed)
                     kept = self.means.threads.submit(
                         self._keep, wanted, start, result, row, seconds
                     )
@@ -112,7 +113,7 @@ class DreamWork(Work[DreamSpec, DreamOutcome]):
         for group in self._checkpoints.groups(batch, self._precision):
             rows: dict[bool, list[int]] = {}
             for row, wanted in enumerate(group.items):
-                rows.setdefault(wanted.item.seed is not None, []).append(row)
+                rows.setdefault(_from_noise(wanted), []).append(row)
             yield from (group.at(part) for part in rows.values()) if self._splits else (group,)
 
     @property
@@ -144,7 +145,7 @@ class DreamWork(Work[DreamSpec, DreamOutcome]):
             batch.wait(),
             [_seed(wanted) for wanted in batch.items],
             Calls(check, keeper),
-            from_noise=batch.items[0].item.seed is not None,
+            from_noise=_from_noise(batch.items[0]),
             begun=begun,
         )
 
@@ -177,7 +178,7 @@ class DreamWork(Work[DreamSpec, DreamOutcome]):
             kept["silent"] = True
         spec = wanted.claim.spec
         assert isinstance(spec, DreamSpec)
-        if item.seed is not None and item.layer == spec.layers[0]:
+        if _from_noise(wanted) and item.layer == spec.layers[0]:
             # A start from noise is nowhere else; once a seed is enough for those who look.
             first = self._put(wanted, 0, start)
             kept |= {"start": first.path, "start_sha256": first.sha256, "start_bytes": first.bytes}
@@ -185,13 +186,18 @@ class DreamWork(Work[DreamSpec, DreamOutcome]):
 
     def _put(self, wanted: Wanted, step: int, picture: Tensor) -> StoredFile:
         """Write the picture as it is after `step` steps; step 0 is the start."""
-        says = provenance(self.spec, wanted.item, self.network, self._precision, step)
+        says = provenance(wanted, self.network, self._precision, step)
         file = png(picture, says)
         folder = result_folder(wanted.claim.job_id, wanted.claim.token)
         path = f"{folder}/{wanted.item.position:07d}-{step:05d}.png"
         self.means.store.put(path, file.data)
         digest = hashlib.sha256(file.data).hexdigest()
         return StoredFile(step, path, digest, len(file.data), file.width, file.height)
+
+
+def _from_noise(wanted: Wanted) -> bool:
+    """Whether an item starts from noise; a film's later frames start from the one before."""
+    return wanted.item.seed is not None and wanted.item.position not in wanted.claim.before
 
 
 def _seed(wanted: Wanted) -> int:

@@ -23,14 +23,15 @@ class Png:
     height: int
 
 
-def png(picture: Tensor, provenance: Provenance) -> Png:
+def png(picture: Tensor, provenance: Provenance | None = None) -> Png:
     """`picture` (3, H, W) in [0, 1] as a PNG of 8 bits a channel, with what it says of itself.
 
     Lets other threads run.
     """
     image = to_image(picture)
     says = PngInfo()
-    says.add_itxt(KEY, provenance.text())
+    if provenance is not None:
+        says.add_itxt(KEY, provenance.text())
     buffer = io.BytesIO()
     image.save(buffer, "PNG", pnginfo=says, **_PNG)
     return Png(buffer.getvalue(), image.width, image.height)

@@ -6,18 +6,20 @@ import PIL
 import torch
 
 from beholder import __version__
-from beholder.jobs.claims import ClaimedItem
 from beholder.provenance import Provenance, network_word, own_spec, source_word
 from beholder.science.networks import Network
 from beholder.science.prefix import Precision
 from beholder.specs import DreamSpec
+from worker.pictures import Wanted
 
 
-def provenance(
-    spec: DreamSpec, item: ClaimedItem, network: Network, precision: Precision, step: int
-) -> Provenance:
+def provenance(wanted: Wanted, network: Network, precision: Precision, step: int) -> Provenance:
     """Of an item's dream after `step` steps."""
+    item, spec = wanted.item, wanted.claim.spec
     assert item.layer is not None
+    assert isinstance(spec, DreamSpec)
+    frames, before = wanted.claim.frames, wanted.claim.before.get(item.position)
+    frame = frames.number(item.position) if frames else None
     return Provenance(
         beholder=__version__,
         torch=torch.__version__,
@@ -31,7 +33,9 @@ def provenance(
         seed=item.seed,
         layer=item.layer,
         step=step,
-        spec=own_spec(spec, layer=item.layer, seed=item.seed, precision=precision),
+        frame=frame,
+        before_sha256=before.sha256 if before else None,
+        spec=own_spec(spec, layer=item.layer, seed=item.seed, precision=precision, frame=frame),
     )
 
 

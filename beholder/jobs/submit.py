@@ -15,6 +15,7 @@ from beholder.errors import NoPictures
 from beholder.jobs.bulk import BATCH
 from beholder.jobs.chunking import Ranges, chunk_size_of
 from beholder.jobs.database import Database
+from beholder.jobs.frames import Frames
 from beholder.jobs.hooks import Hook, add_hook
 from beholder.jobs.incoming import Batch, write_job
 from beholder.jobs.models import Job
@@ -105,7 +106,7 @@ def create_job(
 
 
 def _new_job(kind: JobKind, spec: Spec, spool: Spool, name: str, chunk_size: int | None) -> Job:
-    passes = len(spec.layers) if isinstance(spec, DreamSpec) else 1
+    passes = len(spec.layers) * spec.frames if isinstance(spec, DreamSpec) else 1
     return Job(
         id="".join(secrets.choice(_ID_ALPHABET) for _ in range(_ID_LENGTH)),
         kind=kind,
@@ -141,13 +142,16 @@ def _insist_on_others(spool: Spool) -> None:
 
 def _batches(job: Job, spec: Spec, spool: Spool) -> Iterator[Batch]:
     """The job's rows, items in the order of their positions. The last batch may be empty."""
-    first_layer = spec.layers[0] if isinstance(spec, DreamSpec) else None
     ranges, batch = Ranges(job.chunk_size), Batch()
+    frames, first_due = Frames.of(job), None
     for position, (layer, entry) in enumerate(_ordered(spec, spool)):
-        if entry.picture and layer == first_layer:  # the other layers are of the same pictures
+        if entry.picture and position < spool.total:  # what follows is of the same pictures
             batch.pictures.append(vars(entry.picture))
         if not entry.error:
-            ranges.add(position, layer)
+            number = frames.number(position) if frames else 0
+            first_due = number if first_due is None else first_due
+            if number == first_due:
+                ranges.add(position, layer)
         batch.items.append(_item_row(job.id, position, layer, entry))
         if len(batch.items) == BATCH:
             batch.chunks = ranges.closed()
@@ -173,10 +177,11 @@ def _item_row(job_id: str, position: int, layer: int | None, entry: Entry) -> di
 
 
 def _ordered(spec: Spec, spool: Spool) -> Iterator[tuple[int | None, Entry]]:
-    """A dream layer by layer; a study's targets, then its siblings and controls."""
+    """A dream layer by layer, frame by frame; a study's targets, then siblings and controls."""
     if isinstance(spec, DreamSpec):
         for layer in spec.layers:
-            yield from ((layer, entry) for entry in spool)
+            for _ in range(spec.frames):
+                yield from ((layer, entry) for entry in spool)
     else:
         for role in ("target", "sibling", "control"):
             yield from ((None, entry) for entry in spool if entry.role == role)

@@ -34,6 +34,8 @@ from beholder.specs import DreamSpec, StudySpec
         DreamSpec(recipe="feature", channels=(3,), noise=0, normalize=False, transforms="none"),
         DreamSpec(recipe="maco", layers=(28,), size=224, optimiser="adam"),
         DreamSpec(jitter=8, optimiser="adam", gradient="scaled", measure="squared", octave_scale=2),
+        DreamSpec(zoom=1.05, frames=12),
+        DreamSpec(carry=0.5, size="keep"),
         StudySpec(),
         StudySpec(top=20, min_layer=26, most_common=3, threshold=2, size=64),
     ],

@@ -52,7 +52,7 @@ def test_a_decoded_picture_is_in_memory_once(
         copied = count > 1  # the only one of its shape is the batch
         assert (batch.starts.data_ptr() in places) != copied
         bench.until(lambda: sum(ref() is not None for ref in decoded) == (1 if copied else 2))
-        assert torch.equal(batch.starts, torch.stack([load(one.item, spec) for one in batch.items]))
+        assert torch.equal(batch.starts, torch.stack([load(one, spec) for one in batch.items]))
         assert [len(more.items) for more in batches if isinstance(more, Batch)] == [1]
 
 
