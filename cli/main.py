@@ -16,6 +16,7 @@ from beholder import __version__
 from beholder.errors import BeholderError
 from beholder.precisions import ELSEWHERE as PRECISIONS_ELSEWHERE
 from cli import (
+    atlas,
     channel,
     features,
     film,
@@ -45,6 +46,7 @@ for group in (
     submit,
     studies,
     features,
+    atlas,
     jobs,
     results,
     film,

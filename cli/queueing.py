@@ -1,7 +1,7 @@
 """From pictures to a queued job, and waiting for it: what `submit`, `study` and `demo` share."""
 
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -79,6 +79,13 @@ def queue_job(
 
 def wait_for(context: Context, job_id: str) -> "JobView":
     """Follow a job to its end; on the embedded default, run the service meanwhile if none does."""
+    with running_service(context) as ensure:
+        return follow(context, job_id, on_poll=ensure)
+
+
+@contextmanager
+def running_service(context: Context) -> "Iterator[Callable[[], None]]":
+    """What starts the service where none runs, to be called now and then; stopped at the end."""
     from beholder.service import Service
 
     service = Service(context.settings, on_event=say)
@@ -89,7 +96,7 @@ def wait_for(context: Context, job_id: str) -> "JobView":
             service.start()
 
     try:
-        return follow(context, job_id, on_poll=ensure)
+        yield ensure
     finally:
         service.stop()
 

@@ -1,11 +1,13 @@
-"""Dreams of single channels: `queue_features` for a study's, `dreams_of` finds what there is.
+"""Dreams of single channels: `queue_features` for a study's, `queue_channels` for any others.
+
+`dreams_of` finds what there is.
 
 One job a channel, since channels of one job are one objective. A convolution's dream is its
 ReLU's, but for one made with pre_relu.
 """
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from sqlalchemy import Select, func, select
@@ -61,27 +63,51 @@ def queue_features(
     no channels.
     """
     found = study_channels(database, study)
-    wanted = found[:limit]
-    there = _dreamt(database, study.network, wanted, "any")
-    queued, network, size = {}, study.network, study.spec["size"]
+    network, size = study.network, study.spec["size"]
+    spec = DreamSpec.build(
+        network=network,
+        normalize=study.spec["normalize"],
+        steps=steps,
+        learning_rate=learning_rate if learning_rate is not None else feature_rate(network),
+        noise=1,
+        **({} if size == "keep" else {"size": size}),
+    )
+    made = queue_channels(
+        database, found[:limit], spec, name=study.name or study.id, priority=priority
+    )
+    return replace(made, left=max(0, len(found) - limit))
+
+
+def queue_channels(
+    database: Database,
+    wanted: Sequence[Place],
+    spec: DreamSpec,
+    *,
+    name: str,
+    priority: Priority = "low",
+) -> Features:
+    """Queue a dream like `spec` of each of these channels that has none on its network.
+
+    name: begins the jobs' names. Raises InvalidChannel.
+    """
+    there, queued = _dreamt(database, spec.network, wanted, "any"), {}
     for layer, channel in wanted:
         if (layer, channel) in there:
             continue
-        spec = DreamSpec.build(
-            network=network,
-            normalize=study.spec["normalize"],
-            layers=(layer,),
-            channels=(channel,),
-            steps=steps,
-            learning_rate=learning_rate if learning_rate is not None else feature_rate(network),
-            noise=1,
-            **({} if size == "keep" else {"size": size}),
-        )
-        name = f"{study.name or study.id} {layer_name(layer)}/{channel}"
+        fields = spec.model_dump() | {"layers": (layer,), "channels": (channel,)}
+        one = DreamSpec.build(**fields)
+        title = f"{name} {layer_name(layer)}/{channel}".lstrip()
         queued[layer, channel] = create_job(
-            database, spec, noise_entries(spec), name=name, priority=priority
+            database, one, noise_entries(one), name=title, priority=priority
         )
-    return Features(queued, tuple(there), max(0, len(found) - limit))
+    return Features(queued, tuple(there), 0)
+
+
+def still_open(database: Database, job_ids: Collection[str]) -> int:
+    """How many of these jobs have not ended."""
+    statement = select(func.count()).where(Job.id.in_(job_ids), Job.state.in_(OPEN))
+    with database.read() as session:
+        return session.scalar(statement) or 0
 
 
 def study_channels(database: Database, study: JobView) -> list[Place]:
