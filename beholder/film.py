@@ -15,7 +15,7 @@ from PIL import Image
 from beholder.errors import InvalidInput, NotInstalled
 
 Kind = Literal["mp4", "gif", "webp"]
-MAX_FPS = 60
+MIN_FPS, MAX_FPS = 0.1, 60
 _GIF_MS = 20  # a frame; browsers show shorter ones for 100
 # Of a GIF or WebP, whose frames Pillow holds all together, 4 bytes each. An MP4's come and go.
 MAX_HELD_PIXELS = 250_000_000
@@ -48,8 +48,8 @@ def write_film(
     Raises InvalidInput for more frames than GIF and WebP have memory for, NotInstalled for an MP4
     without PyAV.
     """
-    if not 0 < fps <= MAX_FPS:
-        raise InvalidInput(f"--fps: above 0, up to {MAX_FPS}; got {fps:g}.")
+    if not MIN_FPS <= fps <= MAX_FPS:
+        raise InvalidInput(f"--fps: {MIN_FPS:g} to {MAX_FPS}; got {fps:g}.")
     require(kind)
     first = next(frames)
     if kind == "mp4":

@@ -85,7 +85,7 @@ def test_what_can_be_no_film(
         ((f"{job}/one",), "an item is written JOB/3, with its position"),
         ((study,), "is a study: films are made of dreams"),
         ((f"{job}/0",), "the store"),
-        ((f"{job}/0", "--fps", "0"), "--fps: above 0, up to 60; got 0."),
+        ((f"{job}/0", "--fps", "0"), "--fps: 0.1 to 60; got 0."),
     ):
         answer = beholder("film", *arguments)
         assert (answer.code, answer.err.count("\n")) == (2, 1)
