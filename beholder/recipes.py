@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 DreamRecipe = Literal["article", "deepdream", "feature", "maco", "caricature", "guide"]
+NoiseRecipe = Literal["feature", "maco", "deepdream", "article"]  # those that need no picture
 Parameters = Literal["pixels", "fourier", "phase"]
 Transforms = Literal["none", "lucid", "crops"]
 Optimiser = Literal["ascent", "adam", "nadam"]
@@ -17,6 +18,7 @@ Gradient = Literal["plain", "scaled"]
 Schedule = Literal["constant", "linear", "cosine"]
 
 DEFAULT_RECIPE: DreamRecipe = "article"
+DEFAULT_CHANNEL_RECIPE: NoiseRecipe = "feature"
 
 
 @dataclass(frozen=True)

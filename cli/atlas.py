@@ -12,6 +12,7 @@ from beholder.errors import InvalidInput, NotFound, PictureError
 from beholder.layers import Layer, check_channels, find_layer, parse_channels
 from beholder.networks import width_divisor
 from beholder.priorities import Priority
+from beholder.recipes import DEFAULT_CHANNEL_RECIPE, NoiseRecipe
 from cli.context import Context
 from cli.files import make_folder, write_file
 from cli.output import plural, say
@@ -20,6 +21,7 @@ from cli.submit import NetworkOption, WaitOption, network_name
 
 if TYPE_CHECKING:
     from beholder.atlas.page import Tile
+    from beholder.specs import DreamSpec
 
 POLL_S = 1.0
 SAID_EVERY_S = 10.0
@@ -37,10 +39,16 @@ def atlas(
         str | None, typer.Option(help='Only these channels: "0-63". Default: all.')
     ] = None,
     network: NetworkOption = None,
-    steps: Annotated[int, typer.Option(help="Steps of each dream.")] = 60,
+    recipe: Annotated[
+        NoiseRecipe, typer.Option(help="How to dream, as `beholder recipes` says.")
+    ] = DEFAULT_CHANNEL_RECIPE,
+    steps: Annotated[
+        int | None,
+        typer.Option(help="Steps of each dream. Default: the recipe's.", show_default=False),
+    ] = None,
     learning_rate: Annotated[
         float | None,
-        typer.Option(help="Of each step. Default: 0.1; 0.5 on specimens.", show_default=False),
+        typer.Option(help="Of each step. Default: the recipe's.", show_default=False),
     ] = None,
     size: Annotated[int, typer.Option(help="Side of each dream in pixels.")] = 128,
     priority: Annotated[Priority, typer.Option(help="high, normal or low.")] = "low",
@@ -57,18 +65,11 @@ def atlas(
 
     Run it again for what has come meanwhile.
     """
-    from beholder.jobs.features import feature_rate, queue_channels
-    from beholder.specs import DreamSpec
+    from beholder.jobs.features import channel_spec, queue_channels
 
     context = Context()
     name = network_name(context, network)
-    spec = DreamSpec.build(
-        network=name,
-        steps=steps,
-        learning_rate=learning_rate if learning_rate is not None else feature_rate(name),
-        size=size,
-        noise=1,
-    )
+    spec = channel_spec(name, recipe, steps=steps, learning_rate=learning_rate, size=size)
     row = find_layer(layer)
     places = [(row.index, number) for number in _channels(row, channel, spec.network)]
     prepare(context, spec, wait=wait, output=None)
@@ -78,7 +79,7 @@ def atlas(
     say(f"{plural(len(made.queued), 'dream')} queued, {len(made.there):,} there or queued already.")
     if wait:
         _wait(context, [job.id for job in made.queued.values()])
-    tiles = _tiles(context, spec.network, row, [number for _, number in places], link)
+    tiles = _tiles(context, spec, row, [number for _, number in places], link)
     _write(output or Path(f"atlas-{row.name}.html"), row, spec.network, tiles)
 
 
@@ -111,7 +112,7 @@ def _wait(context: Context, job_ids: Sequence[str]) -> None:
 
 
 def _tiles(
-    context: Context, network: str, layer: Layer, channels: Sequence[int], link: str | None
+    context: Context, spec: "DreamSpec", layer: Layer, channels: Sequence[int], link: str | None
 ) -> "list[Tile]":
     from beholder.atlas.page import Tile
     from beholder.jobs.features import dreams_of
@@ -119,7 +120,7 @@ def _tiles(
     from beholder.report.thumbs import small
 
     places = [(layer.index, channel) for channel in channels]
-    found, tiles = dreams_of(context.db, network, places), []
+    found, tiles = dreams_of(context.db, spec.network, places, spec.recipe), []
     for place in places:
         webp = None
         if files := found.get(place):
@@ -129,7 +130,7 @@ def _tiles(
             except (NotFound, PictureError) as error:
                 say(f"channel {place[1]}: {error}")
         to = (
-            f"{link.rstrip('/')}/channels/{quote(network, safe=':')}/{layer.name}/{place[1]}"
+            f"{link.rstrip('/')}/channels/{quote(spec.network, safe=':')}/{layer.name}/{place[1]}"
             if link
             else ""
         )

@@ -30,9 +30,10 @@ def test_it_queues_what_is_missing_and_lays_out_what_is_there(
     for job in jobs:
         spec = get_job(context.db, job.id).spec
         assert (spec["steps"], spec["size"], spec["noise"], job.priority) == (5, 48, 1, "low")
-        assert (spec["learning_rate"], spec["channels"]) == (0.5, [int(job.name[-1])])
+        assert (spec["recipe"], spec["channels"]) == ("feature", [int(job.name[-1])])
 
-    dream_job(layers=(1,), channels=(1,))
+    dream_job(recipe="feature", layers=(1,), channels=(1,))
+    dream_job(layers=(1,), channels=(0,))  # the article's
     answer = beholder(*asked, "--link", "http://here:1/")
     assert "0 dreams queued, 3 there or queued already." in answer.err
     assert "atlas-conv1_1.html written: 1 of 3 channels, 0.0 MB" in answer.err
@@ -40,6 +41,12 @@ def test_it_queues_what_is_missing_and_lays_out_what_is_there(
     tiles = re.findall(r'<li id="c(\d)">.*?(data:image/webp|not there yet)', page)
     assert tiles == [("0", "not there yet"), ("1", "data:image/webp"), ("2", "not there yet")]
     assert 'href="http://here:1/channels/specimens/conv1_1/1"' in page
+
+    answer = beholder(*asked, "--recipe", "article", "--output", "other.html")
+    assert "2 dreams queued, 1 there or queued already." in answer.err
+    assert "other.html written: 1 of 3 channels" in answer.err
+    rates = [get_job(context.db, job.id).spec["learning_rate"] for job in list_jobs(context.db)]
+    assert rates[:2] == [0.5, 0.5]
 
 
 def test_what_it_can_not_do(beholder: Beholder, tmp_path: Path) -> None:
