@@ -11,10 +11,11 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from beholder.errors import InvalidSpec, PictureError
+from beholder.job_spec import LayerIndex
 from beholder.layers import LAYERS
 from beholder.networks import WEIGHT_SUFFIXES
 from beholder.pictures import DEFAULT_MAX_PIXELS, text_in
-from beholder.specs import DreamSpec, LayerIndex
+from beholder.specs import DreamSpec
 
 KEY = "beholder"
 FORMAT = 1

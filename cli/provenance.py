@@ -16,7 +16,7 @@ from cli.queueing import prepare, report, wake_workers
 from cli.submit import NameOption, OutputOption, PriorityOption, WaitOption, network_name
 
 if TYPE_CHECKING:
-    from beholder.jobs.spool import Entry
+    from beholder.jobs.spool import Entry, StoredPicture
     from beholder.provenance import Provenance
     from beholder.specs import DreamSpec
 
@@ -24,6 +24,7 @@ EXIT_OTHER = 1
 FileArgument = Annotated[
     Path, typer.Argument(help="A PNG file as a worker wrote it.", metavar="FILE")
 ]
+_USES = {"picture": "started from"}
 _VERSIONS = ("beholder", "torch", "pillow", "device")
 
 
@@ -50,6 +51,8 @@ def again(
         Path | None,
         typer.Option(help="The picture that it started from, where the store has none."),
     ] = None,
+    mask: Annotated[Path | None, typer.Option(help="Its mask, where the store has none.")] = None,
+    guide: Annotated[Path | None, typer.Option(help="Its guide, where the store has none.")] = None,
     network: Annotated[
         str | None,
         typer.Option(
@@ -70,6 +73,7 @@ def again(
     found, data = _read(context, file)
     spec = _spec(context, file, found, network)
     prepare(context, spec, wait=wait, output=output)
+    _keep_named(context, file, spec, {"mask": mask, "guide": guide})
     entries = noise_entries(spec) if spec.noise else [_entry(context, file, found, picture)]
     created = create_job(
         context.db, spec, entries, name=name or f"{found.source} again", priority=priority
@@ -141,24 +145,46 @@ def _spec(context: Context, file: Path, found: "Provenance", network: str | None
 
 
 def _entry(context: Context, file: Path, found: "Provenance", picture: Path | None) -> "Entry":
-    """The start, from the store or from a file; it has to be the very same."""
-    from beholder.intake import keep, read_file
+    """The start, from the store or from a file."""
     from beholder.jobs.spool import Entry
 
     wanted = found.source_sha256 or ""
+    return Entry(found.source, _same(context, file, wanted, "picture", picture, name=found.source))
+
+
+def _keep_named(
+    context: Context, file: Path, spec: "DreamSpec", given: dict[str, Path | None]
+) -> None:
+    """See to it that the pictures that a spec names are here; `given` has files of them."""
+    from beholder.jobs.stock import record_pictures
+
+    for option, path in given.items():
+        wanted = getattr(spec, option)
+        if wanted is not None:
+            record_pictures(context.db, [_same(context, file, wanted, option, path)])
+        elif path is not None:
+            raise InvalidInput(f"{file.name} was made without a {option}: leave --{option} out.")
+
+
+def _same(
+    context: Context, file: Path, wanted: str, option: str, given: Path | None, *, name: str = ""
+) -> "StoredPicture":
+    """The very picture of this hash, from the store or from a given file."""
+    from beholder.intake import keep, read_file
+
+    which = f"the {option} that {file.name} {_USES.get(option, 'was made with')}"
     try:
-        data = read_file(str(picture)) if picture else context.store.picture(wanted)
+        data = read_file(str(given)) if given else context.store.picture(wanted)
     except NotFound:
         raise InvalidInput(
-            f"the store has no {found.source} ({wanted[:12]}), from which {file.name} started: say "
-            "where it is with --picture."
+            f"the store has not {which} ({name or wanted[:12]}): say where it is with --{option}."
         ) from None
     if hashlib.sha256(data).hexdigest() != wanted:
         raise InvalidInput(
-            f"{picture or found.source} is not the picture that {file.name} started from, whose "
-            f"SHA-256 is {wanted[:12]}...: name that one with --picture."
+            f"{given or name or 'what the store has'} is not {which}, whose SHA-256 is "
+            f"{wanted[:12]}...: name that one with --{option}."
         )
-    return Entry(found.source, keep(context.store, data, max_pixels=context.settings.max_pixels))
+    return keep(context.store, data, max_pixels=context.settings.max_pixels)
 
 
 def _compare(context: Context, job_id: str, file: Path, data: bytes, found: "Provenance") -> None:

@@ -72,6 +72,18 @@ def test_each_frame_of_a_zoom_starts_from_the_one_before(
         assert ("start" in item.result) == (item.position == 2)
 
 
+def test_a_spectrum_too_starts_from_the_frame_before(bench: Any, network: str) -> None:
+    spec = DreamSpec.build(
+        recipe="feature", network=network, layers=(5,), size=48, steps=1, learning_rate=1e-6,
+        zoom=1.25, frames=2,
+    )  # fmt: skip
+    job = bench.run(bench.submit(spec, noise_entries(spec)))
+    first, second = last(bench, job.id)
+    start = to_tensor(zoomed(decode(first), 1.25), size="keep")
+    assert (pixels(second) / 255 - start).abs().max() < 0.02
+    assert ["start" in item.result for item in bench.items(job.id)] == [True, False]
+
+
 def test_a_film_carries_the_dream_before_into_the_next(
     bench: Any, network: str, film: DreamSpec, draw: Draw
 ) -> None:

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from beholder import __version__
+from beholder.jobs.stock import record_pictures
 from beholder.jobs.submit import noise_entries
 from beholder.provenance import KEY, Provenance, read_provenance
 from beholder.science.networks import load_network
@@ -177,3 +178,92 @@ def test_again_wants_the_very_picture_and_network(
     code, _, err = beholder("again", file)
     assert code == 2
     assert "no job here ran on tiny.safetensors (000000000000): say where the file is" in err
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"recipe": "deepdream", "jitter": 5, "octaves": 2, "noise": 2}, ("mask",)),
+        ({"recipe": "guide", "jitter": 5, "octaves": 2}, ("guide",)),
+        ({"recipe": "feature", "noise": 2}, ()),
+        ({"recipe": "maco", "noise": 2}, ()),
+        ({"recipe": "caricature"}, ()),
+        ({"recipe": "feature", "noise": 2, "zoom": 1.2, "frames": 3}, ()),
+    ],
+)
+def test_again_makes_what_is_random_again(
+    bench: Any,
+    network: str,
+    draw: Draw,
+    beholder: Any,
+    tmp_path: Path,
+    fields: dict[str, Any],
+    named: tuple[str, ...],
+) -> None:
+    others = {field: bench.entry(draw(9)).picture for field in named}
+    record_pictures(bench.db, others.values())
+    hashes = {field: picture.sha256 for field, picture in others.items()}
+    spec = DreamSpec.build(
+        **{"layers": (10,), **fields}, **hashes, network=network, size=48, steps=3, seed=5
+    )
+    job = submit(bench, spec, draw)
+    bench.run(job)
+    assert {item.state for item in bench.items(job)} == {"done"}
+    file = tmp_path / "copy.png"
+    for item in (bench.items(job)[1], bench.items(job)[-1]):  # a picture's, and a noise's
+        path = item.files[-1].path
+        file.write_bytes(bench.store.get(path))
+        code, out, err = beholder("again", file)
+        assert code == 0, err
+        bench.run(again := out.strip())
+        made = bench.items(again)[read_provenance(file.read_bytes()).frame or 0]
+        assert bench.store.get(made.files[-1].path) == file.read_bytes()
+    assert len({bench.store.get(item.files[-1].path) for item in bench.items(job)}) == len(
+        bench.items(job)
+    )
+
+
+def test_again_wants_the_very_mask_and_guide(
+    bench: Any, network: str, draw: Draw, beholder: Any, tmp_path: Path
+) -> None:
+    pictures = {"mask": bench.entry(draw(7)).picture, "guide": bench.entry(draw(8)).picture}
+    record_pictures(bench.db, pictures.values())
+    hashes = {field: picture.sha256 for field, picture in pictures.items()}
+    spec = DreamSpec.build(
+        recipe="guide", network=network, layers=(10,), size=48, steps=4, **hashes
+    )
+    job = submit(bench, spec, draw)
+    bench.run(job)
+    file = tmp_path / "copy.png"
+    file.write_bytes(bench.store.get(bench.items(job)[0].files[-1].path))
+    for kept in hashes.values():
+        bench.store.remove(f"pictures/{kept[:2]}/{kept}")
+
+    given: list[object] = []
+    for field, seed in (("mask", 7), ("guide", 8)):
+        code, _, err = beholder("again", file, *given)
+        assert (code, err.count("\n")) == (2, 1)
+        assert f"the store has not the {field} that copy.png was made with" in err
+        assert f"say where it is with --{field}" in err
+        picture = tmp_path / f"{field}.png"
+        given += [f"--{field}", picture]
+        picture.write_bytes(draw(1))
+        code, _, err = beholder("again", file, *given)
+        assert (code, err.count("\n")) == (2, 1)
+        assert f"is not the {field} that copy.png was made with" in err
+        picture.write_bytes(draw(seed))
+    code, out, err = beholder("again", file, *given)
+    assert code == 0, err
+    bench.run(out.strip())
+    assert bench.store.get(bench.items(out.strip())[0].files[-1].path) == file.read_bytes()
+
+    file.write_bytes(bench.store.get(bench.items(plain(bench, network, draw))[0].files[-1].path))
+    code, _, err = beholder("again", file, "--guide", tmp_path / "guide.png")
+    assert (code, "copy.png was made without a guide" in err) == (2, True)
+
+
+def plain(bench: Any, network: str, draw: Draw) -> str:
+    """A job of the article's recipe, done."""
+    job = submit(bench, DreamSpec(network=network, layers=(10,), size=48, steps=1), draw)
+    bench.run(job)
+    return job
