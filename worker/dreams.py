@@ -89,6 +89,11 @@ class DreamWork(Work[DreamSpec, DreamOutcome]):
         )
         return finished
 
+    def let_go(self) -> bool:
+        """Forget the network, and with it what goes through it."""
+        self.__dict__.pop("_climb", None)
+        return super().let_go()
+
     def _over(self, claim: Claim, finished: dict[str, Finished | None]) -> bool:
         """Whether nobody will go on with a claim's items."""
         cancelled = isinstance(self.lease.interruption(claim), Cancelled)
