@@ -209,6 +209,13 @@ NETWORK: dict[str, Any] = {
     "default": False,
 }
 
+RECIPE: dict[str, Any] = {
+    "name": "deepdream",
+    "summary": "octaves from small to large, jitter, even steps: the well-known look",
+    "source": "Mordvintsev, Olah, Tyka: Inceptionism (2015)",
+    "defaults": {"octaves": 4, "octave_scale": 1.4, "jitter": 32},
+}
+
 PROGRESS: dict[str, Any] = {
     "job_id": "k3v8m2q0zt",
     "kind": "dream",

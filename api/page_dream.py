@@ -34,7 +34,7 @@ class Frame:
 class Look:
     """The item that is looked at. cropped: the network saw the picture's middle only.
 
-    remark: what to know of its dream; empty as a rule.
+    remark: what to know of its dream; empty as a rule. film: its steps' address, of several.
     """
 
     position: int
@@ -53,6 +53,7 @@ class Look:
     curve: Curve | None
     remark: str
     file_name: str
+    film: str
 
 
 @dataclass(frozen=True)
@@ -145,6 +146,7 @@ def _look(
         curve=curve((found.result or {}).get("objective") or ()),
         remark=SILENT_WORDS if found.silent else "",
         file_name=f"{job.id}-{position}-{LAYERS[layer].name}-{shown.step if shown else 0}.png",
+        film=links.film(job.id, position) if len(frames) > 2 else "",
     )
 
 

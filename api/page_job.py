@@ -10,11 +10,12 @@ from api.page_dream import dream_values
 from api.page_jobs import job_spec
 from api.page_render import PageRoute, render, see_other
 from api.page_study import study_values
-from api.page_words import ask_words, command, layers_words, numbers_text
+from api.page_words import CONTROLS, ask_words, command, layers_words
 from api.services import Services, services
 from beholder.jobs.completion import completed
 from beholder.jobs.queries import get_job, items
 from beholder.jobs.views import JobView
+from beholder.layers import numbers_text
 from beholder.specs import DreamSpec, Spec
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -66,13 +67,19 @@ def job(
 
 def _has_pictures(job: JobView, spec: Spec) -> bool:
     """Whether a job began from anything but noise."""
-    return not isinstance(spec, DreamSpec) or job.total > spec.noise * len(spec.layers)
+    return not isinstance(spec, DreamSpec) or job.total > spec.noise * spec.frames * len(
+        spec.layers
+    )
 
 
 def _facts(spec: Spec) -> list[tuple[str, str]]:
     """Every setting with a name for people, in the order of the spec."""
     facts = []
+    usual = spec.model_construct() if isinstance(spec, DreamSpec) else None
     for name, value in spec.model_dump().items():
+        hidden = (*CONTROLS, "recipe", "objective")
+        if usual and name in hidden and value == getattr(usual, name):
+            continue
         text = _fact(name, value)
         if text is not None:
             facts.append((name.replace("_", " ").capitalize(), text))

@@ -18,6 +18,11 @@ def result(job_id: str, position: int, step: int, *, thumb: int = 0) -> str:
     return f"/v1/jobs/{job_id}/items/{position}/pictures/{step}{f'?thumb={thumb}' if thumb else ''}"
 
 
+def film(job_id: str, position: int) -> str:
+    """A dream's steps, or the film that a frame belongs to, as an animated WebP."""
+    return f"/v1/jobs/{job_id}/items/{position}/film.webp"
+
+
 def zip_file(job_id: str) -> str:
     """All of a job's results."""
     return f"/v1/jobs/{job_id}/results.zip"

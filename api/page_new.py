@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, cast, get_args
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
@@ -11,19 +11,31 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from api.intake import ROLES, Submission, take_in
-from api.multipart import parts
+from api.multipart import Part, parts
 from api.page_render import PageRoute, render, see_other, sentence, status_of
 from api.page_words import command, layers_words
 from api.queueing import wake_workers
 from api.schemas import NewDream, NewStudy, check_remote_network
 from api.services import Services, services
 from beholder.errors import BeholderError, InvalidInput
+from beholder.jobs.stock import record_pictures
 from beholder.jobs.submit import create_job, noise_entries
 from beholder.layers import LAYERS, Layer, is_number, parse_channels
 from beholder.networks import NETWORKS, WEIGHT_SUFFIXES
 from beholder.precisions import PRECISIONS
 from beholder.priorities import DEFAULT_PRIORITY, PRIORITIES, Priority
+from beholder.recipes import (
+    DEFAULT_RECIPE,
+    RECIPES,
+    DreamRecipe,
+    Gradient,
+    Optimiser,
+    Schedule,
+    Transforms,
+    recipe_defaults,
+)
 from beholder.specs import DreamSpec, JobKind, Spec, StudySpec
+from beholder.terms import Plain
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 Opened = Annotated[Services, Depends(services)]
@@ -34,9 +46,27 @@ STEPS_KEPT = "5, 10, 20"
 _MANY = ("layers",)  # fields that come once for each tick
 _TEXT = ("network", "size", "normalize", "pre_relu")
 _OF_THE_JOB = ("name", "priority")  # what is not in the spec
+_NAMED = ("mask", "guide")  # pictures of a dream's spec
+_CHOICES = {  # of a dream's fields
+    "measure": get_args(Plain),
+    "gradient": get_args(Gradient),
+    "optimiser": get_args(Optimiser),
+    "schedule": get_args(Schedule),
+    "transforms": get_args(Transforms),
+}
 FIELDS: dict[JobKind, tuple[str, ...]] = {
     "dream": (
         *_TEXT,
+        *_CHOICES,
+        *_NAMED,
+        "recipe",
+        "objective",
+        "octaves",
+        "octave_scale",
+        "jitter",
+        "smoothing",
+        "keep_colour",
+        "blend",
         "steps",
         "learning_rate",
         "snapshots",
@@ -68,9 +98,11 @@ class _Form:
 
 
 @router.get("/new")
-def new_dream(request: Request, opened: Opened) -> HTMLResponse:
-    """The form of a dream."""
-    return _form(request, opened, "dream")
+def new_dream(
+    request: Request, opened: Opened, recipe: DreamRecipe = DEFAULT_RECIPE
+) -> HTMLResponse:
+    """The form of a dream by a recipe."""
+    return _form(request, opened, "dream", recipe=recipe)
 
 
 @router.get("/new/study")
@@ -113,10 +145,22 @@ async def _read(request: Request, opened: Services, form: _Form) -> None:
             if part.filename:
                 role = ROLES[kind][part.name]
                 form.submission.add(await run_in_threadpool(take_in, opened, part, role))
+        elif part.name in _NAMED and part.filename is not None:
+            if part.filename:
+                form.text[part.name] = await run_in_threadpool(_keep, opened, part)
         elif part.name in _MANY:
             form.layers.append(part.text)
         elif part.name in (*_OF_THE_JOB, *FIELDS[kind]):
             form.text[part.name] = part.text.strip()
+
+
+def _keep(opened: Services, part: Part) -> str:
+    """A picture that the spec names; its hash. Raises InvalidInput for what is none."""
+    entry = take_in(opened, part)
+    if entry.picture is None:
+        raise InvalidInput(f"{part.name}: {entry.error}")
+    record_pictures(opened.db, [entry.picture])
+    return entry.picture.sha256
 
 
 def _queue(opened: Services, form: _Form) -> str:
@@ -144,15 +188,17 @@ def spec_of_form(kind: JobKind, text: Mapping[str, str], layers: list[str]) -> S
     fields: dict[str, Any] = {
         name: value for name, value in text.items() if value and name in FIELDS[kind]
     }
-    for name in ("normalize", "pre_relu"):
-        fields[name] = bool(text.get(name))
+    for name in ("normalize", "pre_relu", "keep_colour"):
+        if name in FIELDS[kind]:
+            fields[name] = bool(text.get(name))
     if fields.get("size", "keep") != "keep":
         fields["size"] = _whole("size", fields["size"])
     if kind == "study":
         return StudySpec.build(**fields)
-    if not layers:
-        raise InvalidInput("layers: choose at least one on the drawing.")
-    fields["layers"] = tuple(_whole("layers", layer) for layer in layers)
+    if "objective" not in fields:
+        if not layers:
+            raise InvalidInput("layers: choose at least one on the drawing.")
+        fields["layers"] = tuple(_whole("layers", layer) for layer in layers)
     if "channels" in fields:
         fields["channels"] = parse_channels(fields["channels"])
     if "snapshots" in fields:
@@ -173,6 +219,7 @@ def _form(
     kind: JobKind,
     *,
     form: _Form | None = None,
+    recipe: DreamRecipe = DEFAULT_RECIPE,
     problem: str = "",
     status: int = 200,
 ) -> HTMLResponse:
@@ -180,9 +227,12 @@ def _form(
     network = opened.settings.network
     if network.lower().endswith(WEIGHT_SUFFIXES):
         network = "vgg19"
-    values = _defaults(kind, network)
+    if form is not None and form.text.get("recipe") in RECIPES:
+        recipe = RECIPES[cast(DreamRecipe, form.text["recipe"])].name
+    standard = _standard(kind, network, recipe)
+    values = _defaults(standard)
     if form is not None:
-        ticks = {name: form.text.get(name, "") for name in ("normalize", "pre_relu")}
+        ticks = {name: form.text.get(name, "") for name in ("normalize", "pre_relu", "keep_colour")}
         chosen = [int(layer) for layer in form.layers if is_number(layer)]
         values |= {**form.text, **ticks, "layers": [layer for layer in chosen if layer < 37]}
         if kind == "study":
@@ -201,26 +251,41 @@ def _form(
         precisions=PRECISIONS,
         networks=[entry for entry in NETWORKS if entry.name != "PATH"],
         chosen_words=layers_words(values["layers"]) if values.get("layers") else "",
-        command=command(_standard(kind, network)),
+        recipes=RECIPES.values(),
+        choices=_CHOICES,
+        usual={name: _written(value) for name, value in recipe_defaults(recipe).items()},
+        command=command(standard),
     )
 
 
-def _standard(kind: JobKind, network: str) -> Spec:
+def _standard(kind: JobKind, network: str, recipe: DreamRecipe) -> Spec:
     """The spec of a form that nobody has changed."""
     if kind == "study":
         return StudySpec(network=network)
+    if recipe != DEFAULT_RECIPE:
+        guide = {"guide": "0" * 64} if recipe == "guide" else {}
+        return DreamSpec.build(recipe=recipe, network=network, layers=(28,), **guide)
     rate = BUILT_IN_RATE if network == "specimens" else DreamSpec().learning_rate
     kept = tuple(int(word) for word in STEPS_KEPT.split(","))
     return DreamSpec(network=network, layers=(28,), learning_rate=rate, snapshots=kept)
 
 
-def _defaults(kind: JobKind, network: str) -> dict[str, Any]:
-    spec = _standard(kind, network)
+def _defaults(spec: Spec) -> dict[str, Any]:
     values: dict[str, Any] = {"name": "", "priority": DEFAULT_PRIORITY, **spec.model_dump()}
     if isinstance(spec, DreamSpec):
-        values |= {"snapshots": STEPS_KEPT, "channels": "", "layers": list(spec.layers)}
-        values["learning_rate"] = f"{spec.learning_rate:g}"
+        values |= {name: _written(value) for name, value in values.items() if value is None}
+        values |= {"channels": "", "objective": "", "layers": list(spec.layers)}
+        values["snapshots"] = ", ".join(map(str, spec.snapshots))
+        for name in ("learning_rate", "octave_scale", "smoothing", "blend"):
+            values[name] = _written(getattr(spec, name))
     return values
+
+
+def _written(value: object) -> str:
+    """As a field of the form has it; a tick that is not set is empty."""
+    if isinstance(value, float):
+        return f"{value:g}"
+    return "" if value in (None, False) else "yes" if value is True else str(value)
 
 
 def _blocks() -> list[Block]:

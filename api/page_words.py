@@ -1,17 +1,36 @@
 """Specs and numbers in words for the page, and the command line that would ask for the same."""
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 from beholder import durations
+from beholder.defaults import DEFAULT_SIZE
 from beholder.devices import DEFAULT_DEVICE, Device
-from beholder.layers import LAYERS
+from beholder.layers import LAYERS, numbers_text
 from beholder.precisions import DEFAULT_PRECISION
 from beholder.priorities import DEFAULT_PRIORITY, Priority
+from beholder.recipes import DEFAULT_RECIPE
 from beholder.specs import DreamSpec, Spec, StudySpec
 
 SHOWN_LAYERS = 4
+CONTROLS = (  # a dream's fields that the article's has not
+    "measure",
+    "octaves",
+    "octave_scale",
+    "jitter",
+    "gradient",
+    "smoothing",
+    "optimiser",
+    "schedule",
+    "parameters",
+    "transforms",
+    "mask",
+    "guide",
+    "keep_colour",
+    "blend",
+)
 
 
 def duration(seconds: float) -> str:
@@ -60,17 +79,6 @@ def layers_words(chosen: Sequence[int]) -> str:
     return f"{len(names)} layers, {ends[0]} to {ends[1]}"
 
 
-def numbers_text(numbers: Sequence[int]) -> str:
-    """Numbers as the command line takes them: "3", "25,27,30", "0-36"."""
-    runs: list[list[int]] = []
-    for number in sorted(set(numbers)):
-        if runs and number == runs[-1][-1] + 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
-    return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
-
-
 def ask_words(spec: Spec) -> str:
     """What a job asks for, on one line."""
     if isinstance(spec, StudySpec) and spec.recipe == "sound":
@@ -81,7 +89,10 @@ def ask_words(spec: Spec) -> str:
             f"top {spec.top} channels a picture, blinding from {LAYERS[spec.min_layer].name} on "
             f"what {spec.threshold} share"
         )
-    words = [layers_words(spec.layers), f"{spec.steps:,} step{'s' * (spec.steps != 1)}"]
+    what = short(spec.objective, 80) if spec.objective else layers_words(spec.layers)
+    words = [what, f"{spec.steps:,} step{'s' * (spec.steps != 1)}"]
+    if spec.recipe != DEFAULT_RECIPE:
+        words.insert(0, spec.recipe)
     if spec.channels:
         noun = "channel" if len(spec.channels) == 1 else "channels"
         words.insert(1, f"{noun} {short(numbers_text(spec.channels), 40)}")
@@ -106,9 +117,12 @@ def command(
         return ""
     words = ["beholder", *(_dream(spec, pictures) if isinstance(spec, DreamSpec) else _study(spec))]
     words += ["--network", spec.network]
-    if spec.size != 224:
-        words += ["--size", str(spec.size)]
-    words += ["--normalize"] * spec.normalize + ["--pre-relu"] * spec.pre_relu
+    if isinstance(spec, DreamSpec):
+        words += _looks(spec.overrides)
+    else:
+        words += ["--size", str(spec.size)] if spec.size != DEFAULT_SIZE else []
+        words += ["--normalize"] * spec.normalize
+    words += ["--pre-relu"] * spec.pre_relu
     words += ["--name", name] if name else []
     words += ["--priority", priority] if priority != DEFAULT_PRIORITY else []
     words += ["--device", device] if device != DEFAULT_DEVICE else []
@@ -116,19 +130,55 @@ def command(
 
 
 def _dream(spec: DreamSpec, pictures: bool) -> Iterator[str]:
+    changed = spec.overrides
     yield "submit"
+    if spec.recipe != DEFAULT_RECIPE:
+        yield from ("--recipe", spec.recipe)
     if pictures or not spec.noise:
         yield from ("--dir", "DIR")
     if spec.noise:
-        yield from ("--noise", str(spec.noise), "--seed", str(spec.seed))
-    yield from ("--layer", _layers_text(spec.layers))
+        yield from ("--noise", str(spec.noise))
+    elif "noise" in changed:
+        yield from ("--noise", "0")
+    if spec.noise or spec.seed:
+        yield from ("--seed", str(spec.seed))
+    if spec.objective:
+        yield from ("--objective", spec.objective)
+    else:
+        yield from ("--layer", _layers_text(spec.layers))
     if spec.channels:
         yield from ("--channel", numbers_text(spec.channels))
-    yield from ("--steps", str(spec.steps), "--learning-rate", f"{spec.learning_rate:g}")
+    for field in ("steps", "learning_rate"):
+        if spec.recipe == DEFAULT_RECIPE or field in changed:
+            yield from (f"--{field.replace('_', '-')}", f"{getattr(spec, field):g}")
+    for field in CONTROLS:
+        if field in changed:
+            yield from _option(field, changed[field])
     if spec.snapshots:
         yield from ("--snapshots", ",".join(map(str, sorted(spec.snapshots))))
+    if spec.zoom:
+        yield from ("--zoom", f"{spec.zoom:g}", "--frames", str(spec.frames))
+    if spec.carry:
+        yield from ("--carry", f"{spec.carry:g}")
     if spec.precision != DEFAULT_PRECISION:
         yield from ("--precision", spec.precision)
+
+
+def _option(field: str, value: object) -> Iterator[str]:
+    """A control as the command line takes it; of a file, a word that stands for it."""
+    yield f"--{field.replace('_', '-')}"
+    if field in ("mask", "guide"):
+        yield field.upper()
+    elif not isinstance(value, bool):
+        yield f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _looks(changed: Mapping[str, Any]) -> Iterator[str]:
+    """What is not the recipe's of how pictures are shown to the network."""
+    if "size" in changed:
+        yield from ("--size", str(changed["size"]))
+    if "normalize" in changed:
+        yield "--normalize" if changed["normalize"] else "--raw"
 
 
 def _layers_text(chosen: Sequence[int]) -> str:

@@ -1,10 +1,11 @@
-"""What there is to look into, a row each: `layer_rows` and `network_rows`."""
+"""What there is to choose from, a row each: `layer_rows`, `network_rows` and `recipe_rows`."""
 
 from pathlib import Path
 from typing import Any
 
 from beholder.layers import LAYERS
 from beholder.networks import NETWORKS, VGG19_FILE
+from beholder.recipes import RECIPES
 from beholder.settings import Settings
 
 
@@ -33,6 +34,19 @@ def network_rows(settings: Settings) -> list[dict[str, Any]]:
             "default": entry.name == settings.network,
         }
         for entry in NETWORKS
+    ]
+
+
+def recipe_rows() -> list[dict[str, Any]]:
+    """A row a recipe. defaults: the fields that differ from the article's."""
+    return [
+        {
+            "name": row.name,
+            "summary": row.summary,
+            "source": row.source,
+            "defaults": dict(row.defaults),
+        }
+        for row in RECIPES.values()
     ]
 
 

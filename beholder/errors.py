@@ -5,6 +5,7 @@ BeholderError
 │   ├── InvalidLayer
 │   ├── InvalidChannel
 │   ├── InvalidSpec
+│   │   └── InvalidObjective
 │   └── NoPictures
 ├── PictureError          one picture can't be used; its item fails alone
 ├── NetworkUnavailable    weights can't be had: a job that nobody began fails, `retry` runs it
@@ -39,6 +40,10 @@ class InvalidChannel(InvalidInput):
 
 class InvalidSpec(InvalidInput):
     """A job's setting is outside its limits."""
+
+
+class InvalidObjective(InvalidSpec):
+    """What a dream is to climb can't be read, or is not in this network."""
 
 
 class NoPictures(InvalidInput):

@@ -160,6 +160,15 @@ def _take(store: Store, found: Found, max_pixels: int, role: Role | None) -> Ent
     return Entry(found.source, stored, role=role, group=found.group)
 
 
+def take_one(store: Store, file: Path, *, max_pixels: int) -> StoredPicture:
+    """Keep one picture file's bytes. Raises InvalidInput for what is no picture."""
+    _insist_on_file(file)
+    try:
+        return keep(store, read_file(str(file)), max_pixels=max_pixels)
+    except PictureError as error:
+        raise InvalidInput(f"{_shown(file.name)}: {error}") from None
+
+
 def keep(store: Store, data: bytes, *, max_pixels: int, flush: bool = True) -> StoredPicture:
     """Keep a picture's bytes in the store. Raises PictureError for what is none.
 

@@ -168,6 +168,17 @@ def parse_channels(text: str) -> tuple[int, ...]:
     return tuple(found)
 
 
+def numbers_text(numbers: Sequence[int]) -> str:
+    """Numbers as the command line takes them: "3", "25,27,30", "0-36"."""
+    runs: list[list[int]] = []
+    for number in sorted(set(numbers)):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
+
+
 def check_channels(layer: Layer, channels: Sequence[int], *, width_divisor: int = 1) -> None:
     """Raise InvalidChannel if `layer` lacks one of `channels` in a network of this width."""
     count = layer.channels // width_divisor

@@ -3,6 +3,7 @@
 `Names` is told every picture's source first, so that two pictures of one name get different files.
 """
 
+import hashlib
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -47,13 +48,21 @@ class Names:
 
 
 def result_name(
-    picture: str, *, layer: int, channels: Sequence[int] | None, step: int, last_step: int
+    picture: str,
+    *,
+    layer: int,
+    channels: Sequence[int] | None,
+    step: int,
+    last_step: int,
+    objective: str | None = None,
 ) -> str:
     """A dream's file name. Steps are padded so that names sort as the steps do."""
     width = max(3, len(str(last_step)))
     parts = [picture, f"{layer:02d}-{LAYERS[layer].name}"]
     if channels:
         parts.append(f"ch{channels_text(channels)}")
+    if objective:
+        parts.append(objective_text(objective))
     return "--".join([*parts, f"step{step:0{width}d}.png"])
 
 
@@ -68,6 +77,17 @@ def channels_text(channels: Sequence[int]) -> str:
             return f"{text}+and-{len(set(channels)) - written}-more"
         text, written = longer, written + len(run)
     return text
+
+
+def objective_text(objective: str) -> str:
+    """An objective in short: "conv5_1_100+conv4_2_17x0.5"; a long one ends in a hash."""
+    plain = objective.replace(" ", "").replace("*", "x").replace('"', "")
+    text = "".join(letter if letter.isalnum() or letter in _KEPT else "_" for letter in plain)
+    if len(text.encode()) <= MAX_CHANNELS_LENGTH:
+        return text
+    digest = hashlib.sha256(objective.encode()).hexdigest()[:8]
+    start = text.encode()[: MAX_CHANNELS_LENGTH - 9].decode(errors="ignore")
+    return f"{start.rstrip('-')}-{digest}"
 
 
 def _runs(numbers: Sequence[int]) -> list[list[int]]:

@@ -95,6 +95,21 @@ def decode_here(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Image.I
         return _upright(_open(data, max_pixels))
 
 
+def text_in(data: bytes, key: str, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> str | None:
+    """What a PNG file says under this key; None where it says nothing, or is no PNG.
+
+    Raises PictureError as `decode` does, also where only the pixels are damaged.
+    """
+    with _reading():
+        image = _open(data, max_pixels)
+        if not isinstance(image, PngImageFile):
+            return None
+        with DECODING.taken(image.width * image.height):
+            image.load()
+        found = image.text.get(key)
+        return None if found is None else str(found)
+
+
 def _open(data: bytes, max_pixels: int) -> ImageFile:
     if not data:
         raise PictureError("the file is empty.")

@@ -22,7 +22,9 @@ from beholder.jobs.documents import (
     results_head,
 )
 from beholder.jobs.result_names import ResultNames
+from beholder.specs import DreamSpec
 from cli.contact import Shown, draw_sheets
+from cli.difference import Differences
 from cli.files import holds, make_folder, reported, write_file, writing
 from cli.output import plural
 
@@ -55,6 +57,7 @@ class Exported:
     missing: int = 0
     damaged: int = 0
     failed: int = 0
+    differences: int = 0
     failures: list[tuple[str, str]] = field(default_factory=list)
     sheets: tuple[Path, ...] = ()
 
@@ -62,8 +65,10 @@ class Exported:
         """What is where, for people."""
         kept = self.files - self.new
         there = f" ({kept:,} there already)" if kept else ""
+        parts = [f"{plural(self.files, 'picture')}{there}"]
+        parts += [plural(self.differences, "difference")] if self.differences else []
         sheets = plural(len(self.sheets), "contact sheet")
-        return f"{plural(self.files, 'picture')}{there}, results.json and {sheets} in {self.folder}"
+        return f"{', '.join(parts)}, results.json and {sheets} in {self.folder}"
 
 
 def export_job(
@@ -71,9 +76,12 @@ def export_job(
     job_id: str,
     folder: Path,
     *,
+    differences: bool = False,
     on_progress: OnProgress = lambda done, total: None,
 ) -> Exported:
     """Write a job's results to `folder`. on_progress: items done with, of how many.
+
+    differences: also write what each dream changed.
 
     Raises NotFound without such a job, InvalidInput or StorageFull when the folder can't be
     written; what is written by then stays, each file whole.
@@ -82,6 +90,8 @@ def export_job(
     _refuse_other(folder, job.id)
     make_folder(folder)
     export = _Export(desk, job, folder, on_progress)
+    if differences:
+        export.insist_on_differences()
     with writing(folder / RESULTS) as file:
         for part in export.document():
             file.write(part.encode())
@@ -115,7 +125,10 @@ def _write_sheets(export: "_Export") -> tuple[Path, ...]:
 
 @dataclass
 class _Written:
-    """An item with the files it has in the folder, by step. lost, damaged: how many are."""
+    """An item with the files it has in the folder, by step. lost, damaged: how many are.
+
+    compared: whether what it changed is there too.
+    """
 
     item: "ItemView"
     number: int
@@ -124,6 +137,7 @@ class _Written:
     new: int = 0
     lost: int = 0
     damaged: int = 0
+    compared: bool = False
 
 
 class _Export:
@@ -135,6 +149,13 @@ class _Export:
         self.result = Exported(folder, job)
         self.shown = Shown()
         self._on_progress = on_progress
+        self._differences: Differences | None = None
+
+    def insist_on_differences(self) -> None:
+        """Also write what each dream changed. Raises InvalidInput for a study."""
+        if not isinstance(self.names.spec, DreamSpec):
+            raise InvalidInput(f"job {self.job.id} is a study: it changes no picture.")
+        self._differences = Differences(self.desk, self.job, self.names.spec, self.folder)
 
     def document(self) -> Iterator[str]:
         """results.json in pieces; each item's files are written before its row."""
@@ -163,6 +184,9 @@ class _Export:
         written = _Written(item, self.names.number(item), self.names.picture(item))
         for file in item.files:
             self._write_file(written, file)
+        last = written.files.get(max(written.files, default=0))
+        if self._differences is not None and last is not None:
+            written.compared = self._differences.write(item, last)
         return written
 
     def _write_file(self, written: _Written, file: "StoredFile") -> None:
@@ -195,6 +219,7 @@ class _Export:
         self.result.new += written.new
         self.result.missing += written.lost
         self.result.damaged += written.damaged
+        self.result.differences += written.compared
         if error is None:
             return
         self.result.failed += 1

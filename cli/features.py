@@ -6,6 +6,7 @@ import typer
 
 from beholder.layers import LAYERS
 from beholder.priorities import Priority
+from beholder.recipes import DEFAULT_CHANNEL_RECIPE, NoiseRecipe
 from cli.context import Context
 from cli.output import JsonOption, plural, print_json, say
 
@@ -22,10 +23,16 @@ def features(
     limit: Annotated[
         int, typer.Option(min=1, help="Dreams of this many of its channels, the first by rank.")
     ] = DEFAULT_LIMIT,
-    steps: Annotated[int, typer.Option(help="Steps of gradient ascent.")] = 60,
+    recipe: Annotated[
+        NoiseRecipe, typer.Option(help="How to dream, as `beholder recipes` says.")
+    ] = DEFAULT_CHANNEL_RECIPE,
+    steps: Annotated[
+        int | None,
+        typer.Option(help="Steps of each dream. Default: the recipe's.", show_default=False),
+    ] = None,
     learning_rate: Annotated[
         float | None,
-        typer.Option(help="Of each step. Default: 0.1; 0.5 on specimens.", show_default=False),
+        typer.Option(help="Of each step. Default: the recipe's.", show_default=False),
     ] = None,
     priority: Annotated[Priority, typer.Option(help="high, normal or low.")] = "low",
     json: JsonOption = False,
@@ -34,7 +41,12 @@ def features(
     desk = Context().desk
     job = desk.job(study)
     made = desk.features(
-        job, limit=limit, steps=steps, learning_rate=learning_rate, priority=priority
+        job,
+        limit=limit,
+        recipe=recipe,
+        steps=steps,
+        learning_rate=learning_rate,
+        priority=priority,
     )
     say(f"{plural(len(made.queued), 'dream')} queued, {len(made.there):,} there or queued already.")
     if made.left:

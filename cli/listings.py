@@ -12,7 +12,7 @@ from beholder.networks import width_divisor
 from cli.channel import relu_layers, show_contrast
 from cli.context import Context
 from cli.doctor import doctor
-from cli.networks import layers, networks
+from cli.networks import layers, networks, recipes
 from cli.output import JsonOption, console, plural, print_csv, print_json, say, table
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ MORE_COLUMNS = ("deviation", "maximum", "chosen")
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    for command in (channels, layers, networks, doctor):
+    for command in (channels, layers, networks, recipes, doctor):
         app.command()(command)
 
 

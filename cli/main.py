@@ -17,10 +17,13 @@ from beholder import __version__
 from beholder.errors import BeholderError
 from beholder.precisions import ELSEWHERE as PRECISIONS_ELSEWHERE
 from cli import (
+    atlas,
     channel,
     features,
+    film,
     jobs,
     listings,
+    provenance,
     report,
     results,
     service,
@@ -46,8 +49,11 @@ for group in (
     submit,
     studies,
     features,
+    atlas,
     jobs,
     results,
+    film,
+    provenance,
     report,
     listings,
     channel,

@@ -1,4 +1,4 @@
-"""`beholder layers` and `beholder networks`: what there is to look into."""
+"""`beholder layers`, `networks` and `recipes`: what there is to look into, and how."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -47,6 +47,25 @@ def networks(
         return
     shown = [{**row, "here": _words(row["here"])} for row in rows]
     console().print(table(["name", "here", "summary"], shown))
+
+
+def recipes(json: JsonOption = False) -> None:
+    """List the recipes of dreams, and what each sets that the article's does not."""
+    from beholder.catalogue import recipe_rows
+
+    rows = recipe_rows()
+    if json:
+        print_json(rows)
+        return
+    for row in rows:
+        defaults = row["defaults"].items()
+        row["defaults"] = ", ".join(f"{field} {_written(value)}" for field, value in defaults)
+        del row["source"]
+    console().print(table(["name", "summary", "defaults"], rows))
+
+
+def _written(value: object) -> str:
+    return ("no", "yes")[value] if isinstance(value, bool) else str(value)
 
 
 def download_weights(settings: "Settings") -> None:

@@ -1,7 +1,7 @@
 """From pictures to a queued job, and waiting for it: what `submit`, `study` and `demo` share."""
 
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -75,6 +75,13 @@ def wait_for(context: Context, job_id: str) -> "JobView":
     """Follow a job to its end; on the embedded default, run the service meanwhile if none does."""
     if context.settings.server is not None:
         return follow(context.desk, job_id)
+    with running_service(context) as ensure:
+        return follow(context.desk, job_id, on_look=ensure)
+
+
+@contextmanager
+def running_service(context: Context) -> "Iterator[Callable[[], None]]":
+    """What starts the service where none runs, to be called now and then; stopped at the end."""
     from beholder.service import Service
 
     service = Service(context.settings, on_event=say)
@@ -85,7 +92,7 @@ def wait_for(context: Context, job_id: str) -> "JobView":
             service.start()
 
     try:
-        return follow(context.desk, job_id, on_look=ensure)
+        yield ensure
     finally:
         service.stop()
 

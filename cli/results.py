@@ -28,6 +28,9 @@ def fetch(
         Path | None,
         typer.Option("--output", "-o", help="The folder; made if need be. Default: beholder-JOB."),
     ] = None,
+    difference: Annotated[
+        bool, typer.Option("--difference", help="Also what each dream changed, as a picture.")
+    ] = False,
 ) -> None:
     """Write a job's pictures, results.json and contact sheets; of a running job, what is done."""
     from cli.export import export_job
@@ -36,7 +39,7 @@ def fetch(
     job_id = desk.job(job).id
     folder = output or Path(f"beholder-{job_id}")
     with _progress() as on_progress:
-        exported = export_job(desk, job_id, folder, on_progress=on_progress)
+        exported = export_job(desk, job_id, folder, differences=difference, on_progress=on_progress)
     _report(exported)
     if exported.missing or exported.damaged:
         raise typer.Exit(EXIT_FAILED)

@@ -1,20 +1,23 @@
 """`beholder submit`: queue dreams of pictures, of a folder, or of noise."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from beholder.defaults import DEFAULT_LAYER, DEFAULT_SIZE
 from beholder.devices import DEFAULT_DEVICE, Device
 from beholder.errors import InvalidInput, NoPictures
 from beholder.layers import is_number, parse_channels, parse_layers
 from beholder.networks import WEIGHT_SUFFIXES
 from beholder.precisions import DEFAULT_PRECISION, DreamPrecision
 from beholder.priorities import DEFAULT_PRIORITY, Priority
+from beholder.recipes import DEFAULT_RECIPE
 from cli.context import Context
 from cli.output import JsonOption, say
 from cli.queueing import Source, prepare, queue_job, report
+
+if TYPE_CHECKING:
+    from beholder.specs import DreamSpec
 
 NO_GPU = (
     "tf32 needs a CUDA GPU, and no worker that is alive reports one: without, the job fails. "
@@ -64,6 +67,11 @@ def register(app: typer.Typer) -> None:
     app.command("submit")(submit)
 
 
+RecipeOption = Annotated[
+    str, typer.Option(help="Whose defaults hold: one that `beholder recipes` lists.")
+]
+
+
 def submit(
     pictures: Annotated[
         list[Path] | None, typer.Argument(help="Picture files.", show_default=False)
@@ -73,25 +81,130 @@ def submit(
         typer.Option("--dir", "-d", help="A folder of pictures; may be repeated."),
     ] = None,
     recursive: RecursiveOption = False,
+    recipe: RecipeOption = DEFAULT_RECIPE,
     layer: Annotated[
-        str,
-        typer.Option(help='Layers: "35", "relu5_4", "10-20", "conv4_1,28", "kind:pool", "all".'),
-    ] = str(DEFAULT_LAYER),
+        str | None,
+        typer.Option(
+            help='Layers: "35", "relu5_4", "10-20", "conv4_1,28", "kind:pool", "all". Default: 35.',
+            show_default=False,
+        ),
+    ] = None,
     channel: Annotated[
         str | None,
         typer.Option(help='Only these channels: "17", "3,17,40", "0-7".', show_default=False),
     ] = None,
-    steps: Annotated[int, typer.Option(help="Steps of gradient ascent.")] = 30,
-    learning_rate: Annotated[float, typer.Option(help="Of each step.")] = 0.01,
+    objective: Annotated[
+        str | None,
+        typer.Option(
+            help='In the place of both: "conv5_1:100 + conv4_2:17*0.5 - tv*0.1".',
+            show_default=False,
+        ),
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Of all octaves together. Article: 30.", show_default=False)
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Of each step. Article: 0.01.", show_default=False)
+    ] = None,
     snapshots: Annotated[
         str | None,
         typer.Option(help='Steps to keep besides the last: "10,60,110".', show_default=False),
     ] = None,
-    size: SizeOption = str(DEFAULT_SIZE),
-    seed: Annotated[int, typer.Option(help="Of the noise; noise i uses seed + i.")] = 0,
+    size: Annotated[
+        str | None,
+        typer.Option(
+            help='Side of the centre crop in pixels, or "keep" for its own size. Article: 224.',
+            show_default=False,
+        ),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(help="Of noise, which uses seed + i, and of what else is random.")
+    ] = 0,
     network: NetworkOption = None,
-    noise: Annotated[int, typer.Option(help="This many dreams that start from noise.")] = 0,
-    normalize: NormalizeOption = False,
+    noise: Annotated[
+        int | None,
+        typer.Option(help="This many dreams that start from noise.", show_default=False),
+    ] = None,
+    measure: Annotated[
+        str | None,
+        typer.Option(
+            help="Of layers whose term names none: norm, squared, mean, caricature, guide.",
+            show_default=False,
+        ),
+    ] = None,
+    octaves: Annotated[
+        int | None, typer.Option(help="In how many sizes to dream.", show_default=False)
+    ] = None,
+    octave_scale: Annotated[
+        float | None,
+        typer.Option(help="How many times as large each is as the last.", show_default=False),
+    ] = None,
+    jitter: Annotated[
+        int | None, typer.Option(help="Pixels to shift by at each step.", show_default=False)
+    ] = None,
+    gradient: Annotated[
+        str | None, typer.Option(help="plain, or scaled to even steps.", show_default=False)
+    ] = None,
+    smoothing: Annotated[
+        float | None,
+        typer.Option(help="Deviation in pixels that gradients are blurred by.", show_default=False),
+    ] = None,
+    optimiser: Annotated[
+        str | None, typer.Option(help="ascent, adam or nadam.", show_default=False)
+    ] = None,
+    schedule: Annotated[
+        str | None,
+        typer.Option(
+            help="Of the learning rate: constant, linear or cosine, both to 0.", show_default=False
+        ),
+    ] = None,
+    parameters: Annotated[
+        str | None,
+        typer.Option(help="What changes: pixels, fourier or phase.", show_default=False),
+    ] = None,
+    transforms: Annotated[
+        str | None,
+        typer.Option(help="What spectra are seen through: none, lucid, crops.", show_default=False),
+    ] = None,
+    mask: Annotated[
+        Path | None,
+        typer.Option(help="A picture: where it is black nothing changes.", show_default=False),
+    ] = None,
+    guide: Annotated[
+        Path | None,
+        typer.Option(help="A picture to go toward (guide, caricature).", show_default=False),
+    ] = None,
+    keep_colour: Annotated[
+        bool, typer.Option("--keep-colour", help="Let brightness dream, and keep the colours.")
+    ] = False,
+    blend: Annotated[
+        float | None,
+        typer.Option(help="How much of the start is mixed in: 0 to 1.", show_default=False),
+    ] = None,
+    zoom: Annotated[
+        float | None,
+        typer.Option(
+            help="Make a film of --frames: each starts from the one before, so much larger (1.05).",
+            show_default=False,
+        ),
+    ] = None,
+    frames: Annotated[int, typer.Option(help="With --zoom: how many.")] = 1,
+    carry: Annotated[
+        float | None,
+        typer.Option(
+            help="The pictures are a film's frames: mix so much of the dream before into each "
+            "(0.5).",
+            show_default=False,
+        ),
+    ] = None,
+    normalize: Annotated[
+        bool | None,
+        typer.Option(
+            "--normalize/--raw",
+            help="Feed ImageNet-normalised pixels, or raw as the article does.",
+            show_default=False,
+        ),
+    ] = None,
     pre_relu: PreReluOption = False,
     precision: Annotated[
         DreamPrecision,
@@ -108,25 +221,45 @@ def submit(
     json: JsonOption = False,
 ) -> None:
     """Queue dreams: one for each picture and layer."""
-    from beholder.specs import DreamSpec
-
     context = Context()
-    spec = DreamSpec.build(
+    given: dict[str, Any] = {
+        "recipe": recipe,
+        "size": None if size is None else parse_size(size),
+        "normalize": normalize,
+        "layers": None if layer is None else parse_layers(layer),
+        "channels": None if channel is None else parse_channels(channel),
+        "snapshots": None if snapshots is None else parse_steps(snapshots),
+        "objective": objective,
+        "steps": steps,
+        "learning_rate": learning_rate,
+        "noise": noise,
+        "measure": measure,
+        "octaves": octaves,
+        "octave_scale": octave_scale,
+        "jitter": jitter,
+        "gradient": gradient,
+        "smoothing": smoothing,
+        "optimiser": optimiser,
+        "schedule": schedule,
+        "parameters": parameters,
+        "transforms": transforms,
+        "blend": blend,
+    }
+    spec = _spec(
+        context,
+        {"mask": mask, "guide": guide},
         network=network_name(context, network),
-        size=parse_size(size),
-        normalize=normalize,
         pre_relu=pre_relu,
-        layers=parse_layers(layer),
-        channels=None if channel is None else parse_channels(channel),
-        steps=steps,
-        learning_rate=learning_rate,
-        snapshots=() if snapshots is None else parse_steps(snapshots),
-        noise=noise,
         seed=seed,
+        keep_colour=keep_colour,
+        zoom=zoom,
+        frames=frames,
+        carry=carry,
         precision=precision,
+        **{field: value for field, value in given.items() if value is not None},
     )
     source = Source(tuple(pictures or ()), tuple(folders or ()), recursive)
-    if not (source.files or source.folders or noise):
+    if not (source.files or source.folders or spec.noise):
         raise NoPictures("name pictures, a folder (--dir DIR), or --noise N.")
     prepare(context, spec, wait=wait, output=output)
     created = queue_job(
@@ -135,6 +268,24 @@ def submit(
     if precision == "tf32" and not context.desk.gpu_is_known_of():
         say(NO_GPU)
     report(context, created, wait=wait, output=output, as_json=json)
+
+
+def _spec(context: Context, named: dict[str, Path | None], **fields: Any) -> "DreamSpec":
+    """The spec. named: files of pictures that it names, which are kept once all else is right."""
+    from beholder.specs import DreamSpec
+
+    files = {field: file for field, file in named.items() if file is not None}
+    DreamSpec.build(**fields, **dict.fromkeys(files, "0" * 64))
+    hashes = {}
+    if files:
+        from beholder.intake import take_one
+        from beholder.jobs.stock import record_pictures
+
+        most = context.settings.max_pixels
+        kept = {f: take_one(context.store, file, max_pixels=most) for f, file in files.items()}
+        record_pictures(context.db, kept.values())
+        hashes = {field: picture.sha256 for field, picture in kept.items()}
+    return DreamSpec.build(**fields, **hashes)
 
 
 def network_name(context: Context, option: str | None) -> str:

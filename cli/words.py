@@ -5,9 +5,24 @@ from collections.abc import Iterator, Sequence
 from beholder.layers import LAYERS
 from beholder.names import channels_text
 from beholder.precisions import DEFAULT_PRECISION
+from beholder.recipes import DEFAULT_RECIPE
 from beholder.specs import DEFAULT_SIZE, DreamSpec, Spec, StudySpec
 
 SHOWN_LAYERS = 6
+_SAID = (  # in words of their own
+    "steps",
+    "learning_rate",
+    "layers",
+    "channels",
+    "objective",
+    "snapshots",
+    "noise",
+    "seed",
+    "precision",
+    "size",
+    "normalize",
+    "pre_relu",
+)
 
 
 def spec_words(spec: Spec) -> str:
@@ -53,9 +68,14 @@ def _sound_words(spec: StudySpec) -> Iterator[str]:
 
 
 def _dream_words(spec: DreamSpec) -> Iterator[str]:
+    if spec.recipe != DEFAULT_RECIPE:
+        yield spec.recipe
     yield f"{spec.steps:,} {'step' if spec.steps == 1 else 'steps'}"
     yield f"learning rate {spec.learning_rate:g}"
-    yield layers_words(spec.layers)
+    yield spec.objective or layers_words(spec.layers)
+    for field, value in spec.overrides.items():
+        if field not in _SAID:
+            yield _control_words(field, value)
     if spec.channels:
         noun = "channel" if len(spec.channels) == 1 else "channels"
         yield f"{noun} {channels_text(spec.channels)}"
@@ -63,8 +83,21 @@ def _dream_words(spec: DreamSpec) -> Iterator[str]:
         yield f"kept at steps {', '.join(str(step) for step in spec.steps_kept)}"
     if spec.noise:
         yield f"{spec.noise:,} from noise (seed {spec.seed})"
+    if spec.zoom:
+        yield f"{spec.frames:,} frames, each {spec.zoom:g} times the one before"
+    if spec.carry:
+        yield f"frames of a film, {spec.carry:g} of each carried into the next"
     if spec.precision != DEFAULT_PRECISION:
         yield f"in {spec.precision}"
+
+
+def _control_words(field: str, value: object) -> str:
+    words = field.replace("_", " ")
+    if value is True:
+        return words
+    if field in ("mask", "guide"):
+        return f"{words} {str(value)[:12]}"
+    return f"{words} {value:g}" if isinstance(value, float) else f"{words} {value}"
 
 
 def layers_words(layers: Sequence[int]) -> str:

@@ -8,7 +8,7 @@ nothing is copied to be written: safetensors, by comparison, would take three ti
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -22,7 +22,7 @@ from beholder.specs import DreamSpec
 
 _MAGIC = b"beholder checkpoint 1 "
 _HEAD_BYTES = len(_MAGIC) + 65  # a hash in hex, and the line's end
-_SNAPSHOT = "snapshot."
+_SNAPSHOT, _MEMORY = "snapshot.", "memory."
 _KINDS = {"F32": torch.float32, "F64": torch.float64}  # what dreams are computed in
 _NAMES = {kind: name for name, kind in _KINDS.items()}
 
@@ -35,10 +35,16 @@ class Kept:
     precision: str
 
 
-def dream_key(spec: DreamSpec, item: ClaimedItem, network: Network) -> str:
-    """What tells one dream from all others, but for its precision; 64 hex digits."""
+def dream_key(
+    spec: DreamSpec, item: ClaimedItem, network: Network, before: str | None = None
+) -> str:
+    """What tells one dream from all others, but for its precision; 64 hex digits.
+
+    before: the hash of the dream that a film's frame starts from.
+    """
     asked = spec.model_dump(mode="json", exclude={"layers", "noise", "seed", "precision"})
-    start = (item.picture_sha256, item.seed, item.layer)
+    seed = spec.seed if item.seed is None and not spec.plain else item.seed
+    start = (item.picture_sha256, item.seed is None, seed, item.layer, before)
     text = json.dumps([asked, start, network.sha256], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -46,7 +52,9 @@ def dream_key(spec: DreamSpec, item: ClaimedItem, network: Network) -> str:
 def pack(checkpoint: Checkpoint, key: str, precision: Precision) -> list[bytes | memoryview]:
     """A checkpoint of one dream as a file's parts, of which the tensors' are their own memory."""
     snapshots = {f"{_SNAPSHOT}{step}": one for step, one in checkpoint.snapshots.items()}
-    tensors = {"picture": checkpoint.pictures, "objective": checkpoint.objective, **snapshots}
+    memory = {f"{_MEMORY}{name}": one for name, one in checkpoint.memory.items()}
+    picture, objective = checkpoint.pictures, checkpoint.objective
+    tensors = {"picture": picture, "objective": objective, **snapshots, **memory}
     about = {
         "dream": key,
         "step": checkpoint.step,
@@ -74,12 +82,15 @@ def unpack(data: bytes, key: str) -> Kept:
         raise ValueError(f"it can't be read: {error}") from None
     if dream != key:
         raise ValueError("it is of another dream")
-    snapshots = {
-        int(name.removeprefix(_SNAPSHOT)): tensor
-        for name, tensor in tensors.items()
-        if name.startswith(_SNAPSHOT)
-    }
-    return Kept(Checkpoint(step, picture, snapshots, objective), precision)
+    snapshots = {int(step): one for step, one in _named(tensors, _SNAPSHOT)}
+    memory = dict(_named(tensors, _MEMORY))
+    return Kept(Checkpoint(step, picture, snapshots, objective, memory), precision)
+
+
+def _named(tensors: dict[str, Tensor], prefix: str) -> Iterator[tuple[str, Tensor]]:
+    for name, tensor in tensors.items():
+        if name.startswith(prefix):
+            yield name.removeprefix(prefix), tensor
 
 
 def _head(body: Sequence[bytes | memoryview]) -> bytes:

@@ -129,7 +129,10 @@ class Checkpoints:
                 self.further(wanted.claim)
 
     def _key(self, wanted: Wanted) -> str:
-        return dream_key(self.spec, wanted.item, self.network())
+        spec = wanted.claim.spec
+        assert isinstance(spec, DreamSpec)
+        before = wanted.claim.before.get(wanted.item.position)
+        return dream_key(spec, wanted.item, self.network(), before.sha256 if before else None)
 
     def _remove(self, path: str) -> None:
         try:

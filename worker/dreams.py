@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, wait
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -12,14 +13,16 @@ from torch import Tensor
 from beholder.jobs.claims import Claim
 from beholder.jobs.finish import finish_dreams
 from beholder.jobs.outcomes import DreamOutcome, Finished, ItemFailure, StoredFile
-from beholder.science.dream import Dream, dream
+from beholder.science.dream import Dream
 from beholder.science.prefix import Precision
 from beholder.specs import DreamSpec
 from beholder.store import result_folder
 from worker.checkpoints import Checkpoints, Keeper
+from worker.climbs import Calls, Climb
 from worker.encoding import png
 from worker.lease import Cancelled, Lease
 from worker.pictures import Batch, Wanted
+from worker.provenance import provenance
 from worker.rooms import Shape
 from worker.told import told
 from worker.work import Means, Work
@@ -31,7 +34,8 @@ _ROWS = 256  # compared at once: a large picture has no room for copies
 def dream_shape(spec: DreamSpec, layer: int, height: int, width: int) -> Shape:
     """What dreams of this spec, layer, height and width are to memory."""
     kept = len(spec.steps_kept)
-    return Shape(spec.network, "dream", layer, height, width, spec.precision, kept)
+    work = "dream" if spec.plain else f"dream of {spec.parameters} by {spec.optimiser}"
+    return Shape(spec.network, work, layer, height, width, spec.precision, kept)
 
 
 class DreamWork(Work[DreamSpec, DreamOutcome]):
@@ -56,13 +60,15 @@ class DreamWork(Work[DreamSpec, DreamOutcome]):
 
     def run(self, batch: Batch) -> None:
         """Dream, and hand each picture to the threads."""
-        for group in self._checkpoints.groups(batch, self._precision):
+        for group in self._groups(batch):
             begun = time.monotonic()
             for part, result in self._fitting(group, self._dream):
                 seconds = (time.monotonic() - begun) / len(part.items)
                 for row, wanted in enumerate(part.items):
+                    seed = wanted.item.seed if _from_noise(wanted) else None
+                    start = self._climb.start(part.starts[row], seed)
                     kept = self.means.threads.submit(
-                        self._keep, wanted, part.starts[row], result, row, seconds
+                        self._keep, wanted, start, result, row, seconds
                     )
                     self._pending.append((wanted.claim, kept))
                 begun = time.monotonic()
@@ -84,6 +90,11 @@ class DreamWork(Work[DreamSpec, DreamOutcome]):
         )
         return finished
 
+    def let_go(self) -> bool:
+        """Forget the network, and with it what goes through it."""
+        self.__dict__.pop("_climb", None)
+        return super().let_go()
+
     def _over(self, claim: Claim, finished: dict[str, Finished | None]) -> bool:
         """Whether nobody will go on with a claim's items."""
         cancelled = isinstance(self.lease.interruption(claim), Cancelled)
@@ -103,6 +114,30 @@ class DreamWork(Work[DreamSpec, DreamOutcome]):
     def _shape(self, height: int, width: int) -> Shape:
         return dream_shape(self.spec, self.layer, height, width)
 
+    def _groups(self, batch: Batch) -> Iterator[Batch]:
+        """The batch in parts that are at the same step, and begin alike: with noise, or without."""
+        for group in self._checkpoints.groups(batch, self._precision):
+            rows: dict[bool, list[int]] = {}
+            for row, wanted in enumerate(group.items):
+                rows.setdefault(_from_noise(wanted), []).append(row)
+            yield from (group.at(part) for part in rows.values()) if self._splits else (group,)
+
+    @property
+    def _splits(self) -> bool:
+        return self.spec.parameters != "pixels"
+
+    @cached_property
+    def _climb(self) -> Climb:
+        loader = self.means.loader
+        return Climb(
+            self.spec,
+            self.layer,
+            self.network,
+            self._precision,
+            self.means.store,
+            loader.max_pixels,
+        )
+
     def _dream(self, batch: Batch) -> Dream:
         def check(steps: float) -> None:
             self._check(len(batch.items) * steps / self.spec.steps)
@@ -112,20 +147,12 @@ class DreamWork(Work[DreamSpec, DreamOutcome]):
         keeper = Keeper(
             self._checkpoints, batch.items, self._precision, step, lambda: self.lease.stopping
         )
-        return dream(
-            self.network,
-            begun or batch.wait(),
-            layer=self.layer,
-            channels=self.spec.channels,
-            steps=self.spec.steps,
-            learning_rate=self.spec.learning_rate,
-            snapshots=self.spec.steps_kept,
-            normalize=self.spec.normalize,
-            pre_relu=self.spec.pre_relu,
-            precision=self._precision,
-            on_step=check,
-            on_part=check,
-            on_checkpoint=keeper,
+        return self._climb.run(
+            batch.wait(),
+            [_seed(wanted) for wanted in batch.items],
+            Calls(check, keeper),
+            from_noise=_from_noise(batch.items[0]),
+            begun=begun,
         )
 
     def _collect(self, claim: Claim, kept: Future[Outcome | None]) -> None:
@@ -163,7 +190,7 @@ class DreamWork(Work[DreamSpec, DreamOutcome]):
             kept["silent"] = True
         spec = wanted.claim.spec
         assert isinstance(spec, DreamSpec)
-        if item.seed is not None and item.layer == spec.layers[0]:
+        if _from_noise(wanted) and item.layer == spec.layers[0]:
             # A start from noise is nowhere else; once a seed is enough for those who look.
             first = self._put(wanted, 0, start)
             kept |= {"start": first.path, "start_sha256": first.sha256, "start_bytes": first.bytes}
@@ -171,12 +198,25 @@ class DreamWork(Work[DreamSpec, DreamOutcome]):
 
     def _put(self, wanted: Wanted, step: int, picture: Tensor) -> StoredFile:
         """Write the picture as it is after `step` steps; step 0 is the start."""
-        file = png(picture)
+        says = provenance(wanted, self.network, self._precision, step)
+        file = png(picture, says)
         folder = result_folder(wanted.claim.job_id, wanted.claim.token)
         path = f"{folder}/{wanted.item.position:07d}-{step:05d}.png"
         self.means.store.put(path, file.data)
         digest = hashlib.sha256(file.data).hexdigest()
         return StoredFile(step, path, digest, len(file.data), file.width, file.height)
+
+
+def _from_noise(wanted: Wanted) -> bool:
+    """Whether an item starts from noise; a film's later frames start from the one before."""
+    return wanted.item.seed is not None and wanted.item.position not in wanted.claim.before
+
+
+def _seed(wanted: Wanted) -> int:
+    """Of what is random in an item's dream: its noise's, or its job's."""
+    spec = wanted.claim.spec
+    assert isinstance(spec, DreamSpec)
+    return spec.seed if wanted.item.seed is None else wanted.item.seed
 
 
 def _is_unchanged(picture: Tensor, start: Tensor) -> bool:

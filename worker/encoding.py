@@ -4,8 +4,10 @@ import io
 import zlib
 from dataclasses import dataclass
 
+from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
+from beholder.provenance import KEY, Provenance
 from beholder.science.inputs import to_image
 
 # Runs only, no search for longer matches: those cost most of the time and, in dreams, find nothing.
@@ -21,9 +23,15 @@ class Png:
     height: int
 
 
-def png(picture: Tensor) -> Png:
-    """`picture` (3, H, W) in [0, 1] as a PNG of 8 bits a channel. Lets other threads run."""
+def png(picture: Tensor, provenance: Provenance | None = None) -> Png:
+    """`picture` (3, H, W) in [0, 1] as a PNG of 8 bits a channel, with what it says of itself.
+
+    Lets other threads run.
+    """
     image = to_image(picture)
+    says = PngInfo()
+    if provenance is not None:
+        says.add_itxt(KEY, provenance.text())
     buffer = io.BytesIO()
-    image.save(buffer, "PNG", **_PNG)
+    image.save(buffer, "PNG", pnginfo=says, **_PNG)
     return Png(buffer.getvalue(), image.width, image.height)

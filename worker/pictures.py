@@ -13,9 +13,11 @@ from torch import Tensor
 
 from beholder.errors import NotFound, PictureError
 from beholder.jobs.claims import Claim, ClaimedItem
-from beholder.jobs.outcomes import ItemFailure
+from beholder.jobs.outcomes import ItemFailure, StoredFile
+from beholder.jobs.result_files import read_result
 from beholder.logs import about
 from beholder.pictures import decoded
+from beholder.science.frames import carried, zoomed
 from beholder.science.inputs import noise, to_tensor
 from beholder.specs import DEFAULT_SIZE, DreamSpec, Spec
 from beholder.store import Store
@@ -147,27 +149,46 @@ class Loader:
         return shapes, failed
 
     def _load(self, wanted: Wanted, spec: Spec) -> Tensor | ItemFailure:
-        claim, item = wanted.claim, wanted.item
-        with about(job=claim.job_id, chunk=claim.chunk_id, item=item.position):
-            return self._tensor(item, spec)
+        claim, position = wanted.claim, wanted.item.position
+        with about(job=claim.job_id, chunk=claim.chunk_id, item=position):
+            return self._tensor(wanted, spec)
 
-    def _tensor(self, item: ClaimedItem, spec: Spec) -> Tensor | ItemFailure:
+    def _tensor(self, wanted: Wanted, spec: Spec) -> Tensor | ItemFailure:
+        position = wanted.item.position
         try:
-            if item.picture_sha256 is None:
-                side = DEFAULT_SIZE if spec.size == "keep" else spec.size
-                return noise(item.seed or 0, size=side)
-            data = self.store.picture(item.picture_sha256)
-            with decoded(data, max_pixels=self.max_pixels) as image:
-                if spec.size == "keep" and isinstance(spec, DreamSpec):
-                    reason = spec.too_many_kept(*image.size)
-                    if reason:
-                        return ItemFailure(item.position, f"{reason}.")
-                return to_tensor(image, size=spec.size)
+            if isinstance(spec, DreamSpec) and position in wanted.claim.before:
+                return self._frame(wanted, spec, wanted.claim.before[position])
+            return self._start(wanted.item, spec)
         except PictureError as error:
-            return ItemFailure(item.position, str(error))
+            return ItemFailure(position, str(error))
         except NotFound as error:
             self.insist_on_store()
-            return ItemFailure(item.position, str(error))
+            return ItemFailure(position, str(error))
+
+    def _start(self, item: ClaimedItem, spec: Spec) -> Tensor:
+        if item.picture_sha256 is None:
+            side = DEFAULT_SIZE if spec.size == "keep" else spec.size
+            return noise(item.seed or 0, size=side)
+        data = self.store.picture(item.picture_sha256)
+        with decoded(data, max_pixels=self.max_pixels) as image:
+            if spec.size == "keep" and isinstance(spec, DreamSpec):
+                reason = spec.unfit(*image.size)
+                if reason:
+                    raise PictureError(f"{reason}.")
+            return to_tensor(image, size=spec.size)
+
+    def _frame(self, wanted: Wanted, spec: DreamSpec, before: StoredFile | None) -> Tensor:
+        """A later frame of a film, from the dream before it."""
+        if before is None:
+            if spec.zoom is not None:
+                raise PictureError("the frame before it failed: there is nothing to zoom into.")
+            return self._start(wanted.item, spec)  # the film begins anew
+        data = read_result(self.store, before)
+        with decoded(data, max_pixels=self.max_pixels) as image:
+            if spec.zoom is not None:
+                return to_tensor(zoomed(image, spec.zoom), size="keep")
+            dreamt = to_tensor(image, size="keep")
+        return carried(self._start(wanted.item, spec), dreamt, spec.carry or 0.0)
 
     def _batch(self, pairs: list[_Decoded], device: torch.device) -> Batch:
         items, tensors = zip(*pairs, strict=True)

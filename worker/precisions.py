@@ -21,6 +21,8 @@ class Precisions:
         """The precision of a spec's dreams of a layer. May dream of test pictures first."""
         if spec.precision != "auto":
             return spec.precision
+        if not spec.plain:  # what may be coarser is tried out on the article's dreams alone
+            return "float32"
         size = DEFAULT_SIZE if spec.size == "keep" else min(spec.size, _LARGEST_TRIAL)
         ascent = (spec.channels, spec.steps, spec.learning_rate, spec.normalize, spec.pre_relu)
         kind = (network.sha256, network.device, layer, size, ascent)

@@ -1,5 +1,6 @@
-"""What came out of a job: each picture with its thumbnails, and all of it as one zip."""
+"""What came out of a job: each picture with its thumbnails, films, and all of it as one zip."""
 
+import io
 import re
 from typing import Annotated, Any
 
@@ -10,11 +11,14 @@ from api.archive import archive
 from api.cached import PICTURE, cached
 from api.problems import responses
 from api.routes.jobs import Job, JobId, Opened
-from beholder.errors import NotFound
+from beholder.errors import InvalidInput, NotFound
+from beholder.film import MAX_FPS, MIN_FPS, write_film
 from beholder.jobs.queries import items, result_file
+from beholder.jobs.reels import find_reel, reel_pictures
 
 router = APIRouter(prefix="/v1/jobs", tags=["results"])
 MAX_POSITION = 2**31 - 1
+MAX_FILM = 300  # pictures; each takes some 20 ms
 _UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "Not modified"}}
 
 
@@ -88,6 +92,46 @@ def start(
     if not isinstance(path, str):
         raise NotFound(f"job {found.id} keeps no start of item {position}.")
     return cached(path, "image/png", if_none_match, lambda: opened.store.get(path))
+
+
+@router.get(
+    "/{job_id}/items/{position}/film.webp",
+    response_class=Response,
+    summary="A dream's steps, or a film's frames, as an animated WebP",
+    responses={
+        200: {"description": "The film", "content": {"image/webp": {}}},
+        **responses(404, 409, 422),
+    },
+)
+async def film(
+    found: Job,
+    position: Annotated[int, Path(ge=0, le=MAX_POSITION, examples=[0])],
+    opened: Opened,
+    fps: Annotated[float, Query(ge=MIN_FPS, le=MAX_FPS, description="Pictures a second.")] = 12,
+    size: Annotated[
+        int, Query(ge=16, le=1024, description="Of the longer side in pixels, at most.")
+    ] = 512,
+) -> Response:
+    """As far as it is there; 409 where there are no two pictures yet."""
+
+    def answer() -> Response:
+        reel = find_reel(opened.db, found, position)
+        if reel.count > MAX_FILM:
+            raise InvalidInput(
+                f"{reel.count:,} pictures are too many for a film over HTTP, which has at most "
+                f"{MAX_FILM:,}: `beholder film` makes it."
+            )
+        frames = reel_pictures(opened.store, reel, max_pixels=opened.settings.max_pixels, side=size)
+        made = io.BytesIO()
+        write_film(frames, made, "webp", fps=fps, count=reel.count)
+        name = f"{found.id}-{reel.first}.webp"
+        headers = {
+            "Content-Disposition": f'attachment; filename="{name}"',
+            "Cache-Control": "no-store",  # more may come
+        }
+        return Response(made.getvalue(), media_type="image/webp", headers=headers)
+
+    return await opened.thumbnails.answer(answer)
 
 
 @router.get(

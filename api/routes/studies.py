@@ -11,11 +11,12 @@ from api.problems import responses
 from api.queueing import wake_workers
 from api.routes.jobs import Job, Opened
 from beholder.evidence.stored import read_evidence
-from beholder.jobs.features import FEATURE_STEPS, Features, queue_features
+from beholder.jobs.features import Features, queue_features
 from beholder.jobs.overlap_queries import overlap
 from beholder.jobs.queries import evidence_path, get_job, latest_study
 from beholder.jobs.views import JobView
 from beholder.priorities import Priority
+from beholder.recipes import DEFAULT_CHANNEL_RECIPE, NoiseRecipe
 
 router = APIRouter(prefix="/v1/studies", tags=["studies"])
 MAX_FEATURES = 1_000
@@ -25,10 +26,11 @@ _JSON: dict[str, Any] = {
 
 
 class NewFeatures(BaseModel):
-    """Dreams of which of a study's channels, and how. learning_rate: None for the network's own."""
+    """Dreams of which of a study's channels, and how; what is None is the recipe's own."""
 
     limit: Annotated[int, Field(ge=1, le=MAX_FEATURES)] = 24
-    steps: Annotated[int, Field(ge=1, le=100_000)] = FEATURE_STEPS
+    recipe: NoiseRecipe = DEFAULT_CHANNEL_RECIPE
+    steps: Annotated[int | None, Field(ge=1, le=100_000)] = None
     learning_rate: Annotated[float | None, Field(gt=0, allow_inf_nan=False)] = None
     priority: Priority = "low"
 

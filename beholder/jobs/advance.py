@@ -1,4 +1,4 @@
-"""What follows when a chunk has ended: the study's next stage, or the end of the job."""
+"""What follows when a chunk has ended: a study's next stage, a film's next frames, or the end."""
 
 from collections.abc import Iterator, Sequence
 
@@ -6,6 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from beholder.jobs.chunking import Range, insert_chunks, ranges_of
+from beholder.jobs.frames import Frames, due
 from beholder.jobs.models import OPEN, Item, Job, utc_now
 from beholder.jobs.rows import fail_everything, has_measured_target, with_open_chunks
 from beholder.jobs.stages import WHOLE, Stage
@@ -33,6 +34,8 @@ def _go_on(session: Session, job: Job) -> int:
             return start_stage(session, job, "choose")
         fail_everything(session, job, _nothing_left(session, job, "no target picture was measured"))
         return 0
+    if job.stage == "dream" and Frames.of(job) and (chunks := start_stage(session, job, "dream")):
+        return chunks  # the next frames
     if job.stage == "choose" and (chunks := start_stage(session, job, "classify")):
         return chunks
     if job.stage in ("choose", "classify") and job.done and is_sound(job):
@@ -51,23 +54,22 @@ def start_stage(session: Session, job: Job, stage: Stage) -> int:
     job.stage = stage
     if stage in WHOLE:
         return insert_chunks(session, job, [NO_ITEMS])
-    ranges = ranges_of(_open_items(session, job.id, measured=stage == "classify"), job.chunk_size)
+    ranges = ranges_of(_open_items(session, job, measured=stage == "classify"), job.chunk_size)
     return insert_chunks(session, job, ranges)
 
 
-def _open_items(
-    session: Session, job_id: str, *, measured: bool
-) -> Iterator[tuple[int, int | None]]:
-    """(position, layer) of the open items, in order, a page at a time."""
-    last = -1
+def _open_items(session: Session, job: Job, *, measured: bool) -> Iterator[tuple[int, int | None]]:
+    """(position, layer) of the open items that can run, in order, a page at a time."""
+    can_run, last = due(session, job), -1
     while True:
         statement = (
             select(Item.position, Item.layer)
             .where(
-                Item.job_id == job_id,
+                Item.job_id == job.id,
                 Item.position > last,
                 Item.state.in_(OPEN),
                 Item.measured == measured,
+                can_run,
             )
             .order_by(Item.position)
             .limit(_PAGE)

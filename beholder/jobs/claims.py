@@ -8,7 +8,7 @@ import secrets
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from operator import attrgetter
 from typing import Literal, NamedTuple, cast
 
@@ -20,6 +20,7 @@ from beholder.errors import InvalidInput
 from beholder.jobs.bulk import UNSYNCED
 from beholder.jobs.database import Database
 from beholder.jobs.deaths import recover
+from beholder.jobs.frames import Before, Frames, before
 from beholder.jobs.models import OPEN, Chunk, Item, Job, utc_now
 from beholder.jobs.rows import fail_everything, items_of, lock_job, requeue_chunk, with_stale
 from beholder.jobs.sharing import companions
@@ -47,7 +48,7 @@ class ClaimedItem:
     group: str | None = None
 
 
-_ITEM = [getattr(Item, field.name) for field in fields(ClaimedItem)]
+_ITEM = [getattr(Item, one.name) for one in fields(ClaimedItem)]
 
 
 class _Found(NamedTuple):
@@ -75,6 +76,8 @@ class Claim:
         where the readings are; by first position.
     chosen: in the classify stage, the channels to blind of each layer, most common first.
     plan: in the last two stages of a sound study, the folder of its plan.
+    frames: how a film's items are laid out. before: the dream that each of its later frames starts
+        from, by position; None where the frame before has none.
     """
 
     chunk_id: int
@@ -91,6 +94,8 @@ class Claim:
     chosen: dict[int, tuple[int, ...]] | None = None
     plan: str | None = None
     device: Device = "any"
+    frames: Frames | None = None
+    before: Before = field(default_factory=dict)
 
 
 def claim_next(
@@ -301,6 +306,8 @@ def _claim_of(session: Session, found: _Found, items: list[_OpenItem]) -> Claim:
         chosen=chosen(session, job.id) if stage == "classify" else None,
         plan=made_by(session, job.id, "choose"),
         device=job.device,
+        frames=Frames.of(job),
+        before=before(session, job, [one.item.position for one in items]),
     )
 
 

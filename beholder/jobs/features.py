@@ -1,12 +1,14 @@
-"""Dreams of single channels: `queue_features` for a study's, `dreams_of` finds what there is.
+"""Dreams of single channels: `queue_features` for a study's, `queue_channels` for any others.
+
+`dreams_of` finds what there is.
 
 One job a channel, since channels of one job are one objective. A convolution's dream is its
 ReLU's, but for one made with pre_relu.
 """
 
-from collections.abc import Collection
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from sqlalchemy import Select, func, select
 
@@ -21,6 +23,12 @@ from beholder.jobs.submit import create_job, noise_entries
 from beholder.jobs.views import JobView, columns_of, layer_name
 from beholder.layers import LAYERS
 from beholder.priorities import Priority
+from beholder.recipes import (
+    DEFAULT_CHANNEL_RECIPE,
+    DEFAULT_RECIPE,
+    DreamRecipe,
+    NoiseRecipe,
+)
 from beholder.specs import DreamSpec
 
 Place = tuple[int, int]  # layer and channel
@@ -49,12 +57,33 @@ def feature_rate(network: str) -> float:
     return _RATES.get(network, _RATE)
 
 
+def channel_spec(
+    network: str,
+    recipe: NoiseRecipe,
+    *,
+    steps: int | None = None,
+    learning_rate: float | None = None,
+    **fields: Any,
+) -> DreamSpec:
+    """Of a dream of a channel from noise; what is None is the recipe's, or fits the article's.
+
+    Raises InvalidInput.
+    """
+    if recipe == "article":
+        steps = FEATURE_STEPS if steps is None else steps
+        learning_rate = feature_rate(network) if learning_rate is None else learning_rate
+    given = {"steps": steps, "learning_rate": learning_rate}
+    fields |= {name: value for name, value in given.items() if value is not None}
+    return DreamSpec.build(network=network, recipe=recipe, **{"noise": 1, **fields})
+
+
 def queue_features(
     database: Database,
     study: JobView,
     *,
     limit: int,
-    steps: int = FEATURE_STEPS,
+    recipe: NoiseRecipe = DEFAULT_CHANNEL_RECIPE,
+    steps: int | None = None,
     learning_rate: float | None = None,
     priority: Priority = "low",
 ) -> Features:
@@ -64,27 +93,46 @@ def queue_features(
     no channels.
     """
     found = study_channels(database, study)
-    wanted = found[:limit]
-    there = _dreamt(database, study.network, wanted, "any")
-    queued: dict[Place, str] = {}
-    network, size = study.network, study.spec["size"]
+    alike: dict[str, Any] = {}
+    if recipe == "article":  # as the study saw its pictures; the others have their own ways
+        size = study.spec["size"]
+        alike = {"normalize": study.spec["normalize"]} | ({} if size == "keep" else {"size": size})
+    spec = channel_spec(study.network, recipe, steps=steps, learning_rate=learning_rate, **alike)
+    made = queue_channels(
+        database, found[:limit], spec, name=study.name or study.id, priority=priority
+    )
+    return replace(made, left=max(0, len(found) - limit))
+
+
+def queue_channels(
+    database: Database,
+    wanted: Sequence[Place],
+    spec: DreamSpec,
+    *,
+    name: str,
+    priority: Priority = "low",
+) -> Features:
+    """Queue a dream like `spec` of each of these channels that has none of its recipe's there.
+
+    name: begins the jobs' names. Raises InvalidChannel.
+    """
+    there, queued = _dreamt(database, spec.network, wanted, "any", spec.recipe), {}
     for layer, channel in wanted:
         if (layer, channel) in there:
             continue
-        spec = DreamSpec.build(
-            network=network,
-            normalize=study.spec["normalize"],
-            layers=(layer,),
-            channels=(channel,),
-            steps=steps,
-            learning_rate=learning_rate if learning_rate is not None else feature_rate(network),
-            noise=1,
-            **({} if size == "keep" else {"size": size}),
-        )
-        name = f"{study.name or study.id} {layer_name(layer)}/{channel}"
-        created = create_job(database, spec, noise_entries(spec), name=name, priority=priority)
+        fields = spec.model_dump() | {"layers": (layer,), "channels": (channel,)}
+        one = DreamSpec.build(**fields)
+        title = f"{name} {layer_name(layer)}/{channel}".lstrip()
+        created = create_job(database, one, noise_entries(one), name=title, priority=priority)
         queued[layer, channel] = created.id
-    return Features(queued, tuple(there), max(0, len(found) - limit))
+    return Features(queued, tuple(there), 0)
+
+
+def still_open(database: Database, job_ids: Collection[str]) -> int:
+    """How many of these jobs have not ended."""
+    statement = select(func.count()).where(Job.id.in_(job_ids), Job.state.in_(OPEN))
+    with database.read() as session:
+        return session.scalar(statement) or 0
 
 
 def study_channels(database: Database, study: JobView) -> list[Place]:
@@ -110,13 +158,17 @@ def study_channels(database: Database, study: JobView) -> list[Place]:
 
 
 def dreams_of(
-    database: Database, network: str, channels: Collection[Place]
+    database: Database,
+    network: str,
+    channels: Collection[Place],
+    recipe: DreamRecipe | None = None,
 ) -> dict[Place, list[StoredFile]]:
     """The pictures of each channel's newest finished dream on a network, the last step of each.
 
-    network: a name, or the beginning of its weights' hash. Channels without one are left out.
+    network: a name, or the beginning of its weights' hash. recipe: None for whichever is newest.
+    Channels without one are left out.
     """
-    jobs = _dreamt(database, network, channels, "done")
+    jobs = _dreamt(database, network, channels, "done", recipe)
     if not jobs:
         return {}
     columns = [getattr(File, name) for name in columns_of(StoredFile)]
@@ -152,7 +204,11 @@ def _by_count(study: str) -> Select[int, int]:
 
 
 def _dreamt(
-    database: Database, network: str, wanted: Collection[Place], state: Literal["done", "any"]
+    database: Database,
+    network: str,
+    wanted: Collection[Place],
+    state: Literal["done", "any"],
+    recipe: DreamRecipe | None,
 ) -> dict[Place, str]:
     """The newest dream of each channel alone: finished, or also such as are still to be."""
     asked: dict[Place, list[Place]] = {}
@@ -176,6 +232,9 @@ def _dreamt(
         )
         .order_by(*_NEWEST)
     )
+    if recipe is not None:
+        its_recipe = func.coalesce(Job.spec["recipe"].as_string(), DEFAULT_RECIPE)
+        statement = statement.where(its_recipe == recipe)
     found: dict[Place, str] = {}
     with database.read() as session:
         for job, its_layer, its_channel, raw in session.execute(statement):

@@ -1,4 +1,4 @@
-"""Questions by network: which ones studies have measured, their studies, a channel's dream.
+"""Questions by network: its studies, a channel's dream, what weights are called here.
 
 A network goes by its name, or by the beginning of its weights' hash.
 """
@@ -34,6 +34,13 @@ def measured_studies(
     with database.read() as session:
         rows = session.execute(statement.order_by(*_NEWEST).limit(limit))
         return [job_view(session, row) for row in rows]
+
+
+def name_of_network(database: Database, sha256: str) -> str | None:
+    """What the newest job that ran on these weights called them; None where none did."""
+    statement = select(Job.network).where(Job.network_sha256 == sha256).order_by(*_NEWEST)
+    with database.read() as session:
+        return session.scalar(statement.limit(1))
 
 
 def channel_dream(

@@ -36,6 +36,7 @@ class ResultNames:
             self.picture(item),
             layer=item.layer or 0,
             channels=self.spec.channels,
+            objective=self.spec.objective,
             step=step,
             last_step=self.spec.steps,
         )

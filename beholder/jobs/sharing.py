@@ -12,7 +12,8 @@ from beholder.jobs.models import Chunk, Job
 from beholder.jobs.turns import may_run
 from beholder.specs import DreamSpec, Spec
 
-_OF_NO_ACCOUNT = {"layers", "noise", "seed"}  # a chunk has one layer, and its items their seeds
+# A chunk has one layer; seeds are an item's or its job's; of a recipe all is in the other fields.
+_OF_NO_ACCOUNT = {"layers", "noise", "seed", "recipe"}
 
 
 def batch_key(spec: Spec) -> str | None:

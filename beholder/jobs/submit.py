@@ -18,9 +18,11 @@ from beholder.errors import NoPictures
 from beholder.jobs.bulk import BATCH
 from beholder.jobs.chunking import Ranges, chunk_size_of
 from beholder.jobs.database import Database
+from beholder.jobs.frames import Frames
 from beholder.jobs.hooks import Hook, add_hook
 from beholder.jobs.incoming import Batch, write_job
 from beholder.jobs.models import Job
+from beholder.jobs.named import insist_on_named
 from beholder.jobs.repeats import Repeatable, earlier_job, fingerprint, remember
 from beholder.jobs.sharing import batch_key
 from beholder.jobs.spool import Entry, Spool, StoredPicture
@@ -72,10 +74,12 @@ def create_job(
     A study's entries without a role are targets. device: which workers may run it. request: if it
     made a job before, that job is the answer, and nothing is written. hook: told when the job ends.
     Raises NoPictures if there is nothing to run, or nothing to hold a sound study's targets
-    against, and InvalidInput if the request's key was used for something else.
+    against, InvalidSpec for a mask or guide that is not here, and InvalidInput if the request's key
+    was used for something else.
     """
     kind: JobKind = "dream" if isinstance(spec, DreamSpec) else "study"
     begun = time.time_ns()
+    insist_on_named(database, spec)
     with Spool() as spool:
         for entry in entries:
             spool.add(entry, role=None if kind == "dream" else entry.role or "target")
@@ -113,7 +117,7 @@ def create_job(
 
 
 def _new_job(kind: JobKind, spec: Spec, spool: Spool, name: str, chunk_size: int | None) -> Job:
-    passes = len(spec.layers) if isinstance(spec, DreamSpec) else 1
+    passes = len(spec.layers) * spec.frames if isinstance(spec, DreamSpec) else 1
     return Job(
         id="".join(secrets.choice(_ID_ALPHABET) for _ in range(_ID_LENGTH)),
         kind=kind,
@@ -149,13 +153,16 @@ def _insist_on_others(spool: Spool) -> None:
 
 def _batches(job: Job, spec: Spec, spool: Spool) -> Iterator[Batch]:
     """The job's rows, items in the order of their positions. The last batch may be empty."""
-    first_layer = spec.layers[0] if isinstance(spec, DreamSpec) else None
     ranges, batch = Ranges(job.chunk_size), Batch()
+    frames, first_due = Frames.of(job), None
     for position, (layer, entry) in enumerate(_ordered(spec, spool)):
-        if entry.picture and layer == first_layer:  # the other layers are of the same pictures
+        if entry.picture and position < spool.total:  # what follows is of the same pictures
             batch.pictures.append(vars(entry.picture))
         if not entry.error:
-            ranges.add(position, layer)
+            number = frames.number(position) if frames else 0
+            first_due = number if first_due is None else first_due
+            if number == first_due:
+                ranges.add(position, layer)
         batch.items.append(_item_row(job.id, position, layer, entry))
         if len(batch.items) == BATCH:
             batch.chunks = ranges.closed()
@@ -181,10 +188,11 @@ def _item_row(job_id: str, position: int, layer: int | None, entry: Entry) -> di
 
 
 def _ordered(spec: Spec, spool: Spool) -> Iterator[tuple[int | None, Entry]]:
-    """A dream layer by layer; a study's targets, then its siblings and controls."""
+    """A dream layer by layer, frame by frame; a study's targets, then siblings and controls."""
     if isinstance(spec, DreamSpec):
         for layer in spec.layers:
-            yield from ((layer, entry) for entry in spool)
+            for _ in range(spec.frames):
+                yield from ((layer, entry) for entry in spool)
     else:
         for role in ("target", "sibling", "control"):
             yield from ((None, entry) for entry in spool if entry.role == role)

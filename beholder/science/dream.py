@@ -8,13 +8,12 @@ Source of the method: "Deepdream and Mechanistic Interpretability" (peluche, 202
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from beholder.errors import InvalidSpec
 from beholder.layers import find_layer
+from beholder.science.ascent import MEMORY, Ascent
 from beholder.science.checkpoint import Checkpoint
-from beholder.science.inputs import input_step
 from beholder.science.networks import (
     Network,
     at_rest,
@@ -22,11 +21,7 @@ from beholder.science.networks import (
     check_pictures,
     depth_of,
 )
-from beholder.science.prefix import Precision, Prefix, arithmetic, kind_of, prefix_of
-from beholder.science.tile_plan import FLOAT_BYTES, TILE_MEMORY, needs_tiles, tile_side
-from beholder.science.tiles import tiled_gradient
-
-MEMORY = 2**30  # bytes that a picture's maps may take before it goes tile by tile
+from beholder.science.prefix import Precision
 
 
 @dataclass(frozen=True)
@@ -84,10 +79,10 @@ def dream(
     """
     begun = pictures if isinstance(pictures, Checkpoint) else Checkpoint.start(pictures)
     check_pictures(begun.pictures)
-    kept = _steps_kept(steps, snapshots)
+    kept = steps_kept(steps, snapshots)
     if begun.step > steps:
         raise InvalidSpec(f"steps: at least the checkpoint's {begun.step}; got {steps}.")
-    ascent = _Ascent.of(
+    ascent = Ascent.of(
         network,
         layer,
         channels,
@@ -181,97 +176,8 @@ def _from(call: Callable[[float], None], done: int) -> Callable[[float], None]:
     return lambda more: call(done + more)
 
 
-@dataclass(frozen=True)
-class _Ascent:
-    """The way from pictures to a layer's norm and back, and which of its channels count."""
-
-    network: Network
-    depth: int  # how many modules lead to the layer
-    channels: Tensor | None  # (C,) int64
-    normalize: bool
-    precision: Precision
-    prefix: Prefix | None  # None where the modules themselves are to be run
-    memory: int  # bytes
-
-    @classmethod
-    def of(
-        cls,
-        network: Network,
-        layer: int | str,
-        channels: Sequence[int] | None,
-        *,
-        normalize: bool,
-        pre_relu: bool,
-        precision: Precision,
-        memory: int,
-    ) -> "_Ascent":
-        row = find_layer(layer)
-        return cls(
-            network,
-            depth_of(row, pre_relu=pre_relu),
-            None if channels is None else channel_index(network, row, channels),
-            normalize,
-            precision,
-            prefix_of(network.module, network.device, precision),
-            memory,
-        )
-
-    def __call__(
-        self, pictures: Tensor, on_share: Callable[[float], None] | None
-    ) -> tuple[Tensor, Tensor]:
-        """Each picture's norm (B,), and its gradient (B, 3, H, W).
-
-        on_share: called with how much of a large picture's gradient is done.
-        """
-        features = self.network.module.features[: self.depth]
-        prepare = input_step(self.normalize, self.network.device)
-        if self.prefix is None:
-            with arithmetic(self.network.device, "float32"):
-                return _by_autograd(features, prepare, pictures, self.channels)
-        modules = list(features)
-        height, width = pictures.shape[2:]
-        kind = kind_of(self.precision)
-        budget = self.memory * FLOAT_BYTES // max(FLOAT_BYTES, kind.itemsize)
-        if needs_tiles(modules, height, width, budget):
-            if self.network.device.type == "cpu":
-                budget = min(budget, TILE_MEMORY)
-            with arithmetic(self.network.device, self.precision):
-                return tiled_gradient(
-                    modules,
-                    pictures,
-                    channels=self.channels,
-                    prepare=prepare,
-                    tile=tile_side(modules, budget),
-                    kind=kind,
-                    on_progress=on_share,
-                )
-        with torch.enable_grad():
-            pictures = pictures.detach().requires_grad_()
-            ready = prepare(pictures)
-        norms, gradient = self.prefix.gradient(ready.detach(), self.depth, self.channels)
-        if ready is not pictures:
-            (gradient,) = torch.autograd.grad(ready, pictures, gradient)
-        return norms, gradient
-
-
-@torch.enable_grad()
-def _by_autograd(
-    features: nn.Sequential,
-    prepare: Callable[[Tensor], Tensor],
-    pictures: Tensor,
-    channels: Tensor | None,
-) -> tuple[Tensor, Tensor]:
-    pictures = pictures.detach().requires_grad_()
-    maps = features(prepare(pictures))  # (B, C, h, w)
-    if channels is not None:
-        maps = maps.index_select(1, channels)
-    norms = torch.linalg.vector_norm(maps.flatten(1), dim=1)  # (B,)
-    # The norms' sum, not the batch's norm: a picture's gradient must not know its neighbours.
-    (gradient,) = torch.autograd.grad(norms.sum(), pictures)
-    return norms.detach(), gradient
-
-
-def _steps_kept(steps: int, snapshots: Sequence[int]) -> frozenset[int]:
+def steps_kept(steps: int, snapshots: Sequence[int]) -> frozenset[int]:
+    """The steps whose pictures are kept, the last among them. Raises InvalidSpec."""
     if steps < 1:
         raise InvalidSpec(f"steps: at least 1; got {steps}.")
     wrong = [step for step in snapshots if not 1 <= step <= steps]

@@ -12,13 +12,10 @@ from PIL import Image
 from torch import Tensor
 
 from beholder.errors import PictureError
+from beholder.seen import as_seen
 
 MIN_SIDE = 32  # pixels; five 2x2 pools leave one value of it
 NOISE_DEVIATION = 0.2
-# The published method resizes to 256 and crops 224; other sizes keep that ratio.
-_RESIZED, _CROPPED = 256, 224
-_LONGEST_STRIP = 3  # times as long as wide, where a resized picture is larger than this:
-_LARGE_PIXELS = 100_000_000
 _ROWS = 256  # made bytes at once: a large picture has no room for copies
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, by channel
 
@@ -26,15 +23,12 @@ _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, 
 def to_tensor(image: Image.Image, *, size: int | Literal["keep"] = 224) -> Tensor:
     """An RGB image as (3, size, size) in [0, 1], or (3, H, W) with "keep".
 
-    The published preprocessing: the shorter side is resized to size * 256 / 224 pixels (bicubic,
-    antialiased, as torchvision does on a PIL image), then the centre is cropped. "keep" does
-    neither.
+    The published preprocessing is `beholder.seen.as_seen`.
     Raises PictureError for another mode than RGB, a side under 32 pixels, or far too long a strip.
     """
     if image.mode != "RGB":
         raise PictureError(f"{image.mode} pixels: beholder.pictures.decode makes them RGB.")
-    if size != "keep":
-        image = _centre(_resized(image, round(size * _RESIZED / _CROPPED)), size)
+    image = as_seen(image, size)
     if min(image.size) < MIN_SIDE:
         raise PictureError(
             f"{image.width} x {image.height} pixels is too small: "
@@ -42,23 +36,6 @@ def to_tensor(image: Image.Image, *, size: int | Literal["keep"] = 224) -> Tenso
         )
     pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)  # (3, H, W) uint8
     return pixels.float().div_(255)  # in place: a large picture has no room for a copy
-
-
-def _resized(image: Image.Image, shorter: int) -> Image.Image:
-    """`image` with its shorter side at `shorter` pixels."""
-    longer = shorter * max(image.size) // min(image.size)
-    if shorter * longer > max(_LARGE_PIXELS, _LONGEST_STRIP * shorter**2):
-        raise PictureError(
-            f"{image.width} x {image.height} pixels is too long a strip to resize: crop it first."
-        )
-    size = (shorter, longer) if image.width <= image.height else (longer, shorter)
-    return image if size == image.size else image.resize(size, Image.Resampling.BICUBIC)
-
-
-def _centre(image: Image.Image, side: int) -> Image.Image:
-    """The square in the middle; halves of a pixel are rounded as torchvision rounds them."""
-    left, top = (round((length - side) / 2) for length in image.size)
-    return image.crop((left, top, left + side, top + side))
 
 
 def noise(seed: int, *, size: int) -> Tensor:

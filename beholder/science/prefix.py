@@ -5,7 +5,7 @@ so only the maps before convolutions and the pools' places are kept; a convoluti
 itself a convolution, with weights turned round once; tensors are channels_last. `stages` has both.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Literal
 from weakref import WeakKeyDictionary
@@ -152,9 +152,50 @@ class Prefix:
         """`pictures` (B, 3, H, W) as the first stage takes them."""
         return pictures.to(self._weights.kind).contiguous(memory_format=torch.channels_last)
 
-    def stages(self) -> list[Conv | Pool]:
-        """All of them, for who goes through one by one: `entry`, then each with `through`."""
-        return self._weights.stages(len(LAYERS))
+    def answers(
+        self, pictures: Tensor, asked: Mapping[int, Callable[[Tensor], tuple[Tensor, Tensor]]]
+    ) -> tuple[Tensor, Tensor]:
+        """The sum (B,) of what is asked of maps, and its gradient (B, 3, H, W) for pictures.
+
+        asked: by how many modules lead to the maps (B, C, h, w); gives each picture's value (B,)
+        and its gradient for the maps, zero where the maps' ReLU lets none through.
+        """
+        kept: list[Tensor] = []
+        values: list[Tensor] = []
+        joining: list[list[Tensor]] = []  # by stage, what its maps' askers send back
+
+        def ask(depth: int, maps: Tensor) -> list[Tensor]:
+            if depth not in asked:
+                return []
+            value, gradient = asked[depth](maps)
+            values.append(value)
+            return [gradient.to(maps.dtype).contiguous(memory_format=torch.channels_last)]
+
+        stages = self._weights.stages(max(asked))
+        with self._arithmetic():
+            maps = self.entry(pictures)
+            for stage in stages:
+                raw: list[Tensor] = []
+                if isinstance(stage, Conv) and stage.relu and stage.index + 1 in asked:
+                    kept.append(maps)
+                    maps = self._without(stage.index, stage.without_relu(maps))
+                    raw = ask(stage.index + 1, maps)
+                    maps = self._without(stage.last, maps.relu())
+                else:
+                    maps = self._forward(stage, maps, kept)
+                joining.append(raw + ask(stage.last + 1, maps))
+            del maps
+            gradient = torch.zeros(())
+            for stage, joined in zip(reversed(stages), reversed(joining), strict=True):
+                for one in joined:
+                    gradient = gradient + one if gradient.ndim else one
+                gradient = stage.backward(gradient, kept)
+        value = torch.stack(values).sum(dim=0)
+        return value, gradient.to(value.dtype)
+
+    def stages(self, depth: int = len(LAYERS)) -> list[Conv | Pool]:
+        """Those of `depth` modules, for who goes through: `entry`, then each with `through`."""
+        return self._weights.stages(depth)
 
     def through(self, stage: Conv | Pool, maps: Tensor, kept: list[Tensor] | None = None) -> Tensor:
         """The maps behind a stage. kept: gets what `back` needs."""
@@ -165,7 +206,11 @@ class Prefix:
         """From the gradient for a stage's maps, which is zero where they are, to that before it.
 
         What comes is zero where the maps before it are. Takes from `kept` what `through` put there.
+        A zeroed channel's gradient is made zero, in place.
         """
+        gradient = self._without(stage.last, gradient)
+        if isinstance(stage, Conv):
+            gradient = self._without(stage.index, gradient)
         with self._arithmetic():
             return stage.backward(gradient, kept)
 

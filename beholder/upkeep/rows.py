@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session, aliased
 
 from beholder.jobs.advance import is_sound
 from beholder.jobs.channel_models import Channel, Exemplar
+from beholder.jobs.frames import due
 from beholder.jobs.models import FINISHED, INCOMING, ITEM_STATES, OPEN, Chunk, Item, Job, Verdict
 from beholder.upkeep.findings import RECOUNT, REQUEUE, RESUBMIT, RETRY, Finding, Kind
 
@@ -62,13 +63,15 @@ def uncovered(session: Session, job: Job) -> Iterator[tuple[int, int | None]]:
 
 
 def _open_items(session: Session, job: Job) -> Iterator[tuple[int, int | None]]:
-    """Those that the job's stage wants, in order; choosing wants none, and leaves none open."""
+    """Those that the job's stage wants now, in order; choosing wants none, and leaves none open."""
     wanted = Item.measured if job.stage == "classify" else ~Item.measured
-    last = -1
+    can_run, last = due(session, job), -1
     while True:
         statement = (
             select(Item.position, Item.layer)
-            .where(Item.job_id == job.id, Item.position > last, Item.state.in_(OPEN), wanted)
+            .where(
+                Item.job_id == job.id, Item.position > last, Item.state.in_(OPEN), wanted, can_run
+            )
             .order_by(Item.position)
             .limit(_PAGE)
         )

@@ -1,4 +1,4 @@
-"""Pictures that no item has: `UnusedPictures`, known from one pass over the items.
+"""Pictures that no item has and no job names: `UnusedPictures`, known from one pass over the items.
 
 An index of the items' pictures would answer at once, but cost submissions a third of their speed.
 Postgres has one while rows are removed (`beholder.upkeep.picture_index`).
@@ -18,6 +18,7 @@ from sqlalchemy import delete, select
 from beholder.jobs.database import Database
 from beholder.jobs.incoming import lock_submissions
 from beholder.jobs.models import Item, Picture
+from beholder.jobs.named import named_by_jobs
 from beholder.jobs.stock import last_used
 from beholder.upkeep.picture_index import indexed
 from beholder.upkeep.pictures import in_folder
@@ -28,7 +29,7 @@ _FORGOTTEN_SLOWLY = 20  # where all items are looked through for each
 
 
 class UnusedPictures:
-    """Which pictures no item had when it was opened. before: seconds since the epoch.
+    """Which pictures nothing named when it was opened. before: seconds since the epoch.
 
     The items' hashes are in a temporary file, so that memory stays constant.
     """
@@ -50,6 +51,9 @@ class UnusedPictures:
             self._used.execute("BEGIN")
             self._used.executemany("INSERT OR IGNORE INTO used VALUES (?)", page)
             self._used.execute("COMMIT")
+        with self._database.read() as session:
+            named = [(sha256,) for sha256 in named_by_jobs(session)]
+        self._used.executemany("INSERT OR IGNORE INTO used VALUES (?)", named)
         # Deleting a row makes SQLite look through the items too, unless it is told not to.
         self._sqlite = self._database.engine.dialect.name == "sqlite"
         self._writer = self._database
@@ -103,7 +107,7 @@ class UnusedPictures:
                 if session.scalar(still) is None:
                     return []  # for the next time
                 since = since.where(Item.id > number)
-            used = set(session.scalars(since))
+            used = {*session.scalars(since), *named_by_jobs(session, hashes)}
             unused = [sha256 for sha256 in hashes if sha256 not in used]
             old = Picture.sha256.in_(unused), last_used < self._before
             session.execute(delete(Picture).where(*old))

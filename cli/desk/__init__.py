@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from beholder.jobs.submit import CreatedJob
     from beholder.jobs.views import ChannelView, ItemView, JobView
     from beholder.priorities import Priority
+    from beholder.recipes import NoiseRecipe
     from beholder.specs import Spec
 
 
@@ -57,7 +58,8 @@ class Desk(Protocol):
         study: "JobView",
         *,
         limit: int,
-        steps: int,
+        recipe: "NoiseRecipe",
+        steps: int | None,
         learning_rate: float | None,
         priority: "Priority",
     ) -> "Features":

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from beholder.jobs.submit import CreatedJob
     from beholder.jobs.views import ChannelView, ItemView, JobView
     from beholder.priorities import Priority
+    from beholder.recipes import NoiseRecipe
     from beholder.specs import Spec
 
 POLL_S = 0.5
@@ -85,7 +86,8 @@ class LocalDesk:
         study: "JobView",
         *,
         limit: int,
-        steps: int,
+        recipe: "NoiseRecipe",
+        steps: int | None,
         learning_rate: float | None,
         priority: "Priority",
     ) -> "Features":
@@ -95,6 +97,7 @@ class LocalDesk:
             self._context.db,
             study,
             limit=limit,
+            recipe=recipe,
             steps=steps,
             learning_rate=learning_rate,
             priority=priority,

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from beholder.jobs.spool import Entry, Role
     from beholder.jobs.submit import CreatedJob
     from beholder.priorities import Priority
+    from beholder.recipes import NoiseRecipe
     from beholder.specs import Spec
 
 PAGE = 500
@@ -106,7 +107,8 @@ class RemoteDesk:
         study: "JobView",
         *,
         limit: int,
-        steps: int,
+        recipe: "NoiseRecipe",
+        steps: int | None,
         learning_rate: float | None,
         priority: "Priority",
     ) -> "Features":
@@ -114,6 +116,7 @@ class RemoteDesk:
 
         asked = {
             "limit": limit,
+            "recipe": recipe,
             "steps": steps,
             "learning_rate": learning_rate,
             "priority": priority,

@@ -48,6 +48,22 @@ def test_thumbnails_are_small_webp_and_made_once(server, monkeypatch):
     assert server.http.get(url).content == answer.content
 
 
+def test_a_film_of_a_dreams_steps(server):
+    job = server.dream()
+    url = f"/v1/jobs/{job['id']}/items/1/film.webp"
+    assert server.http.get(url).status_code == 409
+    server.work(job["id"])
+    answer = server.http.get(url, params={"fps": 4, "size": 24})
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "image/webp")
+    film = Image.open(io.BytesIO(answer.content))
+    film.seek(1)
+    film.load()
+    # Its steps look alike, and so are one picture for twice as long.
+    assert (film.n_frames, film.info["duration"], max(film.size)) == (2, 500, 24)
+    assert server.http.get(url, params={"fps": 0}).status_code == 422
+    assert server.http.get(f"/v1/jobs/{job['id']}/items/99/film.webp").status_code == 404
+
+
 def test_what_is_not_there_is_404(server):
     job = server.dream()
     for path in ("items/0/pictures/3", "items/99/pictures/3"):

@@ -1,6 +1,8 @@
-"""Channels, verdicts, layers and networks."""
+"""Channels, verdicts, layers, networks and recipes."""
 
 import pytest
+
+from beholder.recipes import RECIPES
 
 
 @pytest.fixture
@@ -76,3 +78,10 @@ def test_layers_and_networks(server):
     assert (len(layers), layers[35]["name"], layers[35]["channels"]) == (37, "relu5_4", 128)
     networks = server.http.get("/v1/networks").json()["networks"]
     assert [one["name"] for one in networks if one["default"]] == ["specimens"]
+
+
+def test_recipes(server):
+    recipes = {one["name"]: one for one in server.http.get("/v1/recipes").json()["recipes"]}
+    assert list(recipes) == list(RECIPES)
+    assert recipes["deepdream"]["defaults"]["octaves"] == 4
+    assert recipes["article"]["defaults"] == {}

@@ -238,3 +238,19 @@ def test_a_picture_that_failed_everywhere_gets_no_sheet_of_its_own(
         "pictures.png",
         *(f"layers--{stem}.png" for stem in ("kelpie1~0002", "kelpie2", "kelpie1~0004")),
     }
+
+
+def test_what_each_dream_changed(
+    beholder: Beholder, dream_job: Make, study_job: Make, tmp_path: Path
+) -> None:
+    job = dream_job(size=32, snapshots=(1,), layers=(20,), noise=1)
+    answer = beholder("fetch", job, "-o", str(tmp_path / "out"), "--difference")
+    assert answer.code == 0
+    assert "8 pictures, 3 differences, results.json" in answer.err
+    changed = tmp_path / "out" / "differences"
+    assert len(list(changed.iterdir())) == 3
+    # From (80, 20, 20) to (0, 43, 0): the red changed most.
+    with Image.open(changed / "kelpie2--20-relu4_1--step003.png") as image:
+        assert image.size == (32, 32)
+        assert image.getcolors() == [(1024, (255, round(23 * 255 / 80), round(20 * 255 / 80)))]
+    assert "is a study" in beholder("fetch", study_job(), "--difference").err

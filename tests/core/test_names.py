@@ -3,7 +3,15 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beholder.names import MAX_STEM_BYTES, Names, channels_text, noise_stem, result_name, safe_stem
+from beholder.names import (
+    MAX_CHANNELS_LENGTH,
+    MAX_STEM_BYTES,
+    Names,
+    channels_text,
+    noise_stem,
+    result_name,
+    safe_stem,
+)
 
 
 def test_a_name_says_picture_layer_channels_and_step() -> None:
@@ -13,6 +21,21 @@ def test_a_name_says_picture_layer_channels_and_step() -> None:
     assert one == "kelpie1--04-pool1--ch17--step0005.png"
     two = result_name(noise_stem(7), layer=30, channels=[17, 3], step=1, last_step=1)
     assert two == "noise-0007--30-conv5_2--ch3+17--step001.png"
+
+
+def test_a_name_says_an_objective_in_short() -> None:
+    def named(objective: str) -> str:
+        return result_name(
+            "sky", layer=28, channels=None, step=1, last_step=1, objective=objective
+        ).split("--")[2]
+
+    assert named("conv5_1:100 + conv4_2:17*0.5 - tv*0.1") == "conv5_1_100+conv4_2_17x0.5-tvx0.1"
+    assert named('logit:"ice cream"') == "logit_icecream"
+    long = [
+        named(f"conv5_1:100 + conv5_2:3*0.25 + mean(conv4_2:17)*0.5 - conv3_3:{n}") for n in (1, 2)
+    ]
+    assert long[0] != long[1]
+    assert all(len(one) <= MAX_CHANNELS_LENGTH for one in long)
 
 
 def test_sources_become_safe_stems() -> None:

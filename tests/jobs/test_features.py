@@ -54,11 +54,14 @@ def test_a_job_of_low_priority_is_queued_for_each(desk, study):
 def test_what_is_dreamt_or_queued_is_not_queued_again(desk, study):
     first = queue_features(desk.database, study, limit=1)
     desk.run(first.queued[29, 9])
-    desk.dream(1, layers=(28,), channels=(7,))
-    desk.dream(1, layers=(20,), channels=(1, 2))  # another objective
+    desk.dream(1, recipe="feature", layers=(28,), channels=(7,))
+    desk.dream(1, recipe="feature", layers=(20,), channels=(1, 2))  # another objective
+    desk.dream(1, layers=(20,), channels=(1,))  # another recipe
     again = queue_features(desk.database, study, limit=9)
     assert list(again.queued) == [(20, 1)]
     assert set(again.there) == {(29, 9), (29, 7)}
+    articles = queue_features(desk.database, study, limit=9, recipe="article")
+    assert set(articles.queued) == {(29, 9), (29, 7)}
 
 
 def test_dreams_of_channels_are_the_newest_ones_last_step(desk):
@@ -70,6 +73,8 @@ def test_dreams_of_channels_are_the_newest_ones_last_step(desk):
     wanted = [item.files[-1] for item in items(desk.database, newest)]
     assert found == {(28, 7): wanted, (29, 7): wanted}
     assert len(wanted) == 2
+    assert dreams_of(desk.database, "random:0", [(29, 7)], "article") == {(29, 7): wanted}
+    assert dreams_of(desk.database, "random:0", [(29, 7)], "feature") == {}
     assert dreams_of(desk.database, "random:1", [(29, 7)]) == {}
     assert dreams_of(desk.database, "random:0", []) == {}
 

@@ -9,6 +9,8 @@ import time
 import pytest
 from PIL import Image, ImageChops, ImageStat
 
+from beholder.recipes import RECIPES
+
 pytestmark = pytest.mark.slow
 
 # Layout shifts that no input brought about, as Chromium measures them; 0.1 is called good.
@@ -283,7 +285,10 @@ def test_nothing_jumps_while_dreams_arrive(site, page, spirals):
     assert sum(page.evaluate("window.shifts")) < 0.1
 
 
-@pytest.mark.parametrize("address", ["/new", "/new/study"])
+_RECIPES = [f"/new?recipe={recipe}" for recipe in RECIPES]
+
+
+@pytest.mark.parametrize("address", ["/new", *_RECIPES, "/new/study"])
 def test_the_browser_says_the_same_command_as_the_server(site, page, address):
     served = re.search(r"<code data-command[^>]*>([^<]+)<", site.http.get(address).text)[1]
     page.goto(address)

@@ -6,8 +6,9 @@ import pytest
 
 from api.page_charts import curve, strip
 from api.page_new import spec_of_form
-from api.page_words import ask_words, bytes_words, command, duration, numbers_text, short
+from api.page_words import ask_words, bytes_words, command, duration, short
 from beholder.errors import InvalidInput
+from beholder.layers import numbers_text
 from beholder.specs import DreamSpec, StudySpec
 
 
@@ -18,6 +19,23 @@ from beholder.specs import DreamSpec, StudySpec
         DreamSpec(layers=(0, 1, 2, 7), steps=110, snapshots=(10, 60), channels=(3, 17)),
         DreamSpec(layers=tuple(range(37)), size="keep", normalize=True, pre_relu=True),
         DreamSpec(layers=(30, 12), learning_rate=0.5, noise=2, seed=7, size=96, precision="bf16"),
+        DreamSpec(
+            network="specimens",
+            recipe="deepdream",
+            objective="conv5_1:3 - tv*0.1",
+            steps=12,
+            octaves=2,
+            keep_colour=True,
+            blend=0.25,
+            seed=3,
+            smoothing=0,
+            schedule="cosine",
+        ),
+        DreamSpec(recipe="feature", channels=(3,), noise=0, normalize=False, transforms="none"),
+        DreamSpec(recipe="maco", layers=(28,), size=224, optimiser="adam"),
+        DreamSpec(jitter=8, optimiser="adam", gradient="scaled", measure="squared", octave_scale=2),
+        DreamSpec(zoom=1.05, frames=12),
+        DreamSpec(carry=0.5, size="keep"),
         StudySpec(),
         StudySpec(top=20, min_layer=26, most_common=3, threshold=2, size=64),
     ],
@@ -47,6 +65,20 @@ def test_pictures_beside_noise_are_in_the_command():
     assert command(spec).startswith("beholder submit --noise 2 --seed 7 ")
     words = command(spec, pictures=True)
     assert words.startswith("beholder submit --dir DIR --noise 2 --seed 7 ")
+
+
+def test_a_command_names_the_files_that_a_spec_names():
+    words = command(DreamSpec(recipe="guide", guide="0" * 64, mask="1" * 64))
+    assert " --mask MASK --guide GUIDE " in words
+
+
+def test_a_recipes_form_is_its_spec():
+    text = {"recipe": "deepdream", "octaves": "2", "smoothing": "0.5", "keep_colour": "yes"}
+    found = spec_of_form("dream", {**text, "normalize": "yes", "objective": "28:3"}, ["25"])
+    assert found == DreamSpec(
+        recipe="deepdream", octaves=2, smoothing=0.5, keep_colour=True, objective="conv5_1:3"
+    )
+    assert ask_words(found) == "deepdream · conv5_1:3 · 40 steps"
 
 
 def test_what_only_the_api_can_ask_for_has_no_command():

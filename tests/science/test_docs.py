@@ -12,7 +12,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "science.md"
 def test_every_block_runs(specimens, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
-    assert len(blocks) == 12
+    assert len(blocks) == 15
     names = {}
     for block in blocks:
         exec(compile(block, str(PAGE), "exec"), names)

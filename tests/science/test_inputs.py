@@ -102,7 +102,7 @@ def test_a_tall_picture_becomes_the_same_image():
 
 
 def test_large_sizes_take_landscapes_but_no_strips(monkeypatch):
-    monkeypatch.setattr("beholder.science.inputs._LARGE_PIXELS", 0)
+    monkeypatch.setattr("beholder.seen._LARGE_PIXELS", 0)
     assert to_tensor(Image.new("RGB", (300, 100)), size=64).shape == (3, 64, 64)
     with pytest.raises(PictureError, match="too long a strip"):
         to_tensor(Image.new("RGB", (100, 302)), size=64)

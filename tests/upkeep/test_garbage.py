@@ -127,6 +127,34 @@ def test_pictures_that_no_item_has(home):
     assert gc(home) == home.verify() == []
 
 
+def test_a_picture_that_a_job_s_spec_names(home, monkeypatch):
+    """A mask is no item's; it stays as long as its job, also if that is made while gc looks."""
+    mask, late = (home.entry(number).picture for number in (5, 6))
+    record_pictures(home.db, [mask, late])
+    job_id = home.done([0], mask=mask.sha256)
+    home.age_pictures()
+    real = UnusedPictures.forget
+
+    def forget(unused, hashes):
+        if hashes:
+            assert hashes == [late.sha256]
+            home.submit([1], mask=late.sha256)
+            home.age_pictures()
+        return real(unused, hashes)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(UnusedPictures, "forget", forget)
+        assert gc(home) == []
+    assert home.picture(5).exists()
+    assert home.picture(6).exists()
+    delete_job(home.db, job_id)
+    home.store.remove_folder(f"results/{job_id}")
+    home.age_pictures()
+    gc(home)
+    assert not home.picture(5).exists()
+    assert home.picture(6).exists()
+
+
 def test_a_row_whose_picture_is_gone_goes_too(home):
     record_pictures(home.db, [home.entry(5).picture])
     home.age_pictures()

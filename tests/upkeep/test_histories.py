@@ -25,7 +25,7 @@ from tests.upkeep.conftest import empty
 pytestmark = pytest.mark.slow
 # Often enough what makes files, and leaves some in somebody's hand.
 DEEDS = (
-    *("dream", "noise", "study", "study"),
+    *("dream", "noise", "film", "study", "study"),
     *("claim", "write", "finish") * 4,
     *("fail", "give_up", "die", "cancel", "retry", "delete", "gc", "put", "mend"),
 )
@@ -45,6 +45,9 @@ class History:
 
     def noise(self, number):
         self.home.submit([number], noise=1 + number % 2, layers=(5, 28))
+
+    def film(self, number):
+        self.home.submit([number, number + 1], zoom=1.5, frames=2)
 
     def study(self, number):
         self.home.submit_study(1 + number % 3, number % 2)

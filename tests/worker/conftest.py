@@ -26,7 +26,6 @@ from beholder.jobs.spool import Entry, StoredPicture
 from beholder.jobs.submit import create_job
 from beholder.jobs.sweep import sweep
 from beholder.jobs.views import ItemView, JobView
-from beholder.science.dream import dream
 from beholder.settings import Settings
 from beholder.specs import DreamSpec, Spec
 from beholder.store import Store
@@ -154,17 +153,21 @@ def spec(network: str) -> DreamSpec:
 def during(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[int]]:
     """Call one function after another, each at the beginning of a dream; the dreams' sizes."""
 
+    from worker.climbs import Climb
+
+    real = Climb.run
+
     def install(*acts: Callable[[], object]) -> list[int]:
         sizes: list[int] = []
         waiting = list(acts)
 
-        def acting(network: Any, pictures: torch.Tensor, **options: Any) -> Any:
-            sizes.append(len(pictures))
+        def acting(climb: Any, starts: torch.Tensor, *given: Any, **options: Any) -> Any:
+            sizes.append(len(starts))
             if waiting:
                 waiting.pop(0)()
-            return dream(network, pictures, **options)
+            return real(climb, starts, *given, **options)
 
-        monkeypatch.setattr("worker.dreams.dream", acting)
+        monkeypatch.setattr(Climb, "run", acting)
         return sizes
 
     return install

@@ -63,25 +63,25 @@ def step_kept(bench: Any, job_id: str, position: int) -> int:
 @pytest.fixture
 def slow_steps(bench: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[int | None], list[int]]:
     """Let each step take 10 ms; the worker is asked to stop, or dies, at one of them."""
-    import worker.dreams
+    from worker.climbs import Calls, Climb
 
-    real = worker.dreams.dream
+    real = Climb.run
     bench.settings = bench.settings.model_copy(update={"checkpoint_s": 0.05})
 
     def until(last: int | None) -> list[int]:
         seen: list[int] = []
 
-        def dream(*arguments: Any, on_checkpoint: Any, **options: Any) -> Any:
+        def run(climb: Climb, starts: Any, seeds: Any, calls: Calls, **options: Any) -> Any:
             def step(number: int, take: Any) -> None:
                 seen.append(number)
                 time.sleep(0.01)
                 if number == last:
                     raise KeyboardInterrupt  # nothing in the worker expects it
-                on_checkpoint(number, take)
+                calls.on_checkpoint(number, take)
 
-            return real(*arguments, on_checkpoint=step, **options)
+            return real(climb, starts, seeds, Calls(calls.on_step, step), **options)
 
-        monkeypatch.setattr("worker.dreams.dream", dream)
+        monkeypatch.setattr(Climb, "run", run)
         return seen
 
     return until
@@ -95,11 +95,21 @@ def die(bench: Any, until: Any, last: int) -> list[int]:
     return seen
 
 
-@pytest.mark.parametrize("precision", ["auto", "bf16", "exact"])
+WAYS: dict[str, dict[str, Any]] = {
+    "auto": {},
+    "bf16": {"precision": "bf16"},
+    "exact": {"precision": "exact"},
+    "deepdream": {"recipe": "deepdream", "optimiser": "adam", "seed": 5, "size": 64},
+    "feature": {"recipe": "feature", "channels": (1,), "noise": 0, "size": 48},
+    "caricature": {"recipe": "caricature", "size": 48, "schedule": "linear"},
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
 def test_a_dead_workers_dreams_go_on(
-    bench: Any, network: str, draw: Draw, slow_steps: Any, precision: str
+    bench: Any, network: str, draw: Draw, slow_steps: Any, way: str
 ) -> None:
-    spec = spec_of(network, precision=precision)
+    spec = spec_of(network, **WAYS[way])
     entries = [bench.entry(draw(seed)) for seed in range(3)]
     slow_steps(None)
     whole = results(bench, bench.run(bench.submit(spec, entries)).id)

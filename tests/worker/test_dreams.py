@@ -110,7 +110,7 @@ def test_a_stopping_worker_gives_its_chunk_back(
         return dream(network, pictures, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr("worker.dreams.dream", stop_at_first)
+        patch.setattr("worker.climbs.dream", stop_at_first)
         assert bench.runner().run() == 0
         assert bench.runner().run() == 0
     assert steps == 1
@@ -143,7 +143,7 @@ def test_a_stale_writer_leaves_no_file(
         return dream(network, pictures, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr("worker.dreams.dream", overtaken)
+        patch.setattr("worker.climbs.dream", overtaken)
         assert bench.runner().run() == 0
     assert bench.results() == []
     assert bench.items(job_id)[0].state == "running"

@@ -154,7 +154,7 @@ def test_what_nobody_foresaw_is_tried_again_and_then_told(
     def broken(*_: Any, **__: Any) -> Any:
         raise RuntimeError("cuDNN error:\nEXECUTION_FAILED")
 
-    monkeypatch.setattr("worker.dreams.dream", broken)
+    monkeypatch.setattr("worker.climbs.dream", broken)
     for _ in range(3):
         with pytest.raises(RuntimeError):
             bench.runner().run()
@@ -187,7 +187,7 @@ def test_out_of_memory_halves_the_batch(
             run_out()
         return dream(network, pictures, **options)
 
-    monkeypatch.setattr("worker.dreams.dream", scarce)
+    monkeypatch.setattr("worker.climbs.dream", scarce)
     spec = DreamSpec(network=network, size=48, layers=(5,), steps=1)
     job = bench.run(bench.submit(spec, [bench.entry(draw(n)) for n in range(4)]))
     assert (job.state, job.done) == ("done", 4)
@@ -202,7 +202,7 @@ def test_a_picture_that_does_not_fit_fails_alone(
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9.00 GiB.")
         return dream(network, pictures, **options)
 
-    monkeypatch.setattr("worker.dreams.dream", scarce)
+    monkeypatch.setattr("worker.climbs.dream", scarce)
     spec = DreamSpec(network=network, size="keep", layers=(5,), steps=1)
     sizes = [(48, 40), (64, 80), (40, 48)]
     entries = [bench.entry(draw(index, size)) for index, size in enumerate(sizes)]

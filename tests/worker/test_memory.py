@@ -27,7 +27,7 @@ def neighbour(monkeypatch: pytest.MonkeyPatch) -> list[float]:
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return dream(network, pictures, **options)
 
-    monkeypatch.setattr("worker.dreams.dream", scarce)
+    monkeypatch.setattr("worker.climbs.dream", scarce)
     return held
 
 

@@ -91,7 +91,7 @@ def test_a_decoded_picture_counts_until_it_is_a_tensor(
 def test_a_picture_too_large_for_the_steps_kept_fails_alone(
     bench: Any, spec: DreamSpec, draw: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("beholder.specs.MAX_KEPT_PIXELS", 3 * 48 * 40)
+    monkeypatch.setattr("beholder.dream_spec.MAX_KEPT_PIXELS", 3 * 48 * 40)
     keeping = spec.model_copy(update={"size": "keep", "steps": 3, "snapshots": (1, 2)})
     large, small = _load(bench, keeping, [draw(1, (64, 40)), draw(2, (48, 40))])
     assert isinstance(large, Failed)

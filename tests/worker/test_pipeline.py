@@ -108,7 +108,7 @@ def test_a_batch_that_did_not_fit_is_not_tried_again_nor_after_a_restart(
             raise torch.OutOfMemoryError
         return dream(network, pictures, **options)
 
-    monkeypatch.setattr("worker.dreams.dream", scarce)
+    monkeypatch.setattr("worker.climbs.dream", scarce)
     pictures = [bench.entry(draw(seed)) for seed in range(8)]
     first = bench.submit(spec, pictures, chunk_size=8)
     runner = bench.runner()

@@ -59,7 +59,7 @@ def test_deaths_count_anew_once_a_later_checkpoint_is_kept(
 
         return dream(*arguments, on_checkpoint=step, **options)
 
-    monkeypatch.setattr("worker.dreams.dream", slow)
+    monkeypatch.setattr("worker.climbs.dream", slow)
     assert bench.runner().run() == 1
     assert attempts[0] == 3
 

@@ -5,13 +5,16 @@
  * @param {string} kind
  * @param {FormData} form
  * @param {boolean} pictures whether any were chosen
+ * @param {Record<string, string>} usual what the recipe sets, as the form writes it
  */
-export function commandOf(kind, form, pictures) {
-  const words = ["beholder", ...(kind === "study" ? study(form) : dream(form, pictures))];
+export function commandOf(kind, form, pictures, usual = {}) {
+  const words = ["beholder", ...(kind === "study" ? study(form) : dream(form, pictures, usual))];
   words.push("--network", text(form, "network") || "vgg19");
   const size = text(form, "size");
-  if (size && size !== "224") words.push("--size", size);
-  if (form.get("normalize")) words.push("--normalize");
+  if (size && size !== (usual.size || "224")) words.push("--size", size);
+  // The built-in network was trained on raw pixels, whatever the recipe.
+  const normalised = usual.normalize === "yes" && text(form, "network") !== "specimens";
+  if (Boolean(form.get("normalize")) !== normalised) words.push(normalised ? "--raw" : "--normalize");
   if (form.get("pre_relu")) words.push("--pre-relu");
   if (text(form, "name")) words.push("--name", text(form, "name"));
   const priority = text(form, "priority");
@@ -19,20 +22,47 @@ export function commandOf(kind, form, pictures) {
   return words.map(quoted).join(" ");
 }
 
+// Fields that the article's dream has not, with what it has in their place.
+const CONTROLS = {
+  measure: "norm", octaves: "1", octave_scale: "1.4", jitter: "0", gradient: "plain", smoothing: "0",
+  optimiser: "ascent", schedule: "constant", transforms: "none", blend: "0",
+};
+
 /**
  * @param {FormData} form
  * @param {boolean} pictures
+ * @param {Record<string, string>} usual
  */
-function dream(form, pictures) {
+function dream(form, pictures, usual) {
   const words = ["submit"];
+  const recipe = text(form, "recipe") || "article";
+  if (recipe !== "article") words.push("--recipe", recipe);
   const noise = Number(text(form, "noise"));
   if (pictures || !noise) words.push("--dir", "DIR");
-  if (noise) words.push("--noise", String(noise), "--seed", text(form, "seed") || "0");
+  if (noise) words.push("--noise", String(noise));
+  else if (Number(usual.noise)) words.push("--noise", "0");
+  if (noise || Number(text(form, "seed"))) words.push("--seed", text(form, "seed") || "0");
   const layers = form.getAll("layers").map(Number);
-  words.push("--layer", layers.length === 37 ? "all" : runs(layers) || "LAYERS");
+  const objective = text(form, "objective");
+  if (objective) words.push("--objective", objective);
+  else words.push("--layer", layers.length === 37 ? "all" : runs(layers) || "LAYERS");
   const channels = text(form, "channels").replace(/\s+/g, "");
   if (channels) words.push("--channel", channels);
-  words.push("--steps", text(form, "steps") || "30", "--learning-rate", text(form, "learning_rate") || "0.01");
+  for (const [name, standard] of Object.entries({ steps: "30", learning_rate: "0.01" })) {
+    const value = text(form, name) || usual[name] || standard;
+    if (recipe === "article" || value !== usual[name]) words.push(option(name), value);
+  }
+  for (const [name, standard] of Object.entries(CONTROLS)) {
+    const value = text(form, name);
+    if (value && value !== (usual[name] ?? standard)) words.push(option(name), value);
+    if (name === "transforms") {
+      for (const file of ["mask", "guide"]) {
+        const given = form.get(file);
+        if ((given instanceof File && given.size) || (file === "guide" && recipe === "guide")) words.push(option(file), file.toUpperCase());
+      }
+      if (form.get("keep_colour")) words.push("--keep-colour");
+    }
+  }
   const kept = text(form, "snapshots").split(/[\s,]+/).filter(Boolean);
   if (kept.length) words.push("--snapshots", kept.join(","));
   const precision = text(form, "precision");
@@ -80,6 +110,11 @@ export function layersWords(chosen) {
  */
 function text(form, name) {
   return String(form.get(name) ?? "").trim();
+}
+
+/** @param {string} name */
+function option(name) {
+  return `--${name.replaceAll("_", "-")}`;
 }
 
 /** @param {string} word */

@@ -7,12 +7,13 @@ import { copying } from "./parts.js";
 
 const form = /** @type {HTMLFormElement} */ (document.querySelector("[data-new]"));
 const kind = form.dataset.new ?? "dream";
+const usual = JSON.parse(form.dataset.usual || "{}");
 const drops = [...form.querySelectorAll("[data-drop]")].map((part) => new Drop(/** @type {HTMLElement} */ (part)));
 const boxes = /** @type {HTMLInputElement[]} */ ([...form.querySelectorAll('input[name="layers"]')]);
 
 function tell() {
   const code = form.querySelector("[data-command]");
-  if (code) code.textContent = commandOf(kind, new FormData(form), drops.some((drop) => drop.entries.length > 0));
+  if (code) code.textContent = commandOf(kind, new FormData(form), drops.some((drop) => drop.entries.length > 0), usual);
   const words = form.querySelector("[data-chosen]");
   if (words) words.textContent = layersWords(boxes.filter((box) => box.checked));
 }
@@ -37,7 +38,10 @@ function complain(text) {
 /** Send the form by hand: with progress, and with the folder that each picture came from. */
 function send() {
   const data = new FormData();
-  for (const [name, value] of new FormData(form)) if (typeof value === "string") data.append(name, value);
+  for (const [name, value] of new FormData(form)) {
+    // Pictures come from the drops; a mask and a guide are the form's own.
+    if (typeof value === "string" || ((name === "mask" || name === "guide") && value.size)) data.append(name, value);
+  }
   for (const drop of drops) for (const { file, path } of drop.entries) data.append(drop.name, file, path);
   const request = new XMLHttpRequest();
   const button = /** @type {HTMLButtonElement} */ (form.querySelector(".submit button"));

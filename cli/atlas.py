@@ -1,0 +1,156 @@
+"""`beholder atlas`: dreams of a layer's channels, queued and laid out on a page that zooms."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import quote
+
+import typer
+
+from beholder.errors import InvalidInput, NotFound, PictureError
+from beholder.layers import Layer, check_channels, find_layer, parse_channels
+from beholder.networks import width_divisor
+from beholder.priorities import Priority
+from beholder.recipes import DEFAULT_CHANNEL_RECIPE, NoiseRecipe
+from cli.context import Context
+from cli.desk.local import wake_workers
+from cli.files import make_folder, write_file
+from cli.output import plural, say
+from cli.queueing import prepare, running_service
+from cli.submit import NetworkOption, WaitOption, network_name
+
+if TYPE_CHECKING:
+    from beholder.atlas.page import Tile
+    from beholder.specs import DreamSpec
+
+POLL_S = 1.0
+SAID_EVERY_S = 10.0
+TILE = 224  # pixels a side at most, which the page shows a picture in
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(atlas)
+
+
+def atlas(
+    layer: Annotated[str, typer.Option(help='The layer: "conv5_1", "28".')],
+    channel: Annotated[
+        str | None, typer.Option(help='Only these channels: "0-63". Default: all.')
+    ] = None,
+    network: NetworkOption = None,
+    recipe: Annotated[
+        NoiseRecipe, typer.Option(help="How to dream, as `beholder recipes` says.")
+    ] = DEFAULT_CHANNEL_RECIPE,
+    steps: Annotated[
+        int | None,
+        typer.Option(help="Steps of each dream. Default: the recipe's.", show_default=False),
+    ] = None,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(help="Of each step. Default: the recipe's.", show_default=False),
+    ] = None,
+    size: Annotated[int, typer.Option(help="Side of each dream in pixels.")] = 128,
+    priority: Annotated[Priority, typer.Option(help="high, normal or low.")] = "low",
+    link: Annotated[
+        str | None,
+        typer.Option(help="A running page's address, to whose channels the atlas is to link."),
+    ] = None,
+    wait: WaitOption = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The file. Default: atlas-LAYER.html.")
+    ] = None,
+) -> None:
+    """Queue a dream of each of a layer's channels that has none, and lay out those that are there.
+
+    Run it again for what has come meanwhile.
+    """
+    from beholder.jobs.features import channel_spec, queue_channels
+
+    context = Context()
+    name = network_name(context, network)
+    spec = channel_spec(name, recipe, steps=steps, learning_rate=learning_rate, size=size)
+    row = find_layer(layer)
+    places = [(row.index, number) for number in _channels(row, channel, spec.network)]
+    prepare(context, spec, wait=wait, output=None)
+    made = queue_channels(context.db, places, spec, name="atlas", priority=priority)
+    if made.queued:
+        wake_workers(context)
+    say(f"{plural(len(made.queued), 'dream')} queued, {len(made.there):,} there or queued already.")
+    if wait:
+        _wait(context, list(made.queued.values()))
+    tiles = _tiles(context, spec, row, [number for _, number in places], link)
+    _write(output or Path(f"atlas-{row.name}.html"), row, spec.network, tiles)
+
+
+def _channels(layer: Layer, text: str | None, network: str) -> Sequence[int]:
+    divisor = width_divisor(network)
+    if text is not None:
+        found = parse_channels(text)
+        check_channels(layer, found, width_divisor=divisor or 1)
+        return found
+    if divisor is None:
+        raise InvalidInput(
+            f"how many channels {layer.name} has, only the network's file knows: name them, such "
+            "as --channel 0-63."
+        )
+    return range(layer.channels // divisor)
+
+
+def _wait(context: Context, job_ids: Sequence[str]) -> None:
+    """Until all of these have ended; runs what they need meanwhile."""
+    from beholder.jobs.features import still_open
+
+    said, total = float("-inf"), len(job_ids)
+    with running_service(context) as ensure:
+        while left := still_open(context.db, job_ids):
+            ensure()
+            if time.monotonic() - said >= SAID_EVERY_S:
+                said = time.monotonic()
+                say(f"{total - left:,} of {plural(total, 'dream')}")
+            time.sleep(POLL_S)
+
+
+def _tiles(
+    context: Context, spec: "DreamSpec", layer: Layer, channels: Sequence[int], link: str | None
+) -> "list[Tile]":
+    from beholder.atlas.page import Tile
+    from beholder.jobs.features import dreams_of
+    from beholder.jobs.result_files import read_result
+    from beholder.report.thumbs import small
+
+    places = [(layer.index, channel) for channel in channels]
+    found, tiles = dreams_of(context.db, spec.network, places, spec.recipe), []
+    for place in places:
+        webp = None
+        if files := found.get(place):
+            try:
+                data = read_result(context.store, files[0])
+                webp = small(data, max_pixels=context.settings.max_pixels, side=TILE)
+            except (NotFound, PictureError) as error:
+                say(f"channel {place[1]}: {error}")
+        to = (
+            f"{link.rstrip('/')}/channels/{quote(spec.network, safe=':')}/{layer.name}/{place[1]}"
+            if link
+            else ""
+        )
+        tiles.append(Tile(place[1], webp, to))
+    return tiles
+
+
+def _write(path: Path, layer: Layer, network: str, tiles: "Sequence[Tile]") -> None:
+    from beholder.atlas.page import render_atlas
+    from beholder.provenance import network_word
+
+    there = sum(tile.webp is not None for tile in tiles)
+    if not there:
+        say("None of them is there yet: run this again later, or add --wait.")
+        return
+    shown = (
+        plural(there, "channel") if there == len(tiles) else f"{there:,} of {len(tiles):,} channels"
+    )
+    page = render_atlas(f"{layer.index} {layer.name}", f"{network_word(network)}, {shown}", tiles)
+    make_folder(path.parent)
+    write_file(path, page.encode())
+    say(f"{path} written: {shown}, {len(page) / 1_000_000:.1f} MB")

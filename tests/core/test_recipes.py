@@ -1,0 +1,82 @@
+from typing import Any
+
+import pytest
+
+from beholder.errors import InvalidInput
+from beholder.recipes import RECIPES, DreamRecipe, recipe_defaults
+from beholder.specs import DreamSpec, spec_of
+
+GUIDE = "9" * 64
+
+
+def spec(recipe: DreamRecipe, **fields: Any) -> DreamSpec:
+    guide = {"guide": GUIDE} if recipe == "guide" else {}
+    return DreamSpec.build(recipe=recipe, **{**guide, **fields})
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_gives_defaults_and_the_stored_spec_is_complete(recipe: DreamRecipe) -> None:
+    found = spec(recipe)
+    for name, value in RECIPES[recipe].defaults.items():
+        assert getattr(found, name) == value
+    stored = found.model_dump(mode="json")
+    assert set(stored) == set(DreamSpec.model_fields)
+    assert spec_of("dream", stored) == found
+    assert spec(recipe, steps=77).steps == 77
+    assert found.plain == (recipe == "article")
+
+
+def test_the_article_is_the_default_and_adds_nothing() -> None:
+    assert DreamSpec() == DreamSpec(recipe="article")
+    assert not RECIPES["article"].defaults
+    assert DreamSpec(objective="conv5_1:3").plain
+    assert not DreamSpec(octaves=2).plain
+
+
+def test_the_built_in_network_takes_raw_pixels() -> None:
+    assert spec("deepdream").normalize
+    assert not spec("deepdream", network="specimens").normalize
+    assert spec("deepdream", network="specimens", normalize=True).normalize
+    assert recipe_defaults("no such recipe") == {}
+
+
+def test_an_objective_names_its_layer() -> None:
+    found = DreamSpec.build(objective=" 21:17*.5+ conv5_1")
+    assert (found.layers, found.objective) == ((28,), "conv4_2:17*0.5 + conv5_1")
+    assert str(found.objective_at(28)) == "norm(conv4_2:17)*0.5 + norm(conv5_1)"
+    assert str(DreamSpec(layers=(3, 28), channels=(5,)).objective_at(3)) == "norm(relu1_2:5)"
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"recipe": "lucid"}, "recipe: .*'deepdream'.*got 'lucid'"),
+        ({"objective": "conv9"}, "objective: at character 1"),
+        ({"objective": "conv5_1", "layers": (3,)}, "layers: the objective names its own"),
+        ({"objective": "conv5_1", "layers": 3}, "layers: "),
+        ({"objective": "conv5_1", "channels": (3,)}, "channels: the objective names its own"),
+        ({"objective": "conv5_1:512"}, "conv5_1 has channels 0-511; got 512"),
+        ({"objective": "conv5_1@14,0"}, "conv5_1 has rows and columns 0-13 of 224 pixels"),
+        ({"recipe": "deepdream", "steps": 3}, "octaves: 4 of them need a step each"),
+        ({"recipe": "guide"}, "guide: the dream goes toward a picture"),
+        ({"objective": "guide(conv5_1)"}, "guide: the dream goes toward a picture"),
+        ({"guide": GUIDE}, "guide: nothing goes toward it"),
+        ({"mask": "mask.png"}, "mask: "),
+        ({"blend": 1}, "blend: "),
+        ({"recipe": "feature", "octaves": 3}, "octaves: a spectrum has none"),
+        ({"recipe": "feature", "blend": 0.5}, "blend: a spectrum has none"),
+        ({"recipe": "caricature", "transforms": "crops"}, "transforms: a caricature compares"),
+        ({"recipe": "guide", "guide": GUIDE, "layers": (1,)}, "relu1_1 has 50,176 places"),
+        ({"recipe": "feature", "optimiser": "ascent"}, "optimiser: a spectrum takes adam"),
+        ({"recipe": "caricature", "size": "keep"}, "size: a spectrum needs a number"),
+        ({"transforms": "lucid"}, "transforms: they are for a spectrum"),
+        (
+            {"measure": "mean", "size": 4096},
+            "size: 2048 x 2048 pixels at most.*tile by tile; got 4096 x 4096",
+        ),
+    ],
+)
+def test_what_does_not_go_together_is_named(fields: dict[str, Any], words: str) -> None:
+    with pytest.raises(InvalidInput, match=words) as raised:
+        DreamSpec.build(**fields)
+    assert "\n" not in str(raised.value)

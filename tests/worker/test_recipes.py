@@ -1,0 +1,127 @@
+"""Recipes on their way through a worker, which stores what the science makes of each picture."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from beholder.errors import InvalidSpec
+from beholder.jobs.named import named_by_jobs
+from beholder.jobs.stock import record_pictures
+from beholder.jobs.submit import noise_entries
+from beholder.objective import parse_objective
+from beholder.pictures import decode
+from beholder.science.controls import Controls
+from beholder.science.feature import feature
+from beholder.science.inputs import to_tensor
+from beholder.science.networks import load_network
+from beholder.science.objective import Aim
+from beholder.science.octaves import dream_octaves
+from beholder.science.optimisers import Adam
+from beholder.science.response import channel
+from beholder.specs import DreamSpec
+
+pytestmark = pytest.mark.slow  # imports torch
+Draw = Callable[..., bytes]
+
+
+def sent(bench: Any, data: bytes) -> str:
+    """A picture that specs may name; its hash."""
+    entry = bench.entry(data)
+    record_pictures(bench.db, [entry.picture])
+    return str(entry.picture.sha256)
+
+
+def objectives(bench: Any, job_id: str) -> list[list[float]]:
+    return [item.result["objective"] for item in bench.items(job_id)]
+
+
+def test_a_deepdream_with_everything_is_what_science_dreams(
+    bench: Any, network: str, draw: Draw
+) -> None:
+    mask, guide, data = draw(7), draw(8), [draw(1), draw(2)]
+    spec = DreamSpec.build(
+        recipe="deepdream",
+        network=network,
+        size=48,
+        objective="guide(conv3_1) + conv2_1:1*0.5",
+        steps=6,
+        octaves=2,
+        jitter=5,
+        optimiser="adam",
+        schedule="linear",
+        keep_colour=True,
+        blend=0.1,
+        seed=11,
+        mask=sent(bench, mask),
+        guide=sent(bench, guide),
+    )
+    job = bench.run(bench.submit(spec, [bench.entry(one) for one in data]))
+    assert (job.state, job.done) == ("done", 2)
+    black, toward, *starts = (to_tensor(decode(one), size=48) for one in (mask, guide, *data))
+    alone = dream_octaves(
+        Aim.of(
+            load_network(network),
+            parse_objective("guide(conv3_1) + squared(conv2_1:1)*0.5"),
+            normalize=True,
+        ),
+        starts[1][None],
+        seeds=[11],
+        steps=6,
+        learning_rate=0.02,
+        controls=Controls(2, 1.4, 5, "scaled", 1.0, "linear", True, 0.1),
+        optimiser=Adam,
+        mask=black.mean(dim=0)[None, None],
+        guide=toward[None],
+    )
+    assert objectives(bench, job.id)[1] == alone.objective[:, 0].tolist()
+    stored = to_tensor(decode(bench.store.get(bench.items(job.id)[1].files[-1].path)), size="keep")
+    assert (stored - alone.pictures[0]).abs().max() <= 0.5 / 255 + 1e-6
+    with bench.db.read() as session:
+        assert set(named_by_jobs(session)) == {spec.mask, spec.guide}
+
+
+def test_feature_pictures_start_from_noise_and_from_pictures(
+    bench: Any, network: str, draw: Draw
+) -> None:
+    spec = DreamSpec.build(
+        recipe="feature", network=network, size=48, layers=(10,), channels=(1,), steps=3, seed=4
+    )
+    entries = [bench.entry(draw(1)), *noise_entries(spec)]
+    job = bench.run(bench.submit(spec, entries))
+    start = to_tensor(decode(draw(1)), size=48)[None]
+    settings = {"layer": 10, "steps": 3, "seeds": [4], "size": 48, "normalize": True}
+    for found, starts in zip(objectives(bench, job.id), (start, None), strict=True):
+        alone = feature(load_network(network), channel(1), starts=starts, **settings)
+        assert found == pytest.approx(alone.objective[:, 0].tolist(), rel=1e-5)
+    picture, noise = bench.items(job.id)
+    assert "start" in noise.result
+    assert "start" not in picture.result
+
+
+def test_jobs_of_several_seeds_share_a_batch(
+    bench: Any, network: str, draw: Draw, during: Any
+) -> None:
+    fields = {"recipe": "deepdream", "network": network, "size": 48, "layers": (5,), "steps": 4}
+    specs = [DreamSpec.build(**fields, jitter=3, seed=seed) for seed in (1, 2)]
+    entry = bench.entry(draw(1))
+    alone = [objectives(bench, bench.run(bench.submit(spec, [entry])).id) for spec in specs]
+    jobs = [bench.submit(spec, [entry]) for spec in specs]
+    sizes = during()
+    bench.runner().run()
+    assert sizes == [2]
+    assert [objectives(bench, job) for job in jobs] == alone
+    assert alone[0] != alone[1]
+
+
+def test_what_a_job_names_must_be_here(bench: Any, network: str, draw: Draw) -> None:
+    spec = DreamSpec.build(network=network, size=48, mask="0" * 64)
+    with pytest.raises(InvalidSpec, match=r"mask: no picture 000000000000\.\.\. here; send it"):
+        bench.submit(spec, [bench.entry(draw(1))])
+
+
+def test_a_class_that_a_network_lacks_ends_the_job(bench: Any, network: str, draw: Draw) -> None:
+    spec = DreamSpec.build(network=network, size=48, objective='logit:"no such thing"')
+    job = bench.run(bench.submit(spec, [bench.entry(draw(1))]))
+    assert job.state == "failed"
+    assert "has no class 'no such thing'" in job.error
