@@ -15,10 +15,10 @@ from beholder.jobs.documents import (
     results_document,
     results_head,
 )
+from beholder.jobs.overview import overview_of
 from beholder.jobs.queries import items
 from beholder.jobs.result_files import read_result
 from beholder.jobs.result_names import ResultNames
-from beholder.jobs.verdicts import chosen_by_layer, summary_of
 from beholder.jobs.views import ItemView, JobView
 from beholder.store import Store
 
@@ -57,7 +57,7 @@ def archive(db: Database, store: Store, job: JobView) -> Iterator[bytes]:
             yield sink.take()
         rows.seek(0)
         with zipped.open(_entry(RESULTS, job), "w", force_zip64=True) as file:
-            for part in results_document(_head(db, job), map(str.rstrip, rows)):
+            for part in results_document(_head(db, store, job), map(str.rstrip, rows)):
                 file.write(part.encode())
                 yield sink.take()
     yield sink.take()
@@ -84,11 +84,13 @@ def _add(
     return result_row(item, names.picture(item), error, files)
 
 
-def _head(db: Database, job: JobView) -> dict[str, Any]:
+def _head(db: Database, store: Store, job: JobView) -> dict[str, Any]:
     if job.kind != "study":
         return results_head(job)
-    summary = summary_of(db, job.id)
-    return results_head(job, summary=summary, chosen=chosen_by_layer(db, job.id))
+    seen = overview_of(db, store, job)
+    return results_head(
+        job, summary=seen.summary, chosen=list(seen.chosen), conclusion=seen.conclusion
+    )
 
 
 def _entry(name: str, job: JobView) -> zipfile.ZipInfo:

@@ -7,6 +7,7 @@ from typing import Any
 from api import page_links as links
 from api.page_charts import layer_charts
 from api.services import Services
+from beholder.evidence.stored import read_conclusion
 from beholder.jobs.channel_queries import channels
 from beholder.jobs.exemplar_queries import strongest_of
 from beholder.jobs.outcomes import Judgement
@@ -55,6 +56,7 @@ def study_values(opened: Services, job: JobView) -> dict[str, Any]:
         "more_pictures": job.total > len(targets) + len(siblings) + len(controls),
         "charts": _charts(opened, job),
         "chosen": chosen,
+        "conclusion": read_conclusion(opened.store, evidence_path(opened.db, job.id)),
         "report": links.report(job.id) if evidence_path(opened.db, job.id) else "",
         "blinded": sum(1 for _ in channels(opened.db, study=job.id, chosen=True)),
     }

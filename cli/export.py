@@ -167,7 +167,12 @@ class _Export:
             return results_head(self.job)
         overview = self.desk.overview(self.job)
         self.shown.summary, self.shown.chosen = overview.summary, list(overview.chosen)
-        return results_head(self.job, summary=self.shown.summary, chosen=self.shown.chosen)
+        return results_head(
+            self.job,
+            summary=self.shown.summary,
+            chosen=self.shown.chosen,
+            conclusion=overview.conclusion,
+        )
 
     def _item_rows(self) -> Iterator[dict[str, Any]]:
         done = 0

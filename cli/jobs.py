@@ -206,6 +206,17 @@ def _show_study(desk: "Desk", job: "JobView", overview: "Overview") -> None:
         columns = ["picture", "role", "intact", "blinded", "changed"]
         out.print(table(columns, judged, title=title))
         out.print(overview.summary.words(), markup=False, highlight=False)
+    if overview.conclusion:
+        _show_conclusion(job, overview.conclusion)
+
+
+def _show_conclusion(job: "JobView", conclusion: dict[str, Any]) -> None:
+    """What a sound study showed, and what not; of test pictures, as its summary."""
+    out = console()
+    out.print(f"\n{conclusion['sentence']}", markup=False, highlight=False)
+    for caveat in conclusion["caveats"]:
+        out.print(f"- {caveat}", markup=False, highlight=False)
+    out.print(f"`beholder report {job.id}` has the figures.", markup=False, highlight=False)
 
 
 def _verdict_cells(item: "ItemView") -> dict[str, Any]:

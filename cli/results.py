@@ -35,7 +35,10 @@ def fetch(
     """Write a job's pictures, results.json and contact sheets; of a running job, what is done."""
     from cli.export import export_job
 
-    desk = Context().desk
+    context = Context()
+    if difference:
+        _ = context.own  # a server shows smaller copies of the pictures, which differ by themselves
+    desk = context.desk
     job_id = desk.job(job).id
     folder = output or Path(f"beholder-{job_id}")
     with _progress() as on_progress:

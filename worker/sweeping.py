@@ -8,7 +8,7 @@ from torch import Tensor
 
 from beholder.errors import NotFound
 from beholder.evidence.analysis import analyse
-from beholder.evidence.names import EVIDENCE, PLAN, READINGS
+from beholder.evidence.names import CONCLUSION, EVIDENCE, PLAN, READINGS
 from beholder.evidence.plan import Plan, Subject
 from beholder.evidence.readings import Readings
 from beholder.evidence.records import effect_rows
@@ -97,7 +97,9 @@ class ConcludeWork(WholeWork):
         job = get_job(self.means.db, self.claim.job_id)
         evidence = analyse(plan, readings, study=job.id, name=job.name, labels=self.network.labels)
         folder = result_folder(self.claim.job_id, self.claim.token)
-        self.means.store.put(f"{folder}/{EVIDENCE}", evidence.model_dump_json(indent=1).encode())
+        conclusion = evidence.conclusion
+        for name, part in ((EVIDENCE, evidence), (CONCLUSION, conclusion)):
+            self.means.store.put(f"{folder}/{name}", part.model_dump_json().encode())
         effects = effect_rows(evidence.channels)
         return finish_conclude(self.means.db, self.claim, partial=folder, effects=effects)
 

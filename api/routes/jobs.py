@@ -138,7 +138,7 @@ def job_items(
 )
 def overview(found: Job, opened: Opened) -> JSONResponse:
     """Precisions and silent dreams; of a study the blinded channels, and how many labels held."""
-    return JSONResponse(overview_of(opened.db, found).row())
+    return JSONResponse(overview_of(opened.db, opened.store, found).row())
 
 
 @router.put(

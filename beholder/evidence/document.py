@@ -163,6 +163,14 @@ class Probe(_Frozen):
     masked_others_drop: float
 
 
+class Conclusion(_Frozen):
+    """What a study comes to, in plain words. exploratory: why it proves nothing by itself."""
+
+    sentence: str
+    exploratory: str | None
+    caveats: tuple[str, ...]
+
+
 class Evidence(_Frozen):
     """All of it. sentence: what was shown, in plain words; caveats: what was not."""
 
@@ -186,6 +194,13 @@ class Evidence(_Frozen):
     sentence: str
     caveats: tuple[str, ...]
     record: dict[str, Any]
+
+    @property
+    def conclusion(self) -> Conclusion:
+        """What is said wherever the study shows."""
+        return Conclusion(
+            sentence=self.sentence, exploratory=self.exploratory, caveats=self.caveats
+        )
 
     @property
     def main(self) -> Outcome:

@@ -18,3 +18,4 @@ ANSWERS = "answers.npz"  # of a sound study's
 PLAN = "plan.json"
 READINGS = "readings.npz"
 EVIDENCE = "evidence.json"
+CONCLUSION = "conclusion.json"  # of it what is said wherever the study shows

@@ -1,9 +1,10 @@
-"""Reading what a sound study concluded from the store: `read_evidence`."""
+"""Reading what a sound study concluded from the store: `read_evidence`, `read_conclusion`."""
 
 from pydantic import ValidationError
 
-from beholder.errors import Conflict, InvalidInput
-from beholder.evidence.document import Evidence
+from beholder.errors import Conflict, InvalidInput, NotFound
+from beholder.evidence.document import Conclusion, Evidence
+from beholder.evidence.names import CONCLUSION
 from beholder.jobs.views import JobView
 from beholder.store import Store
 
@@ -26,6 +27,17 @@ def read_evidence(store: Store, job: JobView, path: str | None) -> Evidence:
             f"the evidence of study {job.id} can't be read: it is damaged, or of another version "
             "of Beholder. Queue the study again."
         ) from None
+
+
+def read_conclusion(store: Store, path: str | None) -> Conclusion | None:
+    """What stands beside the evidence at `path`; None where there is none, or none to be read."""
+    if path is None:
+        return None
+    folder = path.rpartition("/")[0]
+    try:
+        return Conclusion.model_validate_json(store.get(f"{folder}/{CONCLUSION}"))
+    except (NotFound, ValidationError):
+        return None
 
 
 def _without(job: JobView) -> InvalidInput | Conflict:

@@ -26,9 +26,13 @@ def results_document(head: Mapping[str, Any], rows: Iterable[str]) -> Iterator[s
 
 
 def results_head(
-    job: JobView, *, summary: Summary | None = None, chosen: list[dict[str, Any]] | None = None
+    job: JobView,
+    *,
+    summary: Summary | None = None,
+    chosen: list[dict[str, Any]] | None = None,
+    conclusion: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """All but the items. summary, chosen: a study's."""
+    """All but the items. summary, chosen: a study's. conclusion: a sound one's."""
     row = job.row()
     spec, network, sha256 = (row.pop(name) for name in ("spec", "network", "network_sha256"))
     head: dict[str, Any] = {
@@ -41,6 +45,8 @@ def results_head(
     if summary is not None:
         head["summary"] = summary.row()
         head["chosen"] = chosen
+    if conclusion is not None:
+        head["conclusion"] = conclusion
     return head
 
 

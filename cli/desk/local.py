@@ -157,7 +157,7 @@ class LocalDesk:
     def overview(self, job: "JobView") -> "Overview":
         from beholder.jobs.overview import overview_of
 
-        return overview_of(self._context.db, job)
+        return overview_of(self._context.db, self._context.store, job)
 
     def cancel(self, job_id: str) -> None:
         from beholder.jobs import control

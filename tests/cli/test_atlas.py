@@ -10,7 +10,7 @@ import pytest
 from beholder.jobs.queries import get_job, list_jobs
 from cli.context import Context
 
-pytestmark = pytest.mark.slow  # with real files; seconds in all
+pytestmark = [pytest.mark.slow, pytest.mark.here]  # with real files; seconds in all
 
 Beholder = Callable[..., Any]
 Make = Callable[..., str]

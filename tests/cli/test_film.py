@@ -11,7 +11,7 @@ from PIL import Image
 from beholder.film import write_film
 from cli.context import Context
 
-pytestmark = pytest.mark.slow  # with real files; seconds in all
+pytestmark = [pytest.mark.slow, pytest.mark.here]  # with real files; seconds in all
 
 Beholder = Callable[..., Any]
 Make = Callable[..., str]

@@ -1,7 +1,7 @@
 """`conclude`: put evidence where a sound study's last stage leaves it."""
 
 from beholder.evidence.document import Evidence
-from beholder.evidence.names import EVIDENCE
+from beholder.evidence.names import CONCLUSION, EVIDENCE
 from beholder.jobs.database import Database
 from beholder.jobs.models import Chunk
 from beholder.jobs.queries import evidence_path
@@ -14,6 +14,7 @@ def conclude(
     """As the worker with this token does it; the path in the store."""
     folder = result_folder(job_id, token)
     store.put(f"{folder}/{EVIDENCE}", evidence.model_dump_json().encode())
+    store.put(f"{folder}/{CONCLUSION}", evidence.conclusion.model_dump_json().encode())
     with db.write() as session:
         session.add(
             Chunk(

@@ -118,7 +118,7 @@ def test_what_is_handed_on_is_there(bench: Any, spec: StudySpec, entries: list[A
     bench.run(bench.submit(spec, entries, chunk_size=9))
     names = {path.name for path in bench.results()}
     assert names == {
-        "target.npz", "control.npz", ANSWERS, PLAN, READINGS, "evidence.json",
+        "target.npz", "control.npz", ANSWERS, PLAN, READINGS, "evidence.json", "conclusion.json",
     }  # fmt: skip
     (plan,) = [path for path in bench.results() if path.name == PLAN]
     assert Plan.model_validate_json(plan.read_bytes()).headline
