@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
@@ -52,6 +52,7 @@ DOSES = (4, 8, 12, 16, 20, 24)
 ARTICLE = "the article's recipe, zero"
 HEADLINE = "iterative, zero"
 RANDOM = "random, same layers"
+BESIDE = "random, beside another way"
 OF_ARTICLE = 5  # pictures that choose, as published
 
 
@@ -77,7 +78,9 @@ class Line:
     intact: float
     recall: float
     siblings: float | None
+    controls: float
     others: float
+    like: str = ""  # of a random set, the way that it stands beside
 
 
 def roles_for(target: str) -> list[Role]:
@@ -133,12 +136,15 @@ def _chosen(target: str, evidence: Evidence) -> Iterator[Line]:
 
 
 def _random(target: str, evidence: Evidence) -> Iterator[Line]:
-    """Each draw at the headline's dose."""
+    """Each draw at the headline's dose, and what it stands beside."""
+    main = evidence.main
     for one in evidence.outcomes:
-        same = (one.dose, one.mode, one.of) == (evidence.main.dose, evidence.main.mode, None)
-        if one.kind in ("random", "matched") and same:
-            name = RANDOM if one.kind == "random" else "random, as strong"
-            yield _line(name, target, one, evidence)
+        if one.kind not in ("random", "matched") or one.dose != main.dose:
+            continue
+        beside = f"{one.of or main.method}, {_mode(one.mode, one.alpha)}"
+        name = RANDOM if one.kind == "random" else "random, as strong"
+        shown = name if beside == HEADLINE else BESIDE
+        yield replace(_line(shown, target, one, evidence), like=beside)
 
 
 def _line(name: str, target: str, one: Outcome, evidence: Evidence) -> Line:
@@ -152,6 +158,7 @@ def _line(name: str, target: str, one: Outcome, evidence: Evidence) -> Line:
         kept.kept.value + kept.drop,
         kept.kept.value,
         lost.drop if lost else None,
+        groups["control"].drop,
         sum(group.drop * group.n for group in rest) / sum(group.n for group in rest),
     )
 
@@ -183,9 +190,10 @@ def _article(target: str, network: Network, plan: Plan, pictures: Tensor) -> Lin
 
     intact, recall = shares(roles == "target")
     kin = roles == "sibling"
-    siblings, others = lost(kin) if kin.any() else None, lost(roles != "target")
+    siblings = lost(kin) if kin.any() else None
+    controls, others = lost(roles == "control"), lost(roles != "target")
     size = len({(relu_of(layer), one) for layer, picked in channels.items() for one in picked})
-    return Line(ARTICLE, target, size, intact, recall, siblings, others)
+    return Line(ARTICLE, target, size, intact, recall, siblings, controls, others)
 
 
 def _mode(mode: Mode, alpha: float) -> str:
@@ -193,30 +201,34 @@ def _mode(mode: Mode, alpha: float) -> str:
 
 
 def summary(lines: Sequence[Line]) -> str:
-    """A row for each way: means over classes, and the worst class of each figure."""
+    """A row for each way: means over classes, the worst class, and the band of its random sets."""
     head = (
-        "| chosen by, ablated by | channels | targets still seen | worst class | siblings lost "
-        "| others lost | worst class |\n|---|--:|--:|--:|--:|--:|--:|"
+        "| chosen by, ablated by | channels | targets still seen | worst class "
+        "| random sets: still seen | siblings lost | controls lost | others lost | worst class |\n"
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|"
     )
-    ways = dict.fromkeys(line.name for line in lines)
-    rows = [_summary(way, [one for one in lines if one.name == way]) for way in ways]
+    ways = dict.fromkeys(line.name for line in lines if line.name != BESIDE)
+    rows = [_summary(way, lines) for way in ways]
     return "\n".join([head, *rows])
 
 
-def _summary(way: str, lines: Sequence[Line]) -> str:
+def _summary(way: str, every: Sequence[Line]) -> str:
     """The worst target is the one that is seen most; of random sets, the one they harm most."""
-    recalls, others = [one.recall for one in lines], [one.others for one in lines]
+    lines = [one for one in every if one.name == way]
+    lots = [one.recall for one in every if one.like == way and one.name in (RANDOM, BESIDE)]
+    siblings = [one.siblings for one in lines if one.siblings is not None]
     worst = min if way.startswith("random") else max
     worst_recall = worst(lines, key=lambda one: one.recall)
     worst_others = max(lines, key=lambda one: one.others)
-    siblings = [one.siblings for one in lines if one.siblings is not None]
     cells = [
         way,
         f"{statistics.mean(one.channels for one in lines):.1f}",
-        _percent(statistics.mean(recalls)),
+        _percent(statistics.mean(one.recall for one in lines)),
         f"{_percent(worst_recall.recall)} {worst_recall.target}",
+        _band(lots, _percent) if lots else "",
         _points(statistics.mean(siblings)) if siblings else "",
-        _points(statistics.mean(others)),
+        _points(statistics.mean(one.controls for one in lines)),
+        _points(statistics.mean(one.others for one in lines)),
         f"{_points(worst_others.others)} {worst_others.target}",
     ]
     return f"| {' | '.join(cells)} |"

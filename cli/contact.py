@@ -56,6 +56,7 @@ class Shown:
     totals: Counter[str | None] = field(default_factory=Counter)
     summary: Summary = field(default_factory=Summary)
     chosen: list[dict[str, Any]] = field(default_factory=list)
+    conclusion: dict[str, Any] | None = None
 
     def add(
         self, number: int, name: str, item: "ItemView", files: dict[int, Path], error: str | None
@@ -138,6 +139,9 @@ def _study_sheets(
     parts = [network_words(job.network, job.network_sha256)]
     if shown.chosen:
         parts += [blinded_words(shown.chosen), shown.summary.words()]
+    if shown.conclusion:  # whose summary counts the pictures that tested
+        explored = shown.conclusion["exploratory"]
+        parts.insert(0, "exploratory, test pictures" if explored else "test pictures")
     yield "study", study_sheet(job.name or job.id, groups, about=" · ".join([*parts, *_state(job)]))
 
 

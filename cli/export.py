@@ -167,6 +167,7 @@ class _Export:
             return results_head(self.job)
         overview = self.desk.overview(self.job)
         self.shown.summary, self.shown.chosen = overview.summary, list(overview.chosen)
+        self.shown.conclusion = overview.conclusion
         return results_head(
             self.job,
             summary=self.shown.summary,
