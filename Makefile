@@ -4,8 +4,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 TEST_STAMP := .venv/.installed-dev
-WITH_TORCH := tests/science tests/specimens tests/worker
-UNHURRIED := tests/science tests/specimens tests/upkeep
+WITH_TORCH := tests/evidence tests/science tests/specimens tests/worker
+UNHURRIED := tests/benchmarks tests/evidence tests/report tests/science tests/specimens tests/upkeep
 
 .PHONY: demo test test-fast e2e-servers lint bench bench-gpu faults deployment audit fuzz clean
 

@@ -24,6 +24,8 @@ from tests.evidence.drawn import (
     subjects,
 )
 
+pytestmark = pytest.mark.slow  # some tenths of a second each
+
 
 def concluded(drawn: Drawn) -> Evidence:
     """What it shows; as JSON it says the same."""

@@ -8,6 +8,8 @@ from beholder.evidence.probe import FEWEST, probe
 from beholder.evidence.sample import Sample
 from tests.evidence.drawn import FOLDERS, Drawn, condition, draw, of_logits, subjects
 
+pytestmark = pytest.mark.slow  # some tenths of a second each
+
 
 def probed(drawn: Drawn):  # type: ignore[no-untyped-def]
     return probe(Sample.of(drawn.plan, drawn.readings))

@@ -23,6 +23,8 @@ from tests.evidence.drawn import (
     subjects,
 )
 
+pytestmark = pytest.mark.slow  # some tenths of a second each
+
 CONDITIONS = [
     condition("main"), condition("by count", method="count"), condition("kept", kind="keep"),
     condition("of rings", kind="matrix", of="rings"), *lots("random", 3), *lots("matched", 2),

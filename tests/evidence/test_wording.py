@@ -20,6 +20,8 @@ from tests.evidence.drawn import (
     subjects,
 )
 
+pytestmark = pytest.mark.slow  # some tenths of a second each
+
 PLAIN = [condition("main"), *lots("random", 39), *lots("matched", 19)]
 NEVER = re.compile(r"erase|erasing|prove[sn]?\b|\bnan\b|None\b(?! of)", re.IGNORECASE)
 
