@@ -48,16 +48,16 @@ def test_the_command_asks_for_the_same(spec, monkeypatch):
 
     asked = []
 
-    def note(context, spec, sources, *, name, priority):
-        asked.append((spec, name, priority))
+    def note(desk, spec, sources, *, name, priority, device):
+        asked.append((spec, name, priority, device))
         raise InvalidInput("noted")
 
     for module in (submit, studies):
         monkeypatch.setattr(module, "queue_job", note)
     monkeypatch.setenv("BEHOLDER_NETWORK", "vgg19")
-    words = shlex.split(command(spec, "it's named", "low"))
+    words = shlex.split(command(spec, "it's named", "low", device="gpu"))
     CliRunner().invoke(app, words[1:])
-    assert asked == [(spec, "it's named", "low")]
+    assert asked == [(spec, "it's named", "low", "gpu")]
 
 
 def test_pictures_beside_noise_are_in_the_command():
