@@ -91,6 +91,8 @@ def test_studies_merge_into_what_all_their_pictures_give(desk):
         "mean": pytest.approx(statistics.fmean(every)),
         "deviation": pytest.approx(statistics.pstdev(every)),
         "maximum": max(every),
+        "sum": pytest.approx(sum(every)),
+        "squares": pytest.approx(sum(value * value for value in every)),
     }
     assert list(found.studies) == newest
     assert [one.label for one in found.classes] == ["kelpie", "skunk"]
