@@ -47,6 +47,7 @@ def study_values(opened: Services, job: JobView) -> dict[str, Any]:
     controls = list(items(opened.db, job.id, role="control", limit=SHOWN - len(siblings)))
     chosen = _chosen(opened, job)
     groups = sorted({item.group or "" for item in targets} - {""})
+    evidence = evidence_path(opened.db, job.id)
     return {
         "targets": [_subject(item) for item in targets],
         "controls": [_subject(item) for item in (*siblings, *controls)],
@@ -56,8 +57,8 @@ def study_values(opened: Services, job: JobView) -> dict[str, Any]:
         "more_pictures": job.total > len(targets) + len(siblings) + len(controls),
         "charts": _charts(opened, job),
         "chosen": chosen,
-        "conclusion": read_conclusion(opened.store, evidence_path(opened.db, job.id)),
-        "report": links.report(job.id) if evidence_path(opened.db, job.id) else "",
+        "conclusion": read_conclusion(opened.store, evidence),
+        "report": links.report(job.id) if evidence else "",
         "blinded": sum(1 for _ in channels(opened.db, study=job.id, chosen=True)),
     }
 

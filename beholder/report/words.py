@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from beholder.evidence.document import Band, Interval, Outcome
 from beholder.evidence.names import Kind, Method, Mode, Role
 from beholder.layers import LAYERS
+from beholder.plurals import plural as plural  # the template's too
 
 EXPLORATORY = "EXPLORATORY"
 NONE = "–"
@@ -165,11 +166,6 @@ def outcome_name(outcome: Outcome) -> str:
     if outcome.draw is not None:
         said.append(f"draw {outcome.draw}")
     return ", ".join(said)
-
-
-def plural(count: int, noun: str) -> str:
-    """ "1 picture", "5 pictures"."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def listed(words: Iterable[str]) -> str:
