@@ -4,7 +4,7 @@ What can't be read fails alone.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -102,7 +102,7 @@ class Loader:
     """
 
     store: Store
-    threads: ThreadPoolExecutor
+    threads: Executor
     max_pixels: int
     insist_on_store: Callable[[], object] = lambda: None
     _stream: torch.cuda.Stream | None = None

@@ -39,9 +39,13 @@ class Stations:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """Drives works through their stations."""
+    """Drives works through their stations.
+
+    turns: whether the next batch is decoded after this one is through, instead of beside it.
+    """
 
     stations: Stations
+    turns: bool
     _steps: SimpleQueue[Step | None] = field(default_factory=SimpleQueue)
     _slots: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(AHEAD))
 
@@ -83,7 +87,6 @@ class Pipeline:
         while (step := self._steps.get()) is not None:
             work, batch = step
             if batch is not None:
-                self._slots.release()
                 self._run(work, batch)
                 continue
             closing.append(behind.submit(self.stations.close, work))
@@ -95,8 +98,13 @@ class Pipeline:
         return works
 
     def _run(self, work: AnyWork, batch: Batch) -> None:
+        if not self.turns:
+            self._slots.release()
         try:
             self.stations.run(work, batch)
         except BaseException:  # the process is to end: what is half done is given back
             work.fail(Stopping())
             raise
+        finally:
+            if self.turns:
+                self._slots.release()

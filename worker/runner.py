@@ -5,11 +5,9 @@ A `Runner` keeps what lasts as long as its process and takes claims through the 
 """
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 
@@ -46,6 +44,7 @@ from worker.pictures import Batch, Loader
 from worker.pipeline import AnyWork, Pipeline, Stations
 from worker.rooms import Rooms
 from worker.stages import study_work
+from worker.threads import PictureThreads
 from worker.told import attributes, told, told_each
 from worker.work import Means
 
@@ -55,7 +54,6 @@ _JOB_ERRORS = (Conflict, InvalidInput, NetworkUnavailable, NotFound)
 # But if others could begin the job, then these say that something is wrong with this worker: it has
 # other weights, or none, or not the precision.
 _OWN_ERRORS = (Conflict, InvalidSpec, NetworkUnavailable)
-PICTURE_THREADS = max(4, os.cpu_count() or 1)  # 4: a store on the network has to be waited for
 
 
 @dataclass
@@ -69,6 +67,7 @@ class Runner:
     device: its class, where jobs ask for one. claiming: whether it may take more.
     claimed: how many chunks it has had in hand. items: how many of theirs came to their end.
     passed_over: jobs that it leaves to others.
+    turns: whether pictures and device take turns; None for what the device asks for.
     """
 
     db: Database
@@ -82,6 +81,7 @@ class Runner:
     claiming: Callable[[], bool] = lambda: True
     claimed: int = 0
     items: int = 0
+    turns: bool | None = None
     loaded: Loaded = field(init=False)
     passed_over: PassedOver = field(default_factory=PassedOver)
     _means: Means = field(init=False)
@@ -93,12 +93,8 @@ class Runner:
         keep_to(self.settings.gpu_share, device)
         self.loaded = Loaded(self.settings.networks_dir, self.settings.device)
         torch.get_num_threads()  # settles this thread's number, before others settle on one
-        threads = ThreadPoolExecutor(
-            PICTURE_THREADS,
-            thread_name_prefix="pictures",
-            # Each would have a team of its own, all on the same cores.
-            initializer=lambda: torch.set_num_threads(1),
-        )
+        turns = device.type == "cpu" if self.turns is None else self.turns
+        threads = PictureThreads(turns=turns)
         self._means = Means(
             self.db,
             self.store,
@@ -119,7 +115,7 @@ class Runner:
         with leases:
             run = _Run(self, self._means, leases)
             stations = Stations(run.take, run.batches, run.compute, run.close, leases.stop)
-            while Pipeline(stations).drive():
+            while Pipeline(stations, turns=self._means.threads.turns).drive():
                 pass  # what was just finished may have queued more
         if run.trouble is not None:
             raise run.trouble
@@ -206,6 +202,7 @@ class _Run:
 
     def compute(self, work: AnyWork, batch: Batch) -> None:
         """Run a batch; what goes wrong is the work's."""
+        self.means.threads.settle()
         with self.runner.working(work.lease.claims[0].chunk_id):
             try:
                 with told("compute", work.lease.claims):

@@ -93,11 +93,11 @@ def test_a_worker_is_cut_off_in_mid_batch_and_comes_back(
     api = start(rack)
     network = api.network
     assert network is not None
-    job = dreams(api, count, steps=12)
+    job = dreams(api, count, steps=48)
 
     def both_at_it() -> bool:
         working = [seen(api, name) for name in ("first", "second")]
-        return all(one is not None and one.in_hand and one.items for one in working)
+        return all(one is not None and one.in_hand for one in working)
 
     api.until(both_at_it, every_s=0.05)
     network.cut("first")

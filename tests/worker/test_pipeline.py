@@ -19,7 +19,7 @@ def test_the_next_is_ready_before_this_one_ends_and_stored_while_the_next_runs(
 ) -> None:
     first, second = bench.submit_apart(spec, 2)
     decoded: list[str] = []
-    runner = bench.runner()
+    runner = bench.runner(turns=False)
     load = runner._means.loader._load
     runner._means.loader._load = lambda *arguments: (decoded.append(""), load(*arguments))[1]
     during(
@@ -28,6 +28,37 @@ def test_the_next_is_ready_before_this_one_ends_and_stored_while_the_next_runs(
     )
     assert runner.run() == 2
     assert bench.states([first, second]) == ["done", "done"]
+
+
+def test_where_the_cores_are_the_device_pictures_wait_for_it_and_it_for_them(
+    bench: Any, spec: DreamSpec, draw: Callable[..., bytes], during: Callable[..., list[int]]
+) -> None:
+    job = bench.submit(spec, [bench.entry(draw(seed)) for seed in range(24)], chunk_size=8)
+    runner = bench.runner()  # tests have no other device
+    at_it, seen = [0], list[int]()
+    for owner, name in ((runner._means.loader, "_load"), (runner.store, "put")):
+        real = getattr(owner, name)
+
+        def slowly(*arguments: Any, real: Any = real) -> Any:
+            at_it[0] += 1
+            time.sleep(0.02)
+            try:
+                return real(*arguments)
+            finally:
+                at_it[0] -= 1
+
+        object.__setattr__(owner, name, slowly)
+
+    def look() -> None:
+        seen.append(at_it[0])
+        time.sleep(0.1)  # for what should not happen
+        seen.append(at_it[0])
+
+    sizes = during(look, look, look)
+    assert runner.run() == 3
+    assert sizes == [8, 8, 8]
+    assert seen == [0] * 6
+    assert bench.states([job]) == ["done"]
 
 
 def test_no_more_than_one_batch_is_taken_ahead(
@@ -42,7 +73,7 @@ def test_no_more_than_one_batch_is_taken_ahead(
         seen.append(bench.states(jobs))
 
     during(look)
-    assert bench.runner().run() == 4
+    assert bench.runner(turns=False).run() == 4
     assert seen == [["running", "running", "queued", "queued"]]
 
 
@@ -79,7 +110,7 @@ def test_claims_ahead_are_renewed_too(
         bench.until(look)
 
     during(linger)
-    assert bench.runner().run() == 2
+    assert bench.runner(turns=False).run() == 2
 
 
 def test_work_that_comes_while_the_last_is_under_way_is_done_too(
@@ -93,7 +124,7 @@ def test_work_that_comes_while_the_last_is_under_way_is_done_too(
         jobs.append(bench.submit(other, [bench.entry(draw(2))]))
 
     during(bring_more)
-    assert bench.runner().run() == 2
+    assert bench.runner(turns=False).run() == 2
     assert bench.states(jobs) == ["done", "done"]
 
 
