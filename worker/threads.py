@@ -22,8 +22,7 @@ class PictureThreads(ThreadPoolExecutor):
 
     def __init__(self, *, turns: bool) -> None:
         # Each thread would have a team of torch's own, all on the same cores.
-        initializer: Callable[[], None] = lambda: torch.set_num_threads(1)
-        super().__init__(PICTURE_THREADS, "pictures", initializer)
+        super().__init__(PICTURE_THREADS, "pictures", torch.set_num_threads, (1,))
         self.turns = turns
         self._in_hand: set[Future[Any]] = set()
 

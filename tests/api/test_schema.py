@@ -25,7 +25,7 @@ CHECKS = [
 ]
 DOCUMENT = create_app(Settings()).openapi()
 OPERATIONS = [(method, path) for path, methods in DOCUMENT["paths"].items() for method in methods]
-MAX_EXAMPLES = 25
+MAX_EXAMPLES = 15
 
 
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)

@@ -19,6 +19,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from beholder.jobs.database import Database
+from beholder.jobs.models import FINISHED
+from beholder.jobs.queries import get_job
+from beholder.jobs.views import JobView
 from beholder.specimens.draw import draw
 from beholder.store import Store
 from tests.e2e.servers import ALL, servers
@@ -106,8 +110,16 @@ class Machine:
         self.until(self.children)
         return process
 
+    def view(self, job_id: str) -> JobView:
+        """A job's row, read here: a command that says it takes as long as ten dreams."""
+        database = Database.open(self.database_url)
+        try:
+            return get_job(database, job_id)
+        finally:
+            database.dispose()
+
     def job(self, job_id: str) -> dict[str, Any]:
-        """A job's row."""
+        """A job's row, as the command says it."""
         return next(row for row in self.json("jobs", "--limit", 100) if row["id"] == job_id)
 
     def until(
@@ -121,10 +133,18 @@ class Machine:
             time.sleep(every_s)
         return found
 
+    def reaches(self, job_id: str, done: float, *, timeout_s: float = 300) -> None:
+        """Wait until so many of the job's items are done."""
+        self.until(lambda: self.view(job_id).done >= done, timeout_s=timeout_s)
+
+    def end_of(self, job_id: str, *, timeout_s: float = 600) -> JobView:
+        """The job once it has finished."""
+        self.until(lambda: self.view(job_id).state in FINISHED, timeout_s=timeout_s)
+        return self.view(job_id)
+
     def ended(self, job_id: str, *, timeout_s: float = 120) -> dict[str, Any]:
-        """The job's row once it has finished."""
-        final = ("done", "failed", "cancelled")
-        self.until(lambda: self.job(job_id)["state"] in final, timeout_s=timeout_s)
+        """The job's row, as the command says it, once it has finished."""
+        self.end_of(job_id, timeout_s=timeout_s)
         return self.job(job_id)
 
     def pids(self, word: str) -> list[int]:

@@ -30,7 +30,7 @@ def busy(machine: Any, tmp_path: Path) -> str:
     job: str = machine.json(
         "submit", "--dir", folder, "--size", "keep", "--layer", "all", "--steps", 10
     )["id"]
-    machine.until(lambda: machine.job(job)["done"] >= 8)
+    machine.reaches(job, 8)
     return job
 
 

@@ -43,7 +43,7 @@ def test_a_drained_worker_finishes_what_it_has_and_another_goes_on(
     assert "worker has ended, as it was told to" in said
     assert "starting it again" not in said
     second = machine.start("worker", "--device", "cpu")
-    machine.until(lambda: machine.job(job)["done"] > left["done"])
+    machine.reaches(job, left["done"] + 1)
     assert (machine.job(gpu)["state"], machine.job(gpu)["device"]) == ("queued", "gpu")
     second.terminate()
     assert second.wait(30) == 0

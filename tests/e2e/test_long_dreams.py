@@ -10,7 +10,7 @@ from beholder.jobs.control import cancel
 from beholder.jobs.database import Database
 
 pytestmark = pytest.mark.slow
-STEPS, ITEMS = 400, 3
+STEPS, ITEMS = 320, 3
 SHAPE = ("--noise", ITEMS, "--size", 64, "--layer", 20, "--snapshots", "10,300")
 
 

@@ -73,7 +73,7 @@ def test_a_second_service_is_refused(running: Any) -> None:
 
 def test_noise_and_cancel_and_retry(running: Any) -> None:
     row = running.json("submit", "--noise", 3, "--steps", 100_000, "--layer", 35)
-    running.until(lambda: running.job(row["id"])["state"] == "running")
+    running.until(lambda: running.view(row["id"]).state == "running")
     running.run("cancel", row["id"])
     assert running.job(row["id"])["state"] == "cancelled"
     quick = running.json("submit", "--noise", 1, "--steps", 1, "--layer", 3)

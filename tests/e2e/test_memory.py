@@ -61,7 +61,7 @@ def test_memory_that_another_program_holds_is_waited_for(small: Any, tmp_path: P
     (tmp_path / "neighbour").touch()
     small.start("up")
     job = small.json("submit", "--noise", FITS, "--steps", 3, "--size", 64, "--layer", 20)["id"]
-    reason = small.until(lambda: small.job(job)["paused"])
+    reason = small.until(lambda: small.view(job).paused)
     assert reason == "other programs hold 95% of the memory: end some of them, or wait."
     (tmp_path / "neighbour").unlink()
     row = small.ended(job)

@@ -22,7 +22,7 @@ def test_work_waits_for_its_store(machine: Any, spirals: Path) -> None:
     job_id = machine.json(*dream)["id"]
     store.rename(away)
     machine.up()
-    reason = machine.until(lambda: machine.job(job_id)["paused"])
+    reason = machine.until(lambda: machine.view(job_id).paused)
     assert reason.startswith(f"the store {store} is not there: mount or restore it")
     doctor = {check["name"]: check for check in machine.json("doctor", code=2)}
     assert (doctor["store"]["ok"], doctor["store"]["detail"]) == (False, reason)

@@ -36,7 +36,7 @@ def test_the_main_job_on_servers(
     dream = machine.json("submit", "--dir", spirals, "--layer", "12,28", "--steps", 3, "--size", 64)
     study = machine.json("study", "--dir", spirals, "--control", others)
     worker = machine.start("worker")
-    machine.until(lambda: machine.job(dream["id"])["done"] >= 1)
+    machine.reaches(dream["id"], 1)
     machine.kill(*machine.children(), *machine.parents())
     worker.wait(30)
     machine.start("worker")

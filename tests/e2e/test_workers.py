@@ -56,15 +56,16 @@ def test_who_has_ended_is_not_called_alive(machine: Any) -> None:
         return count
 
     service = machine.up()
-    machine.until(lambda: workers()["ok"])
+    machine.until(lambda: heard_of() == 1)
+    assert workers()["ok"]
     service.send_signal(signal.SIGINT)
     service.wait(30)
     assert heard_of() == 0, "it did not sign off"
     service = machine.up()
-    machine.until(lambda: workers()["ok"])
+    machine.until(lambda: heard_of() == 1)
     machine.kill(service.pid, *machine.parents(), *machine.children())
     assert heard_of() == 1
     assert "none heard of" in workers()["detail"]
     machine.up()
-    machine.until(lambda: workers()["ok"])
+    machine.until(lambda: workers()["ok"], every_s=1)
     assert workers()["detail"].startswith("1 alive")

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from sqlalchemy import select
 
 from beholder.jobs.database import Database
-from beholder.jobs.models import FINISHED, Chunk
+from beholder.jobs.models import Chunk
 from beholder.jobs.queries import get_job
 from beholder.jobs.views import JobView
 from beholder.settings import Settings
@@ -66,15 +66,6 @@ class Bed(Machine):
     def view(self, job_id: str) -> JobView:
         """The job's row."""
         return get_job(self.db, job_id)
-
-    def reaches(self, job_id: str, done: float, *, timeout_s: float = 300) -> None:
-        """Wait until so many of the job's items are done."""
-        self.until(lambda: self.view(job_id).done >= done, timeout_s=timeout_s)
-
-    def end_of(self, job_id: str, *, timeout_s: float = 600) -> JobView:
-        """The job once it has finished."""
-        self.until(lambda: self.view(job_id).state in FINISHED, timeout_s=timeout_s)
-        return self.view(job_id)
 
     def findings(self, *jobs: str, failed: int = 0) -> list[str]:
         """All that is wrong with jobs that should have ended with so many failures; [] if nothing.

@@ -34,7 +34,7 @@ PATHS = {
     "float64": Path(1e-9, options={"precision": "float64"}),
     "float32": Path(0.03),
     "tiled": Path(0.03, options={"memory": SMALL}),
-    "tiled, float64": Path(1e-9, options={"memory": SMALL, "precision": "float64"}),
+    "tiled, float64": Path(1e-9, options={"memory": 4 * SMALL, "precision": "float64"}),
     "tiled, bf16": Path(0.5, options={"memory": SMALL, "precision": "bf16"}),
     "bf16": Path(0.5, options={"precision": "bf16"}),
     "exact on a GPU": Path(0.03, "cuda", {"precision": "exact"}),
