@@ -7,7 +7,7 @@ import json
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from beholder.devices import DEFAULT_DEVICE, Device
 from beholder.jobs.spool import Entry
@@ -39,12 +39,9 @@ def post_job(
 
     The entries are spooled to a temporary file, so that memory stays the same for any number.
     """
-    # Without defaults, so that a server of another version knows all that is named.
-    asked = spec.model_dump(mode="json", exclude_defaults=True, exclude={"network"})
-    if network is not None:
-        asked["network"] = network
     failed = 0
     with tempfile.TemporaryFile() as body:
+        asked = asked_of(spec, network=network)
         head = {"spec": asked, "name": name[:_MOST], "priority": priority}
         _write(body, head if device == DEFAULT_DEVICE else {**head, "device": device})
         for entry in entries:
@@ -53,6 +50,19 @@ def post_job(
         job, made = _post(wire, home / "requests", spec, body)
     passes = len(spec.layers) if isinstance(spec, DreamSpec) else 1
     return CreatedJob(job.id, job.total, failed * passes, 0, repeated=not made)
+
+
+def asked_of(spec: Spec, *, network: str | None) -> dict[str, Any]:
+    """A spec as the server is to be told it; network: None for its own.
+
+    Without defaults, so that a server of another version knows all that is named; but with what a
+    recipe has a default of its own for.
+    """
+    asked = spec.model_dump(mode="json", exclude_defaults=True)
+    if isinstance(spec, DreamSpec):
+        asked |= spec.model_dump(mode="json", include=set(spec.overrides))
+    asked.pop("network", None)
+    return asked if network is None else {**asked, "network": network}
 
 
 def _post(wire: Wire, folder: Path, spec: Spec, body: IO[bytes]) -> tuple[JobView, bool]:
