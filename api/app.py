@@ -10,6 +10,7 @@ from fastapi.staticfiles import StaticFiles
 from api import pages, problems
 from api.guard import Guard
 from api.routes import (
+    channel_dreams,
     channels,
     events,
     health,
@@ -33,8 +34,8 @@ from beholder.tokens import check_bind
 
 # In the order of the documentation; uploads and results have paths that jobs would not take.
 ROUTES = (
-    submit, jobs, events, results, channels, records, studies, reports, pictures, uploads, networks,
-    workers, server, session, health,
+    submit, jobs, events, results, channels, channel_dreams, records, studies, reports, pictures,
+    uploads, networks, workers, server, session, health,
 )  # fmt: skip
 ANYWHERE = (401, 403, 421, 422, 500, 503)  # what any route may answer
 TAGS = [

@@ -253,6 +253,13 @@ FEATURES: dict[str, Any] = {
     "left": 12,
 }
 
+CHANNEL_DREAM: dict[str, Any] = {
+    "channel": 137,
+    "job": "k3v8m2q0zt",
+    "position": 0,
+    "file": ITEM["files"][0],
+}
+
 OVERLAP: dict[str, Any] = {
     "first": "b7c2d9e4fa",
     "second": "0jx4k2m8qz",

@@ -45,6 +45,11 @@ class Thumbnails:
         self._keep(key, made)
         return made
 
+    def whole(self, make: Callable[[], bytes]) -> bytes:
+        """What `make` gives, which decodes a picture: as few at a time as thumbnails."""
+        with self._decoding:
+            return make()
+
     def _keep(self, key: tuple[str, int], made: bytes) -> None:
         with self._lock:
             if key not in self._kept:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import quote
@@ -14,7 +15,7 @@ from beholder.networks import width_divisor
 from beholder.priorities import Priority
 from beholder.recipes import DEFAULT_CHANNEL_RECIPE, NoiseRecipe
 from cli.context import Context
-from cli.desk.local import wake_workers
+from cli.desk import result
 from cli.files import make_folder, write_file
 from cli.output import plural, say
 from cli.queueing import prepare, running_service
@@ -22,10 +23,12 @@ from cli.submit import NetworkOption, WaitOption, network_name
 
 if TYPE_CHECKING:
     from beholder.atlas.page import Tile
+    from beholder.jobs.features import ChannelDream, Place
     from beholder.specs import DreamSpec
 
 POLL_S = 1.0
 SAID_EVERY_S = 10.0
+THREADS = 4
 TILE = 224  # pixels a side at most, which the page shows a picture in
 
 
@@ -66,7 +69,7 @@ def atlas(
 
     Run it again for what has come meanwhile.
     """
-    from beholder.jobs.features import channel_spec, queue_channels
+    from beholder.jobs.features import channel_spec
 
     context = Context()
     name = network_name(context, network)
@@ -74,13 +77,11 @@ def atlas(
     row = find_layer(layer)
     places = [(row.index, number) for number in _channels(row, channel, spec.network)]
     prepare(context, spec, wait=wait, output=None)
-    made = queue_channels(context.db, places, spec, name="atlas", priority=priority)
-    if made.queued:
-        wake_workers(context)
+    made = context.desk.queue_channels(places, spec, name="atlas", priority=priority)
     say(f"{plural(len(made.queued), 'dream')} queued, {len(made.there):,} there or queued already.")
     if wait:
         _wait(context, list(made.queued.values()))
-    tiles = _tiles(context, spec, row, [number for _, number in places], link)
+    tiles = _tiles(context, spec, places, link)
     _write(output or Path(f"atlas-{row.name}.html"), row, spec.network, tiles)
 
 
@@ -100,11 +101,9 @@ def _channels(layer: Layer, text: str | None, network: str) -> Sequence[int]:
 
 def _wait(context: Context, job_ids: Sequence[str]) -> None:
     """Until all of these have ended; runs what they need meanwhile."""
-    from beholder.jobs.features import still_open
-
     said, total = float("-inf"), len(job_ids)
     with running_service(context) as ensure:
-        while left := still_open(context.db, job_ids):
+        while left := context.desk.still_open(job_ids):
             ensure()
             if time.monotonic() - said >= SAID_EVERY_S:
                 said = time.monotonic()
@@ -113,30 +112,39 @@ def _wait(context: Context, job_ids: Sequence[str]) -> None:
 
 
 def _tiles(
-    context: Context, spec: "DreamSpec", layer: Layer, channels: Sequence[int], link: str | None
+    context: Context, spec: "DreamSpec", places: "Sequence[Place]", link: str | None
 ) -> "list[Tile]":
     from beholder.atlas.page import Tile
-    from beholder.jobs.features import dreams_of
-    from beholder.jobs.result_files import read_result
+
+    found = context.desk.channel_dreams(spec, places)
+
+    def picture(place: "Place") -> bytes | None:
+        return _small(context, place, found[place]) if place in found else None
+
+    with ThreadPoolExecutor(THREADS) as threads:
+        pictures = list(threads.map(picture, places))
+    return [
+        Tile(channel, webp, _address(link, spec.network, layer, channel) if link else "")
+        for (layer, channel), webp in zip(places, pictures, strict=True)
+    ]
+
+
+def _small(context: Context, place: "Place", dream: "ChannelDream") -> bytes | None:
+    """A dream as it is shown; None, said, where it is lost or damaged."""
     from beholder.report.thumbs import small
 
-    places = [(layer.index, channel) for channel in channels]
-    found, tiles = dreams_of(context.db, spec.network, places, spec.recipe), []
-    for place in places:
-        webp = None
-        if files := found.get(place):
-            try:
-                data = read_result(context.store, files[0])
-                webp = small(data, max_pixels=context.settings.max_pixels, side=TILE)
-            except (NotFound, PictureError) as error:
-                say(f"channel {place[1]}: {error}")
-        to = (
-            f"{link.rstrip('/')}/channels/{quote(spec.network, safe=':')}/{layer.name}/{place[1]}"
-            if link
-            else ""
-        )
-        tiles.append(Tile(place[1], webp, to))
-    return tiles
+    try:
+        data = result(context.desk, dream.job_id, dream.position, dream.file)
+        return small(data, max_pixels=context.settings.max_pixels, side=TILE)
+    except (NotFound, PictureError) as error:
+        say(f"channel {place[1]}: {error}")
+        return None
+
+
+def _address(link: str, network: str, layer: int, channel: int) -> str:
+    """A channel's page."""
+    name = find_layer(str(layer)).name
+    return f"{link.rstrip('/')}/channels/{quote(network, safe=':')}/{name}/{channel}"
 
 
 def _write(path: Path, layer: Layer, network: str, tiles: "Sequence[Tile]") -> None:

@@ -76,7 +76,7 @@ def draw_sheets(
     desk: "Desk", job: "JobView", spec: Spec, shown: Shown
 ) -> Iterator[tuple[str, bytes]]:
     """Every sheet of the job as (file name, PNG), each drawn when it is asked for."""
-    starts = _Starts(desk, spec)
+    starts = _Starts(desk, job, spec)
     if isinstance(spec, DreamSpec):
         sheets = _dream_sheets(job, spec, shown, starts)
     else:
@@ -214,8 +214,9 @@ class _Look:
 class _Starts:
     """Opens input pictures as the network sees them, keeping them small between sheets."""
 
-    def __init__(self, desk: "Desk", spec: Spec) -> None:
+    def __init__(self, desk: "Desk", job: "JobView", spec: Spec) -> None:
         self._desk = desk
+        self._job = job
         self._size = spec.size
         self._kept: dict[str, Image.Image] = {}
 
@@ -230,7 +231,7 @@ class _Starts:
     def _noise(self, item: "ItemView") -> "Image.Image":
         from beholder.pictures import decode
 
-        return decode(self._desk.start(item))
+        return decode(self._desk.start(self._job, item))
 
     def _open(self, sha256: str) -> "Image.Image":
         if sha256 not in self._kept:

@@ -8,14 +8,11 @@ from typing import TYPE_CHECKING, cast
 from PIL import Image, ImageChops
 
 from beholder.errors import NotFound, PictureError
-from beholder.jobs.frames import Frames
 from beholder.pictures import decode
-from beholder.seen import as_seen
 from cli.files import make_folder, write_file
 
 if TYPE_CHECKING:
     from beholder.jobs.views import ItemView, JobView
-    from beholder.specs import DreamSpec
     from cli.desk import Desk
 
 FOLDER = "differences"
@@ -35,7 +32,6 @@ class Differences:
 
     desk: "Desk"
     job: "JobView"
-    spec: "DreamSpec"
     folder: Path
 
     def write(self, item: "ItemView", dreamt: Path) -> bool:
@@ -54,13 +50,7 @@ class Differences:
         return True
 
     def _start(self, item: "ItemView") -> Image.Image | None:
-        frames = Frames.of(self.job)
-        if frames and frames.number(item.position):
-            return None
         try:
-            if item.picture_sha256 is not None:
-                return as_seen(decode(self.desk.picture(item.picture_sha256)), self.spec.size)
-            kept = (item.result or {}).get("start")
-            return None if kept is None else decode(self.desk.start(item))
+            return decode(self.desk.start(self.job, item))
         except (NotFound, PictureError):
             return None

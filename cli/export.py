@@ -155,7 +155,7 @@ class _Export:
         """Also write what each dream changed. Raises InvalidInput for a study."""
         if not isinstance(self.names.spec, DreamSpec):
             raise InvalidInput(f"job {self.job.id} is a study: it changes no picture.")
-        self._differences = Differences(self.desk, self.job, self.names.spec, self.folder)
+        self._differences = Differences(self.desk, self.job, self.folder)
 
     def document(self) -> Iterator[str]:
         """results.json in pieces; each item's files are written before its row."""
@@ -201,7 +201,7 @@ class _Export:
         if not holds(path, file.sha256, file.bytes):
             try:
                 with writing(path) as out:
-                    self.desk.copy_result(written.item, file, out)
+                    self.desk.copy_result(self.job.id, written.item.position, file, out)
             except NotFound:
                 written.lost += 1
                 return

@@ -1,6 +1,7 @@
 """`beholder film`: a dream's steps, or a film's frames, as an MP4, an animated WebP or a GIF."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +10,7 @@ import typer
 from beholder.errors import InvalidInput
 from beholder.layers import is_number
 from cli.context import Context
+from cli.desk import result
 from cli.files import make_folder, writing
 from cli.output import plural, say
 from cli.progress import counting
@@ -43,17 +45,23 @@ def film(
 ) -> None:
     """Make a film of a dream's steps, or of a film's frames, as far as they are there."""
     from beholder.film import film_kind, require, write_film
-    from beholder.jobs.queries import get_job
     from beholder.jobs.reels import find_reel, reel_pictures
 
     if output is not None:
         require(film_kind(output))
     context = Context()
     word, position = _parse(item)
-    job = get_job(context.db, word)
-    reel = find_reel(context.db, job, position)
+    desk = context.desk
+    job = desk.job(word)
+    reel = find_reel(partial(desk.items, job.id), job, position)
     path = output or Path(f"{job.id}-{reel.first}.webp")
-    pictures = reel_pictures(context.store, reel, max_pixels=context.settings.max_pixels, side=size)
+    pictures = reel_pictures(
+        reel,
+        partial(result, desk, job.id),
+        partial(desk.start, job),
+        max_pixels=context.settings.max_pixels,
+        side=size,
+    )
     make_folder(path.parent)
     with counting("making the film", reel.count) as on_frame, writing(path) as file:
         frames = _counted(pictures, on_frame)

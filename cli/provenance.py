@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from beholder.devices import DEFAULT_DEVICE
 from beholder.errors import InvalidInput, NotFound, PictureError
 from beholder.priorities import DEFAULT_PRIORITY
 from cli.context import Context
-from cli.desk.local import wake_workers
+from cli.desk import result
 from cli.output import JsonOption, console, print_json, say
 from cli.queueing import prepare, report
 from cli.submit import NameOption, OutputOption, PriorityOption, WaitOption, network_name
@@ -68,18 +69,19 @@ def again(
     json: JsonOption = False,
 ) -> None:
     """Queue the dream of a PNG file again; with --wait, say whether it came to the same bytes."""
-    from beholder.jobs.submit import create_job, noise_entries
-
     context = Context()
     found, data = _read(context, file)
     spec = _spec(context, file, found, network)
     prepare(context, spec, wait=wait, output=output)
     _keep_named(context, file, spec, {"mask": mask, "guide": guide})
-    entries = noise_entries(spec) if spec.noise else [_entry(context, file, found, picture)]
-    created = create_job(
-        context.db, spec, entries, name=name or f"{found.source} again", priority=priority
+    entries = [] if spec.noise else [_entry(context, file, found, picture)]
+    created = context.desk.create(
+        spec,
+        entries,
+        name=name or f"{found.source} again",
+        priority=priority,
+        device=DEFAULT_DEVICE,
     )
-    wake_workers(context)
     report(context, created, wait=wait, output=output, as_json=json)
     if wait:
         _compare(context, created.id, file, data, found)
@@ -126,16 +128,10 @@ def _asked(found: "Provenance") -> str:
 
 def _spec(context: Context, file: Path, found: "Provenance", network: str | None) -> "DreamSpec":
     """The spec of a job of this dream. A network's file is where it is said to be, or was."""
-    from beholder.jobs.network_queries import name_of_network
     from beholder.provenance import is_file_name
 
     if network is None and is_file_name(found.network):
-        network = name_of_network(context.db, found.network_sha256)
-        if network is None:
-            raise InvalidInput(
-                f"no job here ran on {found.network} ({found.network_sha256[:12]}): say where the "
-                "file is with --network."
-            )
+        network = context.desk.weights_of(found.network, found.network_sha256)
     spec = found.asked(network_name(context, network or found.network))
     if spec.carry is not None and found.frame:
         raise InvalidInput(
@@ -157,12 +153,10 @@ def _keep_named(
     context: Context, file: Path, spec: "DreamSpec", given: dict[str, Path | None]
 ) -> None:
     """See to it that the pictures that a spec names are here; `given` has files of them."""
-    from beholder.jobs.stock import record_pictures
-
     for option, path in given.items():
         wanted = getattr(spec, option)
         if wanted is not None:
-            record_pictures(context.db, [_same(context, file, wanted, option, path)])
+            _same(context, file, wanted, option, path)
         elif path is not None:
             raise InvalidInput(f"{file.name} was made without a {option}: leave --{option} out.")
 
@@ -171,21 +165,23 @@ def _same(
     context: Context, file: Path, wanted: str, option: str, given: Path | None, *, name: str = ""
 ) -> "StoredPicture":
     """The very picture of this hash, from the store or from a given file."""
-    from beholder.intake import keep, read_file
+    from beholder.intake import read_file
 
     which = f"the {option} that {file.name} {_USES.get(option, 'was made with')}"
-    try:
-        data = read_file(str(given)) if given else context.store.picture(wanted)
-    except NotFound:
+    if given is None:
+        try:
+            return context.desk.kept(wanted)
+        except NotFound:
+            raise InvalidInput(
+                f"the store has not {which} ({name or wanted[:12]}): say where it is with "
+                f"--{option}."
+            ) from None
+    if hashlib.sha256(read_file(str(given))).hexdigest() != wanted:
         raise InvalidInput(
-            f"the store has not {which} ({name or wanted[:12]}): say where it is with --{option}."
-        ) from None
-    if hashlib.sha256(data).hexdigest() != wanted:
-        raise InvalidInput(
-            f"{given or name or 'what the store has'} is not {which}, whose SHA-256 is "
-            f"{wanted[:12]}...: name that one with --{option}."
+            f"{given} is not {which}, whose SHA-256 is {wanted[:12]}...: name that one with "
+            f"--{option}."
         )
-    return keep(context.store, data, max_pixels=context.settings.max_pixels)
+    return context.desk.take_one(given)
 
 
 def _compare(context: Context, job_id: str, file: Path, data: bytes, found: "Provenance") -> None:
@@ -221,10 +217,11 @@ def _changes(before: dict[str, Any], now: dict[str, Any]) -> str:
 
 def _made(context: Context, job_id: str, step: int, position: int) -> bytes:
     """The bytes of a job's item after a step; a start from noise is step 0."""
-    from beholder.jobs.queries import items, result_file
-    from beholder.jobs.result_files import read_result
-
-    if step:
-        return read_result(context.store, result_file(context.db, job_id, position, step))
-    (item,) = items(context.db, job_id, limit=1)
-    return context.store.get(str((item.result or {})["start"]))
+    desk = context.desk
+    item = next(desk.items(job_id, after=position - 1, limit=1))
+    if not step:
+        return desk.start(desk.job(job_id), item)
+    for file in item.files:
+        if file.step == step:
+            return result(desk, job_id, position, file)
+    raise NotFound(f"job {job_id} has no picture of step {step}.")

@@ -73,15 +73,19 @@ def queue_job(
 
 def wait_for(context: Context, job_id: str) -> "JobView":
     """Follow a job to its end; on the embedded default, run the service meanwhile if none does."""
-    if context.settings.server is not None:
-        return follow(context.desk, job_id)
     with running_service(context) as ensure:
         return follow(context.desk, job_id, on_look=ensure)
 
 
 @contextmanager
 def running_service(context: Context) -> "Iterator[Callable[[], None]]":
-    """What starts the service where none runs, to be called now and then; stopped at the end."""
+    """What starts the service where none runs, to be called now and then; stopped at the end.
+
+    Nothing for a client, whose server has its own.
+    """
+    if context.settings.server is not None:
+        yield lambda: None
+        return
     from beholder.service import Service
 
     service = Service(context.settings, on_event=say)

@@ -36,8 +36,6 @@ def fetch(
     from cli.export import export_job
 
     context = Context()
-    if difference:
-        _ = context.own  # a server shows smaller copies of the pictures, which differ by themselves
     desk = context.desk
     job_id = desk.job(job).id
     folder = output or Path(f"beholder-{job_id}")

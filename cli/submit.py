@@ -276,15 +276,7 @@ def _spec(context: Context, named: dict[str, Path | None], **fields: Any) -> "Dr
 
     files = {field: file for field, file in named.items() if file is not None}
     DreamSpec.build(**fields, **dict.fromkeys(files, "0" * 64))
-    hashes = {}
-    if files:
-        from beholder.intake import take_one
-        from beholder.jobs.stock import record_pictures
-
-        most = context.settings.max_pixels
-        kept = {f: take_one(context.store, file, max_pixels=most) for f, file in files.items()}
-        record_pictures(context.db, kept.values())
-        hashes = {field: picture.sha256 for field, picture in kept.items()}
+    hashes = {field: context.desk.take_one(file).sha256 for field, file in files.items()}
     return DreamSpec.build(**fields, **hashes)
 
 

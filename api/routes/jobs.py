@@ -5,13 +5,14 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, BackgroundTasks, Depends, Path, Query, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from api.examples import ITEM, JOB, OVERVIEW, example
 from api.problems import responses
 from api.queueing import wake_workers
 from api.services import Services, services
 from beholder.jobs import control
+from beholder.jobs.features import still_open
 from beholder.jobs.overview import overview_of
 from beholder.jobs.queries import get_job, items, list_jobs
 from beholder.jobs.views import JobView
@@ -22,6 +23,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 Kind = Literal["dream", "study"]
 MAX_PAGE = 500
+MAX_ASKED = 1_000  # jobs that one question is about
 
 JobId = Annotated[
     str,
@@ -49,6 +51,14 @@ class Kept(BaseModel):
     """Whether to keep it."""
 
     kept: bool = True
+
+
+class Ids(BaseModel):
+    """Jobs by their whole ids."""
+
+    jobs: Annotated[
+        list[Annotated[str, Field(pattern="^[0-9a-z]{1,16}$")]], Field(max_length=MAX_ASKED)
+    ]
 
 
 @router.get(
@@ -95,6 +105,16 @@ def by_name(
 ) -> JSONResponse:
     """An id, the beginning of one, or the name that one job alone has. 422 if several fit."""
     return JSONResponse(get_job(opened.db, _text(name) or "").row())
+
+
+@router.post(
+    "/open",
+    summary="How many of these jobs have not ended?",
+    responses={200: example({"open": 1})},
+)
+def count_open(asked: Ids, opened: Opened) -> JSONResponse:
+    """For a client that waits for many jobs at once. Those that are not here have ended."""
+    return JSONResponse({"open": still_open(opened.db, asked.jobs)})
 
 
 @router.get(

@@ -2,6 +2,7 @@
 
 import io
 import re
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Query, Response
@@ -11,10 +12,14 @@ from api.archive import archive
 from api.cached import PICTURE, cached
 from api.problems import responses
 from api.routes.jobs import Job, JobId, Opened
+from api.services import Services
 from beholder.errors import InvalidInput, NotFound
 from beholder.film import MAX_FPS, MIN_FPS, write_film
 from beholder.jobs.queries import items, result_file
 from beholder.jobs.reels import find_reel, reel_pictures
+from beholder.jobs.result_files import read_result
+from beholder.jobs.starts import read_start
+from beholder.jobs.views import ItemView, JobView
 
 router = APIRouter(prefix="/v1/jobs", tags=["results"])
 MAX_POSITION = 2**31 - 1
@@ -77,21 +82,37 @@ async def picture(
 @router.get(
     "/{job_id}/items/{position}/start",
     response_class=Response,
-    summary="The noise that a dream started from",
+    summary="What a dream started from, as it saw it",
     responses={200: PICTURE, **_UNCHANGED, **responses(404)},
 )
-def start(
+async def start(
     found: Job,
     position: Annotated[int, Path(ge=0, le=MAX_POSITION, examples=[0])],
     opened: Opened,
     if_none_match: Annotated[str | None, Header(max_length=1000)] = None,
 ) -> Response:
-    """Of a dream from noise, once it is done. 404 for one of a picture, which its item names."""
-    item = next(items(opened.db, found.id, after=position - 1, limit=1), None)
-    path = (item.result or {}).get("start") if item and item.position == position else None
-    if not isinstance(path, str):
-        raise NotFound(f"job {found.id} keeps no start of item {position}.")
-    return cached(path, "image/png", if_none_match, lambda: opened.store.get(path))
+    """A PNG: a picture resized and cropped, or noise, once a dream of it is done.
+
+    404 for a later frame of a film, which starts from the one before.
+    """
+
+    def answer() -> Response:
+        item = next(items(opened.db, found.id, after=position - 1, limit=1), None)
+        if item is None or item.position != position:
+            raise NotFound(f"job {found.id} has no item {position}.")
+        kept = (item.result or {}).get("start")
+        tag = f"{item.picture_sha256}-{found.spec['size']}" if item.picture_sha256 else str(kept)
+        make = partial(_start, opened, found, item)
+        return cached(tag, "image/png", if_none_match, make)
+
+    return await opened.thumbnails.answer(answer)
+
+
+def _start(opened: Services, job: JobView, item: ItemView) -> bytes:
+    def read() -> bytes:
+        return read_start(opened.store, job, item, max_pixels=opened.settings.max_pixels)
+
+    return opened.thumbnails.whole(read)
 
 
 @router.get(
@@ -115,13 +136,19 @@ async def film(
     """As far as it is there; 409 where there are no two pictures yet."""
 
     def answer() -> Response:
-        reel = find_reel(opened.db, found, position)
+        reel = find_reel(partial(items, opened.db, found.id), found, position)
         if reel.count > MAX_FILM:
             raise InvalidInput(
                 f"{reel.count:,} pictures are too many for a film over HTTP, which has at most "
                 f"{MAX_FILM:,}: `beholder film` makes it."
             )
-        frames = reel_pictures(opened.store, reel, max_pixels=opened.settings.max_pixels, side=size)
+        frames = reel_pictures(
+            reel,
+            lambda _, file: read_result(opened.store, file),
+            partial(_start, opened, found),
+            max_pixels=opened.settings.max_pixels,
+            side=size,
+        )
         made = io.BytesIO()
         write_film(frames, made, "webp", fps=fps, count=reel.count)
         name = f"{found.id}-{reel.first}.webp"

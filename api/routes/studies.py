@@ -11,7 +11,7 @@ from api.problems import responses
 from api.queueing import wake_workers
 from api.routes.jobs import Job, Opened
 from beholder.evidence.stored import read_evidence
-from beholder.jobs.features import Features, queue_features
+from beholder.jobs.features import queue_features
 from beholder.jobs.overlap_queries import overlap
 from beholder.jobs.queries import evidence_path, get_job, latest_study
 from beholder.jobs.views import JobView
@@ -79,7 +79,7 @@ def features(
     made = queue_features(opened.db, found, **asked.model_dump())
     if made.queued:
         tasks.add_task(wake_workers, opened)
-    return JSONResponse(_row(made), 201, background=tasks)
+    return JSONResponse(made.row(), 201, background=tasks)
 
 
 @router.get(
@@ -95,11 +95,3 @@ def evidence(found: Job, opened: Opened) -> Response:
     """As `beholder report --json` prints it. 409 says why there is none yet."""
     document = read_evidence(opened.store, found, evidence_path(opened.db, found.id))
     return Response(document.model_dump_json(), media_type="application/json")
-
-
-def _row(made: Features) -> dict[str, Any]:
-    queued = [
-        {"job": job, "layer": layer, "channel": channel}
-        for (layer, channel), job in made.queued.items()
-    ]
-    return {"queued": queued, "there": [list(place) for place in made.there], "left": made.left}

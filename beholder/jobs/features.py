@@ -1,6 +1,6 @@
 """Dreams of single channels: `queue_features` for a study's, `queue_channels` for any others.
 
-`dreams_of` finds what there is.
+`newest_dreams` and `dreams_of` find what there is.
 
 One job a channel, since channels of one job are one objective. A convolution's dream is its
 ReLU's, but for one made with pre_relu.
@@ -50,6 +50,24 @@ class Features:
     queued: dict[Place, str]
     there: tuple[Place, ...]
     left: int
+
+    def row(self) -> dict[str, Any]:
+        """As a JSON document."""
+        queued = [
+            {"job": job, "layer": layer, "channel": channel}
+            for (layer, channel), job in self.queued.items()
+        ]
+        there = [list(place) for place in self.there]
+        return {"queued": queued, "there": there, "left": self.left}
+
+
+@dataclass(frozen=True)
+class ChannelDream:
+    """A picture of a channel's dream after its last step, and which item of which job it is of."""
+
+    job_id: str
+    position: int
+    file: StoredFile
 
 
 def feature_rate(network: str) -> float:
@@ -163,6 +181,17 @@ def dreams_of(
     channels: Collection[Place],
     recipe: DreamRecipe | None = None,
 ) -> dict[Place, list[StoredFile]]:
+    """The files of `newest_dreams`."""
+    found = newest_dreams(database, network, channels, recipe)
+    return {place: [dream.file for dream in dreams] for place, dreams in found.items()}
+
+
+def newest_dreams(
+    database: Database,
+    network: str,
+    channels: Collection[Place],
+    recipe: DreamRecipe | None = None,
+) -> dict[Place, list[ChannelDream]]:
     """The pictures of each channel's newest finished dream on a network, the last step of each.
 
     network: a name, or the beginning of its weights' hash. recipe: None for whichever is newest.
@@ -174,17 +203,18 @@ def dreams_of(
     columns = [getattr(File, name) for name in columns_of(StoredFile)]
     last = func.row_number().over(partition_by=File.item_id, order_by=File.step.desc())
     statement = (
-        select(Item.job_id, last.label("place"), *columns)
+        select(Item.job_id, Item.position, last.label("place"), *columns)
         .join(File, File.item_id == Item.id)
         .where(Item.job_id.in_(jobs.values()))
         .order_by(Item.job_id, Item.position, File.step.desc())
     )
-    files: dict[str, list[StoredFile]] = {}
+    found: dict[str, list[ChannelDream]] = {}
     with database.read() as session:
-        for job, place, *values in session.execute(statement):
+        for job, position, place, *values in session.execute(statement):
             if place == 1:
-                files.setdefault(job, []).append(StoredFile(*values))
-    return {place: files[job] for place, job in jobs.items() if job in files}
+                dream = ChannelDream(job, position, StoredFile(*values))
+                found.setdefault(job, []).append(dream)
+    return {place: found[job] for place, job in jobs.items() if job in found}
 
 
 def _by_rank(study: str) -> Select[int, int]:

@@ -3,34 +3,36 @@
 A dream's steps, from its start to its last; or of a film, its frames.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 from PIL import Image, ImageOps
 
 from beholder.errors import Conflict, InvalidInput, NotFound
-from beholder.jobs.database import Database
 from beholder.jobs.frames import Frames
 from beholder.jobs.outcomes import StoredFile
-from beholder.jobs.queries import items
-from beholder.jobs.result_files import read_result
 from beholder.jobs.views import ItemView, JobView
 from beholder.pictures import decode
-from beholder.seen import as_seen
 from beholder.specs import DreamSpec, spec_of
-from beholder.store import Store
+
+
+class Walk(Protocol):
+    """How a job's items are asked for, by position, from the one after `after` on."""
+
+    def __call__(self, *, after: int, limit: int) -> Iterator[ItemView]: ...
 
 
 @dataclass(frozen=True)
 class Reel:
-    """One film's files. first: the position that it begins with. wanted: how many there will be.
+    """One film's files, each with its item's position. wanted: how many there will be.
 
+    first: the position that it begins with.
     start: of a dream's steps, the item, whose start comes first; None where it has none to show.
     """
 
-    spec: DreamSpec
     first: int
-    files: tuple[StoredFile, ...]
+    files: tuple[tuple[int, StoredFile], ...]
     wanted: int
     start: ItemView | None = None
 
@@ -40,7 +42,7 @@ class Reel:
         return len(self.files) + (self.start is not None)
 
 
-def find_reel(database: Database, job: JobView, position: int | None = None) -> Reel:
+def find_reel(walk: Walk, job: JobView, position: int | None = None) -> Reel:
     """The film that an item is in, or is; without a position, a job's only one.
 
     Raises InvalidInput for a study, or where one has to be chosen; NotFound for no such item;
@@ -59,9 +61,9 @@ def find_reel(database: Database, job: JobView, position: int | None = None) -> 
     if position >= job.total:
         raise NotFound(f"job {job.id} has items 0 to {job.total - 1:,}; got {position:,}.")
     if frames is None:
-        reel = _of_steps(database, job, spec, position)
+        reel = _of_steps(walk, spec, position)
     else:
-        reel = _of_frames(database, job, spec, frames.film(position))
+        reel = _of_frames(walk, spec, frames.film(position))
     if reel.count < 2:
         more = "its frames come one by one" if frames else "submit it with --snapshots 5,10,20"
         raise Conflict(f"{job.id}/{position} has no two pictures to make a film of: {more}.")
@@ -69,42 +71,42 @@ def find_reel(database: Database, job: JobView, position: int | None = None) -> 
 
 
 def reel_pictures(
-    store: Store, reel: Reel, *, max_pixels: int, side: int | None = None
+    reel: Reel,
+    read: Callable[[int, StoredFile], bytes],
+    read_start: Callable[[ItemView], bytes],
+    *,
+    max_pixels: int,
+    side: int | None = None,
 ) -> Iterator[Image.Image]:
-    """Its pictures, RGB and of one size, opened as they are asked for.
+    """Its pictures, RGB and of one size, read and opened as they are asked for.
 
-    side: of the longer side in pixels at most. Raises NotFound or PictureError.
+    side: of the longer side in pixels at most. Raises PictureError, and what reading raises.
     """
     size = _size(reel, side)
     if reel.start is not None:
-        yield _fitted(_start(store, reel, reel.start, max_pixels), size)
-    for file in reel.files:
-        yield _fitted(decode(read_result(store, file), max_pixels=max_pixels), size)
+        yield _fitted(decode(read_start(reel.start), max_pixels=max_pixels), size)
+    for position, file in reel.files:
+        yield _fitted(decode(read(position, file), max_pixels=max_pixels), size)
 
 
-def _of_steps(database: Database, job: JobView, spec: DreamSpec, position: int) -> Reel:
-    item = next(items(database, job.id, after=position - 1, limit=1))
+def _of_steps(walk: Walk, spec: DreamSpec, position: int) -> Reel:
+    item = next(walk(after=position - 1, limit=1))
     shown = item.picture_sha256 or (item.result or {}).get("start")
-    return Reel(spec, position, item.files, len(spec.steps_kept), item if shown else None)
+    files = tuple((position, file) for file in item.files)
+    return Reel(position, files, len(spec.steps_kept), item if shown else None)
 
 
-def _of_frames(database: Database, job: JobView, spec: DreamSpec, film: range) -> Reel:
-    found: list[StoredFile] = []
-    for item in items(database, job.id, after=film.start - 1, limit=film.stop - film.start):
+def _of_frames(walk: Walk, spec: DreamSpec, film: range) -> Reel:
+    found: list[tuple[int, StoredFile]] = []
+    for item in walk(after=film.start - 1, limit=film.stop - film.start):
         if item.position in film:
-            found += [file for file in item.files if file.step == spec.steps]
-    return Reel(spec, film.start, tuple(found), len(film))
-
-
-def _start(store: Store, reel: Reel, item: ItemView, max_pixels: int) -> Image.Image:
-    if item.picture_sha256 is None:
-        return decode(store.get(str((item.result or {})["start"])), max_pixels=max_pixels)
-    data = store.picture(item.picture_sha256)
-    return as_seen(decode(data, max_pixels=max_pixels), reel.spec.size)
+            found += [(item.position, file) for file in item.files if file.step == spec.steps]
+    return Reel(film.start, tuple(found), len(film))
 
 
 def _size(reel: Reel, side: int | None) -> tuple[int, int]:
-    width, height = reel.files[0].width, reel.files[0].height
+    _, first = reel.files[0]
+    width, height = first.width, first.height
     if side is None or side >= max(width, height):
         return width, height
     scale = side / max(width, height)

@@ -4,7 +4,9 @@
 HTTP, with the same views, so that tables, progress and JSON are the same.
 """
 
+import io
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -12,19 +14,19 @@ if TYPE_CHECKING:
     from beholder.evidence.document import Evidence
     from beholder.intake import Found
     from beholder.jobs.contrast_queries import Contrast
-    from beholder.jobs.features import Features
+    from beholder.jobs.features import ChannelDream, Features, Place
     from beholder.jobs.fleet import FleetView
     from beholder.jobs.outcomes import StoredFile
     from beholder.jobs.overlap_queries import Overlap
     from beholder.jobs.overview import Overview
     from beholder.jobs.record_views import ChannelRecord
     from beholder.jobs.service_models import Order
-    from beholder.jobs.spool import Entry, Role
+    from beholder.jobs.spool import Entry, Role, StoredPicture
     from beholder.jobs.submit import CreatedJob
     from beholder.jobs.views import ChannelView, ItemView, JobView
     from beholder.priorities import Priority
     from beholder.recipes import NoiseRecipe
-    from beholder.specs import Spec
+    from beholder.specs import DreamSpec, Spec
 
 
 class Desk(Protocol):
@@ -39,8 +41,17 @@ class Desk(Protocol):
     def weights(self, path: str) -> str:
         """A state dict's path as a job's network, as workers find it. Raises InvalidInput."""
 
+    def weights_of(self, name: str, sha256: str) -> str:
+        """The network of these weights, a file called `name` elsewhere. Raises InvalidInput."""
+
     def take_in(self, found: "Iterable[Found]", role: "Role | None") -> "Generator[Entry]":
         """Keep pictures; an entry of each, in order, with its hash or what is wrong with it."""
+
+    def take_one(self, file: Path) -> "StoredPicture":
+        """Keep one picture, which a job is to name. Raises InvalidInput for what is none."""
+
+    def kept(self, sha256: str) -> "StoredPicture":
+        """A picture that is kept already, which a job is to name. Raises NotFound."""
 
     def create(
         self,
@@ -64,6 +75,11 @@ class Desk(Protocol):
         priority: "Priority",
     ) -> "Features":
         """Queue dreams of a study's channels."""
+
+    def queue_channels(
+        self, places: "Sequence[Place]", spec: "DreamSpec", *, name: str, priority: "Priority"
+    ) -> "Features":
+        """Queue a dream like `spec` of each of a layer's channels that has none of its recipe's."""
 
     def idle(self) -> str | None:
         """Why nothing runs what is queued, and what to do; None where a worker is there."""
@@ -89,10 +105,13 @@ class Desk(Protocol):
     def watch(self, job_id: str) -> "Iterator[tuple[JobView, float]]":
         """A job again and again until it has ended, and how many of its items are through."""
 
+    def still_open(self, job_ids: Sequence[str]) -> int:
+        """How many of these jobs have not ended."""
+
     def items(
-        self, job_id: str, *, state: str | None = None, limit: int | None = None
+        self, job_id: str, *, state: str | None = None, after: int = -1, limit: int | None = None
     ) -> "Iterator[ItemView]":
-        """By position."""
+        """By position, from the one after `after` on."""
 
     def overview(self, job: "JobView") -> "Overview":
         """What came of it as a whole."""
@@ -108,14 +127,19 @@ class Desk(Protocol):
 
     # Results
 
-    def copy_result(self, item: "ItemView", file: "StoredFile", out: IO[bytes]) -> None:
+    def copy_result(self, job_id: str, position: int, file: "StoredFile", out: IO[bytes]) -> None:
         """Write a result. Raises NotFound where it is lost, PictureError where it is damaged."""
 
     def picture(self, sha256: str) -> bytes:
         """An input picture, to be drawn on a sheet: the file, or a copy of 2048 pixels a side."""
 
-    def start(self, item: "ItemView") -> bytes:
-        """The noise that a dream started from."""
+    def start(self, job: "JobView", item: "ItemView") -> bytes:
+        """What a dream started from, as it saw it, a PNG. Raises NotFound where there is none."""
+
+    def channel_dreams(
+        self, spec: "DreamSpec", places: "Sequence[Place]"
+    ) -> "dict[Place, ChannelDream]":
+        """The newest finished dream of each of a layer's channels, of the network and recipe."""
 
     def evidence(self, study: "JobView") -> "Evidence":
         """What a sound study concluded."""
@@ -180,3 +204,10 @@ class Desk(Protocol):
 
     def tell(self, name: str, order: "Order | None") -> list[str]:
         """Tell a worker, or all on a host, to pause, to drain, or (None) to go on; their names."""
+
+
+def result(desk: Desk, job_id: str, position: int, file: "StoredFile") -> bytes:
+    """A result's bytes. Raises what `copy_result` raises."""
+    out = io.BytesIO()
+    desk.copy_result(job_id, position, file, out)
+    return out.getvalue()

@@ -1,11 +1,12 @@
 """The service on this machine: `LocalDesk` asks the database, the store and the queue."""
 
+import hashlib
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from beholder.errors import InvalidInput, ServiceUnavailable
+from beholder.errors import InvalidInput, NotFound, ServiceUnavailable
 from cli.context import Context
 from cli.output import say
 
@@ -14,19 +15,19 @@ if TYPE_CHECKING:
     from beholder.evidence.document import Evidence
     from beholder.intake import Found
     from beholder.jobs.contrast_queries import Contrast
-    from beholder.jobs.features import Features
+    from beholder.jobs.features import ChannelDream, Features, Place
     from beholder.jobs.fleet import FleetView
     from beholder.jobs.outcomes import StoredFile
     from beholder.jobs.overlap_queries import Overlap
     from beholder.jobs.overview import Overview
     from beholder.jobs.record_views import ChannelRecord
     from beholder.jobs.service_models import Order
-    from beholder.jobs.spool import Entry, Role
+    from beholder.jobs.spool import Entry, Role, StoredPicture
     from beholder.jobs.submit import CreatedJob
     from beholder.jobs.views import ChannelView, ItemView, JobView
     from beholder.priorities import Priority
     from beholder.recipes import NoiseRecipe
-    from beholder.specs import Spec
+    from beholder.specs import DreamSpec, Spec
 
 POLL_S = 0.5
 WORKER_SILENCE_S = 30.0  # several heartbeats
@@ -49,11 +50,42 @@ class LocalDesk:
             raise InvalidInput(f"there is no file {path}: check the path given as --network.")
         return str(file.absolute())
 
+    def weights_of(self, name: str, sha256: str) -> str:
+        from beholder.jobs.network_queries import name_of_network
+
+        found = name_of_network(self._context.db, sha256)
+        if found is None:
+            raise InvalidInput(
+                f"no job here ran on {name} ({sha256[:12]}): say where the file is with --network."
+            )
+        return found
+
     def take_in(self, found: "Iterable[Found]", role: "Role | None") -> "Generator[Entry]":
         from beholder.intake import take_in
 
         context = self._context
         return take_in(context.store, found, max_pixels=context.settings.max_pixels, role=role)
+
+    def take_one(self, file: Path) -> "StoredPicture":
+        from beholder.intake import take_one
+        from beholder.jobs.stock import record_pictures
+
+        context = self._context
+        picture = take_one(context.store, file, max_pixels=context.settings.max_pixels)
+        record_pictures(context.db, [picture])
+        return picture
+
+    def kept(self, sha256: str) -> "StoredPicture":
+        from beholder.intake import keep
+        from beholder.jobs.stock import record_pictures
+
+        context = self._context
+        data = context.store.picture(sha256)
+        if hashlib.sha256(data).hexdigest() != sha256:
+            raise NotFound(f"the picture {sha256[:12]} in the store is damaged.")
+        picture = keep(context.store, data, max_pixels=context.settings.max_pixels)
+        record_pictures(context.db, [picture])
+        return picture
 
     def create(
         self,
@@ -106,6 +138,16 @@ class LocalDesk:
             wake_workers(self._context)
         return made
 
+    def queue_channels(
+        self, places: "Sequence[Place]", spec: "DreamSpec", *, name: str, priority: "Priority"
+    ) -> "Features":
+        from beholder.jobs.features import queue_channels
+
+        made = queue_channels(self._context.db, places, spec, name=name, priority=priority)
+        if made.queued:
+            wake_workers(self._context)
+        return made
+
     def idle(self) -> str | None:
         return NOTHING_RUNS if _nothing_runs(self._context) else None
 
@@ -147,12 +189,17 @@ class LocalDesk:
                 return
             time.sleep(POLL_S)
 
+    def still_open(self, job_ids: Sequence[str]) -> int:
+        from beholder.jobs.features import still_open
+
+        return still_open(self._context.db, job_ids)
+
     def items(
-        self, job_id: str, *, state: str | None = None, limit: int | None = None
+        self, job_id: str, *, state: str | None = None, after: int = -1, limit: int | None = None
     ) -> "Iterator[ItemView]":
         from beholder.jobs.queries import items
 
-        return items(self._context.db, job_id, state=state, limit=limit)
+        return items(self._context.db, job_id, state=state, after=after, limit=limit)
 
     def overview(self, job: "JobView") -> "Overview":
         from beholder.jobs.overview import overview_of
@@ -176,7 +223,7 @@ class LocalDesk:
 
         keep(self._context.db, job_id, kept=kept)
 
-    def copy_result(self, item: "ItemView", file: "StoredFile", out: IO[bytes]) -> None:
+    def copy_result(self, job_id: str, position: int, file: "StoredFile", out: IO[bytes]) -> None:
         from beholder.jobs.result_files import read_result
 
         out.write(read_result(self._context.store, file))
@@ -184,8 +231,19 @@ class LocalDesk:
     def picture(self, sha256: str) -> bytes:
         return self._context.store.picture(sha256)
 
-    def start(self, item: "ItemView") -> bytes:
-        return self._context.store.get(str((item.result or {})["start"]))
+    def start(self, job: "JobView", item: "ItemView") -> bytes:
+        from beholder.jobs.starts import read_start
+
+        context = self._context
+        return read_start(context.store, job, item, max_pixels=context.settings.max_pixels)
+
+    def channel_dreams(
+        self, spec: "DreamSpec", places: "Sequence[Place]"
+    ) -> "dict[Place, ChannelDream]":
+        from beholder.jobs.features import newest_dreams
+
+        found = newest_dreams(self._context.db, spec.network, places, spec.recipe)
+        return {place: dreams[0] for place, dreams in found.items()}
 
     def evidence(self, study: "JobView") -> "Evidence":
         from beholder.evidence.stored import read_evidence

@@ -10,6 +10,7 @@ from beholder import __version__
 from beholder.errors import ServiceUnavailable
 
 if TYPE_CHECKING:
+    from beholder.jobs.features import Features
     from beholder.jobs.record_views import ChannelRecord
 
 T = TypeVar("T")
@@ -29,6 +30,15 @@ def read(kind: type[T], document: Any) -> T:
             f"version than this command ({__version__}). Update the older of the two."
         ) from None
     return found
+
+
+def read_features(row: dict[str, Any]) -> "Features":
+    """What was queued of channels, whose rows name layer and channel apart."""
+    from beholder.jobs.features import Features
+
+    queued = {(one["layer"], one["channel"]): str(one["job"]) for one in row["queued"]}
+    there = tuple((layer, channel) for layer, channel in row["there"])
+    return Features(queued, there, row["left"])
 
 
 def read_record(row: dict[str, Any]) -> "ChannelRecord":

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from beholder.errors import InvalidInput, PictureError
 from beholder.jobs.views import ChannelView, ItemView, JobView
-from cli.desk.reading import read, read_record
+from cli.desk.reading import read, read_features, read_record
 from cli.desk.refusals import Broken
 from cli.desk.wire import Wire, lines_of
 
@@ -19,18 +19,19 @@ if TYPE_CHECKING:
     from beholder.evidence.document import Evidence
     from beholder.intake import Found
     from beholder.jobs.contrast_queries import Contrast
-    from beholder.jobs.features import Features
+    from beholder.jobs.features import ChannelDream, Features, Place
     from beholder.jobs.fleet import FleetView
     from beholder.jobs.outcomes import StoredFile
     from beholder.jobs.overlap_queries import Overlap
     from beholder.jobs.overview import Overview
     from beholder.jobs.record_views import ChannelRecord
     from beholder.jobs.service_models import Order
-    from beholder.jobs.spool import Entry, Role
+    from beholder.jobs.spool import Entry, Role, StoredPicture
     from beholder.jobs.submit import CreatedJob
     from beholder.priorities import Priority
     from beholder.recipes import NoiseRecipe
-    from beholder.specs import Spec
+    from beholder.specs import DreamSpec, Spec
+    from cli.desk.sending import Sender
 
 PAGE = 500
 CHANNELS_PAGE = 5_000
@@ -73,12 +74,24 @@ class RemoteDesk:
             "random:SEED, or submit on the server."
         )
 
+    def weights_of(self, name: str, sha256: str) -> str:
+        return self.weights(name)
+
     def take_in(self, found: "Iterable[Found]", role: "Role | None") -> "Generator[Entry]":
+        return self._sender.take_in(found, role)
+
+    def take_one(self, file: Path) -> "StoredPicture":
+        return self._sender.take_one(file)
+
+    def kept(self, sha256: str) -> "StoredPicture":
+        return self._sender.kept(sha256)
+
+    @cached_property
+    def _sender(self) -> "Sender":
         from cli.desk.sending import Sender
 
         limits = self.server["limits"]
-        sender = Sender(self._wire, max_pixels=limits["pixels"], max_bytes=limits["bytes"])
-        return sender.take_in(found, role)
+        return Sender(self._wire, max_pixels=limits["pixels"], max_bytes=limits["bytes"])
 
     def create(
         self,
@@ -99,7 +112,7 @@ class RemoteDesk:
             name=name,
             priority=priority,
             device=device,
-            network=None if spec.network == self.network else spec.network,
+            network=self._named(spec),
         )
 
     def features(
@@ -112,8 +125,6 @@ class RemoteDesk:
         learning_rate: float | None,
         priority: "Priority",
     ) -> "Features":
-        from beholder.jobs.features import Features
-
         asked = {
             "limit": limit,
             "recipe": recipe,
@@ -121,10 +132,26 @@ class RemoteDesk:
             "learning_rate": learning_rate,
             "priority": priority,
         }
-        made = self._wire.ask("POST", f"/v1/studies/{study.id}/features", body=asked)
-        queued = {(one["layer"], one["channel"]): str(one["job"]) for one in made["queued"]}
-        there = tuple((layer, channel) for layer, channel in made["there"])
-        return Features(queued, there, made["left"])
+        return read_features(self._wire.ask("POST", f"/v1/studies/{study.id}/features", body=asked))
+
+    def queue_channels(
+        self, places: "Sequence[Place]", spec: "DreamSpec", *, name: str, priority: "Priority"
+    ) -> "Features":
+        from cli.desk.posting import WRITTEN_S, asked_of
+
+        body = {
+            "layer": places[0][0],
+            "channels": [channel for _, channel in places],
+            "spec": asked_of(spec, network=self._named(spec)),
+            "name": name,
+            "priority": priority,
+        }
+        made = self._wire.ask("POST", "/v1/channels/dreams", body=body, read_s=WRITTEN_S)
+        return read_features(made)
+
+    def _named(self, spec: "Spec") -> str | None:
+        """The network as the server is to be told it; None for its own."""
+        return None if spec.network == self.network else spec.network
 
     def idle(self) -> str | None:
         workers = self._wire.get("/v1/server")["workers"]
@@ -157,11 +184,21 @@ class RemoteDesk:
 
         return follow(self._wire, job_id)
 
+    def still_open(self, job_ids: Sequence[str]) -> int:
+        from cli.desk.following import RESTART_S
+
+        asked = {"jobs": list(job_ids)}
+        found = self._wire.ask(
+            "POST", "/v1/jobs/open", body=asked, again=True, patience_s=RESTART_S
+        )
+        return int(found["open"])
+
     def items(
-        self, job_id: str, *, state: str | None = None, limit: int | None = None
+        self, job_id: str, *, state: str | None = None, after: int = -1, limit: int | None = None
     ) -> Iterator[ItemView]:
         path, query = f"/v1/jobs/{job_id}/items", {"state": state}
-        for row in self._pages(path, "items", "after", query, limit=limit, page=PAGE):
+        rows = self._pages(path, "items", "after", query, begin=after, limit=limit, page=PAGE)
+        for row in rows:
             yield read(ItemView, row)
 
     def overview(self, job: JobView) -> "Overview":
@@ -178,24 +215,35 @@ class RemoteDesk:
     def keep(self, job_id: str, *, kept: bool) -> None:
         self._wire.ask("PUT", f"/v1/jobs/{job_id}/kept", body={"kept": kept})
 
-    def copy_result(self, item: ItemView, file: "StoredFile", out: IO[bytes]) -> None:
+    def copy_result(self, job_id: str, position: int, file: "StoredFile", out: IO[bytes]) -> None:
         digest = hashlib.sha256()
 
         def write(piece: bytes) -> None:
             digest.update(piece)
             out.write(piece)
 
-        self._wire.download(
-            f"/v1/jobs/{item.job_id}/items/{item.position}/pictures/{file.step}", write
-        )
+        self._wire.download(f"/v1/jobs/{job_id}/items/{position}/pictures/{file.step}", write)
         if digest.hexdigest() != file.sha256:
             raise PictureError(f"{file.path} is not what was written.")
 
     def picture(self, sha256: str) -> bytes:
         return self._bytes(f"/v1/pictures/{sha256}/image", {"size": _SHOWN})
 
-    def start(self, item: ItemView) -> bytes:
-        return self._bytes(f"/v1/jobs/{item.job_id}/items/{item.position}/start")
+    def start(self, job: JobView, item: ItemView) -> bytes:
+        return self._bytes(f"/v1/jobs/{job.id}/items/{item.position}/start")
+
+    def channel_dreams(
+        self, spec: "DreamSpec", places: "Sequence[Place]"
+    ) -> "dict[Place, ChannelDream]":
+        from beholder.jobs.features import ChannelDream
+
+        found: dict[Place, ChannelDream] = {}
+        layer = places[0][0]
+        query = {"network": self._named(spec), "layer": layer, "recipe": spec.recipe}
+        for row in self._wire.get("/v1/channels/dreams", query)["dreams"]:
+            dream = read(ChannelDream, {**row, "job_id": row["job"]})
+            found.setdefault((layer, int(row["channel"])), dream)
+        return {place: found[place] for place in places if place in found}
 
     def evidence(self, study: JobView) -> "Evidence":
         from beholder.evidence.document import Evidence
@@ -304,10 +352,11 @@ class RemoteDesk:
         query: Mapping[str, object],
         *,
         page: int,
+        begin: object = None,
         limit: int | None = None,
     ) -> Iterator[dict[str, Any]]:
         """Every row of a list, or the first `limit`. cursor: how the server calls `next`."""
-        more, left = None, limit
+        more, left = begin, limit
         while left is None or left > 0:
             size = page if left is None else min(page, left)
             found = self._wire.get(path, {**query, cursor: more, "limit": size})

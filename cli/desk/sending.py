@@ -6,11 +6,13 @@ A large one goes in pieces, and goes on where the line broke, in this command or
 import hashlib
 import os
 from collections.abc import Generator, Iterable
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from beholder.errors import Conflict, NotFound, PictureError, ServiceUnavailable
-from beholder.intake import Found, read_file, spread
+from beholder.errors import Conflict, InvalidInput, NotFound, PictureError, ServiceUnavailable
+from beholder.intake import Found, find_pictures, read_file, spread
 from beholder.jobs.spool import Entry, Role, StoredPicture
 from beholder.pictures import peek
 from cli.desk.reading import read
@@ -41,6 +43,20 @@ class Sender:
 
         give_up = self._wire.hurry.set
         return spread(found, take, threads=THREADS, together=TOGETHER, on_break=give_up)
+
+    def take_one(self, file: Path) -> StoredPicture:
+        """Have the server keep one picture. Raises InvalidInput for what is none."""
+        (found,) = find_pictures((file,), ())
+        (entry,) = self._take([found], None)
+        if entry.picture is None:
+            raise InvalidInput(f"{found.source}: {entry.error}")
+        return entry.picture
+
+    def kept(self, sha256: str) -> StoredPicture:
+        """What the server knows of a picture that somebody is about to name. Raises NotFound."""
+        if self._missing([sha256]):
+            raise NotFound(f"{self._wire.url} has no picture {sha256[:12]}...")
+        return read(StoredPicture, self._wire.get(f"/v1/pictures/{sha256}"))
 
     def _take(self, batch: list[Found], role: Role | None) -> list[Entry]:
         entries = [self._look(one, role) for one in batch]
@@ -106,8 +122,8 @@ class Sender:
                 if upload["picture"]:
                     return read(StoredPicture, upload["picture"])
             except NotFound:  # it has ended: whole, while the answer was lost, or by another
-                if not self._missing([sha256]):
-                    return read(StoredPicture, self._wire.get(f"/v1/pictures/{sha256}"))
+                with suppress(NotFound):
+                    return self.kept(sha256)
                 upload = self._announce(data, sha256)
             stuck = 0 if upload["offset"] > before else stuck + 1
             self._wire.hurry.wait(_PAUSE_S * stuck)  # the server may still be at what broke off

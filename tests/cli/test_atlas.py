@@ -10,12 +10,13 @@ import pytest
 from beholder.jobs.queries import get_job, list_jobs
 from cli.context import Context
 
-pytestmark = [pytest.mark.slow, pytest.mark.here]  # with real files; seconds in all
+pytestmark = pytest.mark.slow  # with real files; seconds in all
 
 Beholder = Callable[..., Any]
 Make = Callable[..., str]
 
 
+@pytest.mark.both  # asks several questions
 def test_it_queues_what_is_missing_and_lays_out_what_is_there(
     beholder: Beholder, context: Context, dream_job: Make, tmp_path: Path
 ) -> None:

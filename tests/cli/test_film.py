@@ -11,7 +11,7 @@ from PIL import Image
 from beholder.film import write_film
 from cli.context import Context
 
-pytestmark = [pytest.mark.slow, pytest.mark.here]  # with real files; seconds in all
+pytestmark = pytest.mark.slow  # with real files; seconds in all
 
 Beholder = Callable[..., Any]
 Make = Callable[..., str]
@@ -32,6 +32,7 @@ def greens(path: Path) -> list[int]:
     return [image.getpixel((image.width // 2, image.height // 2))[1] for image in images]
 
 
+@pytest.mark.both  # asks for an item, its start and files
 @pytest.mark.parametrize("kind", ["webp", "gif", "mp4"])
 def test_the_steps_of_a_dream_from_its_start(
     beholder: Beholder, dream_job: Make, tmp_path: Path, kind: str
@@ -49,6 +50,7 @@ def test_the_steps_of_a_dream_from_its_start(
             assert (film.info["duration"], film.info["loop"]) == (200, 0)
 
 
+@pytest.mark.both  # asks for items, starts and files
 def test_the_frames_of_each_film(beholder: Beholder, dream_job: Make, tmp_path: Path) -> None:
     job = dream_job(layers=(20,), zoom=1.5, frames=2, steps=3)
     answer = beholder("film", job)

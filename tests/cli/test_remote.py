@@ -91,6 +91,9 @@ def test_only_what_the_server_lacks_is_sent(
     assert line.count("POST /v1/pictures") - line.count("POST /v1/pictures/missing") == 1
     newest, first = list_jobs(context.db)
     assert (newest.total, first.total) == (8, 6)
+    line.requests.clear()
+    assert submit(beholder, folder, "--mask", str(folder / "cat7.png")).code == 0
+    assert line.count("POST /v1/pictures") == line.count("POST /v1/pictures/missing") == 2
 
 
 def test_a_job_is_the_same_from_a_client_as_from_the_server_s_machine(
@@ -536,7 +539,7 @@ def test_every_other_command_is_a_client_s(beholder: Beholder, line: Line, tmp_p
     """None opens a database on this machine: the data folder stays without one."""
     for command in ("jobs", "channels", "networks", "layers", "keep", "doctor"):
         assert beholder(command).code == 0
-    for command in ("show", "watch", "cancel", "retry", "fetch", "report", "features"):
+    for command in ("show", "watch", "cancel", "retry", "fetch", "film", "report", "features"):
         assert "no job 'nosuchjob'" in beholder(command, "nosuchjob").err
     assert "no job 'nosuchjob'" in beholder("overlap", "nosuchjob", "other").err
     assert "no study has measured" in beholder("channel", "29/100").err

@@ -240,7 +240,7 @@ def test_a_picture_that_failed_everywhere_gets_no_sheet_of_its_own(
     }
 
 
-@pytest.mark.here
+@pytest.mark.both
 def test_what_each_dream_changed(
     beholder: Beholder, dream_job: Make, study_job: Make, tmp_path: Path
 ) -> None:

@@ -1,10 +1,16 @@
-"""`submit`: what a spec is told the server or the database."""
+"""`submit`: what a spec is told the server or the database, and the pictures that it names."""
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from beholder.jobs.queries import list_jobs
+from beholder.jobs.stock import known_pictures
+from cli.context import Context
+from tests.api.conftest import png
 
 Beholder = Callable[..., Any]
 DREAM = ("submit", "--noise", "1", "--network", "specimens")
@@ -17,3 +23,36 @@ def test_what_is_not_as_the_recipe_has_it_is_kept(beholder: Beholder) -> None:
     spec = json.loads(beholder(*DREAM, "--recipe", "deepdream", *given, "--json").out)["spec"]
     assert (spec["recipe"], spec["octaves"], spec["steps"]) == ("deepdream", 1, 30)
     assert (spec["layers"], spec["snapshots"], spec["jitter"]) == ([20, 35], [4], 32)
+
+
+@pytest.mark.both  # kept here, or sent
+def test_a_mask_and_a_guide_are_kept(beholder: Beholder, context: Context, tmp_path: Path) -> None:
+    mask, guide = tmp_path / "mask.png", tmp_path / "guide.png"
+    mask.write_bytes(png(1))
+    guide.write_bytes(png(2))
+    named = ("--mask", str(mask), "--guide", str(guide))
+    for _ in range(2):
+        answer = beholder(*DREAM, "--recipe", "guide", *named, "--json")
+        assert answer.code == 0, answer.err
+        spec = json.loads(answer.out)["spec"]
+        known = known_pictures(context.db, [spec["mask"], spec["guide"]])
+        assert context.store.picture(spec["mask"]) == mask.read_bytes()
+        assert context.store.picture(spec["guide"]) == guide.read_bytes()
+        assert {(one.width, one.height, one.format) for one in known.values()} == {(40, 32, "PNG")}
+
+
+@pytest.mark.both
+def test_a_mask_that_is_none_is_one_line(
+    beholder: Beholder, context: Context, tmp_path: Path
+) -> None:
+    guide = tmp_path / "guide.png"
+    guide.write_bytes(b"no picture")
+    for file, words in (
+        ("nothere.png", "no file nothere.png: check its name."),
+        (str(tmp_path), "is a folder"),
+        (str(guide), "guide.png: not a picture that can be read"),
+    ):
+        answer = beholder(*DREAM, "--mask", file)
+        assert (answer.code, answer.out, answer.err.count("\n")) == (2, "", 1)
+        assert words in answer.err
+    assert list_jobs(context.db) == []
