@@ -3,14 +3,14 @@
 import json
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from beholder.errors import ServiceUnavailable
 from beholder.jobs.views import JobView
 from cli.desk.reading import read
+from cli.desk.refusals import Broken
 from cli.desk.wire import Wire, lines_of
-from cli.output import say
 
 RESTART_S = 600.0  # so long may a server be away
 _SILENCE_S = 30.0  # a server that is there says something every ten
@@ -23,18 +23,17 @@ def follow(wire: Wire, job_id: str) -> Iterator[tuple[JobView, float]]:
     """The job and how many items are through, at each change and now and then, until it ends.
 
     Raises NotFound, also when the job is deleted meanwhile; ServiceUnavailable once the server
-    has been away for too long.
+    has been away for too long. Whatever is asked of it later is as patient.
     """
+    wire.patience_s = RESTART_S
     job = _job(wire, job_id)
     while not job.finished:
-        try:
+        with suppress(Broken):  # if it is gone, the next question says so
             for told in _events(wire, job.id):
                 job = replace(job, **{name: told[name] for name in _TOLD})
                 if job.finished:
                     break
                 yield job, float(told["completed"])
-        except ServiceUnavailable as error:
-            say(f"{error} The job goes on; waiting for the server.")
         if not job.finished:
             time.sleep(_PAUSE_S)
         job = _job(wire, job_id)  # with what events leave out
@@ -42,7 +41,7 @@ def follow(wire: Wire, job_id: str) -> Iterator[tuple[JobView, float]]:
 
 
 def _job(wire: Wire, job_id: str) -> JobView:
-    return read(JobView, wire.get(f"/v1/jobs/{job_id}", patience_s=RESTART_S))
+    return read(JobView, wire.get(f"/v1/jobs/{job_id}"))
 
 
 def _events(wire: Wire, job_id: str) -> Iterator[dict[str, Any]]:
@@ -52,7 +51,7 @@ def _events(wire: Wire, job_id: str) -> Iterator[dict[str, Any]]:
     """
     told: dict[str, Any] = {}
     path = f"/v1/jobs/{job_id}/events"
-    with wire.open("GET", path, read_s=_SILENCE_S, patience_s=RESTART_S) as answer:
+    with wire.open("GET", path, read_s=_SILENCE_S) as answer:
         for line in lines_of(answer):
             if line.startswith("data: "):
                 told = json.loads(line.removeprefix("data: "))

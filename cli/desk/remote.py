@@ -187,10 +187,8 @@ class RemoteDesk:
     def still_open(self, job_ids: Sequence[str]) -> int:
         from cli.desk.following import RESTART_S
 
-        asked = {"jobs": list(job_ids)}
-        found = self._wire.ask(
-            "POST", "/v1/jobs/open", body=asked, again=True, patience_s=RESTART_S
-        )
+        self._wire.patience_s = RESTART_S
+        found = self._wire.ask("POST", "/v1/jobs/open", body={"jobs": list(job_ids)}, again=True)
         return int(found["open"])
 
     def items(

@@ -24,6 +24,7 @@ from urllib3.exceptions import (
 from urllib3.util import Timeout
 
 from beholder import __version__
+from beholder.durations import duration
 from beholder.errors import ServiceUnavailable
 from beholder.tokens import is_loopback
 from cli.desk.refusals import (
@@ -35,11 +36,13 @@ from cli.desk.refusals import (
     refusal,
     unreachable,
 )
+from cli.output import say
 
 CONNECTIONS = 16  # as many as threads ask at a time
 CONNECT_S, READ_S = 5.0, 60.0
 FIRST_S = 2.0  # how long a server that has not answered yet is asked again
 PATIENCE_S = 90.0  # and one that has
+AWAY_S = 1.0  # after which it is said that a server is away
 _PAUSES_S = (0.1, 0.3, 1.0, 2.0, 4.0, 8.0)  # the last again and again
 _ONCE = frozenset({"POST", "PATCH"})  # may not be sent twice, unless the caller says so
 _PIECE = 64 << 10
@@ -52,17 +55,22 @@ class Wire:
     """One server, for any number of threads. url: its address; token: None where it wants none.
 
     hurry: once it is set, nobody waits for the server to come back.
+    patience_s: so long at least a server is waited for that has answered; longer than usual for
+    who follows a job.
     """
 
     def __init__(self, url: str, token: str | None) -> None:
         self.url = url
         self.hurry = threading.Event()
+        self.patience_s = 0.0
         self._pool = _pool(url)
         self._has_token = token is not None
         self._headers = {"User-Agent": f"beholder/{__version__}", "Accept-Encoding": "identity"}
         if token is not None:
             self._headers["Authorization"] = f"Bearer {token}"
         self._answered = False
+        self._away = False
+        self._said = threading.Lock()
 
     def get(self, path: str, query: Query | None = None, **options: Any) -> Any:
         """The JSON at a path. Options are those of `ask`."""
@@ -113,27 +121,25 @@ class Wire:
         body: Body | None = None,
         headers: Mapping[str, str] | None = None,
         again: bool | None = None,
-        patience_s: float | None = None,
         read_s: float = READ_S,
     ) -> Iterator[Answer]:
         """An answer to be read, of a status below 300; the caller reads it inside.
 
         again: whether the request may be sent twice, by default unless it is a POST or a PATCH.
-        patience_s: for how long. Raises BeholderError; also where reading the answer breaks off.
+        Raises BeholderError; also where reading the answer breaks off.
         """
         again = method not in _ONCE if again is None else again
         answer = self._answer(
             method,
             f"{self.url}{path}{_query(query)}",
             again=again,
-            patience_s=patience_s,
             body=body,
             headers={**self._headers, **(headers or {})},
             timeout=Timeout(connect=CONNECT_S, read=read_s),
         )
         try:
             insist_on_beholder(self.url, answer)
-            self._answered = True
+            self._answered, self._away = True, False
             if answer.status >= 300:
                 raise refusal(self.url, answer, has_token=self._has_token)
             yield answer
@@ -165,18 +171,16 @@ class Wire:
                     raise
                 self.hurry.wait(_PAUSES_S[stuck])
 
-    def _answer(
-        self, method: str, url: str, *, again: bool, patience_s: float | None, **sent: Any
-    ) -> Answer:
+    def _answer(self, method: str, url: str, *, again: bool, **sent: Any) -> Answer:
         """The first answer that is not of a server which can't for a while."""
-        if patience_s is None:
-            patience_s = PATIENCE_S if self._answered else FIRST_S
-        ends, tries = time.monotonic() + patience_s, 0
+        begun, tries = time.monotonic(), 0
+        patience_s = max(PATIENCE_S, self.patience_s) if self._answered else FIRST_S
         while True:
             if hasattr(sent["body"], "seek"):
                 sent["body"].seek(0)
             pause = _PAUSES_S[min(tries, len(_PAUSES_S) - 1)] * random.uniform(0.8, 1.2)
-            last = time.monotonic() + pause > ends or self.hurry.is_set()
+            waited = time.monotonic() - begun
+            last = waited + pause > patience_s or self.hurry.is_set()
             tries += 1
             try:
                 answer = self._pool.urlopen(
@@ -186,12 +190,26 @@ class Wire:
                 unsent = isinstance(error, _NEVER_SENT)
                 if last or isinstance(error, SSLError) or not (again or unsent):
                     raise unreachable(self.url, error, answered=self._answered) from None
+                reason = reason_of(error)
             else:
                 if last or answer.status not in FOR_A_WHILE or not again:
                     return answer
                 pause = max(pause, _asked_to_wait(answer))
+                reason = f"it answers {answer.status}"
                 answer.close()
+            if self._answered and waited >= AWAY_S:
+                self._say_away(reason, patience_s)
             self.hurry.wait(pause)
+
+    def _say_away(self, reason: str, patience_s: float) -> None:
+        """Once, however many threads wait, until it has answered again."""
+        with self._said:
+            if not self._away:
+                self._away = True
+                say(
+                    f"{self.url} can't be reached ({reason}): trying again for "
+                    f"{duration(patience_s)}."
+                )
 
     def _json(self, answer: Answer) -> Any:
         data = answer.read()

@@ -136,11 +136,11 @@ def channel_rows() -> list[ChannelRow]:
 
 
 @contextlib.contextmanager
-def serving(settings: Settings) -> Iterator[Server]:
-    """A server on a free port of loopback, stopped at the end."""
+def serving(settings: Settings, *, port: int = 0) -> Iterator[Server]:
+    """A server on this port of loopback, by default a free one; stopped at the end."""
     app = create_app(settings)
     config = uvicorn.Config(
-        app, host="127.0.0.1", port=0, log_level="warning", timeout_graceful_shutdown=1
+        app, host="127.0.0.1", port=port, log_level="warning", timeout_graceful_shutdown=1
     )
     running = uvicorn.Server(config)
     thread = threading.Thread(target=running.run, daemon=True)

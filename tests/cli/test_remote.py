@@ -16,7 +16,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from queue import Queue
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from cryptography import x509
@@ -36,7 +38,7 @@ from cli.desk.pending import pending_key
 from cli.desk.remote import RemoteDesk
 from cli.desk.wire import Wire
 from cli.main import app
-from tests.api.conftest import Server, png, serving
+from tests.api.conftest import Server, _settings, png, serving
 from tests.cli.line import Line, line_to
 
 pytestmark = [pytest.mark.slow, pytest.mark.there]  # real servers; seconds in all
@@ -272,8 +274,8 @@ def test_a_result_goes_on_where_the_line_broke(
     assert not list((tmp_path / "out").glob(".*"))
 
 
-def test_following_outlives_a_restart_of_the_server(
-    line: Line, server: Server, monkeypatch: pytest.MonkeyPatch, capsys: Any, tmp_path: Path
+def test_following_outlives_a_cut_line(
+    line: Line, server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("cli.desk.following._PAUSE_S", 0.05)
     job = server.dream(2)
@@ -292,7 +294,44 @@ def test_following_outlives_a_restart_of_the_server(
     worker.join()
     assert (final.state, final.done, through) == ("done", 4, 4.0)
     assert final.network_sha256  # no event says that
-    assert "waiting for the server" in capsys.readouterr().err
+
+
+def test_waiting_outlives_a_restart_of_the_server(
+    beholder: Beholder, line: Line, folder: Path, tmp_path: Path, empty_database: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """It stops in mid-job, and another takes its port: one line, and the results in the end."""
+    monkeypatch.setattr("cli.desk.wire.AWAY_S", 0.2)
+    monkeypatch.setattr("cli.desk.following._PAUSE_S", 0.05)
+    (tmp_path / "restarted").mkdir()
+    settings = _settings(tmp_path / "restarted", empty_database)
+    ports: Queue[int] = Queue()
+    ended = threading.Event()
+
+    def restart() -> None:
+        with serving(settings) as first:
+            port = urlsplit(first.url).port or 0
+            ports.put(port)
+            while not (followed := list(first.services.live._channels)):
+                time.sleep(0.02)
+            first.work(followed[0], chunks=1)
+        time.sleep(1.0)
+        with serving(settings, port=port) as second:
+            second.work(followed[0])
+            ended.wait(20)
+
+    servers = threading.Thread(target=restart)
+    servers.start()
+    url, out = f"http://127.0.0.1:{ports.get(timeout=20)}", tmp_path / "out"
+    asked = ("--dir", str(folder), "--layer", "20,35", "--wait", "-o", str(out))
+    answer = beholder("--server", url, "submit", *asked)
+    ended.set()
+    servers.join()
+    assert answer.code == 0, answer.err
+    said = f"{url} can't be reached (connection refused): trying again for 10 min."
+    assert answer.err.count("can't be reached") == answer.err.count(said) == 1
+    assert "12 of 12 done" in answer.err
+    assert len(list(out.glob("*.png"))) == 12
 
 
 def test_following_a_job_that_is_deleted_ends(line: Line, server: Server, tmp_path: Path) -> None:
@@ -327,8 +366,6 @@ def test_waiting_writes_the_results(
 @pytest.fixture
 def guarded(tmp_path: Path, empty_database: Path, monkeypatch: Any) -> Iterator[dict[str, Path]]:
     """A server that wants tokens; files with one of each scope, and one that is unknown."""
-    from tests.api.conftest import _settings
-
     files, entries = {}, []
     for scope in ("read", "submit", "admin"):
         token, entry = make_token(f"ada-{scope}", scope)
