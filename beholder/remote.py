@@ -1,4 +1,4 @@
-"""Files of a store on the network, as `Store` moves them: `write`, `read`.
+"""Files of a store on the network, as `Files` moves them: `write`, `read`.
 
 Requests are repeated by the file system itself (s3fs: five times, with pauses that grow), and on S3
 each body carries a checksum that the server and botocore compare.

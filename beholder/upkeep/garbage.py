@@ -17,10 +17,11 @@ from sqlalchemy import select
 
 from beholder.aside import AWAY
 from beholder.errors import NotFound
+from beholder.files import Listed
 from beholder.jobs.database import Database
 from beholder.jobs.models import INCOMING, Job
 from beholder.jobs.removal import remove_some
-from beholder.store import Listed, Store, picture_path
+from beholder.store import Store, picture_path
 from beholder.upkeep.checkpoints import stray_checkpoints
 from beholder.upkeep.leftovers import (
     Leftover,

@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 from sqlalchemy import select
 
+from beholder.files import PROBE
 from beholder.jobs.database import Database
 from beholder.jobs.models import Job
-from beholder.store import PROBE, Store, job_folder, result_folder
+from beholder.store import Store, job_folder, result_folder
 from beholder.upkeep.references import live_tokens, partials, references, token_of
 
 _PROBED_S = 60.0  # a worker that looks for room has written its file anew by then, or died

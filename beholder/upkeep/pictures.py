@@ -13,9 +13,10 @@ from sqlalchemy import ColumnElement, func, select
 
 from beholder.aside import AWAY, away_name
 from beholder.errors import NotFound
+from beholder.files import Listed
 from beholder.jobs.database import Database
 from beholder.jobs.models import Item, Picture
-from beholder.store import Listed, Store, picture_path
+from beholder.store import Store, picture_path
 from beholder.upkeep.ahead import ahead
 from beholder.upkeep.findings import (
     BRING_BACK,

@@ -1,0 +1,212 @@
+"""Files of a store: a local folder, or anything that fsspec reaches (s3://...).
+
+A file is there whole or not at all. Paths are relative, with forward slashes.
+"""
+
+import errno
+import hashlib
+import os
+import secrets
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Any, NamedTuple, Self, cast
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from beholder.durable import write_whole
+from beholder.errors import (
+    BeholderError,
+    InvalidInput,
+    NotFound,
+    ServiceUnavailable,
+    StorageFull,
+)
+from beholder.remote import foreign, read, write
+from beholder.urls import has_password, without_secrets
+
+PROBE = ".room-"  # begins the name of what is written to see whether there is room
+Parts = Sequence[bytes | memoryview]  # of a file
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_PIECE = 1 << 20  # bytes
+_TIMES = ("mtime", "LastModified", "last_modified", "updated", "created")  # as file systems say it
+
+
+class Listed(NamedTuple):
+    """What a folder holds. modified: seconds since the epoch."""
+
+    name: str
+    is_folder: bool
+    bytes: int
+    modified: float
+
+
+class Files:
+    """One folder or bucket. Methods raise StorageFull, NotFound or ServiceUnavailable."""
+
+    def __init__(self, fs: Any, root: str) -> None:
+        self._fs = fs
+        self._root = root.rstrip("/")
+        self._local = isinstance(fs, LocalFileSystem)
+
+    @classmethod
+    def open(cls, url: str) -> Self:
+        """What is at an fsspec URL or a local path; nothing is created until something is put.
+
+        Raises InvalidInput for S3's keys in the URL, where fsspec takes them for the bucket's name.
+        """
+        if url.startswith(("s3://", "s3a://")) and has_password(url):
+            raise InvalidInput(
+                "BEHOLDER_STORE_URL holds a key: write s3://BUCKET/PATH, and give the key as "
+                "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+            )
+        try:
+            fs, root = fsspec.core.url_to_fs(url)
+        except (ImportError, ValueError, OSError) as error:
+            reason = " ".join(str(error).split())
+            shown = without_secrets(url)
+            raise ServiceUnavailable(f"the store {shown!r} can't be opened: {reason}") from None
+        # What other processes write and remove is to be seen: a list may be as old as this one.
+        fs.dircache.use_listings_cache = False
+        return cls(fs, root)
+
+    def put(self, path: str, data: bytes | Parts) -> None:
+        """Write a file, visible only once it is whole and, on a local disk, flushed to it.
+
+        data: the whole, or its parts, which need no memory for being joined where they are large.
+        """
+        with self._reported(path):
+            self._write(path, data, flush=True)
+
+    def get(self, path: str) -> bytes:
+        """A file's bytes. Raises NotFound when there is none."""
+        with self._reported(path):
+            full = self._full(path)
+            return bytes(self._fs.cat_file(full)) if self._local else read(self._fs, full)
+
+    def stream(self, path: str, *, begin: int = 0) -> Iterator[bytes]:
+        """A file's bytes from one on, piece by piece, in constant memory. Raises NotFound at once.
+
+        The file has more bytes than `begin`.
+        """
+        with self._reported(path), self._open(self._full(path)) as file:
+            file.seek(begin)
+            while piece := file.read(_PIECE):
+                yield piece
+
+    def probe(self, size: int, name: str) -> None:
+        """Raise StorageFull unless `size` bytes more have room; name: of who asks, in letters."""
+        path = f"{PROBE}{name}"
+        try:
+            self.put(path, secrets.token_bytes(size))  # zeros might be kept as a hole
+        finally:
+            self.remove(path)
+
+    def exists(self, path: str) -> bool:
+        """Whether there is such a file."""
+        with self._reported(path):
+            return bool(self._fs.exists(self._full(path)))
+
+    def remove_folder(self, path: str) -> None:
+        """Remove a folder with what is in it; nothing happens when it is not there."""
+        with self._reported(path):
+            full = self._full(path)
+            if self._fs.exists(full):
+                self._fs.rm(full, recursive=True)
+
+    def list(self, path: str) -> Iterator[Listed]:
+        """What is in a folder, in no order; nothing when it is not there."""
+        with self._reported(path):
+            try:
+                yield from self._listed(self._full(path))
+            except FileNotFoundError:
+                return
+
+    def digest(self, path: str) -> tuple[str, int]:
+        """A file's SHA-256 in hex and its bytes, in constant memory. Raises NotFound."""
+        with self._reported(path):
+            return self._digest(self._full(path))
+
+    def remove(self, path: str) -> None:
+        """Remove a file; nothing happens when it is not there."""
+        with self._reported(path), suppress(FileNotFoundError):
+            self._fs.rm_file(self._full(path))
+
+    def local_path(self, path: str) -> Path | None:
+        """The file on this machine's disk, or None for a remote store."""
+        return Path(self._full(path)) if self._local else None
+
+    def __str__(self) -> str:
+        return self._root if self._local else str(self._fs.unstrip_protocol(self._root))
+
+    def _full(self, path: str) -> str:
+        if path.startswith("/") or ".." in path.split("/"):
+            raise ValueError(f"a path inside the store is relative and has no ..: {path!r}")
+        return f"{self._root}/{path}" if path != "." else self._root
+
+    def _write(self, path: str, data: bytes | Parts, *, flush: bool) -> None:
+        parts = [data] if isinstance(data, bytes) else data
+        if self._local:
+            write_whole(self._full(path), parts, flush=flush)
+        else:
+            try:
+                write(self._fs, self._full(path), parts)
+            except FileNotFoundError:
+                raise ServiceUnavailable(f"the store {self} is not there: make it first.") from None
+
+    def _listed(self, full: str) -> Iterator[Listed]:
+        if self._local:
+            with os.scandir(full) as entries:
+                for entry in entries:
+                    with suppress(FileNotFoundError):  # removed while we look
+                        stat = entry.stat(follow_symlinks=False)
+                        folder = entry.is_dir(follow_symlinks=False)
+                        yield Listed(entry.name, folder, stat.st_size, stat.st_mtime)
+            return
+        for info in self._fs.ls(full, detail=True):
+            name, folder = info["name"].rstrip("/").rpartition("/")[2], info["type"] == "directory"
+            if info["name"].rstrip("/") != full:  # some list a folder in itself
+                yield Listed(name, folder, int(info["size"] or 0), modified(info))
+
+    def _open(self, full: str) -> IO[bytes]:
+        return open(full, "rb") if self._local else cast(IO[bytes], self._fs.open(full, "rb"))
+
+    def _digest(self, full: str) -> tuple[str, int]:
+        sha256, size = hashlib.sha256(), 0
+        with self._open(full) as file:
+            while piece := file.read(_PIECE):
+                sha256.update(piece)
+                size += len(piece)
+        return sha256.hexdigest(), size
+
+    @contextmanager
+    def _reported(self, path: str) -> Iterator[None]:
+        try:
+            yield
+        except (BeholderError, ValueError):
+            raise
+        except FileNotFoundError:
+            raise NotFound(f"the store {self} has no {path}.") from None
+        except OSError as error:
+            if error.errno in _FULL:
+                raise StorageFull(f"no room left in the store {self}: free some space.") from None
+            raise self._unusable(error) from None
+        except Exception as error:
+            if self._local or not foreign(error):
+                raise
+            raise self._unusable(error) from None
+
+    def _unusable(self, error: Exception) -> ServiceUnavailable:
+        reason = " ".join(str(error).split())
+        return ServiceUnavailable(f"the store {self} can't be used: {reason}")
+
+
+def modified(info: dict[str, Any]) -> float:
+    """When a remote file was written (epoch); where that is not said, now: then it stays."""
+    found = next((info[key] for key in _TIMES if info.get(key)), None)
+    if isinstance(found, datetime):
+        return found.timestamp()
+    return float(found) if isinstance(found, int | float) else time.time()
