@@ -1,9 +1,10 @@
 """Commands run in this process on a real SQLite database and store.
 
 `beholder("jobs")` runs a command; `dream_job` and `study_job` fill the database through the same
-functions that workers use. Each test runs twice: on this machine's own data folder, and as the
-client of a real server whose data folder that is. Those marked `here` are of commands that work on
-the machine's own disk, and those marked `there` of clients alone.
+functions that workers use. Tests work on this machine's own data folder; those marked `there` are
+the client of a real server whose data folder that is, and those marked `both` run as either. That
+is for what goes another way over the API: the answer to each question of cli.desk.Desk, and the
+errors in its place. How an answer is shown is the same, and needs one side.
 """
 
 import hashlib
@@ -38,7 +39,8 @@ from beholder.specs import DreamSpec, StudySpec
 from beholder.store import result_folder
 from cli.context import Context
 from cli.main import run
-from tests.api.conftest import Server, serving
+from tests.api.conftest import Server, png, serving
+from tests.cli.line import Line, line_to
 
 DIVISOR = 4  # specimens'
 SHA256 = "f" * 64
@@ -64,8 +66,8 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "where" in metafunc.fixturenames:
         marks = {mark.name for mark in metafunc.definition.iter_markers()}
-        wanted = ["remote"] * ("here" not in marks) + ["local"] * ("there" not in marks)
-        metafunc.parametrize("where", wanted, indirect=True)
+        sides = ["remote"] * bool(marks & {"there", "both"}) + ["local"] * ("there" not in marks)
+        metafunc.parametrize("where", sides, indirect=True)
 
 
 @pytest.fixture
@@ -95,6 +97,17 @@ def server(shared_server: Server) -> Iterator[Server]:
             session.execute(delete(rows))
     for name in ("store", "uploads"):
         shutil.rmtree(shared_server.services.settings.home / name, ignore_errors=True)
+
+
+@pytest.fixture
+def line(server: Server, home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
+    """The line between the commands and the server, which both are in a hurry to give up."""
+    monkeypatch.setattr("cli.desk.wire._PAUSES_S", (0.01, 0.05, 0.1))
+    monkeypatch.setattr("cli.desk.wire.FIRST_S", 0.3)
+    monkeypatch.setattr("cli.desk.wire.PATIENCE_S", 1.0)
+    with line_to(server.url) as between:
+        monkeypatch.setenv("BEHOLDER_SERVER", between.url)
+        yield between
 
 
 @pytest.fixture
@@ -153,6 +166,16 @@ def pictures(tmp_path: Path) -> Path:
     for number, name in enumerate(("kelpie1.png", "kelpie2.png", "more/kelpie1.png")):
         Image.new("RGB", (60, 40), (80 * number, 20, 20)).save(folder / name)
     return folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Six small pictures."""
+    made = tmp_path / "cats"
+    made.mkdir()
+    for number in range(6):
+        (made / f"cat{number}.png").write_bytes(png(30 * number))
+    return made
 
 
 def _entries(context: Context, folder: Path, role: Any = None) -> list[Any]:

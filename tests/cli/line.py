@@ -1,12 +1,21 @@
-"""`Line`: a TCP line to a server on loopback that can be cut, and that counts what goes over it."""
+"""`Line`: a TCP line to a server on loopback that can be cut, and that counts what goes over it.
 
+`submit` and `noise` give it something to carry.
+"""
+
+import io
+import random
 import re
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
+
+from PIL import Image
 
 _REQUEST = re.compile(rb"\b(GET|HEAD|POST|PATCH|PUT|DELETE) (/[^ ]*) HTTP/1\.1\r\n")
 
@@ -113,6 +122,19 @@ def line_to(url: str) -> Iterator[Line]:
         yield line
         line.kill()
         listening.shutdown(socket.SHUT_RDWR)
+
+
+def submit(beholder: Callable[..., Any], folder: Path, *more: str) -> Any:
+    """Submit a folder's pictures; what the command did."""
+    return beholder("submit", "--dir", str(folder), "--network", "specimens", *more)
+
+
+def noise(seed: int, side: int = 160) -> bytes:
+    """A picture that takes some 75 kB."""
+    pixels = random.Random(seed).randbytes(3 * side * side)
+    buffer = io.BytesIO()
+    Image.frombytes("RGB", (side, side), pixels).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def _received(one: socket.socket) -> Iterator[bytes]:

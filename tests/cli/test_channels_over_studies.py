@@ -82,6 +82,7 @@ def choose(context, claim, chosen):
     )
 
 
+@pytest.mark.both
 def test_a_channel_s_record(beholder, study):
     job = study()
     shown = beholder("channel", "conv5_1/100")
@@ -93,6 +94,7 @@ def test_a_channel_s_record(beholder, study):
     assert "25-75% across, 50-100% down" in shown.out
 
 
+@pytest.mark.both
 def test_a_channel_s_record_as_json(beholder, study):
     job = study()
     document = json.loads(beholder("channel", "29/100", "--network", "specimens", "--json").out)
@@ -128,6 +130,7 @@ def test_what_is_refused_in_one_line(beholder, study, arguments, sentence):
     assert len(answer.err.strip().splitlines()) == 1
 
 
+@pytest.mark.both
 def test_channels_for_one_class_and_not_another(beholder, study):
     study()
     shown = beholder("channels", "--for", "kelpie", "--not-for", "germanshepherd")
@@ -141,6 +144,7 @@ def test_channels_for_one_class_and_not_another(beholder, study):
     assert "No channel is stronger for the one and not for the other." in none.err
 
 
+@pytest.mark.both
 def test_export_to_csv(beholder, study, tmp_path):
     job = study()
     said = beholder("channels", "--export", "records/all.csv")
@@ -190,6 +194,7 @@ def test_parquet_without_pyarrow_names_the_way_out(beholder, study, monkeypatch)
     assert "Parquet needs pyarrow" in answer.err
 
 
+@pytest.mark.both
 def test_overlap(beholder, study):
     first, second = study(), study(chosen=(7, 9), name="others")
     shown = beholder("overlap", first, second)
@@ -201,6 +206,7 @@ def test_overlap(beholder, study):
     assert document["expected"] == pytest.approx(4 / 128)
 
 
+@pytest.mark.both
 def test_features(beholder, study, context):
     job = study()
     said = beholder("features", job, "--limit", "1", "--steps", "3", "--json")

@@ -12,7 +12,7 @@ from beholder.jobs.workers import WorkerView, beat
 from beholder.upkeep.checkpoints import Tidying
 from cli.context import Context
 
-pytestmark = [pytest.mark.slow, pytest.mark.here]  # with real servers or files; seconds in all
+pytestmark = pytest.mark.slow  # with real servers or files; seconds in all
 
 Beholder = Callable[..., Any]
 Make = Callable[..., str]

@@ -32,6 +32,7 @@ def test_no_jobs_says_what_to_do(beholder: Beholder) -> None:
     assert json.loads(beholder("jobs", "--json").out) == []
 
 
+@pytest.mark.both
 def test_jobs_are_listed_newest_first(beholder: Beholder, dream_job: Make, study_job: Make) -> None:
     first, second = dream_job(failing=(0,)), study_job()
     rows = json.loads(beholder("jobs", "--json").out)
@@ -43,6 +44,7 @@ def test_jobs_are_listed_newest_first(beholder: Beholder, dream_job: Make, study
     assert "5 of 6" in table
 
 
+@pytest.mark.both
 def test_jobs_are_filtered(beholder: Beholder, dream_job: Make, study_job: Make) -> None:
     dream, study = dream_job(chunks=1), study_job()
     assert [row["id"] for row in json.loads(beholder("jobs", "--kind", "study", "--json").out)] == [
@@ -64,6 +66,7 @@ def test_wrong_filters_are_one_line(beholder: Beholder) -> None:
         assert answer.err.count("\n") == 1
 
 
+@pytest.mark.both
 def test_show_a_dream(beholder: Beholder, dream_job: Make) -> None:
     job = dream_job(failing=(0,), channels=(3,), snapshots=(1,))
     answer = beholder("show", job[:6])
@@ -94,6 +97,7 @@ def test_a_job_that_failed_as_a_whole_says_so_once(
     assert retried == f"job {job}: 10 items queued again.\nIt failed before: {reason}\n"
 
 
+@pytest.mark.both
 @pytest.mark.parametrize(
     ("device", "cards", "remark"),
     [("cpu", True, True), ("cuda:1", False, False), (None, False, True), (None, True, False)],
@@ -125,6 +129,7 @@ def test_show_names_a_broken_picture_once(
     assert answer.out.count("kelpies/broken.jpg (2 layers): not a picture") == 1
 
 
+@pytest.mark.both
 def test_show_a_study(beholder: Beholder, study_job: Make) -> None:
     job = study_job()
     answer = beholder("show", job)
@@ -154,6 +159,7 @@ def test_show_a_study_that_is_half_way(beholder: Beholder, study_job: Make) -> N
     assert json.loads(beholder("show", job, "--json").out)["verdicts"][0]["kept"] is None
 
 
+@pytest.mark.both
 def test_unknown_and_ambiguous_jobs_are_one_line(
     beholder: Beholder, dream_job: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -169,6 +175,7 @@ def test_unknown_and_ambiguous_jobs_are_one_line(
         assert "write more of the id" in several.err
 
 
+@pytest.mark.both
 def test_watch_exits_with_the_outcome(beholder: Beholder, dream_job: Make) -> None:
     assert beholder("watch", dream_job()).code == 0
     failed = beholder("watch", dream_job(failing=(1,)))
@@ -176,6 +183,7 @@ def test_watch_exits_with_the_outcome(beholder: Beholder, dream_job: Make) -> No
     assert "5 of 6 done, 1 failed" in failed.err
 
 
+@pytest.mark.both
 def test_cancel_then_retry(beholder: Beholder, dream_job: Make) -> None:
     job = dream_job(chunks=1)
     assert "cancelled, 1 of 6 were done" in beholder("cancel", job[:8]).err
@@ -208,13 +216,13 @@ def test_what_is_partly_done_counts_while_a_job_runs() -> None:
     assert fruitful(study, through("study", study, 0.0)) == 6
 
 
+@pytest.mark.both
 def test_retry_without_anything_to_do_is_one_line(beholder: Beholder, dream_job: Make) -> None:
     answer = beholder("retry", dream_job())
     assert answer.code == 2
     assert answer.err.count("\n") == 1
 
 
-@pytest.mark.here
 def test_an_old_database_is_one_line(beholder: Beholder, dream_job: Make, home: Path) -> None:
     import sqlite3
 
@@ -236,6 +244,7 @@ def test_priorities_are_listed_where_one_is_not_normal(beholder: Beholder) -> No
     assert "normal" not in beholder("jobs").out
 
 
+@pytest.mark.both
 def test_a_priority_is_submitted_and_shown(beholder: Beholder, pictures: Path) -> None:
     row = json.loads(beholder("submit", "--noise", "1", "--priority", "high", "--json").out)
     assert row["priority"] == "high"
@@ -248,7 +257,6 @@ def test_a_priority_is_submitted_and_shown(beholder: Beholder, pictures: Path) -
     assert "Invalid value for '--priority': 'urgent' is not one of 'low'" in refused.err
 
 
-@pytest.mark.here
 @pytest.mark.parametrize(
     ("given", "hint"),
     [
@@ -294,6 +302,7 @@ def test_show_says_that_a_layer_is_silent(
     assert "silent    1 dream: the layer is silent" in beholder("show", job).out
 
 
+@pytest.mark.both
 def test_a_paused_worker_is_said(beholder: Beholder, context: Context, dream_job: Make) -> None:
     job, now = dream_job(chunks=1), utc_now()
     reason = "no room left in the store: free some space."

@@ -26,6 +26,7 @@ def rows(answer: Any) -> list[dict[str, Any]]:
     return found
 
 
+@pytest.mark.both
 def test_channels_answer_from_the_newest_study(beholder: Beholder, study_job: Make) -> None:
     study_job(name="old")
     newest = study_job(name="new")
@@ -40,6 +41,7 @@ def test_channels_answer_from_the_newest_study(beholder: Beholder, study_job: Ma
     assert (found[0]["layer"], found[0]["layer_name"], found[0]["chosen"]) == (28, "conv5_1", True)
 
 
+@pytest.mark.both
 def test_top_is_for_each_layer(beholder: Beholder, study_job: Make) -> None:
     study = study_job()
     found = rows(beholder("channels", "--study", study[:6], "--top", "2", "--json"))
@@ -50,6 +52,7 @@ def test_top_is_for_each_layer(beholder: Beholder, study_job: Make) -> None:
     assert [row["layer"] for row in some][::10] == [4, 9, 18, 27, 36, 35]
 
 
+@pytest.mark.both
 def test_chosen_channels(beholder: Beholder, study_job: Make) -> None:
     study_job()
     found = rows(beholder("channels", "--chosen", "--json"))
@@ -57,6 +60,7 @@ def test_chosen_channels(beholder: Beholder, study_job: Make) -> None:
     assert all(row["chosen"] and row["layer"] >= 20 for row in found)
 
 
+@pytest.mark.both
 def test_a_channel_is_asked_across_studies(beholder: Beholder, study_job: Make) -> None:
     studies = [study_job(name="a"), study_job(name="b")]
     found = rows(beholder("channels", "--channel", "1", "--layer", "28", "--json"))
@@ -83,6 +87,7 @@ def test_the_table_says_out_of_how_many(beholder: Beholder, study_job: Make) -> 
     assert answer.out.count("conv5_1") == 10
 
 
+@pytest.mark.both
 def test_without_studies_it_says_what_to_do(beholder: Beholder) -> None:
     answer = beholder("channels")
     assert (answer.code, answer.out) == (0, "")
@@ -98,7 +103,6 @@ def test_a_study_without_channels_yet_says_so(beholder: Beholder, study_job: Mak
     assert "has no channels yet" in answer.err
 
 
-@pytest.mark.here  # nobody is asked
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -127,13 +131,13 @@ def test_a_narrow_network_has_fewer_channels(beholder: Beholder, study_job: Make
     assert "conv5_1 has channels 0-127; got 200" in answer.err
 
 
+@pytest.mark.both
 def test_a_dream_has_no_channels(beholder: Beholder, dream_job: Make) -> None:
     answer = beholder("channels", "--study", dream_job(chunks=0))
     assert answer.code == 2
     assert "is a dream" in answer.err
 
 
-@pytest.mark.here
 def test_layers(beholder: Beholder) -> None:
     found = rows(beholder("layers", "--json"))
     assert found[28] == {
@@ -150,6 +154,7 @@ def test_layers(beholder: Beholder) -> None:
     assert "once a worker has loaded it" in beholder("layers", "--network", "mine.pth").err
 
 
+@pytest.mark.both
 def test_networks(beholder: Beholder, home: Path) -> None:
     found = {row["name"]: row["here"] for row in rows(beholder("networks", "--json"))}
     assert found == {"vgg19": False, "specimens": True, "random:SEED": True, "PATH": None}
@@ -163,7 +168,6 @@ def checks(answer: Any) -> dict[str, dict[str, Any]]:
     return {check["name"]: check for check in json.loads(answer.out)}
 
 
-@pytest.mark.here
 def test_doctor_finds_the_embedded_default_fit(beholder: Beholder) -> None:
     answer = beholder("doctor", "--json")
     assert answer.code == 0
@@ -175,7 +179,6 @@ def test_doctor_finds_the_embedded_default_fit(beholder: Beholder) -> None:
     assert len(lines) == len(found)
 
 
-@pytest.mark.here
 def test_doctor_says_what_is_missing(
     beholder: Beholder, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -189,7 +192,6 @@ def test_doctor_says_what_is_missing(
     assert "beholder db upgrade" in found["database"]["detail"]
 
 
-@pytest.mark.here
 def test_doctor_survives_a_data_folder_that_is_a_file(
     beholder: Beholder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

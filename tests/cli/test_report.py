@@ -39,6 +39,7 @@ def concluded(context: Context, study_job: Make) -> tuple[str, Evidence]:
     return job, evidence
 
 
+@pytest.mark.both
 def test_one_html_file_in_the_working_folder(
     beholder: Beholder, concluded: tuple[str, Evidence], tmp_path: Path
 ) -> None:
@@ -54,7 +55,6 @@ def test_one_html_file_in_the_working_folder(
     assert (tmp_path / f"{job}-report.html").stat().st_mtime_ns == before
 
 
-@pytest.mark.here
 def test_channels_come_with_what_drives_them_and_what_they_dreamt(
     beholder: Beholder,
     context: Context,
@@ -90,7 +90,6 @@ def test_channels_come_with_what_drives_them_and_what_they_dreamt(
     ]
 
 
-@pytest.mark.here
 def test_figures_alone(beholder: Beholder, concluded: tuple[str, Evidence], tmp_path: Path) -> None:
     job, _ = concluded
     out = tmp_path / "out"
@@ -103,6 +102,7 @@ def test_figures_alone(beholder: Beholder, concluded: tuple[str, Evidence], tmp_
     assert len(list((tmp_path / f"{job}-figures").glob("0?-*.png"))) == 8
 
 
+@pytest.mark.both
 def test_the_evidence_as_json_has_every_logit(
     beholder: Beholder, concluded: tuple[str, Evidence], tmp_path: Path
 ) -> None:
@@ -112,6 +112,7 @@ def test_the_evidence_as_json_has_every_logit(
     assert not list(tmp_path.glob("*report*"))
 
 
+@pytest.mark.both
 def test_without_evidence_one_line_says_what_to_do(
     beholder: Beholder, context: Context, study_job: Make, dream_job: Make, pictures: Path
 ) -> None:
@@ -156,7 +157,6 @@ def test_lost_or_damaged_evidence_is_one_line(
     assert f"has no {path}" in beholder("report", job).err
 
 
-@pytest.mark.here
 def test_without_matplotlib_it_says_how_to_get_it(
     beholder: Beholder,
     concluded: tuple[str, Evidence],

@@ -25,6 +25,7 @@ def names(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.both
 def test_one_picture_an_item_and_step(beholder: Beholder, dream_job: Make, tmp_path: Path) -> None:
     job = dream_job(snapshots=(1,), channels=(3, 17), noise=1, seed=7)
     answer = beholder("fetch", job[:5], "-o", str(tmp_path / "out"))
@@ -78,6 +79,7 @@ def test_results_json_of_a_dream(beholder: Beholder, dream_job: Make, tmp_path: 
     assert failed["error"].startswith("the gradient overflowed")
 
 
+@pytest.mark.both
 def test_results_of_a_study(beholder: Beholder, study_job: Make, tmp_path: Path) -> None:
     answer = beholder("fetch", study_job(), "-o", str(tmp_path / "out"))
     assert answer.code == 0
@@ -136,6 +138,7 @@ def test_another_job_s_folder_is_left_alone(
     assert (out / "results.json").read_bytes() == before
 
 
+@pytest.mark.both
 def test_a_result_lost_in_the_store_is_said(
     beholder: Beholder, dream_job: Make, home: Path, tmp_path: Path
 ) -> None:
@@ -148,6 +151,7 @@ def test_a_result_lost_in_the_store_is_said(
     assert all("gone from the store" in item["error"] for item in results["items"])
 
 
+@pytest.mark.both
 def test_a_result_damaged_in_the_store_is_said_and_not_written(
     beholder: Beholder, dream_job: Make, home: Path, tmp_path: Path
 ) -> None:

@@ -18,8 +18,6 @@ from beholder.upkeep import retention
 from cli.context import Context
 from cli.upkeep import _kind_words, age, amount
 
-pytestmark = pytest.mark.here
-
 
 def files_of(context: Context, job_id: str) -> list[Path]:
     found = [context.store.local_path(one.path) for item in items(context.db, job_id)

@@ -23,6 +23,7 @@ def test_none_is_said(beholder, home):
     assert "start `beholder up`" in beholder("workers").err
 
 
+@pytest.mark.both
 def test_who_is_there_and_why_it_pauses(beholder, alive):
     shown = beholder("workers")
     for words in ("rack3-1-aa", "cuda:0", "paused"):
@@ -32,6 +33,7 @@ def test_who_is_there_and_why_it_pauses(beholder, alive):
     assert (row["device_class"], row["state"], row["gpu_bytes"]) == ("gpu", "paused", 2**30)
 
 
+@pytest.mark.both
 def test_what_it_is_told_is_in_the_database(beholder, context, alive):
     assert "rack3-1-aa takes nothing more" in beholder("workers", "pause", "rack3").err
     assert beat(context.db, alive) == "pause"

@@ -1,0 +1,170 @@
+"""Pictures and results over lines that break: what is sent, what goes on, what is made once."""
+
+import io
+import os
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from beholder.intake import find_pictures
+from beholder.jobs.queries import items, list_jobs
+from cli.context import Context
+from cli.desk.pending import pending_key
+from cli.desk.remote import RemoteDesk
+from cli.desk.wire import Wire
+from tests.api.conftest import Server, png
+from tests.cli.line import Line, noise, submit
+
+pytestmark = [pytest.mark.slow, pytest.mark.there]  # real servers; seconds in all
+
+Beholder = Callable[..., Any]
+
+
+def test_only_what_the_server_lacks_is_sent(
+    beholder: Beholder, line: Line, folder: Path, context: Context
+) -> None:
+    assert submit(beholder, folder).code == 0
+    assert line.count("POST /v1/pictures/missing") == 1
+    assert line.count("POST /v1/pictures") - 1 == 6
+    (folder / "cat7.png").write_bytes(png(7))
+    (folder / "copy.png").write_bytes(png(7))
+    line.requests.clear()
+    assert submit(beholder, folder).code == 0
+    assert line.count("POST /v1/pictures") - line.count("POST /v1/pictures/missing") == 1
+    newest, first = list_jobs(context.db)
+    assert (newest.total, first.total) == (8, 6)
+    line.requests.clear()
+    assert submit(beholder, folder, "--mask", str(folder / "cat7.png")).code == 0
+    assert line.count("POST /v1/pictures") == line.count("POST /v1/pictures/missing") == 2
+
+
+def test_an_upload_goes_on_where_the_line_broke(
+    beholder: Beholder,
+    line: Line,
+    tmp_path: Path,
+    context: Context,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("cli.desk.sending.PIECE", 30_000)
+    data, path = noise(1, side=300), tmp_path / "noise.png"
+    path.write_bytes(data)
+    line.cut_up = [150_000, 100_000]
+    answer = beholder("submit", str(path), "--network", "specimens")
+    assert answer.code == 0, answer.err
+    assert not line.cut_up
+    assert line.count("PATCH") >= 4
+    assert line.up < len(data) + 90_000  # the two pieces that were under way, and headers
+    (job,) = list_jobs(context.db)
+    (item,) = items(context.db, job.id)
+    assert item.picture_sha256 is not None
+    assert context.store.picture(item.picture_sha256) == data
+    assert not list((context.settings.home / "uploads").iterdir())
+
+
+def test_a_submission_that_broke_off_sends_the_rest_when_it_is_started_again(
+    beholder: Beholder,
+    line: Line,
+    tmp_path: Path,
+    context: Context,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("cli.desk.sending.PIECE", 30_000)
+    monkeypatch.setattr("cli.desk.sending.THREADS", 1)
+    folder = tmp_path / "noise"
+    folder.mkdir()
+    for number in range(3):
+        (folder / f"{number}.png").write_bytes(noise(number))
+    real = line._is_cut
+
+    def kill_at(cuts: list[int], size: int) -> int | None:
+        if cuts is line.cut_up and line.up > 130_000:
+            threading.Thread(target=line.kill).start()
+        return real(cuts, size)
+
+    monkeypatch.setattr(line, "_is_cut", kill_at)
+    broken = submit(beholder, folder)
+    assert (broken.code, broken.out) == (2, "")
+    assert broken.err.count("\n") == 1
+    assert "answers no more" in broken.err
+    assert list_jobs(context.db) == []
+    monkeypatch.setattr(line, "_is_cut", real)
+    line.revive()
+    line.up = 0
+    assert submit(beholder, folder).code == 0
+    assert line.up < 160_000  # of 230,000
+    (job,) = list_jobs(context.db)
+    assert (job.total, job.failed) == (3, 0)
+
+
+def test_whoever_gives_up_need_not_wait_for_a_server_that_is_away(
+    line: Line, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cli.desk.wire.PATIENCE_S", 60.0)
+    monkeypatch.setattr("cli.desk.sending.TOGETHER", 1)
+    monkeypatch.setattr("cli.desk.sending.THREADS", 2)
+    taken = RemoteDesk(Wire(line.url, None), tmp_path).take_in(find_pictures((), (folder,)), None)
+    assert next(taken).error is None
+    line.kill()
+    begun = time.monotonic()
+    taken.close()
+    assert time.monotonic() - begun < 20
+
+
+def test_keys_of_requests_are_forgotten_after_a_day(tmp_path: Path) -> None:
+    def key(body: bytes) -> str:
+        with suppress(ZeroDivisionError), pending_key(tmp_path, "here", io.BytesIO(body)) as found:
+            raise ZeroDivisionError
+        return found
+
+    first = key(b"a")
+    assert key(b"a") == first
+    assert key(b"b") != first
+    for path in tmp_path.iterdir():
+        os.utime(path, (0, 0))
+    assert key(b"a") != first
+    assert len(list(tmp_path.iterdir())) == 1
+    with pending_key(tmp_path, "here", io.BytesIO(b"a")):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_job_whose_answer_was_lost_is_not_made_twice(
+    beholder: Beholder, line: Line, folder: Path, context: Context, tmp_path: Path
+) -> None:
+    line.deaf = {"POST /v1/dreams"}
+    lost = submit(beholder, folder)
+    assert (lost.code, lost.out) == (2, "")
+    assert line.count("POST /v1/dreams") > 1
+    (job,) = list_jobs(context.db)
+    line.deaf = set()
+    again = submit(beholder, folder)
+    assert again.out == f"{job.id}\n"
+    assert "not queued twice" in again.err
+    assert [one.id for one in list_jobs(context.db)] == [job.id]
+    assert list((tmp_path / "home" / "requests").iterdir()) == []
+    meant = submit(beholder, folder)  # the same once more is another job
+    assert (meant.code, meant.out != again.out) == (0, True)
+    assert len(list_jobs(context.db)) == 2
+
+
+def test_a_result_goes_on_where_the_line_broke(
+    beholder: Beholder, line: Line, server: Server, tmp_path: Path, monkeypatch: Any
+) -> None:
+    data = noise(5)
+    monkeypatch.setattr("tests.api.conftest.png", lambda *_, **__: data)
+    monkeypatch.setattr("cli.export.draw_sheets", lambda *_: ())
+    job = server.dream(1)
+    server.work(job["id"])
+    line.down, line.cut_down = 0, [40_000, 50_000]
+    assert beholder("fetch", job["id"], "-o", str(tmp_path / "out")).code == 0
+    assert not line.cut_down
+    written = list((tmp_path / "out").glob("*.png"))
+    assert len(written) == 4
+    assert all(path.read_bytes() == data for path in written)
+    assert line.down < 4 * len(data) + 60_000  # of what had arrived, nothing came twice
+    assert not list((tmp_path / "out").glob(".*"))

@@ -1,0 +1,214 @@
+"""Who a client asks: tokens and their files, addresses, certificates, and servers that are none."""
+
+import http.server
+import ipaddress
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from beholder.errors import InvalidInput
+from beholder.protocol import API_HEADER, API_LEVEL
+from beholder.tokens import make_token
+from cli.desk.address import read_token, server_address
+from tests.api.conftest import _settings, serving
+from tests.cli.line import Line
+
+pytestmark = [pytest.mark.slow, pytest.mark.there]  # real servers; seconds in all
+
+Beholder = Callable[..., Any]
+
+
+@pytest.fixture
+def guarded(tmp_path: Path, empty_database: Path, monkeypatch: Any) -> Iterator[dict[str, Path]]:
+    """A server that wants tokens; files with one of each scope, and one that is unknown."""
+    files, entries = {}, []
+    for scope in ("read", "submit", "admin"):
+        token, entry = make_token(f"ada-{scope}", scope)
+        entries.append(entry)
+        files[scope] = tmp_path / f"{scope}.token"
+        files[scope].write_text(f"{token}\n")
+    files["unknown"] = tmp_path / "unknown.token"
+    files["unknown"].write_text("bhd_unknown")
+    (tmp_path / "guarded").mkdir()
+    settings = _settings(tmp_path / "guarded", empty_database, api_tokens=",".join(entries))
+    with serving(settings) as started:
+        monkeypatch.setenv("BEHOLDER_SERVER", started.url)
+        yield files
+
+
+def test_tokens(beholder: Beholder, guarded: dict[str, Path], monkeypatch: Any) -> None:
+    wanted = "asks for a token: name a file that holds one with --token-file"
+    assert wanted in beholder("jobs").err
+    refused = beholder("--token-file", str(guarded["unknown"]), "jobs")
+    assert refused.code == 2
+    assert "does not know this token: check --token-file" in refused.err
+    assert "bhd_" not in refused.err
+    assert beholder("--token-file", str(guarded["read"]), "jobs").code == 0
+    monkeypatch.setenv("BEHOLDER_TOKEN_FILE", str(guarded["read"]))
+    less = beholder("submit", "--noise", "1")
+    assert less.code == 2
+    assert less.err == "beholder: the token 'ada-read' may read; this needs the scope submit.\n"
+    monkeypatch.setenv("BEHOLDER_TOKEN_FILE", str(guarded["submit"]))
+    made = beholder("submit", "--noise", "1", "--network", "specimens")
+    assert made.code == 0
+    assert beholder("keep", made.out.strip()).code == 0
+    doctor = beholder("doctor")
+    assert "'ada-submit': it may look and queue" in doctor.out
+    assert doctor.code == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "can't be read (No such file or directory)"),
+        (b"", "is to hold one token and nothing else"),
+        (b"bhd_secret and more", "is to hold one token and nothing else"),
+        (b"bhd_secret" * 200, "is to hold one token and nothing else"),
+        ("bhd_sécret".encode(), "has letters that no token has"),
+    ],
+)
+def test_a_token_file_that_is_none(tmp_path: Path, content: bytes | None, words: str) -> None:
+    path = tmp_path / "token"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InvalidInput) as refused:
+        read_token(path)
+    assert words in str(refused.value)
+    assert "bhd_" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "token", "words"),
+    [
+        ("https://host.example/", True, None),
+        ("http://127.0.0.1:8321", True, None),
+        ("http://[::1]:8321", True, None),
+        ("http://localhost", True, None),
+        ("http://host.example", False, None),
+        ("http://host.example", True, "is not encrypted"),
+        ("host.example", False, "is an address such as https://"),
+        ("ftp://host.example", False, "is an address such as https://"),
+        ("https://", False, "is an address such as https://"),
+        ("https://host:port", False, "is an address such as https://"),
+        ("https://ada:secret@host.example", False, "holds a user or a password"),
+    ],
+)
+def test_addresses(url: str, token: bool, words: str | None) -> None:
+    if words is None:
+        assert server_address(url, has_token=token) == url.rstrip("/")
+        return
+    with pytest.raises(InvalidInput) as refused:
+        server_address(url, has_token=token)
+    assert words in str(refused.value)
+    assert "secret" not in str(refused.value)
+
+
+@contextmanager
+def stranger(
+    status: int = 200, body: bytes = b"hello", certificate: Path | None = None, **headers: str
+) -> Iterator[str]:
+    """A server that answers everything so."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            for name, value in {"Content-Length": str(len(body)), **headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        if certificate is not None:
+            tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            tls.load_cert_chain(certificate)
+            running.socket = tls.wrap_socket(running.socket, server_side=True)
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield f"http{'s' if certificate else ''}://127.0.0.1:{running.server_port}"
+        running.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "words"),
+    [
+        (200, {}, "is no Beholder server, or an older one"),
+        (404, {}, "is no Beholder server, or an older one"),
+        (308, {"Location": "https://other.example/v1/jobs?key=secret"}, "to https://other.example"),
+        (503, {}, "what stands before the server at"),
+        (200, {API_HEADER: str(API_LEVEL + 1)}, "is newer than this command"),
+        (200, {API_HEADER: str(API_LEVEL - 1)}, "update the server."),
+        (200, {API_HEADER: str(API_LEVEL)}, "answered with what is no JSON"),
+    ],
+)
+def test_servers_that_are_none(
+    beholder: Beholder, line: Line, status: int, headers: dict[str, str], words: str
+) -> None:
+    with stranger(status, **headers) as url:
+        answer = beholder("--server", url, "jobs")
+    assert (answer.code, answer.out) == (2, "")
+    assert words in answer.err
+    assert answer.err.count("\n") == 1
+    assert "secret" not in answer.err
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A new key and a certificate for 127.0.0.1 that it signed itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "a test")])
+    now = datetime.now(UTC)
+    addresses = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(addresses, critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path = tmp_path / "certificate.pem"
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path.write_bytes(private + made.public_bytes(Encoding.PEM))
+    return path
+
+
+def test_a_certificate_is_checked(
+    beholder: Beholder, line: Line, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nothing = b'{"jobs": [], "next": null}'
+    headers = {API_HEADER: str(API_LEVEL)}
+    with stranger(body=nothing, certificate=certificate, **headers) as url:
+        refused = beholder("--server", url, "jobs")
+        assert refused.code == 2
+        assert "no safe connection (self-signed certificate)" in refused.err
+        assert "SSL_CERT_FILE" in refused.err
+        assert refused.err.count("\n") == 1
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        assert beholder("--server", url, "jobs").code == 0
+
+
+def test_a_server_that_is_not_there_is_one_line(beholder: Beholder, line: Line) -> None:
+    begun = time.monotonic()
+    answer = beholder("--server", "http://127.0.0.1:9", "jobs")
+    assert answer.code == 2
+    assert answer.err.startswith("beholder: http://127.0.0.1:9 does not answer (connection refused")
+    assert "check --server" in answer.err
+    unknown = beholder("--server", "https://nowhere.invalid", "submit", "--noise", "1")
+    assert "does not answer (no host of that name)" in unknown.err
+    assert time.monotonic() - begun < 10
+    doctor = beholder("--server", "http://127.0.0.1:9", "doctor")
+    assert doctor.code == 2
+    assert "✗ server      http://127.0.0.1:9 does not answer" in doctor.out
