@@ -41,7 +41,6 @@ def test_channels_answer_from_the_newest_study(beholder: Beholder, study_job: Ma
     assert (found[0]["layer"], found[0]["layer_name"], found[0]["chosen"]) == (28, "conv5_1", True)
 
 
-@pytest.mark.both
 def test_top_is_for_each_layer(beholder: Beholder, study_job: Make) -> None:
     study = study_job()
     found = rows(beholder("channels", "--study", study[:6], "--top", "2", "--json"))

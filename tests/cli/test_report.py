@@ -39,7 +39,7 @@ def concluded(context: Context, study_job: Make) -> tuple[str, Evidence]:
     return job, evidence
 
 
-@pytest.mark.both
+@pytest.mark.there  # the server draws it; the next one is drawn here
 def test_one_html_file_in_the_working_folder(
     beholder: Beholder, concluded: tuple[str, Evidence], tmp_path: Path
 ) -> None:
