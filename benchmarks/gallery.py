@@ -1,17 +1,15 @@
 """`python -m benchmarks.gallery`: feature pictures beside lucent's and Horama's, for equal time.
 
 Each side makes a picture of each channel in the processor time given; what it reached is measured
-alike, and docs/gallery.md gets the tables and the pictures. The machine may be busy: time is the
-process's own, of one thread, and how long a step takes is measured in turns.
+alike, and docs/gallery.md is written anew with its pictures, once all are there. The machine may be
+busy: time is the process's own, of one thread, and the sides take turns.
 """
 
 import argparse
 import statistics
 import sys
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from importlib.metadata import version
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -26,30 +24,40 @@ from beholder.science.networks import load_network
 from beholder.science.response import Response
 from beholder.science.spectrum import frequencies
 from beholder.specimens.draw import draw
-from benchmarks.gallery_sides import Setting, Side, sides
+from benchmarks.gallery_page import Reached, page
+from benchmarks.gallery_sides import NAMES, Budget, Setting, Side, sides
 
 PAGE = Path(__file__).parents[1] / "docs" / "gallery.md"
-BEGIN, END = "<!-- gallery: begin -->", "<!-- gallery: end -->"
 LAYER = "conv5_1"
-# Each the strongest for drawn pictures of one class, by the widest margin to the next class.
-CHANNELS = {53: "dots", 100: "bricks", 111: "rays", 96: "burst"}
+# Each the strongest for drawn pictures of one class, by the widest margins to the next class; none
+# of them was looked at when the recipes' defaults were chosen. Those were:
+CHANNELS = {28: "dots", 91: "grid", 115: "honeycomb", 51: "checks"}
+TUNED = (53, 96, 100, 111)
 SOURCES = ("star", "honeycomb", "spiral", "scales")  # of caricatures
 SECONDS = 30.0  # of processor time a picture
 SIZE = 224
 HELD_OUT = 24  # transforms that a picture has to stand afterwards
 _FAST = 0.25  # waves a pixel: half of the fastest that there is
-_TRIALS = 3
 _QUALITY = 88  # of JPEG
 
 
-@dataclass(frozen=True)
+@dataclass
 class Made:
-    """What one side made: pictures (N, 3, H, W), its steps, and seconds of processor time each."""
+    """What one side made: pictures (1, 3, H, W), and each one's steps and processor seconds."""
 
     side: Side
-    pictures: Tensor
-    steps: int
-    seconds: float
+    pictures: list[Tensor] = field(default_factory=list)
+    steps: list[int] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+
+    def add(self, number: int, seconds: float, seed: int) -> None:
+        """Make the picture of one more channel."""
+        budget = Budget(seconds)
+        self.pictures.append(self.side.make(number, budget, seed))
+        self.seconds.append(budget.spent)
+        self.steps.append(budget.steps)
+        said = f"{self.side.name}: channel {number}, {budget.steps} steps, {budget.spent:.1f} s"
+        print(said, file=sys.stderr)
 
 
 def held_out(setting: Setting, pictures: Tensor, channels: Sequence[int]) -> list[float]:
@@ -87,94 +95,52 @@ def fast_share(pictures: Tensor) -> list[float]:
     return [share.item() for share in shares]
 
 
-def timed(made: Sequence[Side], number: int) -> dict[str, float]:
-    """Processor seconds a step of each side, the median of trials in turns."""
-    found: dict[str, list[float]] = {side.name: [] for side in made}
-    for trial in range(_TRIALS + 1):
-        for side in made:
-            few, more = (_cpu(side, number, steps) for steps in (1, 5))
-            if trial:  # the first warms up
-                found[side.name].append((more - few) / 4)
-    return {name: max(statistics.median(taken), 1e-4) for name, taken in found.items()}
+def made_in(
+    seconds: float, offered: Sequence[Side], channels: Sequence[int]
+) -> tuple[list[Made], list[str]]:
+    """What each side makes of `channels` in so many processor seconds a picture, in turns.
 
-
-def _cpu(side: Side, number: int, steps: int) -> float:
-    begun = time.process_time()
-    side.make(number, steps, 0)
-    return time.process_time() - begun
-
-
-def made_in(seconds: float, available: Sequence[Side], channels: Sequence[int]) -> list[Made]:
-    """What each side makes of `channels` in so many processor seconds a picture, in turns."""
-    a_step = timed(available, channels[0])
-    steps = {side.name: max(1, round(seconds / a_step[side.name])) for side in available}
-    pictures: dict[str, list[Tensor]] = {side.name: [] for side in available}
-    taken = dict.fromkeys(pictures, 0.0)
-    for seed, number in enumerate(channels):
-        for side in available:
-            begun = time.process_time()
-            pictures[side.name].append(side.make(number, steps[side.name], seed))
-            taken[side.name] += time.process_time() - begun
-            print(f"{side.name}: channel {number}, {steps[side.name]} steps", file=sys.stderr)
-    return [
-        Made(
-            side,
-            torch.cat(pictures[side.name]),
-            steps[side.name],
-            taken[side.name] / len(channels),
-        )
-        for side in available
-    ]
-
-
-def importable(offered: Sequence[Side], number: int) -> tuple[list[Side], list[str]]:
-    """Those whose packages are installed, and a line for each of the others."""
-    found, missing = [], []
+    And a line for each side that could not: mostly because its package is not installed.
+    """
+    made, missing = [], []
     for side in offered:
         try:
-            side.make(number, 1, 0)
-        except ImportError as error:
-            missing.append(f"{side.name} was left out: {error}.")
+            side.make(channels[0], Budget(0.0), 0)  # imports, and warms up
+        except Exception as error:
+            missing.append(_left_out(side, error))
         else:
-            found.append(side)
-    return found, missing
+            made.append(Made(side))
+    for seed, number in enumerate(channels):
+        for one in list(made):
+            try:
+                one.add(number, seconds, seed)
+            except Exception as error:
+                missing.append(_left_out(one.side, error))
+                made.remove(one)
+    return made, missing
 
 
-def tables(setting: Setting, made: Sequence[Made], channels: Mapping[int, str]) -> str:
-    """What was reached, side by side."""
-    head = ["side", "steps", "s", *(f"{name} ({number})" for number, name in channels.items())]
-    reached, fast = [head], [head]
-    for one in made:
-        about = f"**{one.side.name}** ({one.side.package} {version(one.side.package)})"
-        start = [about, str(one.steps), f"{one.seconds:.1f}"]
-        values = held_out(setting, one.pictures, list(channels))
-        reached.append(start + [f"{value:.2f}" for value in values])
-        fast.append(start + [f"{share:.2%}" for share in fast_share(one.pictures)])
-    return (
-        "Objective under held-out transforms; more is better.\n\n"
-        f"{_markdown(reached)}\n\n"
-        f"Share of energy in high frequencies; less is cleaner.\n\n{_markdown(fast)}"
+def _left_out(side: Side, error: Exception) -> str:
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    return f"{side.name} was left out: {reason.rstrip('.')}."
+
+
+def reached(setting: Setting, made: Made, channels: Sequence[int]) -> Reached:
+    """What a side's pictures are worth."""
+    pictures = torch.cat(made.pictures)
+    return Reached(
+        made.side,
+        statistics.mean(made.seconds),
+        statistics.mean(made.steps),
+        held_out(setting, pictures, channels),
+        fast_share(pictures),
     )
-
-
-def _markdown(cells: list[list[str]]) -> str:
-    head, *body = cells
-    rule = ["---", *["--:"] * (len(head) - 1)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in [head, rule, *body])
 
 
 def sheet(pictures: Tensor, path: Path) -> None:
     """`pictures` (N, 3, H, W) in a row, as a JPEG."""
     row = torch.cat(list(torch.nn.functional.pad(pictures, (0, 4), value=1.0)), dim=2)
     to_image(row[:, :, :-4]).save(path, quality=_QUALITY, optimize=True)
-
-
-def _inserted(page: str, text: str) -> str:
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise SystemExit(f"{PAGE.name} has no {BEGIN} ... {END} to write between.")
-    return f"{before}{BEGIN}\n\n{text}\n\n{END}{after}"
 
 
 def caricatures(setting: Setting, steps: int) -> Tensor:
@@ -187,34 +153,46 @@ def caricatures(setting: Setting, steps: int) -> Tensor:
 
 def main(argv: Sequence[str]) -> None:
     """Make, measure and write."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("--seconds", type=float, default=SECONDS, help="of processor, a picture")
-    parser.add_argument("--size", type=int, default=SIZE, help="pixels a side")
-    parser.add_argument("--channels", type=int, default=len(CHANNELS), help="how many of them")
-    parser.add_argument("--only", nargs="*", help="sides to run; all, unless given")
-    parser.add_argument("--caricature", type=int, default=200, help="steps of the caricatures")
-    given = parser.parse_args(argv)
+    given = _parser().parse_args(argv)
     torch.set_num_threads(1)
     channels = dict(list(CHANNELS.items())[: given.channels])
     setting = Setting(load_network("specimens"), find_layer(LAYER).index, given.size)
     asked = [side for side in sides(setting) if not given.only or side.name in given.only]
-    available, missing = importable(asked, next(iter(channels)))
-    made = made_in(given.seconds, available, list(channels))
+    made, missing = made_in(given.seconds, asked, list(channels))
+    if not made:
+        raise SystemExit("\n".join([*missing, "There is nothing to show."]))
+    found = [reached(setting, one, list(channels)) for one in made]
+    sketched = caricatures(setting, given.caricature)
     folder = PAGE.parent / "pictures"
+    folder.mkdir(parents=True, exist_ok=True)
     for one in made:
-        sheet(one.pictures, folder / f"gallery-{one.side.name}.jpg")
-    sheet(caricatures(setting, given.caricature), folder / "gallery-caricature.jpg")
-    about = {one.side.name: one.side.about for one in made}
-    about["caricature"] = "drawn pictures, and what conv4_1 sees in them"
-    shown = [
-        f"**{name}**: {text}\n\n![{text}](pictures/gallery-{name}.jpg)"
-        for name, text in about.items()
-    ]
-    layer = LAYERS[setting.layer].name
-    text = f"{given.seconds:g} s a picture, {given.size} px, {layer}.\n\n" + "\n\n".join(
-        [tables(setting, made, channels), *missing, *shown]
+        sheet(torch.cat(one.pictures), folder / f"gallery-{one.side.name}.jpg")
+    sheet(sketched, folder / "gallery-caricature.jpg")
+    shown = [(one.side.name, one.side.about) for one in made]
+    shown.append(("caricature", "drawn pictures, and what conv4_1 sees in them"))
+    text = page(
+        found,
+        [f"{name} ({number})" for number, name in channels.items()],
+        missing,
+        shown,
+        held_out=HELD_OUT,
+        size=given.size,
+        seconds=given.seconds,
+        layer=LAYERS[setting.layer].name,
+        tuned=", ".join(map(str, TUNED)),
     )
-    PAGE.write_text(_inserted(PAGE.read_text(), text))
+    PAGE.write_text(text, encoding="utf-8")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="of processor, a picture")
+    parser.add_argument("--size", type=int, default=SIZE, help="pixels a side, 32 at least")
+    numbers = range(1, len(CHANNELS) + 1)
+    parser.add_argument("--channels", type=int, default=len(CHANNELS), choices=numbers)
+    parser.add_argument("--only", nargs="+", choices=NAMES, help="sides to run; default: all")
+    parser.add_argument("--caricature", type=int, default=200, help="steps of the caricatures")
+    return parser
 
 
 if __name__ == "__main__":

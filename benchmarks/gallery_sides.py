@@ -1,4 +1,4 @@
-"""Who makes the gallery's pictures: ours, lucent and Horama, each a function of channel and steps.
+"""Who makes the gallery's pictures: ours, lucent and Horama, each while its `Budget` lasts.
 
 All have the built-in network, a layer and a channel's mean, and are otherwise as they come, but
 that none normalises pixels, since this network was not trained so. lucent has its own transforms
@@ -6,17 +6,21 @@ and colours; Horama's MACO fetches ImageNet's magnitudes from elsewhere, and is 
 """
 
 import contextlib
-import os
 import tempfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from beholder.science.checkpoint import Checkpoint
+from beholder.science.dream import Dream
 from beholder.science.feature import feature
 from beholder.science.maco import DECAY, maco
 from beholder.science.networks import Network, load_network
@@ -24,10 +28,44 @@ from beholder.science.response import channel
 from beholder.science.spectrum import natural_scale
 from beholder.science.transforms import Crop, Views
 
+NAMES = ("feature", "lucent", "maco", "horama")
 MACO_SIDE = 1.5  # times as large as its views
+_ENDLESS = 10**9  # steps; the budget ends them
 
-# A channel's picture (1, 3, H, W) in [0, 1], after so many steps, for a seed.
-Make = Callable[[int, int, int], Tensor]
+
+@dataclass
+class Budget:
+    """Processor seconds of this process for one picture, from when this is made.
+
+    steps: how many have been taken.
+    """
+
+    seconds: float
+    steps: int = 0
+    _begun: float = field(default_factory=time.process_time)
+
+    @property
+    def spent(self) -> float:
+        """Seconds so far."""
+        return time.process_time() - self._begun
+
+    def has_room(self, further: int) -> bool:
+        """Whether so many steps more would fit, or all but half of one, as long as those before."""
+        after = self.steps + further - 0.5
+        return not self.steps or self.spent * after / self.steps < self.seconds
+
+    def through(self, numbers: Sequence[int], **_: object) -> Iterator[int]:
+        """In the place of a tqdm of one step: as many as there is time for, then that one."""
+        (end,) = numbers
+        while self.has_room(2):
+            yield -1
+            self.steps += 1
+        yield end
+        self.steps += 1
+
+
+# A channel's picture (1, 3, H, W) in [0, 1], of as many steps as there is time for, by a seed.
+Make = Callable[[int, Budget, int], Tensor]
 
 
 @dataclass(frozen=True)
@@ -46,32 +84,45 @@ class Setting:
 
 @dataclass(frozen=True)
 class Side:
-    """Who makes pictures, with what package, in what manner, and how."""
+    """Who makes pictures, with what package, in what manner, and how.
+
+    against: whose pictures, of another package, its own are to be better than.
+    """
 
     name: str
     package: str
     about: str
     make: Make
+    against: str | None = None
+
+
+class _TimeIsOver(Exception):
+    """Ends a dream of ours."""
 
 
 def sides(setting: Setting) -> Iterator[Side]:
     """Ours and theirs in pairs; the other's packages are imported when they are first run."""
-    yield Side("feature", "beholder", "`feature` with its defaults", _feature(setting))
+    yield Side(
+        "feature", "beholder", "`feature` with its defaults", _feature(setting), against="lucent"
+    )
     yield Side("lucent", "torch-lucent", "`render_vis` with its defaults", _lucent(setting))
-    yield Side("maco", "beholder", "`maco`, 2 crops a step", _maco(setting))
+    yield Side("maco", "beholder", "`maco`, 2 crops a step", _maco(setting), against="horama")
     yield Side("horama", "horama", "its `maco`, 2 crops a step", _horama(setting))
 
 
 def _feature(setting: Setting) -> Make:
-    def make(number: int, steps: int, seed: int) -> Tensor:
-        return feature(
-            setting.network,
-            channel(number),
-            layer=setting.layer,
-            seeds=(seed,),
-            steps=steps,
-            size=setting.size,
-        ).pictures
+    def make(number: int, budget: Budget, seed: int) -> Tensor:
+        return _within(
+            budget,
+            partial(
+                feature,
+                setting.network,
+                channel(number),
+                layer=setting.layer,
+                seeds=(seed,),
+                size=setting.size,
+            ),
+        )
 
     return make
 
@@ -79,37 +130,56 @@ def _feature(setting: Setting) -> Make:
 def _maco(setting: Setting) -> Make:
     views = Views((Crop(0.45, 0.7),), 2, (setting.size, setting.size), "mirror", 0.05)
 
-    def make(number: int, steps: int, seed: int) -> Tensor:
-        return maco(
-            setting.network,
-            channel(number),
-            layer=setting.layer,
-            seeds=(seed,),
-            steps=steps,
-            size=setting.large,
-            views=views,
-        ).pictures
+    def make(number: int, budget: Budget, seed: int) -> Tensor:
+        return _within(
+            budget,
+            partial(
+                maco,
+                setting.network,
+                channel(number),
+                layer=setting.layer,
+                seeds=(seed,),
+                size=setting.large,
+                views=views,
+            ),
+        )
 
     return make
+
+
+def _within(budget: Budget, dream: Callable[..., Dream]) -> Tensor:
+    """What a dream of ours has become when its time is over."""
+    found: list[Tensor] = []
+
+    def on_checkpoint(step: int, take: Callable[[], Checkpoint]) -> None:
+        budget.steps = step
+        if not budget.has_room(1):
+            found.append(take().pictures)
+            raise _TimeIsOver
+
+    with contextlib.suppress(_TimeIsOver):
+        dream(steps=_ENDLESS, on_checkpoint=on_checkpoint)
+    return found[0]
 
 
 def _lucent(setting: Setting) -> Make:
     theirs = load_network(setting.network.name).module  # it hooks it
 
-    def make(number: int, steps: int, seed: int) -> Tensor:
+    def make(number: int, budget: Budget, seed: int) -> Tensor:
         render = import_module("lucent.optvis.render")
         parameters = import_module("lucent.optvis.param")
         _seed(seed)
         try:
-            found = render.render_vis(
-                theirs,
-                f"features_{setting.layer}:{number}",
-                param_f=lambda: parameters.image(setting.size),
-                thresholds=(steps,),
-                preprocess=False,
-                progress=False,
-                show_image=False,
-            )
+            with _as_long_as(budget, render):
+                found = render.render_vis(
+                    theirs,
+                    f"features_{setting.layer}:{number}",
+                    param_f=lambda: parameters.image(setting.size),
+                    thresholds=(1,),
+                    preprocess=False,
+                    progress=False,
+                    show_image=False,
+                )
         finally:
             for part in theirs.modules():
                 part._forward_hooks.clear()  # the next call would run them too
@@ -123,13 +193,16 @@ def _horama(setting: Setting) -> Make:
     # As cheap as can be for it: only the layers that are needed, with frozen weights.
     front = module.features[: setting.layer + 2]
 
-    def make(number: int, steps: int, seed: int) -> Tensor:
+    def make(number: int, budget: Budget, seed: int) -> Tensor:
         theirs = import_module("horama.maco_fv")
         _seed(seed)
-        with _folder_with(theirs.MACO_SPECTRUM_FILENAME, setting.large), _quiet():
+        with (
+            _folder_with(theirs.MACO_SPECTRUM_FILENAME, setting.large),
+            _as_long_as(budget, theirs),
+        ):
             found, _ = theirs.maco(
                 lambda pictures: front(pictures)[:, number].mean(),
-                total_steps=steps,
+                total_steps=1,
                 image_size=setting.large,
                 model_input_size=setting.size,
                 values_range=(0.0, 1.0),
@@ -149,9 +222,14 @@ def _seed(seed: int) -> None:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
+def _as_long_as(budget: Budget, module: Any) -> Iterator[None]:
+    """Let `module`'s loop over its steps, which is over a tqdm of them, last as the budget does."""
+    before = module.tqdm
+    module.tqdm = budget.through
+    try:
         yield
+    finally:
+        module.tqdm = before
 
 
 @contextlib.contextmanager
