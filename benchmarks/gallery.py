@@ -18,8 +18,8 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as TF
 
 from beholder.layers import LAYERS, find_layer
+from beholder.science.caricature import caricature
 from beholder.science.inputs import to_image, to_tensor
-from beholder.science.likeness import caricature
 from beholder.science.networks import load_network
 from beholder.science.response import Response
 from beholder.science.spectrum import frequencies

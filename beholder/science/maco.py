@@ -5,26 +5,24 @@ Optimization", NeurIPS 2023. Only phases are optimised; without a way to add str
 no noise can be had for it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Unpack
 
 import torch
 from torch import Tensor
 
 from beholder.errors import InvalidInput
-from beholder.science.checkpoint import Checkpoint
 from beholder.science.colours import Colours
-from beholder.science.feature import answer_of, size_of
+from beholder.science.course import Course, answer_of, render_layer, size_of
 from beholder.science.networks import Network
-from beholder.science.optimisers import NAdam, Optimiser
-from beholder.science.prefix import Precision
-from beholder.science.rendering import Means, Rendered, render
-from beholder.science.response import Objective, Response
+from beholder.science.optimisers import NAdam
+from beholder.science.rendering import Means, Rendered
+from beholder.science.response import Objective
 from beholder.science.spectrum import natural_scale
 from beholder.science.transforms import Crop, Views
 
-STEPS = 256
 SIZE = 384  # pixels a side; crops of it are shown
 CONTRAST = 1.2  # the standard deviation of a picture's values before the sigmoid
 # By which the built-in pictures' brightness falls with frequency; a test measures it again.
@@ -97,27 +95,19 @@ def maco(
     *,
     layer: int | str,
     seeds: Sequence[int] = (0,),
-    starts: Tensor | Checkpoint | None = None,
     size: int | tuple[int, int] = SIZE,
-    steps: int = STEPS,
-    optimiser: Optimiser | None = None,
-    views: Views = CROPS,
     magnitude: Tensor | None = None,
     contrast: float = CONTRAST,
-    snapshots: Sequence[int] = (),
-    normalize: bool = False,
-    pre_relu: bool = False,
-    precision: Precision = "float32",
-    on_step: Callable[[int], None] | None = None,
-    on_checkpoint: Callable[[int, Callable[[], Checkpoint]], None] | None = None,
+    **course: Unpack[Course],
 ) -> Rendered:
     """`feature`, of pictures whose waves keep their strength; `opacity` shows where to look.
 
     magnitude: see `Phases`; None falls with the frequency to the power of `DECAY`, and
-    `magnitude_of` measures that of pictures. optimiser: NAdam at 0.3 radians, unless
-    given: at the paper's 1, phases leap about, and less is reached in as many steps.
+    `magnitude_of` measures that of pictures. The views are `CROPS` and the optimiser is NAdam at
+    0.3 radians, unless given: at the paper's 1, phases leap about, and less is reached in as many
+    steps.
     """
-    height, width = size_of(starts, size)
+    height, width = size_of(course, size)
     if magnitude is None:
         magnitude = natural_scale(height, width, DECAY)
     if tuple(magnitude.shape[-2:]) != (height, width // 2 + 1):
@@ -125,18 +115,5 @@ def maco(
             f"magnitude: (H, W // 2 + 1) is {(height, width // 2 + 1)}; "
             f"got {tuple(magnitude.shape[-2:])}."
         )
-    response = Response.of(
-        network, layer, normalize=normalize, pre_relu=pre_relu, precision=precision
-    )
-    return render(
-        network,
-        answer_of(response, objective, len(seeds)),
-        Means(Phases(height, width, magnitude, contrast), optimiser or NAdam(), views),
-        seeds=seeds,
-        starts=starts,
-        steps=steps,
-        snapshots=snapshots,
-        precision=precision,
-        on_step=on_step,
-        on_checkpoint=on_checkpoint,
-    )
+    usual = Means(Phases(height, width, magnitude, contrast), NAdam(), CROPS)
+    return render_layer(network, layer, answer_of(objective, len(seeds)), usual, seeds, course)

@@ -4,7 +4,7 @@ One way forward to the deepest layer and one back, on which each term's gradient
 layer. Every picture's value and gradient are what they would be alone.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import partial
@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from beholder.errors import InvalidObjective
 from beholder.layers import LAYERS, find_layer, is_number
+from beholder.science.answers import Answers, by_picture
 from beholder.science.ascent import MEMORY, Ascent
-from beholder.science.inputs import input_step
 from beholder.science.measures import OF_PICTURES, measured
 from beholder.science.networks import Network, channel_index, depth_of
-from beholder.science.prefix import Precision, Prefix, arithmetic, prefix_of
+from beholder.science.prefix import Precision
 from beholder.terms import OF_A_GUIDE, Objective, Term
 
 Looks = Mapping[int, Tensor]  # a guide's maps (R, C, h, w), by how many modules lead to them
@@ -30,19 +30,12 @@ class Aim:
     """An objective on a network. Make it with `Aim.of`.
 
     terms: those of layers and classes, by how many modules lead to what they look at.
-    wakes: where a term asks only for what is silent, its gradient is that without the layer's ReLU,
-    as in lucid; else nothing would ever wake a silent channel.
     """
 
-    network: Network
     objective: Objective
     terms: Mapping[int, tuple[Term, ...]]
     ascents: tuple[tuple[Term, Ascent], ...]  # of terms that may go tile by tile, if all may
-    normalize: bool
-    pre_relu: bool
-    precision: Precision
-    wakes: bool
-    prefix: Prefix | None
+    answers: Answers
 
     @classmethod
     def of(
@@ -58,7 +51,7 @@ class Aim:
     ) -> "Aim":
         """That of an objective whose terms all name their measures (`Objective.measured`).
 
-        Raises InvalidChannel and InvalidObjective for what this network lacks.
+        wakes: see `Answers`. Raises InvalidChannel and InvalidObjective for what is not there.
         """
         terms: dict[int, tuple[Term, ...]] = {}
         for term in (_known(one, network) for one in objective.terms):
@@ -82,15 +75,10 @@ class Aim:
             if objective.tiles and term.layer is not None
         ]
         return cls(
-            network=network,
-            objective=objective,
-            terms=terms,
-            ascents=tuple(ascents),
-            normalize=normalize,
-            pre_relu=pre_relu,
-            precision=precision,
-            wakes=wakes,
-            prefix=prefix_of(network.module, network.device, precision),
+            objective,
+            terms,
+            tuple(ascents),
+            Answers.of(network, normalize=normalize, precision=precision, wakes=wakes),
         )
 
     def __call__(
@@ -109,15 +97,28 @@ class Aim:
         computed tile by tile. A value is NaN where a picture holds an infinity or NaN. Raises
         InvalidObjective for a place outside its map, InvalidSpec where a guide is missing.
         """
-        if self._in_tiles(pictures) or (self.objective.is_norm and not self.wakes):
+        if self._in_tiles(pictures) or (self.objective.is_norm and not self.answers.wakes):
             values, gradient = self._by_ascent(pictures, on_share)
         else:
-            values, gradient = self._at_once(pictures, looks or {}, full or _size(pictures))
+            asked = {
+                depth: partial(self._ask, terms, (looks or {}).get(depth), full or _size(pictures))
+                for depth, terms in self.terms.items()
+            }
+            values, gradient = self.answers(pictures, asked)
         for term in self.objective.terms:
             if term.picture is not None:
-                value, more = _by_picture(pictures, [OF_PICTURES[term.picture]] * len(pictures))
+                measure = OF_PICTURES[term.picture]
+                value, more = by_picture(pictures, [measure] * len(pictures))
                 values, gradient = values + term.weight * value, gradient + term.weight * more
         return values, gradient
+
+    @property
+    def network(self) -> Network:
+        return self.answers.network
+
+    @property
+    def precision(self) -> Precision:
+        return self.answers.precision
 
     @property
     def guided(self) -> bool:
@@ -131,26 +132,13 @@ class Aim:
 
     def look(self, pictures: Tensor) -> dict[int, Tensor]:
         """What terms that go toward another picture see of `pictures` (R, 3, H, W)."""
-        ready = input_step(self.normalize, self.network.device)(pictures.detach())
         wanted = [
             depth
             for depth, terms in self.terms.items()
             if any(term.measure in OF_A_GUIDE for term in terms)
         ]
-        with torch.no_grad():
-            rows = [self._maps(row[None], wanted) for row in ready]  # as each would be alone
+        rows = [self.answers.maps(row[None], wanted) for row in pictures]  # as each would be alone
         return {depth: torch.cat([row[depth] for row in rows]) for depth in wanted}
-
-    def _maps(self, picture: Tensor, depths: Sequence[int]) -> Mapping[int, Tensor]:
-        if self.prefix is None:
-            return self._modules(picture, depths)
-        found: dict[int, Tensor] = {}
-        for index, maps in self.prefix.walk(picture, raw=self.pre_relu):
-            if index + 1 in depths:
-                found[index + 1] = maps.clone()
-            if index + 1 == max(depths):
-                break
-        return found
 
     def _in_tiles(self, pictures: Tensor) -> bool:
         """Whether pictures are too large for a term to be looked at whole."""
@@ -176,78 +164,21 @@ class Aim:
             values, gradient = values + value, gradient.add_(more)
         return values, gradient
 
-    def _at_once(
-        self, pictures: Tensor, looks: Looks, full: tuple[int, int]
-    ) -> tuple[Tensor, Tensor]:
-        prepare = input_step(self.normalize, self.network.device)
-        with torch.enable_grad():
-            pictures = pictures.detach().requires_grad_()
-            ready = prepare(pictures)
-        if self.prefix is None:
-            values, gradient = self._by_autograd(ready.detach(), looks, full)
-        else:
-            found: list[tuple[Tensor, Tensor]] = []
-            first = 0
-            for piece in self.prefix.pieces(ready.detach()):
-                asked = {
-                    depth: partial(self._ask, depth, looks.get(depth), first, full)
-                    for depth in self.terms
-                }
-                found.append(self.prefix.answers(piece, asked))
-                first += len(piece)
-            values, gradient = (torch.cat(parts) for parts in zip(*found, strict=True))
-        if ready is not pictures:
-            (gradient,) = torch.autograd.grad(ready, pictures, gradient)
-        sound = pictures.detach().isfinite().flatten(1).all(dim=1)
-        return torch.where(sound, values, torch.nan), gradient
-
-    def _by_autograd(
-        self, pictures: Tensor, looks: Looks, full: tuple[int, int]
-    ) -> tuple[Tensor, Tensor]:
-        with arithmetic(self.network.device, "float32"), torch.enable_grad():
-            pictures.requires_grad_()
-            maps = self._modules(pictures, self.terms)
-            asked = [
-                self._ask(depth, looks.get(depth), 0, full, one.detach())
-                for depth, one in maps.items()
-            ]
-            gradients = [gradient for _, gradient in asked]
-            (gradient,) = torch.autograd.grad(list(maps.values()), pictures, gradients)
-        return torch.stack([value for value, _ in asked]).sum(dim=0), gradient
-
-    def _modules(self, pictures: Tensor, depths: Collection[int]) -> Mapping[int, Tensor]:
-        """The modules' own maps behind so many of them."""
-        found: dict[int, Tensor] = {}
-        maps = pictures
-        for depth, module in enumerate(self.network.module.features[: max(depths)], 1):
-            maps = module(maps)
-            if depth in depths:
-                found[depth] = maps.clone()  # a ReLU works in place
-        return found
-
     def _ask(
-        self, depth: int, guide: Tensor | None, first: int, full: tuple[int, int], maps: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """The terms at these maps (B, C, h, w), weighted, and their gradient for the maps.
+        self,
+        terms: Sequence[Term],
+        guide: Tensor | None,
+        full: tuple[int, int],
+        row: int,
+        maps: Tensor,
+    ) -> Tensor:
+        """The terms of one depth at the maps (C, h, w) of the picture at `row`, weighted.
 
-        guide: maps (R, C, h, w); those of the picture in row 0 are at `first`, if there are many.
+        guide: maps (R, C, h, w) of one picture, or of as many as there are rows.
         """
-        terms = self.terms[depth]
-
-        def value_of(row: int, one: Tensor) -> Tensor:
-            other = None if guide is None else guide[first + row if len(guide) > 1 else 0].to(one)
-            found = [term.weight * self._value(term, one, other, full) for term in terms]
-            return torch.stack(found).sum()
-
-        values, gradient = _by_picture(maps, [partial(value_of, row) for row in range(len(maps))])
-        layer = LAYERS[min(depth, _ALL) - 1]
-        if layer.kind == "conv":
-            return values, gradient
-        stopped = torch.where(maps > 0, gradient, 0.0)
-        if self.wakes:
-            silent = ~stopped.flatten(1).any(dim=1)
-            stopped = torch.where(silent.view(-1, 1, 1, 1), gradient, stopped)
-        return values, stopped
+        other = None if guide is None else guide[row if len(guide) > 1 else 0].to(maps)
+        found = [term.weight * self._value(term, maps, other, full) for term in terms]
+        return torch.stack(found).sum()
 
     def _value(
         self, term: Term, maps: Tensor, guide: Tensor | None, full: tuple[int, int]
@@ -282,22 +213,6 @@ def _known(term: Term, network: Network) -> Term:
 
 def _depth(term: Term, *, pre_relu: bool) -> int:
     return _ALL if term.layer is None else depth_of(find_layer(term.layer), pre_relu=pre_relu)
-
-
-def _by_picture(
-    inputs: Tensor, functions: Sequence[Callable[[Tensor], Tensor]]
-) -> tuple[Tensor, Tensor]:
-    """Each function's value (B,) of its own row of `inputs` (B, ...), and its gradient for it."""
-    kind = torch.promote_types(inputs.dtype, torch.float32)
-    values, gradients = [], []
-    for row, function in zip(inputs, functions, strict=True):
-        with torch.enable_grad():
-            one = row.detach().to(kind, memory_format=torch.contiguous_format).requires_grad_()
-            value = function(one)
-            (gradient,) = torch.autograd.grad(value, one)
-        values.append(value.detach())
-        gradients.append(gradient)
-    return torch.stack(values), torch.stack(gradients)
 
 
 def _in_kind(classifier: nn.Sequential, flat: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ so only the maps before convolutions and the pools' places are kept; a convoluti
 itself a convolution, with weights turned round once; tensors are channels_last. `stages` has both.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Literal
 from weakref import WeakKeyDictionary
@@ -162,36 +162,41 @@ class Prefix:
         """
         kept: list[Tensor] = []
         values: list[Tensor] = []
-        joining: list[list[Tensor]] = []  # by stage, what its maps' askers send back
-
-        def ask(depth: int, maps: Tensor) -> list[Tensor]:
-            if depth not in asked:
-                return []
+        sent: dict[int, Tensor] = {}  # by depth, what comes back from those who ask
+        for depth, maps in self.at(pictures, asked, kept):
             value, gradient = asked[depth](maps)
             values.append(value)
-            return [gradient.to(maps.dtype).contiguous(memory_format=torch.channels_last)]
-
-        stages = self._weights.stages(max(asked))
-        with self._arithmetic():
-            maps = self.entry(pictures)
-            for stage in stages:
-                raw: list[Tensor] = []
-                if isinstance(stage, Conv) and stage.relu and stage.index + 1 in asked:
-                    kept.append(maps)
-                    maps = self._without(stage.index, stage.without_relu(maps))
-                    raw = ask(stage.index + 1, maps)
-                    maps = self._without(stage.last, maps.relu())
-                else:
-                    maps = self._forward(stage, maps, kept)
-                joining.append(raw + ask(stage.last + 1, maps))
-            del maps
-            gradient = torch.zeros(())
-            for stage, joined in zip(reversed(stages), reversed(joining), strict=True):
-                for one in joined:
+            sent[depth] = gradient.to(maps.dtype).contiguous(memory_format=torch.channels_last)
+        gradient = torch.zeros(())
+        for stage in reversed(self._weights.stages(max(asked))):
+            # The convolution's own askers, whose gradient the ReLU does not stop, then the stage's.
+            for depth in sorted({stage.last + 1, getattr(stage, "index", stage.last) + 1}):
+                if depth in sent:
+                    one = sent.pop(depth)
                     gradient = gradient + one if gradient.ndim else one
-                gradient = stage.backward(gradient, kept)
+            gradient = self.back(stage, gradient, kept)
         value = torch.stack(values).sum(dim=0)
         return value, gradient.to(value.dtype)
+
+    def at(
+        self, pictures: Tensor, depths: Collection[int], kept: list[Tensor] | None = None
+    ) -> Iterator[tuple[int, Tensor]]:
+        """(depth, maps (B, C, h, w)) for each of `depths`, which are how many modules lead there.
+
+        A convolution's own maps are those before its ReLU. kept: see `through`.
+        """
+        kept = [] if kept is None else kept
+        maps = self.entry(pictures)
+        for stage in self._weights.stages(max(depths)):
+            if isinstance(stage, Conv) and stage.relu and stage.index + 1 in depths:
+                kept.append(maps)
+                maps = self._without(stage.index, self.sums(stage, maps))
+                yield stage.index + 1, maps
+                maps = self._without(stage.last, maps.relu())
+            else:
+                maps = self.through(stage, maps, kept)
+            if stage.last + 1 in depths:
+                yield stage.last + 1, maps
 
     def stages(self, depth: int = len(LAYERS)) -> list[Conv | Pool]:
         """Those of `depth` modules, for who goes through: `entry`, then each with `through`."""

@@ -7,11 +7,12 @@ import torch
 
 from beholder.errors import InvalidChannel, InvalidInput, InvalidSpec
 from beholder.science.blind import blinded
+from beholder.science.caricature import caricature
 from beholder.science.checkpoint import Checkpoint
 from beholder.science.dream import dream
 from beholder.science.feature import feature
 from beholder.science.inputs import noise
-from beholder.science.likeness import alike, caricature, guided_by
+from beholder.science.likeness import alike, guided_by
 from beholder.science.maco import maco
 from beholder.science.optimisers import Adam, NAdam
 from beholder.science.response import Response, channel, neuron, strength

@@ -6,8 +6,10 @@ import torch
 from beholder.errors import InvalidInput, InvalidObjective, InvalidSpec
 from beholder.objective import parse_objective
 from beholder.science.ascent import Ascent
+from beholder.science.blind import blinded
 from beholder.science.inputs import noise
 from beholder.science.objective import Aim
+from beholder.science.response import Response, channel, strength
 
 TERMS = [
     "conv3_1",
@@ -84,6 +86,24 @@ def test_a_layer_is_its_objective_bit_for_bit(narrow):
     values, same = aim_of(narrow, "conv4_2:1,3", normalize=True)(batch)
     assert torch.equal(values, norms)
     assert torch.equal(same, gradient)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16", "exact"])
+@pytest.mark.parametrize("layer", ["conv3_1", "pool2"])
+def test_an_objective_is_the_same_asked_as_a_function_bit_for_bit(narrow, layer, precision):
+    batch = pictures(2, side=48)
+    for text, objective in ((f"{layer}", strength), (f"mean({layer}:3)", channel(3))):
+        options = {"precision": precision, "normalize": True}
+        _, gradient = aim_of(narrow, text, wakes=True, **options)(batch)
+        _, same = Response.of(narrow, layer, **options)(batch, [objective] * 2)
+        assert gradient.any()
+        assert torch.equal(same, gradient)
+
+
+def test_nothing_climbs_what_is_zeroed_before_its_relu(narrow):
+    with blinded(narrow, {10: [3]}):
+        _, gradient = aim_of(narrow, "mean(conv3_1:3)", pre_relu=True)(pictures(1))
+        assert not gradient.any()
 
 
 def test_tiles_add_up_to_the_whole(narrow):
