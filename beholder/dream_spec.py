@@ -225,6 +225,11 @@ class DreamSpec(JobSpec):
         return bare and self.objective_at(self.layers[0]).is_norm
 
     @property
+    def channels_apart(self) -> bool:
+        """Whether dreams of other channels may share its batch: spectra are asked one by one."""
+        return self.channels is not None and self.parameters != "pixels"
+
+    @property
     def tiles(self) -> bool:
         """Whether its dreams of large pictures can go tile by tile."""
         return self.objective_at(self.layers[0]).tiles

@@ -5,7 +5,7 @@ The article's go through `dream`, other dreams of pixels through `dream_octaves`
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from torch import Tensor
@@ -19,7 +19,7 @@ from beholder.science.dream import Dream, dream
 from beholder.science.inputs import to_tensor
 from beholder.science.maco import CROPS, Phases
 from beholder.science.networks import Network
-from beholder.science.objective import Aim
+from beholder.science.objective import Aim, ask_each
 from beholder.science.octaves import dream_octaves
 from beholder.science.optimisers import Adam, Memory, NAdam, Optimiser
 from beholder.science.prefix import Precision
@@ -29,6 +29,7 @@ from beholder.science.transforms import STANDARD, Drawn, Views
 from beholder.specs import DreamSpec
 from beholder.store import Store
 
+Channels = tuple[int, ...] | None  # None: all of a layer's
 _OPTIMISERS: dict[str, Callable[[float], Optimiser]] = {"adam": Adam, "nadam": NAdam}
 _VIEWS: dict[str, Views] = {"none": Views(), "lucid": STANDARD, "crops": CROPS}
 
@@ -54,6 +55,7 @@ class Climb:
     precision: Precision
     store: Store
     max_pixels: int
+    _aims: dict[Channels, Aim] = field(default_factory=dict)
 
     def run(
         self,
@@ -63,16 +65,33 @@ class Climb:
         *,
         from_noise: bool,
         begun: Checkpoint | None = None,
+        channels: Sequence[Channels] | None = None,
     ) -> Dream:
         """The dreams of `starts` (B, 3, H, W), or what a checkpoint of them becomes.
 
-        from_noise: whether a spectrum begins with its seed and not with the start.
+        from_noise: whether a spectrum begins with its seed and not with the start. channels: each
+        spectrum's own; None are the spec's.
         """
         if self.spec.plain:
             return self._article(begun or starts, calls)
         if self.spec.parameters == "pixels":
             return self._octaves(starts, seeds, begun, calls)
-        return self._spectrum(starts, seeds, begun, from_noise, calls)
+        own = [self.spec.channels] * len(starts) if channels is None else channels
+        return self._spectrum(starts, seeds, begun, from_noise, [*map(self.aim_at, own)], calls)
+
+    def aim_at(self, channels: Channels) -> Aim:
+        """What dreams of these channels climb. Raises InvalidChannel, InvalidObjective."""
+        if channels not in self._aims:
+            spec = self.spec.model_copy(update={"channels": channels})
+            self._aims[channels] = Aim.of(
+                self.network,
+                spec.objective_at(self.layer),
+                normalize=spec.normalize,
+                pre_relu=spec.pre_relu,
+                precision=self.precision,
+                wakes=spec.parameters != "pixels",
+            )
+        return self._aims[channels]
 
     def start(self, start: Tensor, seed: int | None) -> Tensor:
         """What a dream really starts from: of noise, a spectrum has its own; (3, H, W)."""
@@ -106,7 +125,7 @@ class Climb:
         spec = self.spec
         size = (starts.shape[2], starts.shape[3])
         return dream_octaves(
-            self._aim,
+            self.aim_at(spec.channels),
             starts,
             seeds=seeds,
             steps=spec.steps,
@@ -137,10 +156,11 @@ class Climb:
         seeds: Sequence[int],
         begun: Checkpoint | None,
         from_noise: bool,
+        aims: Sequence[Aim],
         calls: Calls,
     ) -> Dream:
         """Spectra begin with a picture, or a seed; a picture's own caricature with a seed too."""
-        spec, aim = self.spec, self._aim
+        spec, aim = self.spec, aims[0]
         size = (starts.shape[2], starts.shape[3])
         of_itself = aim.aligned and self._guide is None
         sources = starts if self._guide is None else resized(self._guide, size)
@@ -149,7 +169,7 @@ class Climb:
 
         def answer(shown: Tensor, drawn: Drawn) -> tuple[Tensor, Tensor]:
             looks = aim.look(drawn.of(sources.to(shown.dtype))) if aim.aligned else still
-            return aim(shown, looks=looks, full=size)
+            return ask_each([aims[row] for row in drawn.rows], shown, looks=looks, full=size)
 
         begins = None if from_noise or of_itself else starts
         return render(
@@ -169,18 +189,6 @@ class Climb:
         if self.spec.parameters == "phase":
             return Phases(height, width, natural_scale(height, width, maco.DECAY))
         return Fourier(height, width, feature.DECAY)
-
-    @cached_property
-    def _aim(self) -> Aim:
-        spec = self.spec
-        return Aim.of(
-            self.network,
-            spec.objective_at(self.layer),
-            normalize=spec.normalize,
-            pre_relu=spec.pre_relu,
-            precision=self.precision,
-            wakes=spec.parameters != "pixels",
-        )
 
     @property
     def _optimiser(self) -> Optimiser:

@@ -10,6 +10,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from beholder.errors import BeholderError
 from beholder.jobs.claims import Claim
 from beholder.jobs.finish import finish_dreams
 from beholder.jobs.outcomes import DreamOutcome, Finished, ItemFailure, StoredFile
@@ -60,6 +61,7 @@ class DreamWork(Work[DreamSpec, DreamOutcome]):
 
     def run(self, batch: Batch) -> None:
         """Dream, and hand each picture to the threads."""
+        self._refuse()
         for group in self._groups(batch):
             begun = time.monotonic()
             for part, result in self._fitting(group, self._dream):
@@ -153,7 +155,19 @@ class DreamWork(Work[DreamSpec, DreamOutcome]):
             Calls(check, keeper),
             from_noise=_from_noise(batch.items[0]),
             begun=begun,
+            channels=[_spec(wanted.claim).channels for wanted in batch.items],
         )
+
+    def _refuse(self) -> None:
+        """Fail claims of channels that the network lacks, which others beside them do not ask for.
+
+        Only a network's file knows how many it has, so that not all are refused with their job.
+        """
+        for claim in self.standing if self._splits else ():
+            try:
+                self._climb.aim_at(_spec(claim).channels)
+            except BeholderError as error:
+                self.fail(error, [claim])
 
     def _collect(self, claim: Claim, kept: Future[Outcome | None]) -> None:
         try:
@@ -188,9 +202,7 @@ class DreamWork(Work[DreamSpec, DreamOutcome]):
         kept: dict[str, object] = {"objective": objective, "precision": self._precision}
         if _is_unchanged(result.pictures[row], start):
             kept["silent"] = True
-        spec = wanted.claim.spec
-        assert isinstance(spec, DreamSpec)
-        if _from_noise(wanted) and item.layer == spec.layers[0]:
+        if _from_noise(wanted) and item.layer == _spec(wanted.claim).layers[0]:
             # A start from noise is nowhere else; once a seed is enough for those who look.
             first = self._put(wanted, 0, start)
             kept |= {"start": first.path, "start_sha256": first.sha256, "start_bytes": first.bytes}
@@ -214,9 +226,12 @@ def _from_noise(wanted: Wanted) -> bool:
 
 def _seed(wanted: Wanted) -> int:
     """Of what is random in an item's dream: its noise's, or its job's."""
-    spec = wanted.claim.spec
-    assert isinstance(spec, DreamSpec)
-    return spec.seed if wanted.item.seed is None else wanted.item.seed
+    return _spec(wanted.claim).seed if wanted.item.seed is None else wanted.item.seed
+
+
+def _spec(claim: Claim) -> DreamSpec:
+    assert isinstance(claim.spec, DreamSpec)
+    return claim.spec
 
 
 def _is_unchanged(picture: Tensor, start: Tensor) -> bool:

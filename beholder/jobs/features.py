@@ -2,8 +2,9 @@
 
 `newest_dreams` and `dreams_of` find what there is.
 
-One job a channel, since channels of one job are one objective. A convolution's dream is its
-ReLU's, but for one made with pre_relu.
+One job a channel, since channels of one job are one objective; those of spectra share batches all
+the same (`DreamSpec.channels_apart`). A convolution's dream is its ReLU's, but for one made with
+pre_relu.
 """
 
 from collections.abc import Collection, Sequence

@@ -24,6 +24,8 @@ def batch_key(spec: Spec) -> str | None:
     if not isinstance(spec, DreamSpec) or spec.size == "keep":
         return None
     fields = spec.model_dump(mode="json", exclude=_OF_NO_ACCOUNT)
+    if spec.channels_apart:
+        fields["channels"] = "each its own"
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
 
 

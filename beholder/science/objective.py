@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from beholder.errors import InvalidObjective
 from beholder.layers import LAYERS, find_layer, is_number
-from beholder.science.answers import Answers, by_picture
+from beholder.science.answers import Answers, Ask, by_picture
 from beholder.science.ascent import MEMORY, Ascent
 from beholder.science.measures import OF_PICTURES, measured
 from beholder.science.networks import Network, channel_index, depth_of
@@ -100,10 +100,7 @@ class Aim:
         if self._in_tiles(pictures) or (self.objective.is_norm and not self.answers.wakes):
             values, gradient = self._by_ascent(pictures, on_share)
         else:
-            asked = {
-                depth: partial(self._ask, terms, (looks or {}).get(depth), full or _size(pictures))
-                for depth, terms in self.terms.items()
-            }
+            asked = self._asked(looks or {}, full or _size(pictures))
             values, gradient = self.answers(pictures, asked)
         for term in self.objective.terms:
             if term.picture is not None:
@@ -164,6 +161,12 @@ class Aim:
             values, gradient = values + value, gradient.add_(more)
         return values, gradient
 
+    def _asked(self, looks: Looks, full: tuple[int, int]) -> dict[int, Ask]:
+        return {
+            depth: partial(self._ask, terms, looks.get(depth), full)
+            for depth, terms in self.terms.items()
+        }
+
     def _ask(
         self,
         terms: Sequence[Term],
@@ -189,6 +192,29 @@ class Aim:
         flat = module.avgpool(maps[None]).flatten(1)
         logits: Tensor = _in_kind(module.classifier, flat)[0]
         return logits[int(term.label)]
+
+
+def ask_each(
+    aims: Sequence[Aim],
+    pictures: Tensor,
+    *,
+    looks: Looks | None = None,
+    full: tuple[int, int] | None = None,
+) -> tuple[Tensor, Tensor]:
+    """As an aim is called, of pictures that have one each: their own channels of the same layer."""
+    first, *others = aims
+    if all(aim is first for aim in others):
+        return first(pictures, looks=looks, full=full)
+    if first._in_tiles(pictures):
+        apart = [aim(picture[None], full=full) for aim, picture in zip(aims, pictures, strict=True)]
+        values, gradient = (torch.cat(parts) for parts in zip(*apart, strict=True))
+        return values, gradient
+    asked = [aim._asked(looks or {}, full or _size(pictures)) for aim in aims]
+
+    def ask(depth: int, row: int, maps: Tensor) -> Tensor:
+        return asked[row][depth](row, maps)
+
+    return first.answers(pictures, {depth: partial(ask, depth) for depth in first.terms})
 
 
 def _known(term: Term, network: Network) -> Term:

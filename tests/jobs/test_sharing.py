@@ -60,6 +60,19 @@ def test_what_is_computed_otherwise_is_claimed_alone(desk, fields):
     assert _jobs(desk.claims(room=8)) == [other]
 
 
+def test_spectra_of_several_channels_share_a_batch_and_pixels_do_not(desk):
+    def key(recipe, **fields):
+        return batch_key(DreamSpec(recipe=recipe, **fields))
+
+    for recipe in ("feature", "maco"):
+        assert key(recipe, channels=(1,)) == key(recipe, channels=(2, 3))
+        assert key(recipe, channels=(1,)) != key(recipe)
+        assert key(recipe, channels=(1,)) != key(recipe, channels=(1,), steps=9)
+        assert key(recipe, objective="conv1_1:1") != key(recipe, objective="conv1_1:2")
+    assert key("article", channels=(1,)) != key("article", channels=(2,))
+    assert key("deepdream", channels=(1,)) != key("deepdream", channels=(2,))
+
+
 def test_a_priority_keeps_to_itself(desk):
     normal, high = desk.dream(1).id, desk.dream(1, priority="high").id
     assert _jobs(desk.claims(room=8)) == [high]

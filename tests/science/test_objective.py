@@ -8,7 +8,7 @@ from beholder.objective import parse_objective
 from beholder.science.ascent import Ascent
 from beholder.science.blind import blinded
 from beholder.science.inputs import noise
-from beholder.science.objective import Aim
+from beholder.science.objective import Aim, ask_each
 from beholder.science.response import Response, channel, strength
 
 TERMS = [
@@ -115,6 +115,17 @@ def test_tiles_add_up_to_the_whole(narrow):
     assert (same - gradient).abs().max() < 1e-5 * gradient.abs().max()
     assert shares == sorted(shares)
     assert shares[-1] == 1
+
+
+def test_pictures_may_have_an_aim_each_whole_or_in_tiles(narrow):
+    batch = pictures(2, side=96)
+    for memory, text in ((2**30, "mean"), (2**17, "norm")):
+        aims = [aim_of(narrow, f"{text}(conv3_1:{n})", memory=memory, wakes=True) for n in (3, 5)]
+        values, gradient = ask_each(aims, batch)
+        for row, aim in enumerate(aims):
+            value, same = aim(batch[[row]])
+            assert torch.equal(values[[row]], value)
+            assert torch.equal(gradient[[row]], same)
 
 
 def test_a_place_is_meant_in_the_full_picture(narrow):

@@ -114,6 +114,35 @@ def test_jobs_of_several_seeds_share_a_batch(
     assert alone[0] != alone[1]
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [{"recipe": "feature"}, {"recipe": "maco", "measure": "norm"}],
+    ids=["feature", "maco"],
+)
+def test_an_atlas_shares_batches_and_each_channel_is_as_it_is_alone(
+    bench: Any, network: str, during: Any, fields: dict[str, Any]
+) -> None:
+    fields = {**fields, "network": network, "size": 48, "layers": (5,), "steps": 3}
+    specs = [DreamSpec.build(**fields, channels=one) for one in ((1,), (4,), (2, 3))]
+
+    def queued(spec: DreamSpec) -> str:
+        return str(bench.submit(spec, list(noise_entries(spec))))
+
+    def became(job: str) -> list[Any]:
+        return [(item.result["objective"], item.files[-1].sha256) for item in bench.items(job)]
+
+    alone = [became(bench.run(queued(spec)).id) for spec in specs]
+    jobs = [queued(spec) for spec in specs]
+    lacking = queued(DreamSpec.build(**fields, channels=(1000,)))
+    sizes = during()
+    bench.runner().run()
+    assert sizes == [3]
+    assert [became(job) for job in jobs] == alone
+    assert len({str(one) for one in alone}) == 3
+    assert bench.job(lacking).state == "failed"
+    assert "1000" in bench.job(lacking).error
+
+
 def test_what_a_job_names_must_be_here(bench: Any, network: str, draw: Draw) -> None:
     spec = DreamSpec.build(network=network, size=48, mask="0" * 64)
     with pytest.raises(InvalidSpec, match=r"mask: no picture 000000000000\.\.\. here; send it"):
