@@ -15,8 +15,8 @@ from beholder.errors import InvalidSpec, NotFound
 from beholder.jobs.cell_queries import cells
 from beholder.jobs.channel_queries import channels
 from beholder.jobs.exemplar_queries import ExemplarView, companions, exemplars
-from beholder.jobs.features import FEATURE_STEPS, feature_rate
-from beholder.jobs.network_queries import channel_dream, measured_studies
+from beholder.jobs.features import channel_spec, dream_job
+from beholder.jobs.network_queries import measured_studies
 from beholder.jobs.outcomes import ExemplarKind
 from beholder.jobs.queries import get_picture
 from beholder.jobs.record_queries import channel_records
@@ -26,7 +26,7 @@ from beholder.jobs.submit import create_job, noise_entries
 from beholder.jobs.views import ChannelView, JobView
 from beholder.layers import LAST_LAYER, LAYERS, Layer, check_channels, find_layer
 from beholder.networks import WEIGHT_SUFFIXES, check_network, width_divisor
-from beholder.specs import DreamSpec
+from beholder.recipes import DEFAULT_CHANNEL_RECIPE
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 Opened = Annotated[Services, Depends(services)]
@@ -37,6 +37,7 @@ OTHER_KINDS: tuple[tuple[ExemplarKind, str, str], ...] = (
     ("random", "Some at random", "As a measure: pictures that were drawn by lot."),
     ("weakest", "Its weakest pictures", "What leaves it as it is, or nearly."),
 )
+KEPT_STEPS = (8, 16, 32, 64, 128)  # of a channel's dream, for the film of it
 SHOWN_TOP, SHOWN_STUDIES, SHOWN_CHOSEN, SHOWN_RECORDS = 10, 100, 60, 4
 
 
@@ -153,10 +154,8 @@ def channel(
     found = channels(opened.db, layer=index, channel=channel) if by_id else ()
     rows = [StudyRow(by_id[view.study], view) for view in found if view.study in by_id]
     studies = list(by_id)
-    dream = channel_dream(opened.db, network=network, layer=index, channel=channel, finished=True)
-    waiting = channel_dream(
-        opened.db, network=network, layer=index, channel=channel, finished=False
-    )
+    dream = dream_job(opened.db, network=network, layer=index, channel=channel, finished=True)
+    waiting = dream_job(opened.db, network=network, layer=index, channel=channel, finished=False)
     return render(
         request,
         "channel.html",
@@ -185,18 +184,14 @@ def queue_dream(opened: Opened, network: str, layer: str, channel: int) -> Redir
     check_channels(place.layer, [channel], width_divisor=place.layer.channels // place.width)
     index = place.layer.index
     address = f"/channels/{links.quoted(network)}/{place.layer.name}/{channel}"
-    if channel_dream(opened.db, network=network, layer=index, channel=channel, finished=False):
+    if dream_job(opened.db, network=network, layer=index, channel=channel, finished=False):
         return see_other(address)
-    size = next((study.spec["size"] for study in place.studies), None)
-    spec = DreamSpec.build(
-        network=place.network,
+    spec = channel_spec(
+        place.network,
+        DEFAULT_CHANNEL_RECIPE,
         layers=(index,),
         channels=(channel,),
-        steps=FEATURE_STEPS,
-        snapshots=tuple(range(10, FEATURE_STEPS, 10)),
-        learning_rate=feature_rate(place.network),
-        noise=1,
-        **({"size": size} if isinstance(size, int) else {}),
+        snapshots=KEPT_STEPS,
     )
     strongest = exemplars(
         opened.db,

@@ -1,17 +1,18 @@
 """Dreams of single channels: `queue_features` for a study's, `queue_channels` for any others.
 
-`newest_dreams` and `dreams_of` find what there is.
+`newest_dreams` and `dreams_of` find what there is, whether it was asked for by layer and channel or
+as an objective.
 
 One job a channel, since channels of one job are one objective; those of spectra share batches all
 the same (`DreamSpec.channels_apart`). A convolution's dream is its ReLU's, but for one made with
 pre_relu.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, and_, func, or_, select
 
 from beholder.errors import Conflict, InvalidInput
 from beholder.jobs.channel_models import Channel, ChannelEffect
@@ -20,6 +21,7 @@ from beholder.jobs.exemplar_queries import kept_layer
 from beholder.jobs.models import OPEN, File, Item, Job
 from beholder.jobs.network_queries import on_network
 from beholder.jobs.outcomes import StoredFile
+from beholder.jobs.queries import get_job
 from beholder.jobs.submit import create_job, noise_entries
 from beholder.jobs.views import JobView, columns_of, layer_name
 from beholder.layers import LAYERS
@@ -31,6 +33,7 @@ from beholder.recipes import (
     NoiseRecipe,
 )
 from beholder.specs import DreamSpec
+from beholder.terms import Term
 
 Place = tuple[int, int]  # layer and channel
 FEATURE_STEPS = 60
@@ -38,6 +41,7 @@ FEATURE_STEPS = 60
 _RATES = {"specimens": 0.5}
 _RATE = 0.1
 _NEWEST = (Job.created_at.desc(), Job.id.desc())
+_STATES = {"done": ("done",), "open": OPEN, "any": ("done", *OPEN)}
 _RELUS = tuple(layer.index for layer in LAYERS if layer.kind == "relu")
 
 
@@ -218,6 +222,15 @@ def newest_dreams(
     return {place: found[job] for place, job in jobs.items() if job in found}
 
 
+def dream_job(
+    database: Database, *, network: str, layer: int, channel: int, finished: bool
+) -> JobView | None:
+    """The newest job of this channel's dream: a done one, or one that is open."""
+    place = (layer, channel)
+    found = _dreamt(database, network, [place], "done" if finished else "open", None)
+    return get_job(database, found[place]) if place in found else None
+
+
 def _by_rank(study: str) -> Select[int, int]:
     rows = select(ChannelEffect.layer, ChannelEffect.channel)
     return rows.where(ChannelEffect.job_id == study).order_by(ChannelEffect.rank)
@@ -238,28 +251,34 @@ def _dreamt(
     database: Database,
     network: str,
     wanted: Collection[Place],
-    state: Literal["done", "any"],
+    state: Literal["done", "open", "any"],
     recipe: DreamRecipe | None,
 ) -> dict[Place, str]:
-    """The newest dream of each channel alone: finished, or also such as are still to be."""
+    """The newest dream of each channel alone: finished, such as are still to be, or either."""
     asked: dict[Place, list[Place]] = {}
     for layer, channel in wanted:
         asked.setdefault((kept_layer(layer), channel), []).append((layer, channel))
+    places = {text: place for place in asked for text in _objectives(place)}
     layers, channels = Job.spec["layers"], Job.spec["channels"]
+    objective = Job.spec["objective"].as_string()
+    by_fields = and_(
+        channels[0].as_integer().in_({number for _, number in asked}),
+        channels[1].as_integer().is_(None),
+        layers[1].as_integer().is_(None),
+    )
     statement = (
         select(
             Job.id,
             layers[0].as_integer(),
             channels[0].as_integer(),
+            objective,
             Job.spec["pre_relu"].as_boolean(),
         )
         .where(
             Job.kind == "dream",
             on_network(network),
-            Job.state.in_(("done",) if state == "done" else ("done", *OPEN)),
-            channels[0].as_integer().in_({number for _, number in asked}),
-            channels[1].as_integer().is_(None),
-            layers[1].as_integer().is_(None),
+            Job.state.in_(_STATES[state]),
+            or_(by_fields, objective.in_(list(places))),
         )
         .order_by(*_NEWEST)
     )
@@ -268,8 +287,18 @@ def _dreamt(
         statement = statement.where(its_recipe == recipe)
     found: dict[Place, str] = {}
     with database.read() as session:
-        for job, its_layer, its_channel, raw in session.execute(statement):
+        for job, its_layer, its_channel, text, raw in session.execute(statement):
+            channel = its_channel if text is None else places[text][1]
             kept = its_layer if raw else kept_layer(its_layer)
-            for place in asked.get((kept, its_channel), ()):
+            for place in asked.get((kept, channel), ()):
                 found.setdefault(place, job)
     return found
+
+
+def _objectives(place: Place) -> Iterator[str]:
+    """A channel alone as an objective may have it, in the canonical form that is stored."""
+    kept, channel = place
+    for layer in {kept, max(0, kept - 1)}:
+        if kept_layer(layer) == kept:
+            for measure in (None, "norm", "squared", "mean"):
+                yield str(Term(measure=measure, layer=layer, channels=(channel,)))

@@ -1,4 +1,4 @@
-"""Questions by network: its studies, a channel's dream, what weights are called here.
+"""Questions by network: its studies, and what weights are called here.
 
 A network goes by its name, or by the beginning of its weights' hash.
 """
@@ -8,7 +8,7 @@ import re
 from sqlalchemy import ColumnElement, or_, select
 
 from beholder.jobs.database import Database
-from beholder.jobs.models import OPEN, Job
+from beholder.jobs.models import Job
 from beholder.jobs.pauses import job_columns, job_view
 from beholder.jobs.views import JobView
 
@@ -41,22 +41,3 @@ def name_of_network(database: Database, sha256: str) -> str | None:
     statement = select(Job.network).where(Job.network_sha256 == sha256).order_by(*_NEWEST)
     with database.read() as session:
         return session.scalar(statement.limit(1))
-
-
-def channel_dream(
-    database: Database, *, network: str, layer: int, channel: int, finished: bool
-) -> JobView | None:
-    """The newest dream of this channel alone in this layer: a done one, or one that is open."""
-    only = (Job.spec["channels"][0].as_integer() == channel) & (
-        Job.spec["channels"][1].as_integer().is_(None)
-    )
-    here = (Job.spec["layers"][0].as_integer() == layer) & (
-        Job.spec["layers"][1].as_integer().is_(None)
-    )
-    state = (Job.state == "done") if finished else Job.state.in_(OPEN)
-    statement = select(*job_columns()).where(
-        Job.kind == "dream", on_network(network), state, only, here
-    )
-    with database.read() as session:
-        row = session.execute(statement.order_by(*_NEWEST).limit(1)).first()
-        return None if row is None else job_view(session, row)

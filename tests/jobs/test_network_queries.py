@@ -2,8 +2,9 @@
 
 from beholder.jobs.cell_queries import cells
 from beholder.jobs.control import cancel
+from beholder.jobs.features import dream_job, dreams_of
 from beholder.jobs.finish import record_network
-from beholder.jobs.network_queries import channel_dream, measured_studies
+from beholder.jobs.network_queries import measured_studies
 from beholder.jobs.queries import get_job
 from beholder.jobs.submit import create_job, noise_entries
 from beholder.specs import DreamSpec
@@ -15,7 +16,7 @@ def _dream(desk, **fields):
 
 
 def _found(desk, *, finished, channel=17, layer=30, network="random:0"):
-    found = channel_dream(
+    found = dream_job(
         desk.database, network=network, layer=layer, channel=channel, finished=finished
     )
     return found and found.id
@@ -38,6 +39,20 @@ def test_a_channels_dream_is_of_that_channel_alone(desk):
     assert _found(desk, finished=True, network="random:1") is None
     cancel(desk.database, _dream(desk, layers=(30,), channels=(17,)))
     assert (_found(desk, finished=False), _found(desk, finished=True)) == (None, wanted)
+
+
+def test_a_channels_dream_may_have_been_asked_for_as_an_objective(desk):
+    for text in ("conv5_2:17,18", "conv5_2:17@3,3", "conv5_2:17 - tv*0.1", "conv5_1:17", "-30:17"):
+        desk.run(_dream(desk, objective=text))
+    desk.run(_dream(desk, objective="conv5_2:17", pre_relu=True))
+    assert _found(desk, finished=True) is None
+    for text in ("conv5_2:17", "mean(relu5_2:17)", "30:17"):
+        wanted = _dream(desk, objective=text)
+        desk.run(wanted)
+        assert _found(desk, finished=True) == _found(desk, finished=True, layer=31) == wanted
+        assert _found(desk, finished=True, channel=1) is None
+        found = dreams_of(desk.database, "random:0", [(30, 17), (30, 18)])
+        assert list(found) == [(30, 17)]
 
 
 def test_studies_are_found_by_name_and_by_hash(desk):
