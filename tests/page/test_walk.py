@@ -100,6 +100,24 @@ def test_quick_picks(page):
     assert [box.get_attribute("value") for box in ticked.all()] == ["25", "27", "30"]
 
 
+def test_a_zoom_from_the_form_becomes_its_frames(page):
+    page.goto("/new")
+    page.get_by_label("Frames").fill("3")
+    for label, value in (("Steps", "1"), ("Steps to keep", ""), ("Starts from noise", "1")):
+        page.get_by_label(label, exact=True).fill(value)
+    page.get_by_label("Size in pixels").fill("64")
+    page.get_by_role("button", name="Queue it").click()
+    page.get_by_role("alert").filter(has_text="frames: they are a zoom's").wait_for()
+    page.get_by_label("Zoom").fill("1.1")
+    assert " --seed 0 --layer 28 --steps 1 --learning-rate 0.5 --zoom 1.1 --frames 3 " in (
+        page.locator("[data-command]").inner_text()
+    )
+    page.get_by_role("button", name="Queue it").click()
+    page.wait_for_url(re.compile(r"/jobs/\w+"))
+    wait_for_state(page, "done")
+    assert page.locator("[data-count]").inner_text() == "3 of 3"
+
+
 def test_a_mistake_is_said_over_the_form_as_it_was(page, spirals):
     page.goto("/new")
     drop(page, '[data-drop="pictures"]', spirals[:1])
@@ -180,6 +198,7 @@ def test_a_study_from_the_form_to_a_channels_dream(page, spirals, others):
     page.get_by_role("button", name="Dream this channel").click()
     page.locator(".dreams img").first.wait_for(timeout=60_000)
     assert page.locator(".dreams img").count() == 2
+    assert page.get_by_role("link", name="the recipe feature in 256 steps").is_visible()
     page.get_by_role("link", name="→").click()
     page.wait_for_url(re.compile(r"/channels/specimens/relu4_4/\d+"))
 

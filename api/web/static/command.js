@@ -65,6 +65,9 @@ function dream(form, pictures, usual) {
   }
   const kept = text(form, "snapshots").split(/[\s,]+/).filter(Boolean);
   if (kept.length) words.push("--snapshots", kept.join(","));
+  const zoom = text(form, "zoom");
+  if (zoom) words.push("--zoom", zoom, "--frames", text(form, "frames") || "1");
+  if (text(form, "carry")) words.push("--carry", text(form, "carry"));
   const precision = text(form, "precision");
   if (precision && precision !== "auto") words.push("--precision", precision);
   return words;
