@@ -110,9 +110,13 @@ def smoothed(gradient: Tensor, deviation: float) -> Tensor:
     """
     if not deviation:
         return gradient
-    return (
-        sum((_blurred(gradient, deviation * by) for by in (0.5, 1.0, 2.0)), start=0 * gradient) / 3
-    )
+    found = torch.zeros_like(gradient)
+    for colour in range(gradient.shape[1]):  # one by one: a large picture has no room for copies
+        own, total = gradient.narrow(1, colour, 1), found.narrow(1, colour, 1)
+        for by in (0.5, 1.0, 2.0):
+            total.add_(_blurred(own, deviation * by))
+        total.div_(3)
+    return found
 
 
 def grey(gradient: Tensor) -> Tensor:

@@ -193,7 +193,8 @@ class _Stage:
             full=self.climb.size,
             on_share=on_part,
         )
-        gradient = smoothed(shifted(gradient, shifts, back=True), controls.smoothing)
+        gradient = shifted(gradient, shifts, back=True)
+        gradient = smoothed(gradient, controls.smoothing)
         if controls.keep_colour:
             gradient = grey(gradient)
         if controls.gradient == "scaled":
@@ -203,10 +204,11 @@ class _Stage:
         else:
             count = number - self.octave.first + 1
             moved = self.climb.optimiser(size).step(detail, -gradient, memory, count)
-            change = moved - detail
+            change = moved.sub_(detail)
+        del gradient  # a picture may be most of the memory there is
         if self.mask is not None:
-            change = change * self.mask
-        memory[_DETAIL] = _within(detail + change, self.base, controls.keep_colour)
+            change.mul_(self.mask)
+        memory[_DETAIL] = _within(change.add_(detail), self.base, controls.keep_colour)
         return values
 
     def _seen(self, shifts: list[tuple[int, int]]) -> dict[int, Tensor] | None:
@@ -230,7 +232,12 @@ def _where(mask: Tensor | None, detail: Tensor) -> Tensor:
 def _within(detail: Tensor, base: Tensor, keep_colour: bool) -> Tensor:
     """`detail` cut so that `base` with it stays in [0, 1]; with colours kept, alike in all."""
     if not keep_colour:
-        return torch.maximum(torch.minimum(detail, 1 - base), -base)
+        found = torch.empty_like(detail)
+        for own, dreamt, start in zip(
+            found.unbind(1), detail.unbind(1), base.unbind(1), strict=True
+        ):
+            torch.maximum(torch.minimum(dreamt, 1 - start), -start, out=own)
+        return found
     brighter, darker = 1 - base.amax(dim=1, keepdim=True), -base.amin(dim=1, keepdim=True)
     return torch.maximum(torch.minimum(detail, brighter), darker)
 

@@ -1,10 +1,12 @@
 """Octaves: what stays untouched, what is the same alone and on going on, and what a step is."""
 
+import weakref
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from beholder.errors import InvalidInput, InvalidSpec
 from beholder.objective import parse_objective
@@ -23,6 +25,7 @@ from beholder.science.inputs import noise
 from beholder.science.objective import Aim
 from beholder.science.octaves import dream_octaves
 from beholder.science.optimisers import Adam, NAdam
+from beholder.specs import DreamSpec
 
 ALL = Controls(octaves=3, jitter=9, gradient="scaled", smoothing=0.5, schedule="cosine", blend=0.2)
 LIGHT = torch.tensor([0.299, 0.587, 0.114])
@@ -138,6 +141,56 @@ def test_no_seam_shows_where_tiles_meet(narrow):
     assert shares
     assert torch.allclose(tiled.pictures, whole.pictures, atol=2e-5)
     assert (whole.pictures - batch).abs().max() > 1e-3
+
+
+@pytest.mark.slow
+def test_the_deepdream_recipe_goes_tile_by_tile_to_the_same_values(narrow):
+    spec = DreamSpec.build(recipe="deepdream", layers=(10,))
+    controls = Controls(
+        octaves=3, jitter=spec.jitter, gradient=spec.gradient, smoothing=spec.smoothing
+    )
+    found = []
+    for memory in (2**30, 2**17):
+        aim = Aim.of(
+            narrow, spec.objective_at(10), normalize=True, precision="float64", memory=memory
+        )
+        shares = []
+        found.append(
+            dream_octaves(
+                aim, pictures(1, 96), seeds=[1], steps=3, learning_rate=0.02, controls=controls,
+                on_part=shares.append,
+            )
+        )  # fmt: skip
+        assert bool(shares) == (memory < 2**30)
+    whole, tiled = found
+    assert torch.allclose(tiled.pictures, whole.pictures, atol=1e-9)
+    assert torch.allclose(tiled.objective, whole.objective, rtol=1e-9)
+
+
+class Peak(TorchDispatchMode):
+    """The most bytes that what it has seen made held at once."""
+
+    def __init__(self):
+        super().__init__()
+        self.held, self.most = {}, 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        made = function(*args, **(kwargs or {}))
+        for one in made if isinstance(made, tuple | list) else [made]:
+            storage = one.untyped_storage() if isinstance(one, torch.Tensor) else None
+            if storage is not None and storage._cdata not in self.held:
+                self.held[storage._cdata] = storage.nbytes()
+                weakref.finalize(storage, self.held.pop, storage._cdata)
+                self.most = max(self.most, sum(self.held.values()))
+        return made
+
+
+@pytest.mark.slow
+def test_a_large_picture_is_held_seven_times_and_not_its_maps(narrow):
+    batch, settled = pictures(1, side=320), replace(ALL, octaves=2, blend=0.0)
+    with Peak() as peak:
+        run(narrow, batch, text="squared(conv2_1)", steps=2, controls=settled, memory=2**20)
+    assert peak.most < 7.5 * batch.nbytes
 
 
 def test_the_blend_is_of_start_and_dream(narrow):
