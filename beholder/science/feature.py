@@ -15,7 +15,7 @@ from beholder.science.spectrum import Fourier
 from beholder.science.transforms import STANDARD
 
 SIZE = 224  # pixels a side
-DECAY = 1.5  # of a wave's strength with its frequency; 1, lucid's, leaves noise in
+DECAY = 1.25  # of a wave's strength with its frequency; 1, lucid's, leaves more noise in
 
 
 def feature(

@@ -167,13 +167,14 @@ class Prefix:
             value, gradient = asked[depth](maps)
             values.append(value)
             sent[depth] = gradient.to(maps.dtype).contiguous(memory_format=torch.channels_last)
+        del maps
         gradient = torch.zeros(())
         for stage in reversed(self._weights.stages(max(asked))):
-            # The convolution's own askers, whose gradient the ReLU does not stop, then the stage's.
-            for depth in sorted({stage.last + 1, getattr(stage, "index", stage.last) + 1}):
+            # Those of the convolution itself too, whose gradient its ReLU does not stop.
+            raw = isinstance(stage, Conv) and stage.relu
+            for depth in range(stage.last + 1 - raw, stage.last + 2):
                 if depth in sent:
-                    one = sent.pop(depth)
-                    gradient = gradient + one if gradient.ndim else one
+                    gradient = gradient + sent[depth] if gradient.ndim else sent[depth]
             gradient = self.back(stage, gradient, kept)
         value = torch.stack(values).sum(dim=0)
         return value, gradient.to(value.dtype)
