@@ -13,7 +13,7 @@ from cli.output import plural, say
 if TYPE_CHECKING:
     from beholder.evidence.document import Evidence
 
-Format = Literal["html", "pdf", "png"]
+Format = Literal["html", "pdf", "png", "npz"]
 _MEGABYTE = 1_000_000
 
 
@@ -35,7 +35,10 @@ def report(
     ] = None,
     kind: Annotated[
         Format,
-        typer.Option("--format", help="html: the report in one file; pdf, png: its figures alone."),
+        typer.Option(
+            "--format",
+            help="html: the report in one file; pdf, png: its figures alone; npz: raw logits.",
+        ),
     ] = "html",
     json: Annotated[bool, typer.Option("--json", help="Print the evidence as JSON.")] = False,
 ) -> None:
@@ -45,9 +48,12 @@ def report(
     if kind == "html" and not json:
         _write(desk.report(job), _file(output, f"{job.id}-report.html"))
         return
+    if kind == "npz" and not json:
+        _write(desk.logits(job), _file(output, f"{job.id}-logits.npz"))
+        return
     evidence = desk.evidence(job)
     if json:
-        # In one line: a study has tens of thousands of logits.
+        # In one line: a study has thousands of conditions and pictures.
         sys.stdout.write(evidence.model_dump_json() + "\n")
         return
     if kind == "png":

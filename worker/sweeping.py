@@ -8,10 +8,12 @@ from torch import Tensor
 
 from beholder.errors import NotFound
 from beholder.evidence.analysis import analyse
-from beholder.evidence.names import CONCLUSION, EVIDENCE, PLAN, READINGS
+from beholder.evidence.names import CONCLUSION, EVIDENCE, LOGITS, PLAN, READINGS
+from beholder.evidence.pictures import raw_logits
 from beholder.evidence.plan import Plan, Subject
 from beholder.evidence.readings import Readings
 from beholder.evidence.records import effect_rows
+from beholder.evidence.sample import Sample
 from beholder.evidence.trial import Course, Trial
 from beholder.jobs.claims import Claim, ClaimedItem
 from beholder.jobs.finish import finish_classify, finish_conclude
@@ -96,9 +98,12 @@ class ConcludeWork(WholeWork):
         readings = Readings.merge([Readings.from_bytes(data) for data in self._handed_on(READINGS)])
         job = get_job(self.means.db, self.claim.job_id)
         evidence = analyse(plan, readings, study=job.id, name=job.name, labels=self.network.labels)
+        logits = raw_logits(Sample.of(plan, readings))
+        raw = logits.to_bytes()
+        evidence = evidence.model_copy(update={"logits": logits.told(raw)})
         folder = result_folder(self.claim.job_id, self.claim.token)
-        conclusion = evidence.conclusion
-        for name, part in ((EVIDENCE, evidence), (CONCLUSION, conclusion)):
+        self.means.store.put(f"{folder}/{LOGITS}", raw)
+        for name, part in ((EVIDENCE, evidence), (CONCLUSION, evidence.conclusion)):
             self.means.store.put(f"{folder}/{name}", part.model_dump_json().encode())
         effects = effect_rows(evidence.channels)
         return finish_conclude(self.means.db, self.claim, partial=folder, effects=effects)

@@ -10,7 +10,7 @@ from api.examples import FEATURES, JOB, OVERLAP, example
 from api.problems import responses
 from api.queueing import wake_workers
 from api.routes.jobs import Job, Opened
-from beholder.evidence.stored import read_evidence
+from beholder.evidence.stored import read_evidence, read_logits
 from beholder.jobs.features import queue_features
 from beholder.jobs.overlap_queries import overlap
 from beholder.jobs.queries import evidence_path, get_job, latest_study
@@ -20,6 +20,8 @@ from beholder.recipes import DEFAULT_CHANNEL_RECIPE, NoiseRecipe
 
 router = APIRouter(prefix="/v1/studies", tags=["studies"])
 MAX_FEATURES = 1_000
+NPZ = "application/octet-stream"
+_NPZ: dict[str, Any] = {NPZ: {"schema": {"type": "string", "format": "binary"}}}
 _JSON: dict[str, Any] = {
     "application/json": {"schema": {"type": "object"}, "example": {"study": "b7c2d9e4fa"}}
 }
@@ -87,7 +89,7 @@ def features(
     response_class=Response,
     summary="What a sound study concluded",
     responses={
-        200: {"description": "The evidence, every logit of it", "content": _JSON},
+        200: {"description": "The evidence; raw logits are beside it", "content": _JSON},
         **responses(404, 409),
     },
 )
@@ -95,3 +97,20 @@ def evidence(found: Job, opened: Opened) -> Response:
     """As `beholder report --json` prints it. 409 says why there is none yet."""
     document = read_evidence(opened.store, found, evidence_path(opened.db, found.id))
     return Response(document.model_dump_json(), media_type="application/json")
+
+
+@router.get(
+    "/{job_id}/logits",
+    response_class=Response,
+    summary="A sound study's raw logits",
+    responses={
+        200: {"description": "A compressed NumPy archive", "content": _NPZ},
+        **responses(404, 409),
+    },
+)
+def logits(found: Job, opened: Opened) -> Response:
+    """Arrays `positions`, `intact` and `blinded` of all pictures; the evidence has its SHA-256."""
+    data = read_logits(opened.store, found, evidence_path(opened.db, found.id))
+    name = f"{found.id}-logits.npz"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(data, media_type=NPZ, headers=headers)

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from beholder.evidence.names import Kind, Method, Mode, Role, Split
+from beholder.evidence.names import LOGITS, Kind, Method, Mode, Role, Split
 
 
 class _Frozen(BaseModel):
@@ -100,7 +100,7 @@ class Dose(_Frozen):
 
 
 class PictureRow(_Frozen):
-    """A picture under the headline. Log-odds are the target's; logits are to a millionth."""
+    """A picture under the headline. Log-odds are the target's; raw logits are in a file."""
 
     position: int
     sha256: str
@@ -115,8 +115,6 @@ class PictureRow(_Frozen):
     blinded_log_odds: float
     intact_p: float
     blinded_p: float
-    intact_logits: tuple[float, ...] | None = None
-    blinded_logits: tuple[float, ...] | None = None
 
 
 class ChannelEvidence(_Frozen):
@@ -163,6 +161,18 @@ class Probe(_Frozen):
     masked_others_drop: float
 
 
+class LogitsFile(_Frozen):
+    """The raw logits of `Evidence.rows`, in a NumPy archive beside the evidence.
+
+    sha256, bytes: of the file. arrays: shapes by name; logits are float32, positions int64.
+    """
+
+    file: str = LOGITS
+    sha256: str
+    bytes: int
+    arrays: dict[str, tuple[int, ...]]
+
+
 class Conclusion(_Frozen):
     """What a study comes to, in plain words. exploratory: why it proves nothing by itself."""
 
@@ -172,9 +182,12 @@ class Conclusion(_Frozen):
 
 
 class Evidence(_Frozen):
-    """All of it. sentence: what was shown, in plain words; caveats: what was not."""
+    """All of it. sentence: what was shown, in plain words; caveats: what was not.
 
-    format: int = 1
+    logits: None for a study in memory, whose readings have them.
+    """
+
+    format: int = 2
     study: str
     name: str
     target_label: str
@@ -194,6 +207,7 @@ class Evidence(_Frozen):
     sentence: str
     caveats: tuple[str, ...]
     record: dict[str, Any]
+    logits: LogitsFile | None = None
 
     @property
     def conclusion(self) -> Conclusion:

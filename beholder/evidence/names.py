@@ -18,4 +18,5 @@ ANSWERS = "answers.npz"  # of a sound study's
 PLAN = "plan.json"
 READINGS = "readings.npz"
 EVIDENCE = "evidence.json"
+LOGITS = "logits.npz"  # the raw ones, which the evidence names with their shapes
 CONCLUSION = "conclusion.json"  # of it what is said wherever the study shows

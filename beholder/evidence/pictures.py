@@ -1,13 +1,14 @@
-"""A study's pictures under its headline: `picture_rows`, `counts`, where p(target) `went`."""
+"""A study's pictures under its headline: `picture_rows` and their `raw_logits`, `counts`, where
+p(target) `went`.
+"""
 
 from collections.abc import Sequence
 
 from beholder.evidence.document import PictureRow
+from beholder.evidence.logits import Logits
 from beholder.evidence.names import Role, Split
 from beholder.evidence.plan import Subject
 from beholder.evidence.sample import ROLES, Sample
-
-_DIGITS = 6  # decimals of a logit: float32 has no more of one that is above 8
 
 
 def counts(sample: Sample) -> dict[Split, dict[Role, int]]:
@@ -25,7 +26,6 @@ def counts(sample: Sample) -> dict[Split, dict[Role, int]]:
 def picture_rows(sample: Sample, labels: Sequence[str]) -> tuple[PictureRow, ...]:
     """All that were run under the headline, of any split, by position."""
     run, read = sample.headline, sample.readings
-    logits = read.logits.astype("float64").round(_DIGITS)
     found = []
     for place, one in enumerate(sample.subjects):
         if not run.ran[place]:
@@ -40,11 +40,16 @@ def picture_rows(sample: Sample, labels: Sequence[str]) -> tuple[PictureRow, ...
                 blinded_log_odds=float(run.margin[place]),
                 intact_p=float(read.p_target[0, row]),
                 blinded_p=float(run.p_target[place]),
-                intact_logits=tuple(logits[0, row].tolist()),
-                blinded_logits=tuple(logits[1, row].tolist()),
             )
         )
     return tuple(found)
+
+
+def raw_logits(sample: Sample) -> Logits:
+    """Those of `picture_rows`."""
+    rows = sample.rows[sample.headline.ran]
+    intact, blinded = sample.readings.logits[:, rows]
+    return Logits(sample.readings.positions[rows], intact, blinded)
 
 
 def went(sample: Sample, labels: Sequence[str]) -> tuple[tuple[str, float], ...]:

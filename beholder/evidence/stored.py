@@ -1,10 +1,14 @@
-"""Reading what a sound study concluded from the store: `read_evidence`, `read_conclusion`."""
+"""Reading what a sound study concluded from the store: `read_evidence`, its raw `read_logits`, and
+`read_conclusion`.
+"""
+
+import hashlib
 
 from pydantic import ValidationError
 
 from beholder.errors import Conflict, InvalidInput, NotFound
 from beholder.evidence.document import Conclusion, Evidence
-from beholder.evidence.names import CONCLUSION
+from beholder.evidence.names import CONCLUSION, LOGITS
 from beholder.jobs.views import JobView
 from beholder.store import Store
 
@@ -27,6 +31,25 @@ def read_evidence(store: Store, job: JobView, path: str | None) -> Evidence:
             f"the evidence of study {job.id} can't be read: it is damaged, or of another version "
             "of Beholder. Queue the study again."
         ) from None
+
+
+def read_logits(store: Store, job: JobView, path: str | None) -> bytes:
+    """The archive that the evidence at `path` names, as `beholder.evidence.logits` reads it.
+
+    Raises as `read_evidence` does, and Conflict where it is not what the study has written.
+    """
+    told = read_evidence(store, job, path).logits
+    data = store.get(logits_path(path or ""))
+    if told is None or hashlib.sha256(data).hexdigest() != told.sha256:
+        raise Conflict(
+            f"the raw logits of study {job.id} are not what was written. Queue the study again."
+        )
+    return data
+
+
+def logits_path(evidence: str) -> str:
+    """Where the raw logits are whose evidence is kept here."""
+    return f"{evidence.rpartition('/')[0]}/{LOGITS}"
 
 
 def read_conclusion(store: Store, path: str | None) -> Conclusion | None:

@@ -14,6 +14,7 @@ from beholder.jobs.outcomes import ChannelClassRow, ClassRow, digest
 from beholder.layers import LAYERS
 
 _FORMAT = 1
+_SLICE = 256  # pictures that are counted in at a time: their squares take 11 MB of VGG19's
 _Class = tuple[str, str]  # role and folder
 
 
@@ -37,11 +38,14 @@ class Tally:
     ) -> None:
         """Count B pictures in, each once. strengths: (B, C) of all ReLU layers' channels."""
         for name in dict.fromkeys(names):
-            rows = [row for row, other in enumerate(names) if other == name]
-            own = strengths[rows].astype(np.float64)
-            sums = [(own > 0).sum(axis=0), own.sum(axis=0), (own**2).sum(axis=0), own.max(axis=0)]
-            first = min(positions[row] for row in rows)
-            self._join(name, first, [hashes[row] for row in rows], np.stack(sums))
+            every = [row for row, other in enumerate(names) if other == name]
+            for rows in (every[start : start + _SLICE] for start in range(0, len(every), _SLICE)):
+                own = strengths[rows].astype(np.float64)
+                sums = np.stack(
+                    [(own > 0).sum(axis=0), own.sum(axis=0), (own**2).sum(axis=0), own.max(axis=0)]
+                )
+                first = min(positions[row] for row in rows)
+                self._join(name, first, [hashes[row] for row in rows], sums)
 
     def merge(self, other: "Tally") -> None:
         """Count in all that the other has."""

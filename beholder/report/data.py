@@ -1,5 +1,6 @@
-"""What the page carries for programs: the evidence as JSON, its raw logits as far as they fit."""
+"""What the page carries for programs: the evidence as JSON, and raw logits that fit."""
 
+import base64
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -7,35 +8,25 @@ from typing import Any
 
 from beholder.evidence.document import Evidence
 
-MAX_LOGITS = 400_000  # numbers in a page: 200 pictures of 1,000 classes, twice; some 3 MB
-_DIGITS = 4  # decimals of a logit
+MAX_LOGITS = 3_000_000  # bytes in a page: some 400 pictures of 1,000 classes
 _LONGEST = 600  # letters of a value in the record's table
 
 
 @dataclass(frozen=True)
 class Embedded:
-    """JSON that may stand in a `<script>`. logits_of: how many pictures' raw logits are in it."""
+    """Text that may stand in a `<script>`. logits: the archive in base64; empty without it."""
 
     json: str
-    logits_of: int
-    pictures: int
+    logits: str
 
 
-def embedded(evidence: Evidence) -> Embedded:
-    """The evidence as JSON that `Evidence` reads again; later pictures may lack their logits."""
+def embedded(evidence: Evidence, logits: bytes | None) -> Embedded:
+    """The evidence as JSON that `Evidence` reads again, and the archive of its raw logits."""
     document = evidence.model_dump(mode="json")
-    left, kept = MAX_LOGITS, 0
-    for row in document["rows"]:
-        size = sum(len(row[name] or ()) for name in ("intact_logits", "blinded_logits"))
-        left -= size
-        kept += bool(size) and left >= 0
-        for name in ("intact_logits", "blinded_logits"):
-            fits = left >= 0 and row[name] is not None
-            row[name] = [round(logit, _DIGITS) for logit in row[name]] if fits else None
     text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
     # Inside a script nothing is escaped, so nothing may look like its end.
     safe = text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
-    return Embedded(safe, kept, len(evidence.rows))
+    return Embedded(safe, base64.b64encode(logits or b"").decode("ascii"))
 
 
 def record_rows(record: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str]]:

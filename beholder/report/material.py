@@ -9,11 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from beholder.errors import NotFound, PictureError
-from beholder.evidence.document import Evidence
+from beholder.evidence.document import Evidence, LogitsFile
+from beholder.evidence.stored import logits_path
 from beholder.jobs.database import Database
 from beholder.jobs.exemplar_queries import exemplars
 from beholder.jobs.features import dreams_of
+from beholder.jobs.queries import evidence_path
 from beholder.jobs.views import JobView
+from beholder.report.data import MAX_LOGITS
 from beholder.report.page import Channel, Material
 from beholder.report.thumbs import small
 from beholder.store import Store, picture_path
@@ -25,11 +28,12 @@ FACES = 120  # test pictures
 
 @dataclass(frozen=True)
 class Found:
-    """Paths in the store: faces by SHA-256, the others by channel."""
+    """Paths in the store: faces by SHA-256, exemplars and dreams by channel; logits that fit."""
 
     faces: dict[str, str]
     exemplars: dict[Channel, list[str]]
     dreams: dict[Channel, list[str]]
+    logits: tuple[str, LogitsFile] | None
 
     @property
     def key(self) -> str:
@@ -47,6 +51,7 @@ def find(database: Database, job: JobView, evidence: Evidence) -> Found:
         faces={sha256: picture_path(sha256) for sha256 in tested},
         exemplars={one: paths for one, paths in strongest.items() if paths},
         dreams={one: [file.path for file in files[:DREAMS]] for one, files in dreamt.items()},
+        logits=_kept_logits(database, job, evidence),
     )
 
 
@@ -66,6 +71,7 @@ def fetch(store: Store, found: Found, *, max_pixels: int) -> Material:
         faces={name: copy for name, path in found.faces.items() if (copy := one(path)) is not None},
         exemplars={channel: several(paths) for channel, paths in found.exemplars.items()},
         dreams={channel: several(paths) for channel, paths in found.dreams.items()},
+        logits=None if found.logits is None else _logits(store, *found.logits),
     )
 
 
@@ -73,6 +79,23 @@ def _strongest(database: Database, job: JobView, channel: Channel) -> list[str]:
     layer, number = channel
     best = exemplars(database, layer=layer, channel=number, studies=[job.id], limit=EXEMPLARS)
     return [picture_path(one.picture_sha256) for one in best]
+
+
+def _kept_logits(
+    database: Database, job: JobView, evidence: Evidence
+) -> tuple[str, LogitsFile] | None:
+    told, path = evidence.logits, evidence_path(database, job.id)
+    if told is None or path is None or told.bytes > MAX_LOGITS:
+        return None
+    return logits_path(path), told
+
+
+def _logits(store: Store, path: str, told: LogitsFile) -> bytes | None:
+    try:
+        data = store.get(path)
+    except NotFound:
+        return None
+    return data if hashlib.sha256(data).hexdigest() == told.sha256 else None
 
 
 def _small(read: Callable[[], bytes], max_pixels: int) -> bytes | None:

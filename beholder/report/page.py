@@ -31,7 +31,7 @@ Channel = tuple[int, int]  # layer and channel
 
 @dataclass(frozen=True)
 class Material:
-    """Small pictures, as WebP, to show beside the figures.
+    """Small pictures, as WebP, to show beside the figures, and the archive of raw logits.
 
     faces: input pictures by SHA-256. exemplars: by channel, the pictures that drive it most, the
     strongest first. dreams: by channel, what it dreamt.
@@ -40,6 +40,7 @@ class Material:
     faces: Mapping[str, bytes] = field(default_factory=dict)
     exemplars: Mapping[Channel, Sequence[bytes]] = field(default_factory=dict)
     dreams: Mapping[Channel, Sequence[bytes]] = field(default_factory=dict)
+    logits: bytes | None = None
 
 
 def render_page(evidence: Evidence, material: Material | None = None) -> str:
@@ -82,7 +83,7 @@ def _values(evidence: Evidence, material: Material) -> dict[str, Any]:
         "modes": list(dict.fromkeys(one.mode for one in evidence.outcomes if one.kind == "chosen")),
         "material": material,
         "record": list(record_rows(evidence.record)),
-        "data": embedded(evidence),
+        "data": embedded(evidence, material.logits),
         "policy": content_policy(),
         "style": Markup(_style()),
         "script": Markup(_text("report.js")),

@@ -11,7 +11,7 @@ from zipfile import BadZipFile, ZipFile
 from sqlalchemy import Select, func, null, select
 
 from beholder.errors import NotFound
-from beholder.evidence.names import ANSWERS, CONCLUSION, EVIDENCE, PLAN, READINGS, TALLY
+from beholder.evidence.names import ANSWERS, CONCLUSION, EVIDENCE, LOGITS, PLAN, READINGS, TALLY
 from beholder.jobs.database import Database
 from beholder.jobs.models import Chunk, File, Item, Job
 from beholder.plurals import plural
@@ -28,7 +28,7 @@ HANDED_ON: dict[str, dict[str, tuple[str, ...]]] = {
         "measure": ("target.npz", "control.npz", ANSWERS),
         "choose": (PLAN,),
         "classify": (READINGS,),
-        "conclude": (EVIDENCE, CONCLUSION),
+        "conclude": (LOGITS, EVIDENCE, CONCLUSION),
     },
 }
 _LISTED_FOLDERS = 32  # whose lists are remembered: a chunk's files follow each other

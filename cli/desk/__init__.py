@@ -144,6 +144,9 @@ class Desk(Protocol):
     def evidence(self, study: "JobView") -> "Evidence":
         """What a sound study concluded."""
 
+    def logits(self, study: "JobView") -> bytes:
+        """Its raw logits, as a NumPy archive."""
+
     def report(self, study: "JobView") -> bytes:
         """The same as a page."""
 

@@ -252,6 +252,13 @@ class LocalDesk:
         path = evidence_path(self._context.db, study.id)
         return read_evidence(self._context.store, study, path)
 
+    def logits(self, study: "JobView") -> bytes:
+        from beholder.evidence.stored import read_logits
+        from beholder.jobs.queries import evidence_path
+
+        path = evidence_path(self._context.db, study.id)
+        return read_logits(self._context.store, study, path)
+
     def report(self, study: "JobView") -> bytes:
         from beholder.report.needs import require_drawing
 

@@ -248,6 +248,9 @@ class RemoteDesk:
 
         return read(Evidence, self._wire.get(f"/v1/studies/{study.id}/evidence"))
 
+    def logits(self, study: JobView) -> bytes:
+        return self._bytes(f"/v1/studies/{study.id}/logits")
+
     def report(self, study: JobView) -> bytes:
         return self._bytes(f"/v1/studies/{study.id}/report")
 

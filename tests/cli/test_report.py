@@ -5,9 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from beholder.evidence.document import Evidence
+from beholder.evidence.stored import logits_path
 from beholder.intake import find_pictures, take_in
 from beholder.jobs import control
 from beholder.jobs.channel_models import Exemplar
@@ -103,7 +105,31 @@ def test_figures_alone(beholder: Beholder, concluded: tuple[str, Evidence], tmp_
 
 
 @pytest.mark.both
-def test_the_evidence_as_json_has_every_logit(
+def test_raw_logits_are_an_archive_that_the_evidence_names(
+    beholder: Beholder, context: Context, concluded: tuple[str, Evidence], tmp_path: Path
+) -> None:
+    job, evidence = concluded
+    assert beholder("report", job, "--format", "npz", "-o", str(tmp_path / "raw.npz")).code == 0
+    told = evidence.logits
+    assert told is not None
+    with np.load(tmp_path / "raw.npz") as file:
+        assert {name: file[name].shape for name in file} == told.arrays
+        assert file["intact"].dtype == np.float32
+    assert beholder("report", job, "-o", str(tmp_path / "whole.html")).code == 0
+    assert "Save logits.npz" in (tmp_path / "whole.html").read_text(encoding="utf-8")
+    again = conclude(context.db, context.store, job, evidence, token="again")
+    path = logits_path(again)
+    context.store.put(path, b"not what was written")
+    answer = beholder("report", job, "--format", "npz")
+    assert answer.code == 2
+    assert f"the raw logits of study {job} are not what was written. Queue the" in answer.err
+    assert answer.err.count("\n") == 1
+    assert beholder("report", job, "-o", str(tmp_path / "rest.html")).code == 0
+    assert "Save logits.npz" not in (tmp_path / "rest.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.both
+def test_the_evidence_as_json_is_all_of_it(
     beholder: Beholder, concluded: tuple[str, Evidence], tmp_path: Path
 ) -> None:
     job, evidence = concluded

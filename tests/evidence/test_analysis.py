@@ -166,7 +166,7 @@ def test_bands_by_kind_and_dose(drawn: Drawn, evidence: Evidence) -> None:
     assert wide.high == pytest.approx(np.quantile(gaps, 0.975))
 
 
-def test_each_picture_has_a_row_with_its_logits(drawn: Drawn, evidence: Evidence) -> None:
+def test_each_picture_has_a_row(drawn: Drawn, evidence: Evidence) -> None:
     assert [row.position for row in evidence.rows] == list(range(len(drawn.plan.subjects)))
     for row, subject in zip(evidence.rows, drawn.plan.subjects, strict=True):
         before, after = drawn.logits[0][row.position], drawn.logits[1][row.position]
@@ -177,8 +177,6 @@ def test_each_picture_has_a_row_with_its_logits(drawn: Drawn, evidence: Evidence
         assert row.intact_log_odds == pytest.approx(log_odds(before[None], TARGET)[0])
         assert row.blinded_log_odds == pytest.approx(log_odds(after[None], TARGET)[0])
         assert row.blinded_p == pytest.approx(softmax(after)[TARGET])
-        assert row.intact_logits == pytest.approx(tuple(before), abs=2e-6)
-        assert row.blinded_logits == pytest.approx(tuple(after), abs=2e-6)
 
 
 def test_where_the_probability_went(drawn: Drawn, evidence: Evidence) -> None:

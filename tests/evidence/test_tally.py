@@ -67,6 +67,15 @@ def test_parts_in_any_order_add_up_to_the_whole(drawn):
         assert vars(mine) == pytest.approx(vars(other))
 
 
+def test_many_pictures_are_counted_in_slices(drawn, monkeypatch):
+    whole = tally(drawn)
+    monkeypatch.setattr("beholder.evidence.tally._SLICE", 2)
+    sliced = tally(drawn)
+    assert sliced.class_rows() == whole.class_rows()
+    for mine, other in zip(sliced.channel_rows(WIDTHS), whole.channel_rows(WIDTHS), strict=True):
+        assert vars(mine) == pytest.approx(vars(other))
+
+
 def test_bytes_hold_all_of_it(drawn):
     whole, again = tally(drawn), Tally.from_bytes(tally(drawn).to_bytes())
     assert again.class_rows() == whole.class_rows()

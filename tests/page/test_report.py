@@ -1,5 +1,6 @@
 """The report in Chromium: accessible in both schemes, whole on a phone, silent on the network."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from beholder.report.page import Material, render_page
 from beholder.report.thumbs import small
-from tests.report.synthetic import drawn, make_evidence
+from tests.report.synthetic import drawn, make_evidence, make_logits
 
 pytestmark = pytest.mark.slow
 
@@ -22,6 +23,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
         faces={row.sha256: face for row in evidence.rows},
         exemplars={channel: [face] * 4 for channel in channels},
         dreams={channel: [face] for channel in channels},
+        logits=make_logits().to_bytes(),
     )
     path = tmp_path_factory.mktemp("report") / "report.html"
     path.write_text(render_page(evidence, material), encoding="utf-8")
@@ -92,7 +94,17 @@ def test_the_evidence_can_be_saved(open_report, tmp_path: Path):
         page.get_by_role("button", name="Save evidence.json").click()
     assert download.value.suggested_filename == "k3v8m2q0zt-evidence.json"
     download.value.save_as(tmp_path / "evidence.json")
-    assert json.loads((tmp_path / "evidence.json").read_text())["study"] == "k3v8m2q0zt"
+    told = json.loads((tmp_path / "evidence.json").read_text())
+    assert told["study"] == "k3v8m2q0zt"
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save logits.npz").click()
+    assert download.value.suggested_filename == "k3v8m2q0zt-logits.npz"
+    download.value.save_as(tmp_path / "logits.npz")
+    data = (tmp_path / "logits.npz").read_bytes()
+    assert (hashlib.sha256(data).hexdigest(), len(data)) == (
+        told["logits"]["sha256"],
+        told["logits"]["bytes"],
+    )
 
 
 def test_all_of_it_is_there_without_script(open_report):

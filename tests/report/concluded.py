@@ -1,11 +1,12 @@
 """`conclude`: put evidence where a sound study's last stage leaves it."""
 
 from beholder.evidence.document import Evidence
-from beholder.evidence.names import CONCLUSION, EVIDENCE
+from beholder.evidence.names import CONCLUSION, EVIDENCE, LOGITS
 from beholder.jobs.database import Database
 from beholder.jobs.models import Chunk
 from beholder.jobs.queries import evidence_path
 from beholder.store import Store, result_folder
+from tests.report.synthetic import make_logits
 
 
 def conclude(
@@ -13,6 +14,7 @@ def conclude(
 ) -> str:
     """As the worker with this token does it; the path in the store."""
     folder = result_folder(job_id, token)
+    store.put(f"{folder}/{LOGITS}", make_logits().to_bytes())
     store.put(f"{folder}/{EVIDENCE}", evidence.model_dump_json().encode())
     store.put(f"{folder}/{CONCLUSION}", evidence.conclusion.model_dump_json().encode())
     with db.write() as session:

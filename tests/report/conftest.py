@@ -5,7 +5,7 @@ import pytest
 from beholder.evidence.document import Evidence
 from beholder.report.page import Material, render_page
 from beholder.report.thumbs import small
-from tests.report.synthetic import drawn, make_evidence
+from tests.report.synthetic import drawn, make_evidence, make_logits
 
 FEW = "Five targets are too few to hold any out: each was tested by leaving it out."
 
@@ -29,6 +29,7 @@ def material(evidence: Evidence) -> Material:
         faces={row.sha256: face for row in evidence.rows},
         exemplars={channel: [face, face] for channel in channels},
         dreams={channel: [face] for channel in channels[:3]},
+        logits=make_logits().to_bytes(),
     )
 
 

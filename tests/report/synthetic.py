@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from beholder.evidence.document import (
     Band,
     Cell,
@@ -23,6 +25,7 @@ from beholder.evidence.document import (
     PictureRow,
     Probe,
 )
+from beholder.evidence.logits import Logits
 from beholder.evidence.names import Kind, Method, Mode, Role
 from beholder.specimens.draw import draw
 
@@ -61,11 +64,7 @@ def make_evidence(*, exploratory: str | None = None, seed: int = 4, **changed: A
     """Three methods, four modes, six doses, both bands; 120 test pictures, 40 of them targets."""
     lots = random.Random(seed)
     pictures = _pictures(lots)
-    blinded = {
-        (method, mode, dose): _ablate(lots, pictures, *_strength(method, mode, dose))
-        for method, mode in STRENGTHS
-        for dose in (DOSES if (method, mode) == ("iterative", "zero") else (DOSE,))
-    }
+    blinded = _blinded(lots, pictures)
     outcomes = [
         _outcome(pictures, logits, method=method, mode=mode, dose=dose)
         for (method, mode, dose), logits in blinded.items()
@@ -117,8 +116,21 @@ def make_evidence(*, exploratory: str | None = None, seed: int = 4, **changed: A
             "Not shown: that other networks, or other pictures of spirals, behave alike.",
         ),
         "record": _record(),
+        "logits": (raw := make_logits(seed=seed)).told(raw.to_bytes()),
     }
     return Evidence(**{**fields, **changed})
+
+
+def make_logits(*, seed: int = 4) -> Logits:
+    """The raw ones behind `make_evidence`."""
+    lots = random.Random(seed)
+    pictures = _pictures(lots)
+    headline = _blinded(lots, pictures)["iterative", "zero", DOSE]
+    return Logits(
+        np.arange(len(pictures)),
+        np.array([one.logits for one in pictures], np.float32),
+        np.array(headline, np.float32),
+    )
 
 
 def pictures_of(evidence: Evidence, *, size: int = 64) -> dict[str, bytes]:
@@ -144,6 +156,16 @@ def _pictures(lots: random.Random) -> list[_Picture]:
             logits[label] += lots.gauss(9, 1.2)
             found.append(_Picture(f"{group}/{group}-{number:02d}.png", role, label, logits))
     return found
+
+
+def _blinded(
+    lots: random.Random, pictures: Sequence[_Picture]
+) -> dict[tuple[Method, Mode, int], list[list[float]]]:
+    return {
+        (method, mode, dose): _ablate(lots, pictures, *_strength(method, mode, dose))
+        for method, mode in STRENGTHS
+        for dose in (DOSES if (method, mode) == ("iterative", "zero") else (DOSE,))
+    }
 
 
 def _strength(method: Method, mode: Mode, dose: int) -> tuple[float, float]:
@@ -291,8 +313,6 @@ def _rows(pictures: Sequence[_Picture], logits: Sequence[Sequence[float]]) -> Se
             blinded_log_odds=log_odds(after),
             intact_p=softmax(one.logits)[TARGET],
             blinded_p=softmax(after)[TARGET],
-            intact_logits=tuple(one.logits),
-            blinded_logits=tuple(after),
         )
         for place, (one, after) in enumerate(zip(pictures, logits, strict=True))
     ]

@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import json
 import re
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -162,7 +161,7 @@ def test_no_name_becomes_a_part_of_the_page() -> None:
 
 
 def test_the_policy_lets_the_page_s_own_script_run_and_no_other(document: Document) -> None:
-    digest = hashlib.sha256(document.text["script"][1].encode()).digest()
+    digest = hashlib.sha256(document.text["script"][-1].encode()).digest()
     own = f"'sha256-{base64.b64encode(digest).decode()}'"
     policy = content_policy()
     assert f"script-src {own};" in policy
@@ -176,20 +175,17 @@ def test_the_data_in_it_is_the_evidence(document: Document, evidence: Evidence) 
     read = Evidence.model_validate_json(document.text["script"][0])
     assert read.outcomes == evidence.outcomes
     assert read.record == evidence.record
-    given, kept = evidence.rows[7].intact_logits, read.rows[7].intact_logits
-    assert given is not None
-    assert kept == pytest.approx(given, abs=1e-4)
+    assert read.rows == evidence.rows
+    assert document.all("script")[1] == {"type": "application/octet-stream", "id": "logits"}
+    kept = base64.b64decode(document.text["script"][1])
+    assert evidence.logits is not None
+    assert hashlib.sha256(kept).hexdigest() == evidence.logits.sha256
 
 
-def test_logits_stay_within_what_a_page_can_carry(
-    evidence: Evidence, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(data, "MAX_LOGITS", 50)  # ten classes, twice: two pictures and a half
-    carried = data.embedded(evidence)
-    assert (carried.logits_of, carried.pictures) == (2, len(evidence.rows))
-    rows = json.loads(carried.json)["rows"]
-    assert [row["intact_logits"] is not None for row in rows[:4]] == [True, True, False, False]
-    assert "the first 2 of 120" in render_page(evidence)
+def test_a_page_without_logits_hands_out_the_rest(evidence: Evidence) -> None:
+    page = render_page(evidence)
+    assert "Save evidence.json" in page
+    assert "logits.npz" not in page.split('<script type="application/json"')[0]
 
 
 def test_the_record_is_a_table_of_names_and_values() -> None:

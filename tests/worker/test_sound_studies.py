@@ -11,9 +11,10 @@ from beholder.errors import NoPictures
 from beholder.evidence.answers import Answers
 from beholder.evidence.document import Evidence
 from beholder.evidence.in_memory import measured, studied
+from beholder.evidence.logits import Logits
 from beholder.evidence.names import ANSWERS, PLAN, READINGS
 from beholder.evidence.plan import Plan
-from beholder.evidence.stored import read_evidence
+from beholder.evidence.stored import read_evidence, read_logits
 from beholder.jobs.channel_models import ChannelClass, ChannelEffect, StudyClass
 from beholder.jobs.channel_queries import channels
 from beholder.jobs.exemplar_queries import exemplars
@@ -115,10 +116,11 @@ def test_the_record_tables_have_it_all(bench: Any, spec: StudySpec, entries: lis
 
 
 def test_what_is_handed_on_is_there(bench: Any, spec: StudySpec, entries: list[Any]) -> None:
-    bench.run(bench.submit(spec, entries, chunk_size=9))
+    job = bench.run(bench.submit(spec, entries, chunk_size=9))
     names = {path.name for path in bench.results()}
     assert names == {
-        "target.npz", "control.npz", ANSWERS, PLAN, READINGS, "evidence.json", "conclusion.json",
+        "target.npz", "control.npz", ANSWERS, PLAN, READINGS, "logits.npz", "evidence.json",
+        "conclusion.json",
     }  # fmt: skip
     (plan,) = [path for path in bench.results() if path.name == PLAN]
     assert Plan.model_validate_json(plan.read_bytes()).headline
@@ -126,6 +128,19 @@ def test_what_is_handed_on_is_there(bench: Any, spec: StudySpec, entries: list[A
     merged = Answers.merge([Answers.from_bytes(path.read_bytes()) for path in answers])
     assert merged.positions.tolist() == list(range(TARGETS + OTHERS))
     assert len(np.unique(merged.hashes)) > 1
+    found = evidence_of(bench, job)
+    raw = Logits.from_bytes(read_logits(bench.store, job, evidence_path(bench.db, job.id)))
+    assert raw.positions.tolist() == [row.position for row in found.rows]
+    np.testing.assert_allclose(raw.intact, merged.logits[raw.positions], rtol=1e-4, atol=1e-4)
+    labels = load_network(spec.network).labels
+    seen = [labels[number] for number in raw.blinded.argmax(axis=1)]
+    assert seen == [row.blinded_label for row in found.rows]
+    assert found.logits is not None
+    assert found.logits.arrays == {
+        "positions": (len(found.rows),),
+        "intact": (len(found.rows), len(labels)),
+        "blinded": (len(found.rows), len(labels)),
+    }
 
 
 def test_its_summary_is_of_test_pictures_and_verify_finds_nothing(
