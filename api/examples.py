@@ -172,8 +172,8 @@ RECORD: dict[str, Any] = {
             "effect_low": -0.52,
             "effect_high": -0.3,
             "control_effect": -0.02,
-            "control_effect_low": None,
-            "control_effect_high": None,
+            "control_effect_low": -0.06,
+            "control_effect_high": 0.01,
         }
     ],
     "correlated": {"study": "b7c2d9e4fa", "channels": [[12, 0.83]]},

@@ -1,6 +1,6 @@
 """The channels of the headline's set, one by one: `channel_evidence`, and their `layers`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -54,19 +54,26 @@ def _scores(plan: Plan) -> dict[_Place, float]:
     return found | {place: 0.0 for place in wanted if place not in found}
 
 
-def _effects(sample: Sample) -> tuple[dict[_Place, Interval], dict[_Place, float]]:
+def _effects(sample: Sample) -> tuple[dict[_Place, Interval], dict[_Place, Interval]]:
     """By channel: on the targets' margin, and on the others' own log-odds."""
     alone = {_only(one): sample.run(one) for one in sample.plan.conditions if one.kind == "alone"}
     if not alone:
         return {}, {}
     ran = np.logical_and.reduce([run.ran for run in alone.values()])
     targets, others = sample.targets & ran, sample.others & ran
-    on_targets: Sequence[Interval] = ()
-    if targets.any():
-        changes: Floats = np.stack([run.change[targets] for run in alone.values()], axis=1)
-        on_targets = mean_intervals(changes, seed=sample.plan.seed)
-    on_others = [float(run.own_change[others].mean()) for run in alone.values() if others.any()]
-    return dict(zip(alone, on_targets, strict=False)), dict(zip(alone, on_others, strict=False))
+    on_targets = [run.change[targets] for run in alone.values()]
+    on_others = [run.own_change[others] for run in alone.values()]
+    seed = sample.plan.seed
+    return _means(alone, on_targets, seed), _means(alone, on_others, seed)
+
+
+def _means(
+    places: Iterable[_Place], changes: Sequence[Floats], seed: int
+) -> dict[_Place, Interval]:
+    """By channel, the mean of its changes, (n,) each; none where there are no pictures."""
+    columns: Floats = np.stack(changes, axis=1)  # (n, K)
+    found = mean_intervals(columns, seed=seed) if len(columns) else ()
+    return dict(zip(places, found, strict=False))
 
 
 def _only(condition: Condition) -> _Place:

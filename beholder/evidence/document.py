@@ -135,7 +135,7 @@ class ChannelEvidence(_Frozen):
     control_mean: float | None = None
     fraction_active: float | None = None
     effect: Interval | None = None
-    control_effect: float | None = None
+    control_effect: Interval | None = None
 
 
 class Cell(_Frozen):

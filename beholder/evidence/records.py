@@ -72,10 +72,8 @@ def exemplar_rows(answers: Answers, widths: Sequence[int], *, seed: int) -> Iter
 def effect_rows(channels: Iterable[ChannelEvidence]) -> Iterator[EffectRow]:
     """The channels of `Evidence.channels`, with what ablating each alone did where it was tried."""
     for one in channels:
-        value, low, high = _bounds(one.effect)
-        yield EffectRow(
-            one.layer, one.channel, one.rank, one.score, value, low, high, one.control_effect
-        )
+        bounds = *_bounds(one.effect), *_bounds(one.control_effect)
+        yield EffectRow(one.layer, one.channel, one.rank, one.score, *bounds)
 
 
 def _bounds(effect: Interval | None) -> tuple[float | None, float | None, float | None]:

@@ -226,7 +226,11 @@ def test_channels_with_what_each_does_alone(drawn: Drawn, evidence: Evidence) ->
         for logits in (after[others], drawn.logits[0][others]):
             p = np.exp(log_softmax(logits, axis=1)[np.arange(len(others)), own])
             odds.append(np.log(p / (1 - p)))
-        assert one.control_effect == pytest.approx((odds[0] - odds[1]).mean())
+        change = odds[0] - odds[1]
+        assert one.control_effect is not None
+        assert one.control_effect.value == pytest.approx(change.mean())
+        width = one.control_effect.high - one.control_effect.low
+        assert width == pytest.approx(3.92 * stats.sem(change), rel=0.15)
 
 
 def test_the_rest_is_as_planned(drawn: Drawn, evidence: Evidence) -> None:
@@ -256,6 +260,7 @@ def test_the_report_says_it(evidence: Evidence) -> None:
         assert said in text
     for one in evidence.channels:
         assert words.number_interval(one.effect) in text
+        assert words.number_interval(one.control_effect) in text
     assert "erase" not in text.lower()
 
 

@@ -133,10 +133,11 @@ def test_certainty_has_log_odds_too() -> None:
     logits[0, :4, 0] = logits[:, 4:, 1] = 900.0
     logits[1:, :, 2] = 2_000.0
     found = whole(of_logits(CONDITIONS, who, logits))
-    effect = found.channels[0].effect
+    effect, on_others = found.channels[0].effect, found.channels[0].control_effect
     assert effect is not None
+    assert on_others is not None
     assert effect.value == pytest.approx(-2_900 + np.log(2))
-    assert found.channels[0].control_effect == pytest.approx(-2 * np.log(1e12), rel=1e-4)
+    assert on_others.value == pytest.approx(-2 * np.log(1e12), rel=1e-4)
 
 
 def test_a_picture_whose_answers_are_no_numbers_counts_nowhere() -> None:

@@ -85,11 +85,12 @@ def test_exemplars_are_the_extremes_and_a_draw():
 
 def test_effects_are_the_evidence_s():
     effect = Interval(value=-2.0, low=-3.0, high=-1.0, method="bootstrap")
+    on_others = Interval(value=0.1, low=-0.1, high=0.3, method="bootstrap")
     tried = ChannelEvidence(
-        layer=29, channel=7, rank=0, score=1.5, effect=effect, control_effect=0.1
+        layer=29, channel=7, rank=0, score=1.5, effect=effect, control_effect=on_others
     )
     other = ChannelEvidence(layer=31, channel=8, rank=1, score=1.0)
     assert list(effect_rows([tried, other])) == [
-        EffectRow(29, 7, 0, 1.5, -2.0, -3.0, -1.0, 0.1),
+        EffectRow(29, 7, 0, 1.5, -2.0, -3.0, -1.0, 0.1, -0.1, 0.3),
         EffectRow(31, 8, 1, 1.0),
     ]

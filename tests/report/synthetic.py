@@ -343,13 +343,15 @@ def _channels(lots: random.Random) -> Sequence[ChannelEvidence]:
                 target_mean=lots.uniform(4, 9),
                 control_mean=lots.uniform(0.2, 2),
                 fraction_active=lots.uniform(0.1, 0.6),
-                effect=Interval(
-                    value=effect, low=effect - 0.2, high=effect + 0.2, method="paired bootstrap"
-                ),
-                control_effect=lots.gauss(0, 0.02),
+                effect=_about(effect, 0.2),
+                control_effect=_about(lots.gauss(0, 0.02), 0.01),
             )
         )
     return found
+
+
+def _about(value: float, half: float) -> Interval:
+    return Interval(value=value, low=value - half, high=value + half, method="paired bootstrap")
 
 
 def _matrix(lots: random.Random) -> Sequence[Cell]:

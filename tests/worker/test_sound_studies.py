@@ -96,7 +96,11 @@ def test_the_record_tables_have_it_all(bench: Any, spec: StudySpec, entries: lis
     assert [(one.layer, one.channel) for one in effects] == [
         (one.layer, one.channel) for one in found.channels
     ]
-    assert all(one.effect is not None for one in effects)
+    assert all(one.effect_low <= one.effect <= one.effect_high for one in effects)
+    on_others = [(one.control_effect_low, one.control_effect_high) for one in effects]
+    assert on_others == [
+        (one.control_effect.low, one.control_effect.high) for one in found.channels
+    ]
     assert [(one.label, one.role, one.n) for one in classes] == [
         ("a", "target", TARGETS), ("c", "control", OTHERS // 2), ("b", "control", OTHERS // 2),
     ]  # fmt: skip
