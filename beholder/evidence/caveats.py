@@ -3,25 +3,29 @@
 from collections.abc import Iterator
 
 from beholder.evidence.document import Evidence, Outcome
-from beholder.evidence.names import Role
+from beholder.evidence.names import Mode, Role
 from beholder.evidence.outcomes import draws_beside
 from beholder.evidence.sample import Sample
 from beholder.evidence.sentence import SEEN, hits, hits_before, others
 from beholder.evidence.statistics import LEVEL, at_least, permutation
 from beholder.report.words import ROLES, p_sentence, percent, plural
 from beholder.report.words import sentence as ended
+from beholder.science.dose import MOST_P, MOST_RECALL
 
-FEW = 30  # targets, below which the interval of their share is wide
+FEW = 30  # pictures of a role, below which the interval of their share is wide
+FEW_TUNING = 10  # targets, or others, by which a dose is a near thing
 FEW_DRAWS = 99
 HARMED = 0.05  # of a role's pictures, that lost their label
 READ = 0.7  # area under a probe's ROC curve, from which it still reads the class
 STABLE = 0.5  # Jaccard index
+_NATURAL: tuple[Mode, ...] = ("mean", "resample")  # put in what pictures have there
 
 
 def caveats(evidence: Evidence, sample: Sample) -> Iterator[str]:
     """One a sentence, what is the most to be minded first."""
     yield from _exploratory(evidence, sample)
     yield from _pictures(evidence, sample)
+    yield from _dose(evidence, sample)
     yield from _harmed(evidence)
     yield from _lots(evidence)
     yield from _modes(evidence)
@@ -37,8 +41,9 @@ def _exploratory(evidence: Evidence, sample: Sample) -> Iterator[str]:
         yield f"Exploratory: {ended(evidence.exploratory)}"
     if any(one.fold is not None for one in sample.plan.conditions):
         yield (
-            "Only the headline's targets were held out of choosing their set: other doses, methods "
-            "and modes were chosen with all of them in view."
+            "Only the headline's targets were held out of choosing their set: sets of other doses, "
+            "methods and modes, those of the matrix, those kept alone and each channel by itself "
+            "were chosen with all of them in view."
         )
 
 
@@ -77,12 +82,40 @@ def _pictures(evidence: Evidence, sample: Sample) -> Iterator[str]:
             f"Few pictures: with {plural(target.n, 'target')}, the share that is still seen may be "
             f"anything from {low} to {high}."
         )
+    for one in others(evidence.main):
+        if one.n < FEW:
+            low, high = percent(one.kept.low), percent(one.kept.high)
+            yield (
+                f"Few pictures: with {plural(one.n, one.role)}, the share that keeps its label may "
+                f"be anything from {low} to {high}."
+            )
     gap = evidence.main.selectivity
     if gap is not None and gap.low == gap.high:
         yield (
             "The interval of selectivity has no width, since pictures of a kind all did the same: "
             "what few pictures leave open, the intervals of their shares say."
         )
+
+
+def _dose(evidence: Evidence, sample: Sample) -> Iterator[str]:
+    """That a dose was picked by few, or does not do on test pictures what it was picked for."""
+    if sample.plan.tuned_on is None:
+        return
+    targets, beside = sample.plan.tuned_on
+    if min(targets, beside) < FEW_TUNING:
+        yield (
+            "A near thing: how many channels are ablated was picked on "
+            f"{plural(targets, 'target')} and {plural(beside, 'other picture')}; as few others "
+            "might have picked another number."
+        )
+    target = evidence.main.role("target")
+    if target is None or (target.kept.value <= MOST_RECALL and target.p_target <= MOST_P):
+        return
+    yield (
+        f"Missed: so many channels are to leave at most {percent(MOST_RECALL)} of the targets "
+        f"seen, and {percent(MOST_P)} of their probability in the mean; on test pictures they "
+        f"leave {percent(target.kept.value)} and {percent(target.p_target)}."
+    )
 
 
 def _harmed(evidence: Evidence) -> Iterator[str]:
@@ -136,7 +169,7 @@ def _corrected_for(evidence: Evidence) -> int:
 
 
 def _modes(evidence: Evidence) -> Iterator[str]:
-    """Zero's own strangeness, or that only zero does it."""
+    """Zero's own strangeness. A map that is scaled down is strange too, and no evidence of it."""
     main = evidence.main
     target = main.role("target")
     if main.mode != "zero" or target is None or target.drop <= 0:
@@ -145,7 +178,7 @@ def _modes(evidence: Evidence) -> Iterator[str]:
     if not rivals:
         yield (
             "Not shown: that it is the channels' silence and not the strangeness of maps set to "
-            "zero: no other mode was tried."
+            "zero: neither mean nor resample was tried."
         )
     for one in rivals:
         group = one.role("target")
@@ -158,7 +191,7 @@ def _modes(evidence: Evidence) -> Iterator[str]:
 
 def _other_mode(one: Outcome, main: Outcome) -> bool:
     same = (one.kind, one.of, one.method, one.dose, one.pooled)
-    return same == ("chosen", None, main.method, main.dose, main.pooled) and one.mode != main.mode
+    return same == ("chosen", None, main.method, main.dose, main.pooled) and one.mode in _NATURAL
 
 
 def _choice(evidence: Evidence) -> Iterator[str]:

@@ -98,6 +98,7 @@ class Plan(_Frozen):
     rankings: by method, for all targets. means: by layer and channel, what "mean" puts in.
     donors: positions of the controls that "resample" takes maps from. profiles: of the channels of
     the headline's set.
+    tuned_on: how many targets, and how many others, picked the dose; None where nothing was tuned.
     stability: mean Jaccard index of the headline's set over redrawn choosing pictures.
     """
 
@@ -114,6 +115,7 @@ class Plan(_Frozen):
     means: dict[Layer, dict[int, float]] = {}
     donors: tuple[int, ...] = ()
     profiles: tuple[Profile, ...] = ()
+    tuned_on: tuple[int, int] | None = None
     stability: float | None = None
     record: dict[str, Any] = {}
 

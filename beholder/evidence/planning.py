@@ -91,7 +91,7 @@ class Planner:
         methods = self.spec.methods or (self.spec.method,)
         rankings = {one: self._ranking(one, contest) for one in methods}
         fills, donors = self._fills()
-        dose = self._dose(rankings[self.spec.method], fills)
+        dose, tuned_on = self._dose(rankings[self.spec.method], fills)
         conditions = tuple(self._conditions(rankings, dose, contest))
         channels = conditions[0].channels
         return Plan(
@@ -107,6 +107,7 @@ class Planner:
             profiles=tuple(self._profiles(channels, contest)),
             means={layer: dict(enumerate(row.tolist())) for layer, row in fills.means.items()},
             donors=donors,
+            tuned_on=tuned_on,
             stability=self._stability(channels, dose, contest),
             record=record_of(self.network, self.spec, self._choosing(), channels),
         )
@@ -137,15 +138,15 @@ class Planner:
         layers = len(self._ranker.layers) if self.spec.per_layer else 1
         return self._ranker.ranking(method, contest, most * layers)
 
-    def _dose(self, ranking: Sequence[Ranked], fills: Fills) -> int:
-        """The one that was asked for, or that tuning picks among those that were."""
+    def _dose(self, ranking: Sequence[Ranked], fills: Fills) -> tuple[int, tuple[int, int] | None]:
+        """The one that was asked for, or that tuning picks among those that were: `tuned_on`."""
         doses = doses_of(self.spec, ranking)
         if self.spec.dose is not None:
-            return max(dose for dose in doses if dose <= self.spec.dose)
+            return max(dose for dose in doses if dose <= self.spec.dose), None
         targets = self.division.rows("tune", others=False)
         others = self.division.rows("tune", others=True)
-        if not targets or not others:
-            return max([dose for dose in doses if dose <= UNTUNED_DOSE] or doses[:1])
+        if not targets or not others or len(doses) == 1:
+            return max([dose for dose in doses if dose <= UNTUNED_DOSE] or doses[:1]), None
         contest = Contest(self.target.index, tuple(targets), tuple(others))
         sets = {dose: self._set(ranking, dose) for dose in doses}
         return tuned_dose(self._ranker, contest, sets, fills)

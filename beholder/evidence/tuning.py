@@ -14,12 +14,12 @@ from beholder.science.sweep import sweep
 
 def tuned_dose(
     ranker: Ranker, contest: Contest, sets: Mapping[int, Channels], fills: Fills | None
-) -> int:
-    """The dose that `pick_dose` takes, of sets of channels by their dose.
+) -> tuple[int, tuple[int, int]]:
+    """The dose that `pick_dose` takes, of sets of channels by their dose; on how many pictures.
 
-    contest: tuning pictures, of which those at hand are run. fills: what the headline's mode puts
-    in. A target is recalled where the target's class is seen; another is lost where what the intact
-    network saw in it is not.
+    Those are targets, then others. contest: tuning pictures, of which those at hand are run. fills:
+    what the headline's mode puts in. A target is recalled where the target's class is seen; another
+    is lost where what the intact network saw in it is not.
     """
     spec = ranker.spec
     hand = ranker.at_hand([*contest.targets, *contest.others])
@@ -40,7 +40,7 @@ def tuned_dose(
     others = ~targets & (np.array(own) != contest.goal)  # who is seen as the target is to lose it
     recalled = found.label[1:, targets] == contest.goal
     kept = found.label[1:, others] == np.array(own)[others]
-    return pick_dose(
+    dose = pick_dose(
         {
             dose: Tuned(
                 recall=float(recalled[place].mean()),
@@ -50,3 +50,4 @@ def tuned_dose(
             for place, dose in enumerate(sets)
         }
     )
+    return dose, (int(targets.sum()), int((~targets).sum()))

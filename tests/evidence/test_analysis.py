@@ -312,7 +312,7 @@ def test_what_is_exploratory_says_so_first(left_out: Drawn) -> None:
     assert found.sentence.startswith(f"Exploratory: {reason} When 3 channels are set to zero")
     assert "held-out" not in found.sentence
     assert found.caveats[0] == f"Exploratory: {reason}"
-    assert "other doses, methods and modes were chosen with all of them" in found.caveats[1]
+    assert "each channel by itself were chosen with all of them in view" in found.caveats[1]
 
 
 def test_a_failed_fold_leaves_its_target_out_alone(left_out: Drawn) -> None:

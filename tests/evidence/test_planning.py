@@ -174,12 +174,24 @@ def test_the_same_again_is_the_same(network, answers, pictures, study):
     assert again[0].rankings["iterative"] == plan.rankings["iterative"]
 
 
+def test_who_picked_the_dose_is_kept(study, network, answers, pictures):
+    _, plan, _ = study
+    tuning = [one.role == "target" for one in plan.subjects if one.split == "tune"]
+    assert plan.tuned_on == (sum(tuning), len(tuning) - sum(tuning))
+    for fields in ({"dose": 4}, {"doses": (4,)}):
+        spec = StudySpec.build(
+            network="specimens", size=SIDE, recipe="sound", methods=("count",), draws=19, **fields
+        )
+        assert planned(network, spec, answers, pictures).tuned_on is None  # nothing to pick
+
+
 def test_few_targets_are_left_out_one_by_one(network, answers, pictures):
     few = [0, 1, 2, 3, 4, *range(EACH, EACH + 6)]
     own = type(answers)(**{name: rows[few] for name, rows in vars(answers).items()})
     own.positions[:] = np.arange(len(few))
     plan, evidence = studied(network, build(), own, pictures[few])
     assert "5 targets" in evidence.exploratory
+    assert plan.tuned_on is None
     folds = [one for one in plan.conditions if one.fold is not None]
     assert [one.fold for one in folds] == list(range(5))
     trial = Trial(network, plan, 20)

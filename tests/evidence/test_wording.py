@@ -8,6 +8,7 @@ import pytest
 
 from beholder.evidence.analysis import analyse
 from beholder.evidence.document import Evidence
+from beholder.report.words import percent
 from tests.evidence.drawn import (
     FOLDERS,
     LABELS,
@@ -171,7 +172,63 @@ def test_a_milder_mode_that_leaves_more_is_told() -> None:
     found = said([condition("main"), mean], harm={"main": (9.0, 0.3), "by mean": (0.5, 0.1)})
     assert any("by mean, the same channels leave 30 of 30 targets seen" in c for c in found.caveats)
     alone = said([condition("main")])
-    assert any("no other mode was tried" in one for one in alone.caveats)
+    assert any("neither mean nor resample was tried" in one for one in alone.caveats)
+
+
+def test_a_scaled_map_is_no_evidence_of_zero_s_strangeness() -> None:
+    scaled = condition("by scale", mode="scale", alpha=0.5)
+    found = said([condition("main"), scaled], harm={"main": (9.0, 0.3), "by scale": (0.5, 0.1)})
+    assert not any("by scale" in one for one in found.caveats)
+    assert any("neither mean nor resample was tried" in one for one in found.caveats)
+
+
+@pytest.mark.parametrize(
+    ("tuned_on", "told"),
+    [((8, 30), "picked on 8 targets and 30 other pictures"),
+     ((12, 3), "picked on 12 targets and 3 other pictures"), ((12, 30), None), (None, None)],
+)  # fmt: skip
+def test_a_dose_that_few_have_picked_is_a_near_thing(
+    tuned_on: tuple[int, int] | None, told: str | None
+) -> None:
+    found = said([condition("main")], tuned_on=tuned_on)
+    near = [one for one in found.caveats if one.startswith("A near thing")]
+    assert len(near) == (told is not None)
+    assert told is None or told in near[0]
+
+
+def test_a_tuned_dose_that_misses_on_test_pictures_is_told() -> None:
+    spared = said([condition("main")], harm={"main": (4.0, 0.3)}, tuned_on=(20, 20))
+    target = spared.main.role("target")
+    assert target is not None
+    assert target.kept.value > 0.02
+    (missed,) = [one for one in spared.caveats if one.startswith("Missed")]
+    wanted = f"leave {percent(target.kept.value)} and {percent(target.p_target)}."
+    assert wanted in missed
+    hit = said([condition("main")], harm={"main": (40.0, 0.0)}, tuned_on=(20, 20))
+    named = said([condition("main")], harm={"main": (4.0, 0.3)})
+    for found in (hit, named):
+        assert not any(one.startswith("Missed") for one in found.caveats)
+
+
+def test_few_others_are_told_by_role(shown: Evidence) -> None:
+    few = {
+        "spiral": FOLDERS["spiral"], "rings": ("sibling", 1, 9, 6), "star": ("control", 6, 8, 40)
+    }  # fmt: skip
+    found = said(PLAIN, subjects(few))
+    (told,) = [one for one in found.caveats if "that keeps its label may" in one]
+    assert told.startswith("Few pictures: with 6 siblings, the share")
+    assert any("with 20 siblings" in one for one in shown.caveats)
+
+
+def test_what_leave_one_out_does_not_cover_is_told() -> None:
+    who = [
+        one.model_copy(update={"fold": one.position}) if one.role == "target" else one
+        for one in subjects({"spiral": ("target", 0, 0, 4), "star": FOLDERS["star"]})
+    ]
+    folds = [condition(f"fold {n}", fold=n) for n in range(4)]
+    found = said([condition("main"), *folds], who)
+    (told,) = [one for one in found.caveats if one.startswith("Only the headline's targets")]
+    assert "those of the matrix, those kept alone and each channel by itself" in told
 
 
 @pytest.mark.parametrize(("stability", "told"), [(0.2, True), (0.9, False), (None, False)])

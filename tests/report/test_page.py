@@ -125,10 +125,15 @@ def test_what_is_exploratory_says_so_wherever_it_shows(exploratory: Evidence) ->
     assert all(EXPLORATORY in heading for heading in document.text["figcaption"])
     assert exploratory.exploratory is not None
     assert exploratory.exploratory in " ".join(document.text["header"])
+    beside = [*document.text["caption"], *document.text["figcaption"]]
+    told = [text for text in beside if "Not held out" in text]
+    for what in ("Methods and modes", "Every condition", "Channels of", "Each group's channels"):
+        assert sum(what in text for text in told) == 1
 
 
 def test_what_is_not_exploratory_does_not(page: str) -> None:
     assert EXPLORATORY not in page
+    assert "Not held out" not in page
 
 
 def test_no_name_becomes_a_part_of_the_page() -> None:
