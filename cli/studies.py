@@ -111,6 +111,7 @@ def study(
     json: JsonOption = False,
 ) -> None:
     """Queue an ablation study: find the channels a class shares, zero them, classify again."""
+    from beholder.labels import check_target
     from beholder.specs import StudySpec
 
     context = Context()
@@ -138,6 +139,7 @@ def study(
         recipe=recipe,
         **asked,
     )
+    check_target(spec.network, spec.target)
     prepare(context, spec, wait=wait, output=output)
     sources = [
         Source(folders=tuple(folders), recursive=recursive, role="target"),

@@ -1,16 +1,11 @@
 """Which class a sound study is about: `find_target`; what its pictures count for: `labels_of`."""
 
-import difflib
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from beholder.errors import InvalidInput
 from beholder.evidence.answers import Answers
-
-BY_FOLDER = "folder"
-_NEAREST = 3
+from beholder.labels import BY_FOLDER, BY_VOTE, called, find_label, label_of_folder
 
 
 @dataclass(frozen=True)
@@ -23,23 +18,23 @@ class Target:
 
 
 def find_target(asked: str, labels: Sequence[str], answers: Answers) -> Target:
-    """The class that was `asked` for: one of `labels`, "folder" or "vote".
+    """The class that was `asked` for: one of `labels` or its number, "folder" or "vote".
 
     "folder": the class that the first target's folder is named after. "vote": what the intact
-    network sees in most targets, the lower class index among equals. Raises InvalidInput for a name
-    that is no class.
+    network sees in most targets, the lower class index among equals. Raises InvalidSpec for a name
+    that is no class, or that of several.
     """
     own = answers.role == "target"
-    if asked == "vote":
+    if asked == BY_VOTE:
         seen = Counter(answers.logits[own].argmax(axis=1).tolist())
         index, votes = min(seen.items(), key=lambda pair: (-pair[1], pair[0]))
         by = f"vote of the intact network, {votes:,} of {int(own.sum()):,} targets"
         return Target(index, labels[index], by)
-    name = str(answers.group[own][0]) if asked == "folder" else asked
-    index = _named(name, labels)
-    if index is None:
-        raise InvalidInput(_unknown(name, labels, by_folder=asked == "folder"))
-    return Target(index, labels[index], BY_FOLDER if asked == "folder" else "label")
+    if asked == BY_FOLDER:
+        index = label_of_folder(str(answers.group[own][0]), labels)
+        return Target(index, labels[index], BY_FOLDER)
+    index = find_label(asked, labels)
+    return Target(index, labels[index], "label")
 
 
 def labels_of(target: Target, labels: Sequence[str], answers: Answers) -> list[int]:
@@ -60,22 +55,6 @@ def labels_of(target: Target, labels: Sequence[str], answers: Answers) -> list[i
     return found
 
 
-def _named(name: str, labels: Sequence[str]) -> int | None:
-    """The class of this name, whatever its case and its signs; a plural will do."""
-    if name in labels:
-        return labels.index(name)
-    plain = [_letters(label) for label in labels]
-    for wanted in (_letters(name), _letters(name).removesuffix("s")):
-        if wanted and wanted in plain:
-            return plain.index(wanted)
-    return None
-
-
-def _letters(name: str) -> str:
-    return re.sub(r"[\W_]+", "", name.casefold())
-
-
-def _unknown(name: str, labels: Sequence[str], *, by_folder: bool) -> str:
-    near = difflib.get_close_matches(name, labels, _NEAREST, cutoff=0.5) or labels[:_NEAREST]
-    what = f"the folder {name!r} names no class" if by_folder else f"no class {name!r}"
-    return f"target: {what} of this network; write vote, or a label such as {', '.join(near)}."
+def _named(folder: str, labels: Sequence[str]) -> int | None:
+    found = called(folder, labels)
+    return found[0] if len(found) == 1 else None

@@ -26,6 +26,7 @@ from beholder.jobs.named import insist_on_named
 from beholder.jobs.repeats import Repeatable, earlier_job, fingerprint, remember
 from beholder.jobs.sharing import batch_key
 from beholder.jobs.spool import Entry, Spool, StoredPicture
+from beholder.labels import check_target
 from beholder.priorities import DEFAULT_PRIORITY, Priority
 from beholder.specs import DreamSpec, JobKind, Spec, StudySpec
 
@@ -74,18 +75,21 @@ def create_job(
     A study's entries without a role are targets. device: which workers may run it. request: if it
     made a job before, that job is the answer, and nothing is written. hook: told when the job ends.
     Raises NoPictures if there is nothing to run, or nothing to hold a sound study's targets
-    against, InvalidSpec for a mask or guide that is not here, and InvalidInput if the request's key
-    was used for something else.
+    against, InvalidSpec for a mask or guide that is not here or a target that is no class of the
+    network, and InvalidInput if the request's key was used for something else.
     """
     kind: JobKind = "dream" if isinstance(spec, DreamSpec) else "study"
     begun = time.time_ns()
     insist_on_named(database, spec)
+    if isinstance(spec, StudySpec):
+        check_target(spec.network, spec.target)
     with Spool() as spool:
         for entry in entries:
             spool.add(entry, role=None if kind == "dream" else entry.role or "target")
         _insist_on_work(spool, kind)
         if isinstance(spec, StudySpec) and spec.recipe == "sound":
             _insist_on_others(spool)
+            check_target(spec.network, spec.target, _first_folder(spool))
         job = _new_job(kind, spec, spool, name, chunk_size)
         job.priority, job.device = priority, device
         asked = {
@@ -149,6 +153,11 @@ def _insist_on_others(spool: Spool) -> None:
             "a sound study holds what targets lose against what other pictures lose: add --control "
             "or --sibling pictures."
         )
+
+
+def _first_folder(spool: Spool) -> str:
+    """That of the first target that can be read."""
+    return next((one.group or "" for one in spool if one.role == "target" and not one.error), "")
 
 
 def _batches(job: Job, spec: Spec, spool: Spool) -> Iterator[Batch]:

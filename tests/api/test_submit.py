@@ -60,6 +60,19 @@ def test_multipart_takes_hashes_beside_files(server, draw):
     assert [one["role"] for one in items] == ["target", "target", "control"]
 
 
+def test_a_study_s_target_is_a_class_of_its_network(server, draw):
+    files = [part("targets", "t/1.png", draw(2)), part("controls", "c/1.png", draw(3))]
+    for target, words in (
+        ("spira", "no class 'spira' of this network; write vote, or a label such as spiral."),
+        ("folder", "the folder 't' names no class of this network"),
+    ):
+        spec = json.dumps({"network": "specimens", "recipe": "sound", "target": target})
+        answer = post(server, "/v1/studies", files=files, spec=spec)
+        assert answer.status_code == 422
+        assert words in answer.json()["detail"]
+    assert server.http.get("/v1/jobs").json()["jobs"] == []
+
+
 def test_noise_needs_no_pictures(server):
     answer = server.http.post("/v1/dreams", json={"spec": {"noise": 2, "steps": 1}})
     assert answer.status_code == 201
