@@ -131,6 +131,8 @@ CHANNEL: dict[str, Any] = {
     "control_deviation": 2.2,
     "control_maximum": 19.0,
     "chosen": True,
+    "rank": 3,
+    "score": 1.25,
 }
 
 RECORD: dict[str, Any] = {

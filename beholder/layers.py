@@ -182,9 +182,10 @@ def numbers_text(numbers: Sequence[int]) -> str:
 def check_channels(layer: Layer, channels: Sequence[int], *, width_divisor: int = 1) -> None:
     """Raise InvalidChannel if `layer` lacks one of `channels` in a network of this width."""
     count = layer.channels // width_divisor
+    whose = "" if width_divisor == 1 else " --network NETWORK"
     for channel in channels:
         if not 0 <= channel < count:
             raise InvalidChannel(
                 f"{layer.name} has channels 0-{count - 1}; got {channel}. "
-                "`beholder layers` lists them."
+                f"`beholder layers{whose}` lists them."
             )

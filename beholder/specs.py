@@ -95,6 +95,8 @@ class StudySpec(JobSpec):
             values = getattr(self, name)
             if len(set(values)) < len(values):
                 raise ValueError(f"{name}: each once")
+        if "scale" not in self.modes and self.alpha != type(self).model_fields["alpha"].default:
+            raise ValueError("alpha: scale alone multiplies by it; add mode scale, or leave it out")
         if not self.doses and self.dose is None:
             raise ValueError("doses: name one at least")
         return self

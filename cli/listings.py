@@ -24,6 +24,7 @@ DEFAULT_LIMIT = 20  # of --for
 FORMATS = ("table", "json", "csv")
 COLUMNS = ("layer", "layer_name", "channel", "count", "controls", "mean", "control_mean")
 MORE_COLUMNS = ("deviation", "maximum", "chosen")
+OF_SOUND = ("rank", "score")  # where a sound study's set is shown
 
 
 def register(app: typer.Typer) -> None:
@@ -260,6 +261,8 @@ def _print(rows: "Iterable[ChannelView]", as_format: str) -> None:
     elif listed:
         studies = {row["study"] for row in listed}
         columns = (*(("study",) if len(studies) > 1 else ()), *COLUMNS, *MORE_COLUMNS)
+        if any(row["rank"] is not None for row in listed):
+            columns += OF_SOUND
         console().print(table(columns, listed))
 
 

@@ -159,8 +159,10 @@ def _say_ended(context: Context, job: "JobView", output: Path | None) -> None:
     say(f"job {job.id}: {job.state}, {outcome_words(job)}.")
     if output is None:
         say(f"`beholder show {job.id}` shows it; `beholder fetch {job.id} -o DIR` writes files.")
-        return
-    from cli.export import export_job
+    else:
+        from cli.export import export_job
 
-    exported = export_job(context.desk, job.id, output)
-    say(exported.words())
+        exported = export_job(context.desk, job.id, output)
+        say(exported.words())
+    if job.state == "done" and job.spec.get("recipe") == "sound":
+        say(f"`beholder report {job.id}` writes what it showed.")

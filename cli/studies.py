@@ -1,12 +1,14 @@
 """`beholder study`: which channels do pictures of one class share; what happens without them?"""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import Annotated, Any, get_args
 
 import typer
 
 from beholder.defaults import DEFAULT_DOSES, DEFAULT_SIZE
 from beholder.devices import DEFAULT_DEVICE
+from beholder.errors import InvalidInput
 from beholder.evidence.names import Method, Mode
 from beholder.layers import find_layer
 from beholder.priorities import DEFAULT_PRIORITY
@@ -28,6 +30,8 @@ from cli.submit import (
     parse_size,
     parse_steps,
 )
+
+_OPTIONS = {"methods": "--method", "modes": "--mode"}
 
 
 def register(app: typer.Typer) -> None:
@@ -127,6 +131,8 @@ def study(
         "matrix": matrix,
         "seed": seed,
     }
+    _insist_on_meaning(recipe, asked)
+    _insist_on_apart({"--dir": folders, "--sibling": sibling or (), "--control": control or ()})
     spec = StudySpec.build(
         network=network_name(context, network),
         size=parse_size(size),
@@ -151,3 +157,28 @@ def study(
         context.desk, spec, sources, name=name or folder_names, priority=priority, device=device
     )
     report(context, created, wait=wait, output=output, as_json=json)
+
+
+def _insist_on_meaning(recipe: str, asked: Mapping[str, Any]) -> None:
+    """Raise InvalidInput for an option that does nothing without another."""
+    from beholder.specs import StudySpec
+
+    fields = StudySpec.model_fields
+    given = [name for name, value in asked.items() if value != fields[name].default]
+    if recipe == "article" and given:
+        option = _OPTIONS.get(given[0], f"--{given[0].replace('_', '-')}")
+        raise InvalidInput(f"{option} needs --recipe sound.")
+    if "alpha" in given and "scale" not in asked["modes"]:
+        raise InvalidInput("--alpha needs --mode scale.")
+
+
+def _insist_on_apart(folders: Mapping[str, Sequence[Path]]) -> None:
+    """Raise InvalidInput for a folder that is given in two roles."""
+    roles: dict[Path, str] = {}
+    for option, found in folders.items():
+        for folder in found:
+            first = roles.setdefault(folder.resolve(), option)
+            if first != option:
+                raise InvalidInput(
+                    f"{folder} is given with {first} and with {option}: pictures can't be both."
+                )

@@ -15,6 +15,7 @@ from beholder.jobs.queries import get_job
 from beholder.jobs.record_document import record_document
 from beholder.jobs.record_export import export_rows
 from beholder.layers import LAYERS, check_channels
+from beholder.networks import width_divisor
 from beholder.protocol import LINES
 
 router = APIRouter(prefix="/v1", tags=["studies"])
@@ -47,7 +48,8 @@ def records(
     network: Network = None,
 ) -> JSONResponse:
     """As `/v1/channels/{network}/{layer}/{channel}`, where the network may be left out."""
-    check_channels(LAYERS[layer], [channel])
+    divisor = width_divisor(network) if network else None
+    check_channels(LAYERS[layer], [channel], width_divisor=divisor or 1)
     asked = {"layer": layer, "channel": channel}
     return JSONResponse(record_document(opened.db, **asked, network=_plain(network)))
 

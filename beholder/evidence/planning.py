@@ -202,8 +202,13 @@ class Planner:
             ranking = self._ranking(self.spec.method, Contest(int(seen.argmax()), own, rest), dose)
             yield condition(self.spec, self._set(ranking, dose), dose, kind="matrix", of=group)
 
-    def _stability(self, channels: Channels, dose: int, contest: Contest) -> float:
-        """Mean Jaccard index of the set and those that parts of the pictures choose."""
+    def _stability(self, channels: Channels, dose: int, contest: Contest) -> float | None:
+        """Mean Jaccard index of the set and those that parts of the pictures choose.
+
+        None of a set by lot, which no picture chose.
+        """
+        if self.spec.method == "random":
+            return None
         whole = _flat(channels)
         shared = []
         for number in range(REDRAWN):

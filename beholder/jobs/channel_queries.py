@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from typing import Any, Literal, get_args
 
-from sqlalchemy import ColumnElement, Select, false, func, literal, select, tuple_
+from sqlalchemy import ColumnElement, Select, and_, false, func, literal, select, tuple_
 
 from beholder.errors import InvalidInput, NotFound
-from beholder.jobs.channel_models import Channel
+from beholder.jobs.channel_models import Channel, ChannelEffect
 from beholder.jobs.database import Database
 from beholder.jobs.models import Job
 from beholder.jobs.views import ChannelView, columns_of, layer_name
@@ -34,7 +34,15 @@ _CONTRAST = (Channel.mean - Channel.control_mean) / (
 )
 _COLUMNS = (
     Channel.job_id,
-    *(getattr(Channel, name) for name in columns_of(ChannelView)[1:] if name != "layer_name"),
+    *(getattr(Channel, name) for name in columns_of(ChannelView)[1:-2] if name != "layer_name"),
+    ChannelEffect.rank,
+    ChannelEffect.score,
+)
+# A set is a few channels of a study: most have no row there.
+_OF_SET = and_(
+    ChannelEffect.job_id == Channel.job_id,
+    ChannelEffect.layer == Channel.layer,
+    ChannelEffect.channel == Channel.channel,
 )
 _PAGE = 1_000
 
@@ -70,7 +78,8 @@ def channels(
         wanted = [_among_top(wanted, top, one_layer=None not in (study, layer))]
     if after is not None:
         wanted.append(_behind(database, after, sort))
-    statement = select(*_COLUMNS).join(Job, Job.id == Channel.job_id).where(*wanted)
+    statement = select(*_COLUMNS).join(Job, Job.id == Channel.job_id)
+    statement = statement.outerjoin(ChannelEffect, _OF_SET).where(*wanted)
     return _stream(database, statement.order_by(*_order(sort)).limit(limit), limit)
 
 

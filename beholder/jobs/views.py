@@ -147,7 +147,10 @@ def verdict_rows(item: ItemView, kind: str | None = None) -> Iterator[VerdictVie
 
 @dataclass(frozen=True)
 class ChannelView(View):
-    """A channel's statistics in one study; see `beholder.jobs.models.Channel`."""
+    """A channel's statistics in one study; see `beholder.jobs.models.Channel`.
+
+    rank, score: of the set that a sound study is about, once it has concluded; see `ChannelEffect`.
+    """
 
     study: str
     layer: int
@@ -162,6 +165,8 @@ class ChannelView(View):
     control_deviation: float | None
     control_maximum: float | None
     chosen: bool
+    rank: int | None = None
+    score: float | None = None
 
 
 def columns_of(view: type[Any]) -> tuple[str, ...]:

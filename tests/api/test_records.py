@@ -49,10 +49,10 @@ def test_the_example_has_what_answers_have(server, study):
 @pytest.mark.parametrize(
     ("path", "status", "words"),
     [
-        ("specimens/relu5_4/500", 404, "no study on specimens has measured relu5_4/500 by class"),
+        ("specimens/relu5_4/100", 404, "no study on specimens has measured relu5_4/100 by class"),
         ("nowhere/relu5_4/7", 404, "no study on nowhere has measured"),
         ("specimens/conv9_9/7", 422, "no layer 'conv9_9'"),
-        ("specimens/relu1_1/64", 422, "relu1_1 has channels 0-63; got 64"),
+        ("specimens/relu1_1/64", 422, "relu1_1 has channels 0-15; got 64"),
         ("specimens/pool5/7", 422, "a pool's map is a function"),
     ],
 )

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from beholder.jobs.channel_models import ChannelEffect
 from beholder.layers import LAYERS
+from cli.context import Context
 
 pytestmark = pytest.mark.slow  # real databases and servers; seconds in all
 
@@ -57,6 +59,22 @@ def test_chosen_channels(beholder: Beholder, study_job: Make) -> None:
     found = rows(beholder("channels", "--chosen", "--json"))
     assert len(found) == 34
     assert all(row["chosen"] and row["layer"] >= 20 for row in found)
+
+
+@pytest.mark.both
+def test_a_sound_study_s_set_has_its_ranks_and_scores(
+    beholder: Beholder, context: Context, study_job: Make
+) -> None:
+    study = study_job()
+    wanted = ("channels", "--chosen", "--study", study)
+    assert "rank" not in beholder(*wanted).out
+    with context.db.write() as session:
+        session.add(ChannelEffect(job_id=study, layer=28, channel=0, rank=1, score=2.375))
+    table = beholder(*wanted).out
+    assert "rank" in table
+    assert "2.375" in table
+    shown = [row for row in rows(beholder(*wanted, "--json")) if row["rank"] is not None]
+    assert [(row["layer"], row["channel"], row["score"]) for row in shown] == [(28, 0, 2.375)]
 
 
 @pytest.mark.both

@@ -93,7 +93,7 @@ def test_a_channel_that_a_layer_lacks() -> None:
     check_channels(find_layer("conv4_1"), [511])
     with pytest.raises(InvalidChannel, match="conv4_1 has channels 0-511; got 600"):
         check_channels(find_layer("conv4_1"), [600])
-    with pytest.raises(InvalidChannel, match="0-127; got 128"):
+    with pytest.raises(InvalidChannel, match=r"0-127; got 128. `beholder layers --network NET"):
         check_channels(find_layer("conv4_1"), [128], width_divisor=4)
 
 

@@ -174,6 +174,11 @@ def test_the_same_again_is_the_same(network, answers, pictures, study):
     assert again[0].rankings["iterative"] == plan.rankings["iterative"]
 
 
+def test_a_set_by_lot_has_no_stability(network, answers, pictures):
+    spec = build(methods=("random",), dose=4)
+    assert planned(network, spec, answers, pictures).stability is None
+
+
 def test_who_picked_the_dose_is_kept(study, network, answers, pictures):
     _, plan, _ = study
     tuning = [one.role == "target" for one in plan.subjects if one.split == "tune"]

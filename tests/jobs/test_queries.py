@@ -207,6 +207,7 @@ def test_a_channels_row_names_its_layer(desk):
         "study": view.study, "layer": 20, "layer_name": "relu4_1", "channel": 7, "count": 1,
         "controls": 0, "mean": 3.0, "deviation": 0.5, "maximum": 6.0, "control_mean": None,
         "control_deviation": None, "control_maximum": None, "chosen": False,
+        "rank": None, "score": None,
     }  # fmt: skip
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from beholder.errors import InvalidInput
 from beholder.jobs.channel_models import ChannelClass, StudyClass
+from beholder.jobs.channel_queries import channels
 from beholder.jobs.control import delete
 from beholder.jobs.finish import finish_choose, finish_conclude, record_network
 from beholder.jobs.outcomes import (
@@ -210,7 +211,10 @@ def test_effects_come_with_the_conclusion(desk):
     finish_choose(
         desk.database,
         desk.claim_next(job),
-        (),
+        [
+            ChannelRow(LAYER, one, 2, 0, 3.0, 0.5, 6.0, chosen=True)
+            for one in (CHANNEL, CHANNEL + 1)
+        ],
         classes=classes,
         by_class=[row_of(0, [1.0, 2.0, 3.0])],
         target_pictures=3,
@@ -223,6 +227,10 @@ def test_effects_come_with_the_conclusion(desk):
     finish_conclude(desk.database, held, partial="evidence", effects=effects)
     (found,) = record(desk).effects
     assert (found.study, found.rank, found.effect, found.control_effect_high) == (job, 0, -2.0, 0.3)
+    listed = channels(desk.database, study=job, chosen=True)
+    assert [(one.channel, one.rank, one.score) for one in listed] == [
+        (CHANNEL, 0, 5.0), (CHANNEL + 1, None, None)
+    ]  # fmt: skip
 
 
 def test_a_deleted_study_takes_its_classes_along(desk):
