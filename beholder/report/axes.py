@@ -21,6 +21,8 @@ from beholder.report.words import EXPLORATORY, MINUS
 WIDTH, HEIGHT = 420, 310  # of a usual figure, in pixels; a phone shows it at three quarters
 TEXT_PX, SMALL_PX = 12, 10.5
 _MARK_PX, _PAD_PX = 19, 3
+_PANEL_PX = 330  # of a usual figure's width, that its axis takes
+_DIGIT_PX, _GAP_PX = 6.5, 5  # of a tick's number, and between two
 _DPI = 72  # so that matplotlib's points are pixels
 _STYLE: dict[Any, Any] = {
     "figure.dpi": _DPI,
@@ -86,13 +88,33 @@ def percent_axis(axes: Axes, which: str) -> None:
     axis.set_major_formatter(lambda value, _: f"{100 * value:.3g}%".replace("-", MINUS))
 
 
-def dose_axis(axes: Axes, doses: Sequence[int]) -> None:
-    """Numbers of channels, doubling from tick to tick, with room for none at all."""
+def dose_axis(axes: Axes, doses: Sequence[int], main: int) -> None:
+    """Numbers of channels, doubling from tick to tick, with room for none at all.
+
+    main: the dose that is named whatever happens; the others as far as there is room.
+    """
     shown = sorted(set(doses))
     axes.set_xscale("symlog", base=2, linthresh=1)
-    axes.set_xticks(shown, [f"{dose:,}" for dose in shown], minor=False)
+    named = _with_room(axes, shown, main)
+    axes.set_xticks(shown, [f"{dose:,}" if dose in named else "" for dose in shown], minor=False)
     axes.set_xticks([], minor=True)
     axes.set_xlim(-0.15, max([*shown, 1]) * 1.12)
+
+
+def _with_room(axes: Axes, doses: Sequence[int], main: int) -> set[int]:
+    """The doses whose numbers fit side by side, `main` among them."""
+    transform = axes.xaxis.get_transform()
+    at = {dose: float(transform.transform([dose])[0]) for dose in {0, main, *doses}}
+    pixels = _PANEL_PX / (max(at.values()) or 1)
+    named = [main]
+    for dose in doses:
+        letters = {other: len(f"{dose:,}{other:,}") / 2 for other in named}
+        if all(
+            abs(at[dose] - at[other]) * pixels > letters[other] * _DIGIT_PX + _GAP_PX
+            for other in named
+        ):
+            named.append(dose)
+    return set(named)
 
 
 def add_room(figure: Figure, height: float) -> float:

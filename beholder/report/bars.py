@@ -10,6 +10,8 @@ from beholder.report.words import layer_name, points, short
 
 MAX_LABELS = 12
 _LETTERS = 24  # of a class's name
+_NUMBER = 0.21  # of the bars' width, that a number beside one takes
+_LEAST = 0.0005  # of a probability: less reads as nothing
 
 
 def draw_went(figure: Figure, evidence: Evidence) -> None:
@@ -20,10 +22,11 @@ def draw_went(figure: Figure, evidence: Evidence) -> None:
     colours = [LIGHT["leaf"] if gain >= 0 else LIGHT["alarm"] for gain in gains]
     axes.barh(range(len(shown)), gains, color=colours, height=0.7)
     axes.set_yticks(range(len(shown)), [short(label, _LETTERS) for label, _ in shown])
-    reach = max((abs(gain) for gain in gains), default=1) or 1
+    ends = min([*gains, 0]), max([*gains, 0])
+    span = ends[1] - ends[0] or 1
     for place, gain in enumerate(gains):
         axes.text(
-            gain + (0.02 if gain >= 0 else -0.02) * reach,
+            gain + (0.015 if gain >= 0 else -0.015) * span,
             place,
             points(gain),
             ha="left" if gain >= 0 else "right",
@@ -31,7 +34,9 @@ def draw_went(figure: Figure, evidence: Evidence) -> None:
             fontsize=SMALL_PX,
         )
     axes.axvline(0, color=LIGHT["quiet"], linewidth=0.8)
-    axes.set_xlim(min([*gains, 0]) - 0.22 * reach, max([*gains, 0]) + 0.22 * reach)
+    axes.set_xlim(ends[0] - _NUMBER * span, ends[1] + _NUMBER * span)
+    left, right = axes.get_xlim()  # the room for numbers is beyond what a probability can lose
+    axes.set_xticks([at for at in axes.get_xticks() if max(left, -1) <= at <= min(right, 1)])
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
     percent_axis(axes, "x")
@@ -69,4 +74,5 @@ def describe_layers(evidence: Evidence) -> str:
 def _went(evidence: Evidence) -> list[tuple[str, float]]:
     """The classes that changed most, by what they gained; the target among them."""
     most = sorted(evidence.went, key=lambda one: -abs(one[1]))[:MAX_LABELS]
+    most = [one for one in most if abs(one[1]) >= _LEAST] or most
     return sorted(most, key=lambda one: -one[1])

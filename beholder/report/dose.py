@@ -50,7 +50,8 @@ def draw_keep(figure: Figure, evidence: Evidence) -> None:
                 linestyle=look.dash,
                 label=f"{role}s",
             )
-    _finish(figure, axes, [one.dose for one in kept], "pictures that keep their label")
+    doses = [one.dose for one in kept]
+    _finish(figure, axes, doses, evidence.main.dose, "pictures that keep their label")
     axes.set_xlabel(_count_words(evidence, "left"))
 
 
@@ -112,7 +113,8 @@ def _draw_role(figure: Figure, evidence: Evidence, role: Role) -> None:
         label = f"{evidence.main.method}, siblings"
         _line(axes, evidence, found, "sibling", ROLE_LOOKS["sibling"], label)
     _star(axes, evidence, role)
-    _finish(figure, axes, [one.dose for one in chosen(evidence)], f"{role}s that keep their label")
+    doses = [one.dose for one in chosen(evidence)]
+    _finish(figure, axes, doses, evidence.main.dose, f"{_whose(evidence, role)} their label")
     axes.set_xlabel(_count_words(evidence, "ablated"))
 
 
@@ -176,8 +178,14 @@ def _star(axes: Axes, evidence: Evidence, role: Role) -> None:
     )
 
 
-def _finish(figure: Figure, axes: Axes, doses: Sequence[int], words: str) -> None:
-    dose_axis(axes, [0, *doses])
+def _whose(evidence: Evidence, role: Role) -> str:
+    """Siblings are drawn beside controls."""
+    siblings = role == "control" and evidence.main.role("sibling")
+    return f"{role}s{' and siblings' if siblings else ''} that keep"
+
+
+def _finish(figure: Figure, axes: Axes, doses: Sequence[int], main: int, words: str) -> None:
+    dose_axis(axes, [0, *doses], main)
     axes.set_ylim(-0.03, 1.05)
     percent_axis(axes, "y")
     axes.set_ylabel(words)
@@ -207,5 +215,6 @@ def _describe(evidence: Evidence, role: Role) -> str:
         ]
     return (
         f"Line chart of {role}s that keep their label against the number of channels ablated. "
-        f"With {plural(main.dose, 'channel')}: {', '.join(said)}."
+        f"With {plural(main.dose, 'channel')}{'' if main.pooled else ' of each layer'}: "
+        f"{', '.join(said)}."
     )

@@ -39,8 +39,8 @@ def describe(evidence: Evidence) -> str:
         rows = tested(evidence, role)
         fell = sum(row.blinded_log_odds < row.intact_log_odds for row in rows)
         mean = sum(row.blinded_log_odds - row.intact_log_odds for row in rows) / len(rows)
-        said.append(f"{fell} of {plural(len(rows), role)} fall, by {number(-mean)} on the average")
-    return f"Slope chart of the target's log-odds, from intact to blinded: {'; '.join(said)}."
+        said.append(f"{fell} of {plural(len(rows), role)} fall; the mean change is {number(mean)}")
+    return f"Slope chart of the target's log-odds, from intact to blinded. {'. '.join(said)}."
 
 
 def _panel(axes: Axes, rows: list[PictureRow], role: Role) -> None:

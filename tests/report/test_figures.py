@@ -2,6 +2,7 @@
 
 import io
 import re
+from itertools import pairwise
 
 import pytest
 from matplotlib.figure import Figure
@@ -9,13 +10,13 @@ from PIL import Image
 
 from beholder.evidence.document import Evidence
 from beholder.report import bars, dose, matrix, rivals, slopes, trade
-from beholder.report.axes import canvas, drawing
+from beholder.report.axes import canvas, dose_axis, drawing
 from beholder.report.figures import SORTS, drawn, fitting
 from beholder.report.files import figures_pdf, figures_png
 from beholder.report.palette import DARK, LIGHT
 from beholder.report.selection import best_trade, chosen, others_drop, sweep, target_drop, way
 from beholder.report.svg import inline_svg
-from beholder.report.words import EXPLORATORY
+from beholder.report.words import EXPLORATORY, number
 
 
 def figure_of(draw, evidence: Evidence) -> Figure:
@@ -112,6 +113,48 @@ def test_bars_are_what_was_gained_and_the_layers_counts(evidence: Evidence) -> N
     assert [patch.get_height() for patch in layers.axes[0].patches] == list(
         evidence.layers.values()
     )
+
+
+def test_numbers_beside_bars_touch_no_name_and_what_is_nothing_is_left_out(
+    evidence: Evidence,
+) -> None:
+    went = (("rings", 0.62), ("rays", 0.3799), ("dots", 0.0004), ("spiral", -1.0))
+    figure = figure_of(bars.draw_went, evidence.model_copy(update={"went": went}))
+    (axes,) = figure.axes
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["spiral", "rays", "rings"]
+    lost = next(text for text in axes.texts if text.get_text() == "−100.0")
+    assert lost.get_window_extent().x0 > axes.get_window_extent().x0
+    assert min(axes.get_xticks()) >= -1
+
+
+@pytest.mark.parametrize(("dose", "named"), [(20, "20"), (16, "16")])
+def test_doses_are_named_as_far_as_there_is_room(evidence: Evidence, dose: int, named: str) -> None:
+    doses = (0, 1, 2, 5, 8, 12, 16, 20, 40, 80)
+    with drawing():
+        figure = canvas()
+        axes = figure.add_subplot()
+        dose_axis(axes, doses, dose)
+        figure.draw_without_rendering()
+        boxes = [
+            (tick.get_text(), tick.get_window_extent())
+            for tick in axes.get_xticklabels()
+            if tick.get_text()
+        ]
+    words = [text for text, _ in boxes]
+    assert ("16" in words) != ("20" in words)
+    assert {named, "0", "1", "40", "80"} <= set(words)
+    assert all(left.x1 + 2 < right.x0 for (_, left), (_, right) in pairwise(boxes))
+    assert len(axes.get_xticks()) == len(doses)  # each has its mark
+
+
+def test_what_is_drawn_is_said_on_the_axis(evidence: Evidence) -> None:
+    figure = figure_of(dose.draw_others, evidence)
+    assert figure.axes[0].get_ylabel() == "controls and siblings that keep their label"
+    said = slopes.describe(evidence)
+    rows = slopes.tested(evidence, "target")
+    mean = sum(row.blinded_log_odds - row.intact_log_odds for row in rows) / len(rows)
+    assert f"40 of 40 targets fall; the mean change is {number(mean)}." in said
+    assert "−" in said
 
 
 def test_the_matrix_has_a_number_a_cell(evidence: Evidence) -> None:

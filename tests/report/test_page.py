@@ -131,6 +131,21 @@ def test_what_is_exploratory_says_so_wherever_it_shows(exploratory: Evidence) ->
         assert sum(what in text for text in told) == 1
 
 
+def test_pictures_are_said_to_be_split_whether_or_not_copies_were_dropped(
+    page: str, evidence: Evidence
+) -> None:
+    assert "3 near-duplicates of other pictures were dropped first. The others were split" in page
+    served = {split: count for split, count in evidence.pictures.items() if split != "duplicate"}
+    assert "They were split by the hash" in render_page(
+        evidence.model_copy(update={"pictures": served})
+    )
+
+
+def test_minus_signs_are_true_ones(page: str) -> None:
+    text = re.sub(r"<(style|script|svg)\b.*?</\1>|<[^>]+>", " ", page, flags=re.DOTALL)
+    assert not re.search(r"(?<![\w-])-\d", text)
+
+
 def test_what_is_not_exploratory_does_not(page: str) -> None:
     assert EXPLORATORY not in page
     assert "Not held out" not in page
