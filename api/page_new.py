@@ -12,6 +12,14 @@ from starlette.responses import Response
 
 from api.intake import ROLES, Submission, take_in
 from api.multipart import Part, parts
+from api.page_new_study import (
+    STUDY_CHOICES,
+    STUDY_FIELDS,
+    STUDY_RECIPES,
+    study_of_form,
+    study_recipe,
+    study_values,
+)
 from api.page_render import PageRoute, render, see_other, sentence, status_of
 from api.page_words import command, layers_words
 from api.queueing import wake_workers
@@ -34,7 +42,7 @@ from beholder.recipes import (
     Transforms,
     recipe_defaults,
 )
-from beholder.specs import DreamSpec, JobKind, Spec, StudySpec
+from beholder.specs import DreamSpec, JobKind, Recipe, Spec, StudySpec
 from beholder.terms import Plain
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -47,6 +55,7 @@ _MANY = ("layers",)  # fields that come once for each tick
 _TEXT = ("network", "size", "normalize", "pre_relu")
 _OF_THE_JOB = ("name", "priority")  # what is not in the spec
 _NAMED = ("mask", "guide")  # pictures of a dream's spec
+_TICKS = ("normalize", "pre_relu", "keep_colour", "matrix")
 _CHOICES = {  # of a dream's fields
     "measure": get_args(Plain),
     "gradient": get_args(Gradient),
@@ -78,7 +87,7 @@ FIELDS: dict[JobKind, tuple[str, ...]] = {
         "carry",
         "precision",
     ),
-    "study": (*_TEXT, "top", "min_layer", "most_common", "threshold"),
+    "study": (*_TEXT, *STUDY_FIELDS),
 }
 
 
@@ -109,9 +118,9 @@ def new_dream(
 
 
 @router.get("/new/study")
-def new_study(request: Request, opened: Opened) -> HTMLResponse:
-    """The form of a study."""
-    return _form(request, opened, "study")
+def new_study(request: Request, opened: Opened, recipe: Recipe = "article") -> HTMLResponse:
+    """The form of a study by a recipe."""
+    return _form(request, opened, "study", recipe=recipe)
 
 
 @router.post("/new", response_model=None)
@@ -197,7 +206,7 @@ def spec_of_form(kind: JobKind, text: Mapping[str, str], layers: list[str]) -> S
     if fields.get("size", "keep") != "keep":
         fields["size"] = _whole("size", fields["size"])
     if kind == "study":
-        return StudySpec.build(**fields)
+        return study_of_form(fields)
     if "objective" not in fields:
         if not layers:
             raise InvalidInput("layers: choose at least one on the drawing.")
@@ -222,7 +231,7 @@ def _form(
     kind: JobKind,
     *,
     form: _Form | None = None,
-    recipe: DreamRecipe = DEFAULT_RECIPE,
+    recipe: DreamRecipe | Recipe = DEFAULT_RECIPE,
     problem: str = "",
     status: int = 200,
 ) -> HTMLResponse:
@@ -230,12 +239,12 @@ def _form(
     network = opened.settings.network
     if network.lower().endswith(WEIGHT_SUFFIXES):
         network = "vgg19"
-    if form is not None and form.text.get("recipe") in RECIPES:
-        recipe = RECIPES[cast(DreamRecipe, form.text["recipe"])].name
+    if form is not None:
+        recipe = _recipe(kind, form.text.get("recipe", ""), recipe)
     standard = _standard(kind, network, recipe)
     values = _defaults(standard)
     if form is not None:
-        ticks = {name: form.text.get(name, "") for name in ("normalize", "pre_relu", "keep_colour")}
+        ticks = {name: form.text.get(name, "") for name in _TICKS}
         chosen = [int(layer) for layer in form.layers if is_number(layer)]
         values |= {**form.text, **ticks, "layers": [layer for layer in chosen if layer < 37]}
         if kind == "study":
@@ -254,17 +263,30 @@ def _form(
         precisions=PRECISIONS,
         networks=[entry for entry in NETWORKS if entry.name != "PATH"],
         chosen_words=layers_words(values["layers"]) if values.get("layers") else "",
-        recipes=RECIPES.values(),
-        choices=_CHOICES,
-        usual={name: _written(value) for name, value in recipe_defaults(recipe).items()},
+        recipes=(RECIPES if kind == "dream" else STUDY_RECIPES).values(),
+        choices=_CHOICES if kind == "dream" else STUDY_CHOICES,
+        usual=_usual(standard),
         command=command(standard),
     )
 
 
-def _standard(kind: JobKind, network: str, recipe: DreamRecipe) -> Spec:
+def _recipe(kind: JobKind, asked: str, otherwise: str) -> DreamRecipe | Recipe:
+    if kind == "study":
+        return study_recipe(asked)
+    return cast(DreamRecipe, asked if asked in RECIPES else otherwise)
+
+
+def _usual(standard: Spec) -> dict[str, str]:
+    """What a dream's recipe sets, as the form writes it."""
+    if isinstance(standard, StudySpec):
+        return {}
+    return {name: _written(value) for name, value in recipe_defaults(standard.recipe).items()}
+
+
+def _standard(kind: JobKind, network: str, recipe: DreamRecipe | Recipe) -> Spec:
     """The spec of a form that nobody has changed."""
     if kind == "study":
-        return StudySpec(network=network)
+        return StudySpec(network=network, recipe=study_recipe(recipe))
     if recipe != DEFAULT_RECIPE:
         guide = {"guide": "0" * 64} if recipe == "guide" else {}
         return DreamSpec.build(recipe=recipe, network=network, layers=(28,), **guide)
@@ -275,6 +297,8 @@ def _standard(kind: JobKind, network: str, recipe: DreamRecipe) -> Spec:
 
 def _defaults(spec: Spec) -> dict[str, Any]:
     values: dict[str, Any] = {"name": "", "priority": DEFAULT_PRIORITY, **spec.model_dump()}
+    if isinstance(spec, StudySpec):
+        values |= study_values(spec)
     if isinstance(spec, DreamSpec):
         values |= {name: _written(value) for name, value in values.items() if value is None}
         values |= {"channels": "", "objective": "", "layers": list(spec.layers)}

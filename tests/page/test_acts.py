@@ -115,6 +115,20 @@ def test_a_form_keeps_what_was_written(ask):
     assert "no target pictures" in empty.text.lower()
 
 
+def test_a_sound_study_s_form_keeps_its_recipe_and_what_was_written(ask):
+    wanted = {"recipe": "sound", "target": "no such", "network": "specimens", "dose": "7"}
+    files = [picture("targets"), picture("controls")]
+    answer = ask("submit", "POST", "/new/study", data=wanted, files=files)
+    assert answer.status_code == 422
+    assert "no class &#39;no such&#39;" in answer.text.lower()
+    assert 'name="dose" type="number" step="1" min="0" value="7"' in answer.text
+    assert 'name="recipe" value="sound"' in answer.text
+    assert 'data-drop="siblings"' in answer.text
+    article = ask("read", "GET", "/new/study").text
+    assert 'data-drop="siblings"' not in article
+    assert 'name="target"' not in article
+
+
 def test_a_dreams_page_names_its_pictures_in_the_command(ask):
     answer = ask("submit", "POST", "/new", data={**FORM, "noise": "2"}, files=[picture()])
     page = ask("read", "GET", answer.headers["location"]).text

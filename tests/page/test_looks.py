@@ -11,7 +11,18 @@ from PIL import Image
 pytestmark = pytest.mark.slow
 
 MAX_BYTES = 400_000
-ALL = ("/", "/new", "/new/study", "/channels", "DREAM", "STUDY", "LAYER", "CHANNEL", "/jobs/none")
+ALL = (
+    "/",
+    "/new",
+    "/new/study",
+    "/new/study?recipe=sound",
+    "/channels",
+    "DREAM",
+    "STUDY",
+    "LAYER",
+    "CHANNEL",
+    "/jobs/none",
+)
 
 
 @pytest.fixture(scope="module")

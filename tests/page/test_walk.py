@@ -203,6 +203,36 @@ def test_a_study_from_the_form_to_a_channels_dream(page, spirals, others):
     page.wait_for_url(re.compile(r"/channels/specimens/relu4_4/\d+"))
 
 
+def test_a_sound_study_from_the_form(site, page, spirals, others):
+    page.goto("/new/study")
+    page.get_by_role("link", name="sound").click()
+    page.wait_for_url("**/new/study?recipe=sound")
+    for role, files in (("targets", spirals), ("siblings", others[:2]), ("controls", others[2:])):
+        drop(page, f'[data-drop="{role}"]', files)
+    page.get_by_label("Class").fill("spirals")
+    page.get_by_label("Method").select_option("gradient")
+    page.get_by_label("Mode").select_option("scale")
+    page.get_by_label("Alpha").fill("0.25")
+    page.get_by_label("Random sets").fill("19")
+    page.get_by_label("Choose for every folder").check()
+    page.get_by_label("Size in pixels").fill("64")
+    command = page.locator("[data-command]").inner_text()
+    assert "--sibling SIBLINGS --control CONTROLS --recipe sound --target spirals" in command
+    assert "--alpha 0.25 --draws 19 --method gradient --mode scale --matrix" in command
+    page.get_by_label("Class").fill("spirall")
+    page.get_by_role("button", name="Queue it").click()
+    page.get_by_role("alert").filter(has_text="No class 'spirall' of this network").wait_for()
+    page.get_by_label("Class").fill("spirals")
+    page.get_by_role("button", name="Queue it").click()
+    page.wait_for_url(re.compile(r"/jobs/\w+"))
+    job = page.url.rsplit("/", 1)[-1]
+    spec = site.job(job)["spec"]
+    asked = {"recipe": "sound", "target": "spirals", "methods": ["gradient"], "modes": ["scale"],
+             "alpha": 0.25, "draws": 19, "matrix": True, "dose": None}  # fmt: skip
+    assert {name: spec[name] for name in asked} == asked
+    site.http.post(f"/v1/jobs/{job}/cancel")
+
+
 def test_cancel_retry_delete(site, page):
     job = site.submit("dreams", [], spec={"noise": 3, "steps": 4000, "size": 64}, name="Endless")
     site.until(job, lambda row: row["state"] == "running")
@@ -307,7 +337,7 @@ def test_nothing_jumps_while_dreams_arrive(site, page, spirals):
 _RECIPES = [f"/new?recipe={recipe}" for recipe in RECIPES]
 
 
-@pytest.mark.parametrize("address", ["/new", *_RECIPES, "/new/study"])
+@pytest.mark.parametrize("address", ["/new", *_RECIPES, "/new/study", "/new/study?recipe=sound"])
 def test_the_browser_says_the_same_command_as_the_server(site, page, address):
     served = re.search(r"<code data-command[^>]*>([^<]+)<", site.http.get(address).text)[1]
     page.goto(address)

@@ -4,11 +4,11 @@
 /**
  * @param {string} kind
  * @param {FormData} form
- * @param {boolean} pictures whether any were chosen
+ * @param {string[]} chosen the kinds of pictures of which any were chosen
  * @param {Record<string, string>} usual what the recipe sets, as the form writes it
  */
-export function commandOf(kind, form, pictures, usual = {}) {
-  const words = ["beholder", ...(kind === "study" ? study(form) : dream(form, pictures, usual))];
+export function commandOf(kind, form, chosen, usual = {}) {
+  const words = ["beholder", ...(kind === "study" ? study(form, chosen.includes("siblings")) : dream(form, chosen.length > 0, usual))];
   words.push("--network", text(form, "network") || "vgg19");
   const size = text(form, "size");
   if (size && size !== (usual.size || "224")) words.push("--size", size);
@@ -73,14 +73,23 @@ function dream(form, pictures, usual) {
   return words;
 }
 
-/** @param {FormData} form */
-function study(form) {
-  const words = ["study", "--dir", "TARGETS", "--control", "CONTROLS"];
-  const standard = { top: "10", min_layer: "20", most_common: "5", threshold: "4" };
+/**
+ * @param {FormData} form
+ * @param {boolean} siblings
+ */
+function study(form, siblings) {
+  const words = ["study", "--dir", "TARGETS"];
+  if (siblings) words.push("--sibling", "SIBLINGS");
+  words.push("--control", "CONTROLS");
+  const standard = {
+    recipe: "article", target: "vote", top: "10", min_layer: "20", most_common: "5", threshold: "4",
+    alpha: "0.5", dose: "", draws: "199", seed: "0", method: "iterative", mode: "zero",
+  };
   for (const [name, usual] of Object.entries(standard)) {
     const value = text(form, name);
-    if (value && value !== usual) words.push(`--${name.replace("_", "-")}`, value);
+    if (value && value !== usual) words.push(option(name), value);
   }
+  if (form.get("matrix")) words.push("--matrix");
   return words;
 }
 

@@ -11,9 +11,14 @@ const usual = JSON.parse(form.dataset.usual || "{}");
 const drops = [...form.querySelectorAll("[data-drop]")].map((part) => new Drop(/** @type {HTMLElement} */ (part)));
 const boxes = /** @type {HTMLInputElement[]} */ ([...form.querySelectorAll('input[name="layers"]')]);
 
+/** The kinds of pictures of which any are dropped. */
+function chosen() {
+  return drops.filter((drop) => drop.entries.length > 0).map((drop) => drop.name);
+}
+
 function tell() {
   const code = form.querySelector("[data-command]");
-  if (code) code.textContent = commandOf(kind, new FormData(form), drops.some((drop) => drop.entries.length > 0), usual);
+  if (code) code.textContent = commandOf(kind, new FormData(form), chosen(), usual);
   const words = form.querySelector("[data-chosen]");
   if (words) words.textContent = layersWords(boxes.filter((box) => box.checked));
 }
