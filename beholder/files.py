@@ -135,6 +135,11 @@ class Files:
         with self._reported(path), suppress(FileNotFoundError):
             self._fs.rm_file(self._full(path))
 
+    @property
+    def is_local(self) -> bool:
+        """Whether it is a folder of this machine, or mounted as one."""
+        return self._local
+
     def local_path(self, path: str) -> Path | None:
         """The file on this machine's disk, or None for a remote store."""
         return Path(self._full(path)) if self._local else None

@@ -42,7 +42,7 @@ def main() -> None:
     register(app, settings)
     if settings.log == "json":
         say_nothing_else()
-    app.worker_main(
+    code = app.start(
         [
             "--quiet",  # it would print a banner, with its settings
             "worker",
@@ -56,6 +56,7 @@ def main() -> None:
             "--task-events" if settings.events else "--without-heartbeat",
         ]
     )
+    leave(code or 0)
 
 
 def say_nothing_else() -> None:
@@ -72,7 +73,10 @@ def check_set_up(settings: Settings) -> DeviceClass:
 
 
 def leave(code: int) -> NoReturn:
-    """End this process: to take torch apart first, module by module, lasts a second or more."""
+    """End this process, whose children have ended.
+
+    To take torch apart first, module by module, lasts a second or more.
+    """
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -84,6 +88,3 @@ if __name__ == "__main__":
         main()
     except BeholderError as error:
         fail("worker", error)
-    except SystemExit as ended:  # Celery's way; argparse says why by itself
-        leave(ended.code if isinstance(ended.code, int) else bool(ended.code))
-    leave(0)

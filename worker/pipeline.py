@@ -1,4 +1,7 @@
-"""Works overlap: one is decoded ahead of the device, one is on it, some are stored behind it."""
+"""Works overlap: one is decoded ahead of the device, one is on it, some are stored behind it.
+
+Where device and pictures want the same cores, they take turns instead.
+"""
 
 import threading
 from collections import deque
@@ -15,7 +18,7 @@ from worker.work import Work
 AnyWork = Work[Any, Any]
 Step = tuple[AnyWork, Batch | None]  # a batch for the device, or None: the work's end
 
-AHEAD = 1  # batches that are decoded, or about to be, while another is on the device
+AHEAD = 1  # batches that are decoded, or about to be, before the device has time for them
 BEHIND = 2  # works that are stored at a time; a third waits, and the device with it
 
 

@@ -67,7 +67,7 @@ class Runner:
     device: its class, where jobs ask for one. claiming: whether it may take more.
     claimed: how many chunks it has had in hand. items: how many of theirs came to their end.
     passed_over: jobs that it leaves to others.
-    turns: whether pictures and device take turns; None for what the device asks for.
+    turns: whether pictures and device take turns; None: where both want the same cores.
     """
 
     db: Database
@@ -93,7 +93,9 @@ class Runner:
         keep_to(self.settings.gpu_share, device)
         self.loaded = Loaded(self.settings.networks_dir, self.settings.device)
         torch.get_num_threads()  # settles this thread's number, before others settle on one
-        turns = device.type == "cpu" if self.turns is None else self.turns
+        # A store on the network is waited for without a core.
+        same_cores = device.type == "cpu" and self.store.is_local
+        turns = same_cores if self.turns is None else self.turns
         threads = PictureThreads(turns=turns)
         self._means = Means(
             self.db,

@@ -17,7 +17,7 @@ class PictureThreads(ThreadPoolExecutor):
 
     turns: whether the device's arithmetic runs on the same cores. Each of its parallel sections
     ends when the last of its threads does, so that one which is interrupted holds up all: there
-    the device waits until `settle` returns, and pictures until the device is through.
+    the device waits until `settle` returns, and the next batch's pictures until it is through.
     """
 
     def __init__(self, *, turns: bool) -> None:

@@ -36,12 +36,14 @@ def test_where_the_cores_are_the_device_pictures_wait_for_it_and_it_for_them(
     job = bench.submit(spec, [bench.entry(draw(seed)) for seed in range(24)], chunk_size=8)
     runner = bench.runner()  # tests have no other device
     at_it, seen = [0], list[int]()
-    for owner, name in ((runner._means.loader, "_load"), (runner.store, "put")):
+    # One file takes longer than all of the next batch's decoding.
+    for owner, name, lasts_s in ((runner._means.loader, "_load", 0.02), (runner.store, "put", 0.3)):
         real = getattr(owner, name)
+        waits = iter([lasts_s, lasts_s])
 
-        def slowly(*arguments: Any, real: Any = real) -> Any:
+        def slowly(*arguments: Any, real: Any = real, waits: Any = waits) -> Any:
             at_it[0] += 1
-            time.sleep(0.02)
+            time.sleep(next(waits, 0.02))
             try:
                 return real(*arguments)
             finally:
