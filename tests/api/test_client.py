@@ -120,7 +120,8 @@ def test_the_noise_that_a_dream_started_from(server):
     job = server.dream(1)
     server.work(job["id"])
     where = f"/v1/jobs/{job['id']}/items/0/start"
-    assert server.http.get(where).status_code == 404
+    seen = server.http.get(where)  # the picture, as its dream saw it
+    assert (seen.status_code, seen.headers["content-type"]) == (200, "image/png")
     server.services.store.put("results/start.png", b"the noise")
     with server.services.db.write() as session:
         for item in session.query(Item).filter(Item.job_id == job["id"], Item.position == 0):

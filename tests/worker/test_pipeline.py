@@ -19,7 +19,7 @@ def test_the_next_is_ready_before_this_one_ends_and_stored_while_the_next_runs(
 ) -> None:
     first, second = bench.submit_apart(spec, 2)
     decoded: list[str] = []
-    runner = bench.runner(turns=False)
+    runner = bench.runner()
     load = runner._means.loader._load
     runner._means.loader._load = lambda *arguments: (decoded.append(""), load(*arguments))[1]
     during(
@@ -34,27 +34,27 @@ def test_where_the_cores_are_the_device_pictures_wait_for_it_and_it_for_them(
     bench: Any, spec: DreamSpec, draw: Callable[..., bytes], during: Callable[..., list[int]]
 ) -> None:
     job = bench.submit(spec, [bench.entry(draw(seed)) for seed in range(24)], chunk_size=8)
-    runner = bench.runner()  # tests have no other device
-    at_it, seen = [0], list[int]()
+    runner = bench.runner(turns=None)
+    at_it, seen = list[None](), list[int]()
     # One file takes longer than all of the next batch's decoding.
     for owner, name, lasts_s in ((runner._means.loader, "_load", 0.02), (runner.store, "put", 0.3)):
         real = getattr(owner, name)
         waits = iter([lasts_s, lasts_s])
 
         def slowly(*arguments: Any, real: Any = real, waits: Any = waits) -> Any:
-            at_it[0] += 1
+            at_it.append(None)
             time.sleep(next(waits, 0.02))
             try:
                 return real(*arguments)
             finally:
-                at_it[0] -= 1
+                at_it.pop()
 
         object.__setattr__(owner, name, slowly)
 
     def look() -> None:
-        seen.append(at_it[0])
+        seen.append(len(at_it))
         time.sleep(0.1)  # for what should not happen
-        seen.append(at_it[0])
+        seen.append(len(at_it))
 
     sizes = during(look, look, look)
     assert runner.run() == 3
@@ -75,7 +75,7 @@ def test_no_more_than_one_batch_is_taken_ahead(
         seen.append(bench.states(jobs))
 
     during(look)
-    assert bench.runner(turns=False).run() == 4
+    assert bench.runner().run() == 4
     assert seen == [["running", "running", "queued", "queued"]]
 
 
@@ -112,7 +112,7 @@ def test_claims_ahead_are_renewed_too(
         bench.until(look)
 
     during(linger)
-    assert bench.runner(turns=False).run() == 2
+    assert bench.runner().run() == 2
 
 
 def test_work_that_comes_while_the_last_is_under_way_is_done_too(
@@ -126,7 +126,7 @@ def test_work_that_comes_while_the_last_is_under_way_is_done_too(
         jobs.append(bench.submit(other, [bench.entry(draw(2))]))
 
     during(bring_more)
-    assert bench.runner(turns=False).run() == 2
+    assert bench.runner().run() == 2
     assert bench.states(jobs) == ["done", "done"]
 
 
