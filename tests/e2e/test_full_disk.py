@@ -65,9 +65,9 @@ def fill(disk: Path, *, left: int = 0) -> Path:
 
 def paused(machine: Any, job_id: str) -> str | None:
     """What is said of the job everywhere, if it is said."""
-    row = machine.job(job_id)
-    assert (row["failed"], row["error"]) == (0, None)
-    said: str | None = row["paused"]
+    job = machine.view(job_id)
+    assert (job.failed, job.error) == (0, None)
+    said: str | None = job.paused
     return said
 
 
