@@ -28,7 +28,7 @@ def busy(machine: Any, tmp_path: Path) -> str:
     machine.start("up")
     machine.until(lambda: machine.pids("-m worker"))
     job: str = machine.json(
-        "submit", "--dir", folder, "--size", "keep", "--layer", "all", "--steps", 10
+        "submit", "--dir", folder, "--size", "keep", "--layer", "12,20,28", "--steps", 20
     )["id"]
     machine.reaches(job, 8)
     return job
