@@ -12,6 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis.strategies import SearchStrategy
 
 pytest.register_assert_rewrite("tests.jobs.desk")
+# Tests run side by side: torch's threads, which would wait by spinning, take the cores from each
+# other (four times as long, of some). Read as torch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 @pytest.fixture(scope="session")

@@ -209,7 +209,9 @@ class Machine:
 
 def own_env(home: Path, **settings: object) -> dict[str, str]:
     """This process's environment, with these settings alone and a data folder under `home`."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith("BEHOLDER_")}
+    given = os.environ.items()
+    # A worker settles by itself how its threads wait.
+    env = {name: value for name, value in given if not name.startswith(("BEHOLDER_", "OMP_WAIT"))}
     env |= {"BEHOLDER_HOME": str(home / "data"), "BEHOLDER_API_PORT": str(free_port())}
     return env | {f"BEHOLDER_{name.upper()}": str(value) for name, value in settings.items()}
 
