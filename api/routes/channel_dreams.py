@@ -96,6 +96,8 @@ def _spec(asked: NewChannelDreams, network: str) -> DreamSpec:
         raise InvalidInput(f"spec: `layer` and `channels` say of what; leave {named[0]} out.")
     spec = build_spec("dream", {"noise": 1, **asked.spec}, network=network)
     assert isinstance(spec, DreamSpec)
-    if not spec.noise:
-        raise InvalidInput("spec: channels are dreamt from noise; leave noise out, or write 1.")
+    if spec.noise != 1 or spec.zoom is not None:  # one request may be of hundreds of channels
+        raise InvalidInput(
+            "spec: channels are dreamt from noise, each once; leave noise, zoom and frames out."
+        )
     return spec

@@ -50,6 +50,8 @@ def test_dreams_of_channels_are_queued_once_and_found(server):
         ({"channels": [1, 40]}, "relu1_1 has channels 0-15; got 40"),
         ({"spec": {"layers": [3]}}, "`layer` and `channels` say of what; leave layers out"),
         ({"spec": {"noise": 0}}, "channels are dreamt from noise"),
+        ({"spec": {"noise": 2}}, "channels are dreamt from noise, each once; leave noise"),
+        ({"spec": {"zoom": 1.1, "frames": 2}}, "leave noise, zoom and frames out"),
         ({"spec": {"steps": "many"}}, "steps: input should be a valid integer"),
         ({"spec": {"network": "/etc/x.pth"}}, "over HTTP write vgg19, specimens or random:SEED"),
         ({"spec": {"mask": "0" * 64}}, "no picture"),
