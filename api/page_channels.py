@@ -13,9 +13,10 @@ from api.queueing import wake_workers
 from api.services import Services, services
 from beholder.errors import InvalidSpec, NotFound
 from beholder.jobs.cell_queries import cells
+from beholder.jobs.channel_dreams import dream_job
 from beholder.jobs.channel_queries import channels
 from beholder.jobs.exemplar_queries import ExemplarView, companions, exemplars
-from beholder.jobs.features import channel_spec, dream_job
+from beholder.jobs.features import channel_spec
 from beholder.jobs.network_queries import measured_studies
 from beholder.jobs.outcomes import ExemplarKind
 from beholder.jobs.queries import get_picture

@@ -23,7 +23,7 @@ from cli.submit import NetworkOption, WaitOption, network_name
 
 if TYPE_CHECKING:
     from beholder.atlas.page import Tile
-    from beholder.jobs.features import ChannelDream, Place
+    from beholder.jobs.channel_dreams import ChannelDream, Place
     from beholder.specs import DreamSpec
 
 POLL_S = 1.0

@@ -13,7 +13,8 @@ from api.queueing import wake_workers
 from api.routes.jobs import Opened
 from api.schemas import MAX_NAME, build_spec, plain
 from beholder.errors import InvalidInput
-from beholder.jobs.features import newest_dreams, queue_channels
+from beholder.jobs.channel_dreams import newest_dreams
+from beholder.jobs.features import queue_channels
 from beholder.layers import LAYERS, check_channels
 from beholder.networks import width_divisor
 from beholder.priorities import Priority
@@ -62,7 +63,7 @@ def queue(asked: NewChannelDreams, opened: Opened, tasks: BackgroundTasks) -> JS
 
 @router.get(
     "/dreams",
-    summary="The newest finished dream of each of a layer's channels",
+    summary="The newest finished dream from noise of each of a layer's channels",
     responses={200: example({"dreams": [CHANNEL_DREAM]})},
 )
 def find(
@@ -85,8 +86,7 @@ def find(
     found = newest_dreams(opened.db, named, places, recipe)
     rows = [
         {"channel": channel, "job": one.job_id, "position": one.position, "file": asdict(one.file)}
-        for (_, channel), dreams in sorted(found.items())
-        for one in dreams
+        for (_, channel), one in sorted(found.items())
     ]
     return JSONResponse({"dreams": rows})
 

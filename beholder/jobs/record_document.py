@@ -5,8 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 from beholder.errors import NotFound
+from beholder.jobs.channel_dreams import dreams_of
 from beholder.jobs.database import Database
-from beholder.jobs.features import dreams_of
 from beholder.jobs.record_queries import channel_records, record_layer
 from beholder.jobs.record_views import ChannelRecord
 from beholder.jobs.views import layer_name

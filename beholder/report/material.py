@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from beholder.errors import NotFound, PictureError
 from beholder.evidence.document import Evidence, LogitsFile
 from beholder.evidence.stored import logits_path
+from beholder.jobs.channel_dreams import dreams_of
 from beholder.jobs.database import Database
 from beholder.jobs.exemplar_queries import exemplars
-from beholder.jobs.features import dreams_of
 from beholder.jobs.queries import evidence_path
 from beholder.jobs.views import JobView
 from beholder.report.data import MAX_LOGITS

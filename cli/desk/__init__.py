@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from beholder.devices import Device
     from beholder.evidence.document import Evidence
     from beholder.intake import Found
+    from beholder.jobs.channel_dreams import ChannelDream, Place
     from beholder.jobs.contrast_queries import Contrast
-    from beholder.jobs.features import ChannelDream, Features, Place
+    from beholder.jobs.features import Features
     from beholder.jobs.fleet import FleetView
     from beholder.jobs.outcomes import StoredFile
     from beholder.jobs.overlap_queries import Overlap
@@ -139,7 +140,7 @@ class Desk(Protocol):
     def channel_dreams(
         self, spec: "DreamSpec", places: "Sequence[Place]"
     ) -> "dict[Place, ChannelDream]":
-        """The newest finished dream of each of a layer's channels, of the network and recipe."""
+        """Each of a layer's channels' newest finished dream from noise, of network and recipe."""
 
     def evidence(self, study: "JobView") -> "Evidence":
         """What a sound study concluded."""

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from beholder.devices import Device
     from beholder.evidence.document import Evidence
     from beholder.intake import Found
+    from beholder.jobs.channel_dreams import ChannelDream, Place
     from beholder.jobs.contrast_queries import Contrast
-    from beholder.jobs.features import ChannelDream, Features, Place
+    from beholder.jobs.features import Features
     from beholder.jobs.fleet import FleetView
     from beholder.jobs.outcomes import StoredFile
     from beholder.jobs.overlap_queries import Overlap
@@ -240,10 +241,9 @@ class LocalDesk:
     def channel_dreams(
         self, spec: "DreamSpec", places: "Sequence[Place]"
     ) -> "dict[Place, ChannelDream]":
-        from beholder.jobs.features import newest_dreams
+        from beholder.jobs.channel_dreams import newest_dreams
 
-        found = newest_dreams(self._context.db, spec.network, places, spec.recipe)
-        return {place: dreams[0] for place, dreams in found.items()}
+        return newest_dreams(self._context.db, spec.network, places, spec.recipe)
 
     def evidence(self, study: "JobView") -> "Evidence":
         from beholder.evidence.stored import read_evidence

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from beholder.devices import Device
     from beholder.evidence.document import Evidence
     from beholder.intake import Found
+    from beholder.jobs.channel_dreams import ChannelDream, Place
     from beholder.jobs.contrast_queries import Contrast
-    from beholder.jobs.features import ChannelDream, Features, Place
+    from beholder.jobs.features import Features
     from beholder.jobs.fleet import FleetView
     from beholder.jobs.outcomes import StoredFile
     from beholder.jobs.overlap_queries import Overlap
@@ -233,7 +234,7 @@ class RemoteDesk:
     def channel_dreams(
         self, spec: "DreamSpec", places: "Sequence[Place]"
     ) -> "dict[Place, ChannelDream]":
-        from beholder.jobs.features import ChannelDream
+        from beholder.jobs.channel_dreams import ChannelDream
 
         found: dict[Place, ChannelDream] = {}
         layer = places[0][0]

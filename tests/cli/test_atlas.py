@@ -34,7 +34,8 @@ def test_it_queues_what_is_missing_and_lays_out_what_is_there(
         assert (spec["recipe"], spec["channels"]) == ("feature", [int(job.name[-1])])
 
     dream_job(recipe="feature", layers=(1,), channels=(1,))
-    dream_job(layers=(1,), channels=(0,))  # the article's
+    dream_job(recipe="feature", layers=(1,), channels=(2,), noise=0)  # of pictures
+    dream_job(layers=(1,), channels=(0,), noise=1)  # the article's
     answer = beholder(*asked, "--link", "http://here:1/")
     assert "0 dreams queued, 3 there or queued already." in answer.err
     assert "atlas-conv1_1.html written: 1 of 3 channels, 0.0 MB" in answer.err

@@ -3,13 +3,28 @@
 import pytest
 
 from beholder.errors import Conflict, InvalidInput
+from beholder.jobs.channel_dreams import dreams_of, newest_dreams
 from beholder.jobs.channel_models import ChannelEffect
-from beholder.jobs.features import dreams_of, queue_features, study_channels
+from beholder.jobs.features import (
+    channel_spec,
+    queue_channels,
+    queue_features,
+    study_channels,
+)
 from beholder.jobs.finish import finish_choose
 from beholder.jobs.outcomes import ChannelRow
 from beholder.jobs.queries import get_job, items
+from beholder.jobs.submit import create_job, noise_entries
+from beholder.specs import DreamSpec
 
 CHOSEN = [(20, 1), (29, 7), (29, 9)]
+
+
+def from_noise(desk, *, pictures=0, noise=1, **fields):
+    """A job of dreams of pictures and, after them, from noise; its id."""
+    spec = DreamSpec.build(**{"network": "random:0", "recipe": "feature", "noise": noise, **fields})
+    entries = [*map(desk.entry, range(pictures)), *noise_entries(spec)]
+    return create_job(desk.database, spec, entries).id
 
 
 def row(layer, channel, count, mean, *, chosen=True):
@@ -54,14 +69,33 @@ def test_a_job_of_low_priority_is_queued_for_each(desk, study):
 def test_what_is_dreamt_or_queued_is_not_queued_again(desk, study):
     first = queue_features(desk.database, study, limit=1)
     desk.run(first.queued[29, 9])
-    desk.dream(1, recipe="feature", layers=(28,), channels=(7,))
-    desk.dream(1, recipe="feature", layers=(20,), channels=(1, 2))  # another objective
-    desk.dream(1, layers=(20,), channels=(1,))  # another recipe
+    from_noise(desk, layers=(28,), channels=(7,))
+    from_noise(desk, layers=(20,), channels=(1, 2))  # another objective
+    from_noise(desk, layers=(20,), channels=(1,), recipe="article")
+    desk.dream(1, recipe="feature", noise=0, layers=(20,), channels=(1,))  # a picture's
     again = queue_features(desk.database, study, limit=9)
     assert list(again.queued) == [(20, 1)]
     assert set(again.there) == {(29, 9), (29, 7)}
     articles = queue_features(desk.database, study, limit=9, recipe="article")
     assert set(articles.queued) == {(29, 9), (29, 7)}
+
+
+def test_an_atlas_shows_the_first_dream_from_noise_and_no_picture(desk):
+    places = [(29, 7), (29, 9)]
+    desk.run(desk.dream(3, recipe="feature", noise=0, layers=(29,), channels=(7,)).id)
+    assert newest_dreams(desk.database, "random:0", places) == {}
+    spec = channel_spec("random:0", "feature")
+    assert set(queue_channels(desk.database, places[:1], spec, name="").queued) == {(29, 7)}
+    desk.run(beside := from_noise(desk, pictures=2, noise=3, layers=(29,), channels=(7,)))
+    desk.run(alone := from_noise(desk, layers=(29,), channels=(9,), snapshots=(1, 2)))
+    desk.run(desk.dream(4, recipe="feature", noise=0, layers=(29,), channels=(7,)).id)  # newer
+    found = newest_dreams(desk.database, "random:0", places)
+    first = {place: (one.job_id, one.position) for place, one in found.items()}
+    assert first == {(29, 7): (beside, 2), (29, 9): (alone, 0)}
+    for one in found.values():
+        (item,) = items(desk.database, one.job_id, after=one.position - 1, limit=1)
+        assert one.file == item.files[-1]
+    assert len(dreams_of(desk.database, "random:0", places)[29, 7]) == 4  # of pictures too
 
 
 def test_dreams_of_channels_are_the_newest_ones_last_step(desk):

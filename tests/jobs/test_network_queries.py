@@ -1,8 +1,8 @@
 """Studies by network, a channel's own dream, and a few cells of a job, on both databases."""
 
 from beholder.jobs.cell_queries import cells
+from beholder.jobs.channel_dreams import dream_job, dreams_of
 from beholder.jobs.control import cancel
-from beholder.jobs.features import dream_job, dreams_of
 from beholder.jobs.finish import record_network
 from beholder.jobs.network_queries import measured_studies
 from beholder.jobs.queries import get_job
