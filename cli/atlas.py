@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import quote
@@ -15,7 +14,7 @@ from beholder.networks import width_divisor
 from beholder.priorities import Priority
 from beholder.recipes import DEFAULT_CHANNEL_RECIPE, NoiseRecipe
 from cli.context import Context
-from cli.desk import result
+from cli.desk import asking, result
 from cli.files import make_folder, write_file
 from cli.output import plural, say
 from cli.queueing import prepare, running_service
@@ -121,7 +120,7 @@ def _tiles(
     def picture(place: "Place") -> bytes | None:
         return _small(context, place, found[place]) if place in found else None
 
-    with ThreadPoolExecutor(THREADS) as threads:
+    with asking(context.desk, THREADS) as threads:
         pictures = list(threads.map(picture, places))
     return [
         Tile(channel, webp, _address(link, spec.network, layer, channel) if link else "")

@@ -7,7 +7,6 @@ where it is the same. contact.py draws the sheets, beholder/names.py makes the n
 import json
 import re
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -24,6 +23,7 @@ from beholder.jobs.documents import (
 from beholder.jobs.result_names import ResultNames
 from beholder.specs import DreamSpec
 from cli.contact import Shown, draw_sheets
+from cli.desk import asking
 from cli.difference import Differences
 from cli.files import holds, make_folder, reported, write_file, writing
 from cli.output import plural
@@ -178,7 +178,7 @@ class _Export:
     def _item_rows(self) -> Iterator[dict[str, Any]]:
         done = 0
         walk = self.desk.items(self.job.id)
-        with ThreadPoolExecutor(THREADS) as threads:
+        with asking(self.desk, THREADS) as threads:
             while together := list(islice(walk, _TOGETHER)):
                 for written in threads.map(self._write, together):
                     done += 1

@@ -6,6 +6,8 @@ HTTP, with the same views, so that tables, progress and JSON are the same.
 
 import io
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
@@ -209,9 +211,26 @@ class Desk(Protocol):
     def tell(self, name: str, order: "Order | None") -> list[str]:
         """Tell a worker, or all on a host, to pause, to drain, or (None) to go on; their names."""
 
+    # The end
+
+    def give_up(self) -> None:
+        """Wait no longer for a server that is away: nobody wants the answers any more."""
+
 
 def result(desk: Desk, job_id: str, position: int, file: "StoredFile") -> bytes:
     """A result's bytes. Raises what `copy_result` raises."""
     out = io.BytesIO()
     desk.copy_result(job_id, position, file, out)
     return out.getvalue()
+
+
+@contextmanager
+def asking(desk: Desk, threads: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads that ask a desk; where it ends early, be it by Ctrl-C, without waiting for long."""
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            yield pool
+        except BaseException:
+            desk.give_up()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise

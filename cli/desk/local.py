@@ -369,6 +369,9 @@ class LocalDesk:
         is_dead = Locks(self._context.settings.home).is_dead
         return tell(self._context.db, name, order, is_dead=is_dead)
 
+    def give_up(self) -> None:
+        pass  # it waits for nobody
+
 
 def wake_workers(context: Context) -> None:
     """Tell the workers. If Redis can't be reached nothing is lost: a worker's sweep finds it."""

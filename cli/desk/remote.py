@@ -346,6 +346,9 @@ class RemoteDesk:
         path = f"/v1/workers/{quote(name, safe='')}/{order or 'resume'}"
         return [str(one) for one in self._wire.ask("POST", path, again=True)["workers"]]
 
+    def give_up(self) -> None:
+        self._wire.hurry.set()
+
     def _pages(
         self,
         path: str,

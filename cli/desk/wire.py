@@ -54,7 +54,7 @@ Query = Mapping[str, object]
 class Wire:
     """One server, for any number of threads. url: its address; token: None where it wants none.
 
-    hurry: once it is set, nobody waits for the server to come back.
+    hurry: once it is set, nobody waits for the server to come back, and downloads end.
     patience_s: so long at least a server is waited for that has answered; longer than usual for
     who follows a job.
     """
@@ -161,6 +161,8 @@ class Wire:
                 with self.open("GET", path, headers=headers) as answer:
                     skip = got if answer.status == 200 else 0  # a server that knows no ranges
                     for piece in pieces_of(answer):
+                        if self.hurry.is_set():
+                            raise ServiceUnavailable(f"{self.url}: given up in mid-answer.")
                         write(piece[skip:])
                         got += max(0, len(piece) - skip)
                         skip = max(0, skip - len(piece))

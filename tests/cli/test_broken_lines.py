@@ -2,6 +2,7 @@
 
 import io
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from beholder.errors import ServiceUnavailable
 from beholder.intake import find_pictures
 from beholder.jobs.queries import items, list_jobs
 from cli.context import Context
@@ -113,6 +115,57 @@ def test_whoever_gives_up_need_not_wait_for_a_server_that_is_away(
     begun = time.monotonic()
     taken.close()
     assert time.monotonic() - begun < 20
+
+
+@pytest.mark.parametrize("command", ["fetch", "atlas"])
+def test_ctrl_c_ends_downloads_from_a_server_that_is_away(
+    beholder: Beholder, line: Line, server: Server, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setattr("cli.desk.wire.PATIENCE_S", 20.0)
+    asked = {"layer": 1, "channels": [0, 1, 2], "spec": {"network": "specimens", "steps": 2}}
+    jobs = [
+        row["job"] for row in server.http.post("/v1/channels/dreams", json=asked).json()["queued"]
+    ]
+    for job in jobs:
+        server.work(job)
+    interrupted: list[float] = []
+
+    def interrupt() -> None:
+        time.sleep(0.3)
+        interrupted.append(time.monotonic())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    real = line._is_cut
+
+    def kill_at_the_first_picture(cuts: list[int], size: int) -> int | None:
+        if "/pictures/" in line.requests[-1] and not line.dead:
+            line.kill()
+            threading.Thread(target=interrupt).start()
+        return real(cuts, size)
+
+    monkeypatch.setattr(line, "_is_cut", kill_at_the_first_picture)
+    named = ("--layer", "1", "--channel", "0-2", "--recipe", "article", "--network", "specimens")
+    answer = beholder(command, *((jobs[0],) if command == "fetch" else named))
+    assert answer.code == 130, answer.err
+    assert time.monotonic() - interrupted[0] < 10
+
+
+def test_whoever_gives_up_need_not_wait_for_the_rest_of_a_download(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = noise(4)
+    monkeypatch.setattr("tests.api.conftest.png", lambda *_, **__: data)
+    job = server.dream(1)["id"]
+    server.work(job)
+    wire, got = Wire(server.url, None), list[bytes]()
+
+    def write(piece: bytes) -> None:
+        got.append(piece)
+        wire.hurry.set()
+
+    with pytest.raises(ServiceUnavailable, match="given up in mid-answer"):
+        wire.download(f"/v1/jobs/{job}/items/0/pictures/3", write)
+    assert len(got) == 1
 
 
 def test_keys_of_requests_are_forgotten_after_a_day(tmp_path: Path) -> None:
