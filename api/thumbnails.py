@@ -3,7 +3,8 @@
 import io
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from anyio import CapacityLimiter, to_thread
 from PIL import Image
@@ -45,10 +46,11 @@ class Thumbnails:
         self._keep(key, made)
         return made
 
-    def whole(self, make: Callable[[], bytes]) -> bytes:
-        """What `make` gives, which decodes a picture: as few at a time as thumbnails."""
+    @contextmanager
+    def decoding(self) -> Iterator[None]:
+        """A block that decodes a picture: as few at a time as thumbnails."""
         with self._decoding:
-            return make()
+            yield
 
     def _keep(self, key: tuple[str, int], made: bytes) -> None:
         with self._lock:

@@ -2,6 +2,8 @@
 
 import io
 import re
+import tempfile
+from collections.abc import Iterator
 from functools import partial
 from typing import Annotated, Any
 
@@ -18,12 +20,13 @@ from beholder.film import MAX_FPS, MIN_FPS, write_film
 from beholder.jobs.queries import items, result_file
 from beholder.jobs.reels import find_reel, reel_pictures
 from beholder.jobs.result_files import read_result
-from beholder.jobs.starts import read_start
+from beholder.jobs.starts import kept_start, read_start, write_start
 from beholder.jobs.views import ItemView, JobView
 
 router = APIRouter(prefix="/v1/jobs", tags=["results"])
 MAX_POSITION = 2**31 - 1
 MAX_FILM = 300  # pictures; each takes some 20 ms
+_PIECE = 1 << 20  # bytes
 _UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "Not modified"}}
 
 
@@ -102,17 +105,29 @@ async def start(
             raise NotFound(f"job {found.id} has no item {position}.")
         kept = (item.result or {}).get("start")
         tag = f"{item.picture_sha256}-{found.spec['size']}" if item.picture_sha256 else str(kept)
-        make = partial(_start, opened, found, item)
+        make = partial(_start_in_pieces, opened, found, item)
         return cached(tag, "image/png", if_none_match, make)
 
     return await opened.thumbnails.answer(answer)
 
 
 def _start(opened: Services, job: JobView, item: ItemView) -> bytes:
-    def read() -> bytes:
+    with opened.thumbnails.decoding():
         return read_start(opened.store, job, item, max_pixels=opened.settings.max_pixels)
 
-    return opened.thumbnails.whole(read)
+
+def _start_in_pieces(opened: Services, job: JobView, item: ItemView) -> Iterator[bytes]:
+    """The same, of up to hundreds of megabytes, in constant memory once it is made."""
+    path = kept_start(job, item)
+    if path is not None:
+        yield from opened.store.stream(path)
+        return
+    with tempfile.TemporaryFile() as made:
+        with opened.thumbnails.decoding():
+            write_start(opened.store, job, item, made, max_pixels=opened.settings.max_pixels)
+        made.seek(0)
+        while piece := made.read(_PIECE):
+            yield piece
 
 
 @router.get(

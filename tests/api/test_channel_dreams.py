@@ -2,9 +2,17 @@
 
 import io
 import json
+import random
+import tracemalloc
+from contextlib import ExitStack
 
 import pytest
 from PIL import Image
+
+from api.thumbnails import DECODED_AT_ONCE
+from beholder.jobs import claims, finish
+from beholder.jobs.outcomes import DreamOutcome
+from beholder.store import result_folder
 
 URL = "/v1/channels/dreams"
 ASKED = {"layer": 1, "channels": [0, 2, 0], "spec": {"recipe": "feature", "steps": 3, "size": 32}}
@@ -87,6 +95,39 @@ def test_a_start_is_the_picture_as_it_was_seen(server, draw):
     assert starts[32].getpixel((3, 3)) == starts["keep"].getpixel((3, 3)) == (7, 90, 160)
     none = server.http.get(f"/v1/jobs/{job['id']}/items/5/start")
     assert (none.status_code, none.json()["detail"]) == (404, f"job {job['id']} has no item 5.")
+
+
+@pytest.mark.slow
+def test_a_large_start_is_never_whole_in_memory(server):
+    noise, buffer = random.Random(1).randbytes(100 * 75 * 3), io.BytesIO()
+    image = Image.frombytes("RGB", (100, 75), noise).resize((3000, 2250), Image.Resampling.BICUBIC)
+    image.save(buffer, "JPEG", quality=50)
+    files = [("pictures", ("large.jpg", buffer.getvalue(), "image/jpeg"))]
+    spec = {"layers": [20], "steps": 1, "size": "keep"}
+    job = server.http.post("/v1/dreams", data={"spec": json.dumps(spec)}, files=files).json()
+    received = 0
+    tracemalloc.start()
+    with server.http.stream("GET", f"/v1/jobs/{job['id']}/items/0/start") as answer:
+        for piece in answer.iter_raw():
+            received += len(piece)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < received * 0.75  # a few pieces of a megabyte; whole, it would be over 1
+
+
+def test_kept_noise_waits_for_no_picture_that_is_decoded(server, draw):
+    spec = {"layers": [20], "channels": [3], "noise": 1, "steps": 1, "network": "specimens"}
+    job = server.http.post("/v1/dreams", json={"spec": spec}).json()["id"]
+    (claim,) = claims.claim_next(server.services.db, worker="test", lease_s=60)
+    path, data = f"{result_folder(job, claim.token)}/0-start.png", draw(5)
+    server.services.store.put(path, data)
+    outcome = DreamOutcome(0, (), {"start": path}, 0.5)
+    finish.finish_dreams(server.services.db, [(claim, [outcome])])
+    with ExitStack() as decoding:
+        for _ in range(DECODED_AT_ONCE):
+            decoding.enter_context(server.services.thumbnails.decoding())
+        answer = server.http.get(f"/v1/jobs/{job}/items/0/start", timeout=5)
+    assert (answer.status_code, answer.content) == (200, data)
 
 
 def test_a_later_frame_of_a_film_has_no_start_of_its_own(server, draw):
