@@ -47,6 +47,14 @@ def result_folder(job_id: str, token: str) -> str:
     return f"{job_folder(job_id)}/{token}"
 
 
+def damaged(sha256: str) -> PictureError:
+    """What there is to say of a kept picture whose bytes are not its own."""
+    return PictureError(
+        f"{picture_path(sha256)} is damaged in the store: `beholder verify --mend` removes it, "
+        "then send it again."
+    )
+
+
 class Store(Files):
     """The files, and pictures among them, each kept once under its hash."""
 
@@ -80,10 +88,7 @@ class Store(Files):
             data = self.get(path)
             if self._local or hashlib.sha256(data).hexdigest() == sha256:
                 return data
-        raise PictureError(
-            f"{path} is damaged in the store: `beholder verify --mend` removes it, then send it "
-            "again."
-        )
+        raise damaged(sha256)
 
     def drop_picture(self, sha256: str, *, before: float) -> bool:
         """Remove a picture that nobody has brought since `before` (epoch); whether that was so.

@@ -176,6 +176,8 @@ def _same(
                 f"the store has not {which} ({name or wanted[:12]}): say where it is with "
                 f"--{option}."
             ) from None
+        except PictureError as error:
+            raise PictureError(f"{which}: {error} --{option} FILE sends it.") from None
     if hashlib.sha256(read_file(str(given))).hexdigest() != wanted:
         raise InvalidInput(
             f"{given} is not {which}, whose SHA-256 is {wanted[:12]}...: name that one with "

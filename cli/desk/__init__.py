@@ -54,7 +54,10 @@ class Desk(Protocol):
         """Keep one picture, which a job is to name. Raises InvalidInput for what is none."""
 
     def kept(self, sha256: str) -> "StoredPicture":
-        """A picture that is kept already, which a job is to name. Raises NotFound."""
+        """A picture that is kept already, which a job is to name.
+
+        Raises NotFound, or PictureError for one that is damaged.
+        """
 
     def create(
         self,

@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from beholder.errors import InvalidInput, NotFound, ServiceUnavailable
+from beholder.errors import InvalidInput, ServiceUnavailable
 from cli.context import Context
 from cli.output import say
 
@@ -79,11 +79,12 @@ class LocalDesk:
     def kept(self, sha256: str) -> "StoredPicture":
         from beholder.intake import keep
         from beholder.jobs.stock import record_pictures
+        from beholder.store import damaged
 
         context = self._context
         data = context.store.picture(sha256)
         if hashlib.sha256(data).hexdigest() != sha256:
-            raise NotFound(f"the picture {sha256[:12]} in the store is damaged.")
+            raise damaged(sha256)
         picture = keep(context.store, data, max_pixels=context.settings.max_pixels)
         record_pictures(context.db, [picture])
         return picture

@@ -20,11 +20,11 @@ from beholder.jobs.outcomes import DreamOutcome, StoredFile
 from beholder.jobs.queries import list_jobs
 from beholder.provenance import KEY, Provenance
 from beholder.specs import DreamSpec
-from beholder.store import result_folder
+from beholder.store import picture_path, result_folder
 from cli.context import Context
 from tests.api.conftest import png
 
-pytestmark = [pytest.mark.slow, pytest.mark.both]  # a client asks for pictures where the desk is
+pytestmark = pytest.mark.slow  # with real files and servers; seconds in all
 
 Beholder = Callable[..., Any]
 SHA256 = "f" * 64
@@ -63,6 +63,7 @@ def work(context: Context, made: bytes) -> None:
     finish.finish_dreams(context.db, [(claim, [outcome])])
 
 
+@pytest.mark.both  # a client asks for pictures where the desk is
 def test_it_starts_from_the_very_picture(
     beholder: Beholder, context: Context, tmp_path: Path
 ) -> None:
@@ -87,6 +88,24 @@ def test_it_starts_from_the_very_picture(
         assert (newest.spec["recipe"], newest.spec["octaves"]) == ("deepdream", 1)
 
 
+# Only on the store's machine, where the picture is read.
+def test_a_damaged_picture_is_not_said_to_be_missing(
+    beholder: Beholder, context: Context, tmp_path: Path
+) -> None:
+    file, mask = tmp_path / "dream.png", hashlib.sha256(png(4)).hexdigest()
+    kept = context.store.put_picture(START)
+    for option, sha256, fields in (("picture", kept, {}), ("mask", mask, {"mask": mask})):
+        context.store.put_picture(png(4))
+        dream(file, **fields)
+        context.store.put(picture_path(sha256), b"x" * 100)
+        answer = beholder("again", str(file))
+        assert (answer.code, answer.err.count("\n")) == (2, 1)
+        assert f"the {option} that dream.png" in answer.err
+        assert f"{picture_path(sha256)} is damaged in the store: `beholder verify" in answer.err
+        assert f"--{option} FILE sends it." in answer.err
+    assert list_jobs(context.db) == []
+
+
 @pytest.mark.there  # here it would start a worker of its own
 def test_waiting_says_whether_the_bytes_are_the_same(
     beholder: Beholder, context: Context, tmp_path: Path
@@ -106,6 +125,7 @@ def test_waiting_says_whether_the_bytes_are_the_same(
         assert words in answer.err
 
 
+@pytest.mark.both  # a client knows of no file there
 def test_a_network_s_file_has_to_be_known(beholder: Beholder, where: str, tmp_path: Path) -> None:
     file = tmp_path / "dream.png"
     dream(file, network="mine.pth")
