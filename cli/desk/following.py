@@ -7,9 +7,9 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+from beholder.errors import ServiceUnavailable
 from beholder.jobs.views import JobView
 from cli.desk.reading import read
-from cli.desk.refusals import Broken
 from cli.desk.wire import Wire, lines_of
 
 RESTART_S = 600.0  # so long may a server be away
@@ -28,7 +28,7 @@ def follow(wire: Wire, job_id: str) -> Iterator[tuple[JobView, float]]:
     wire.patience_s = RESTART_S
     job = _job(wire, job_id)
     while not job.finished:
-        with suppress(Broken):  # if it is gone, the next question says so
+        with suppress(ServiceUnavailable):  # if it is gone, the next question says so
             for told in _events(wire, job.id):
                 job = replace(job, **{name: told[name] for name in _TOLD})
                 if job.finished:

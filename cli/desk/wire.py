@@ -192,26 +192,23 @@ class Wire:
                 unsent = isinstance(error, _NEVER_SENT)
                 if last or isinstance(error, SSLError) or not (again or unsent):
                     raise unreachable(self.url, error, answered=self._answered) from None
-                reason = reason_of(error)
+                state = f"can't be reached ({reason_of(error)})"
             else:
                 if last or answer.status not in FOR_A_WHILE or not again:
                     return answer
                 pause = max(pause, _asked_to_wait(answer))
-                reason = f"it answers {answer.status}"
+                state = f"can't answer now (it says {answer.status})"
                 answer.close()
             if self._answered and waited >= AWAY_S:
-                self._say_away(reason, patience_s)
+                self._say_away(state, patience_s)
             self.hurry.wait(pause)
 
-    def _say_away(self, reason: str, patience_s: float) -> None:
+    def _say_away(self, state: str, patience_s: float) -> None:
         """Once, however many threads wait, until it has answered again."""
         with self._said:
             if not self._away:
                 self._away = True
-                say(
-                    f"{self.url} can't be reached ({reason}): trying again for "
-                    f"{duration(patience_s)}."
-                )
+                say(f"{self.url} {state}: trying again for {duration(patience_s)}.")
 
     def _json(self, answer: Answer) -> Any:
         data = answer.read()

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from beholder.errors import NotFound, ServiceUnavailable
 from beholder.jobs.queries import list_jobs
 from cli.context import Context
 from cli.desk.remote import RemoteDesk
@@ -82,9 +83,49 @@ def test_waiting_outlives_a_restart_of_the_server(
     assert len(list(out.glob("*.png"))) == 12
 
 
-def test_following_a_job_that_is_deleted_ends(line: Line, server: Server, tmp_path: Path) -> None:
-    from beholder.errors import NotFound
+def test_following_outlives_a_stream_that_fails(
+    line: Line, server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Once the server answers 500, an error of its own; then it works."""
+    monkeypatch.setattr("cli.desk.following._PAUSE_S", 0.05)
+    job, real, failures = server.dream(1), server.services.live.has_ended, 0
 
+    async def failing(*given: Any) -> bool:
+        nonlocal failures
+        failures += 1
+        if failures == 1:
+            raise ZeroDivisionError
+        return await real(*given)
+
+    monkeypatch.setattr(server.services.live, "has_ended", failing)
+    looks = RemoteDesk(Wire(line.url, None), tmp_path).watch(job["id"])
+    assert next(looks)[0].state == "queued"
+    server.work(job["id"])
+    assert (list(looks)[-1][0].state, failures) == ("done", 2)
+
+
+def test_a_server_that_answers_is_not_said_to_be_out_of_reach(
+    line: Line, server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its database is away for a while: it answers 503 itself."""
+    monkeypatch.setattr("cli.desk.wire.AWAY_S", 0.0)
+    wire, asked = Wire(line.url, None), 0
+
+    def lost(*_: Any, **__: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        if asked < 4:
+            raise ServiceUnavailable("the database does not answer.")
+        return []
+
+    wire.get("/v1/jobs")
+    monkeypatch.setattr("api.routes.jobs.list_jobs", lost)
+    assert wire.get("/v1/jobs")["jobs"] == []
+    said = f"{line.url} can't answer now (it says 503): trying again for 1 s.\n"
+    assert (asked, capsys.readouterr().err) == (4, said)
+
+
+def test_following_a_job_that_is_deleted_ends(line: Line, server: Server, tmp_path: Path) -> None:
     job = server.dream(1)
     looks = RemoteDesk(Wire(line.url, None), tmp_path).watch(job["id"])
     next(looks)
