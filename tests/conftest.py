@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis.strategies import SearchStrategy
 
 pytest.register_assert_rewrite("tests.jobs.desk")
+# A shell starts what it leaves in the background deaf to Ctrl-C, which tests send.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 # Tests run side by side: torch's threads, which would wait by spinning, take the cores from each
 # other (four times as long, of some). Read as torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -28,7 +28,7 @@ def busy(machine: Any, tmp_path: Path) -> str:
     machine.start("up")
     machine.until(lambda: machine.pids("-m worker"))
     job: str = machine.json(
-        "submit", "--dir", folder, "--size", "keep", "--layer", "12,20,28", "--steps", 20
+        "submit", "--dir", folder, "--size", "keep", "--layer", "12,20,28", "--steps", 40
     )["id"]
     machine.reaches(job, 8)
     return job
@@ -51,17 +51,15 @@ def chunks_ended(machine: Any, job: str, row: dict[str, Any]) -> int:
     return count
 
 
-def test_a_small_job_starts_after_what_is_in_hand_of_a_huge_one(machine: Any, busy: str) -> None:
+def test_a_small_job_starts_after_what_is_in_hand_of_a_huge_one_by_priority(
+    machine: Any, busy: str
+) -> None:
     small = machine.ended(dream(machine, 1, "--layer", "5"))
     assert chunks_ended(machine, busy, small) <= IN_HAND
-    assert machine.job(busy)["state"] == "running"
-    machine.run("cancel", busy)
-
-
-def test_priorities_are_served_in_their_order(machine: Any, busy: str) -> None:
     low = dream(machine, 8, "--layer", "5", "--priority", "low")
     high = machine.ended(dream(machine, 200, "--layer", "5", "--priority", "high"))
     assert chunks_ended(machine, busy, high) <= IN_HAND
+    assert machine.job(busy)["state"] == "running"
     waiting = machine.job(low)
     assert (waiting["state"], waiting["started_at"]) == ("queued", None)
     machine.run("cancel", busy)

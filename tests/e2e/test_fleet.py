@@ -21,7 +21,7 @@ def db(machine: Any) -> Iterator[Database]:
 def test_a_drained_worker_finishes_what_it_has_and_another_goes_on(
     machine: Any, db: Database
 ) -> None:
-    dream = ("submit", "--noise", 800, "--steps", 20, "--size", 64, "--layer", 12)
+    dream = ("submit", "--noise", 500, "--steps", 20, "--size", 64, "--layer", 12)
     job = machine.json(*dream)["id"]
     gpu = machine.json("submit", "--noise", 1, "--steps", 1, "--size", 64, "--device", "gpu")["id"]
     service = machine.up()

@@ -10,8 +10,8 @@ from beholder.jobs.control import cancel
 from beholder.jobs.database import Database
 
 pytestmark = pytest.mark.slow
-STEPS, ITEMS = 320, 3
-SHAPE = ("--noise", ITEMS, "--size", 64, "--layer", 20, "--snapshots", "10,300")
+STEPS, ITEMS = 240, 3
+SHAPE = ("--noise", ITEMS, "--size", 64, "--layer", 20, "--snapshots", "10,200")
 
 
 @pytest.fixture(autouse=True)

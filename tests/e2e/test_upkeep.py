@@ -11,7 +11,7 @@ from tests.e2e.servers import on_files
 pytestmark = [pytest.mark.slow, on_files]
 
 SMALL = ("--size", 64, "--layer", 20, "--steps", 12)
-STARTS = 160  # from noise: still at work after several commands
+STARTS = 112  # from noise: still at work after several commands
 ALL = STARTS + 5
 
 

@@ -36,10 +36,9 @@ ENDED = ("done", "failed", "cancelled")
 
 @dataclass
 class Site:
-    """A running server. up_s: how long it took from the command to the first answer."""
+    """A running server."""
 
     address: str
-    up_s: float
     process: subprocess.Popen[str]
     http: httpx.Client = field(init=False)
 
@@ -122,7 +121,7 @@ def _start(home: Path, *arguments: str) -> Site:
             assert process.poll() is None, written
             assert time.monotonic() < begun + 60, written
             time.sleep(0.05)
-    running = Site(address, time.monotonic() - begun, process)
+    running = Site(address, process)
     running.log = home / "out.log"  # type: ignore[attr-defined]
     return running
 

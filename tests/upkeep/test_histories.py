@@ -146,7 +146,7 @@ histories = st.lists(
 )
 # The home is emptied before each example.
 many = settings(
-    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 

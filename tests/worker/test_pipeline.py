@@ -10,6 +10,7 @@ import torch
 
 from beholder.science.dream import dream
 from beholder.specs import DreamSpec
+from worker.dreams import dream_shape
 
 pytestmark = pytest.mark.slow  # imports torch
 
@@ -33,8 +34,10 @@ def test_the_next_is_ready_before_this_one_ends_and_stored_while_the_next_runs(
 def test_where_the_cores_are_the_device_pictures_wait_for_it_and_it_for_them(
     bench: Any, spec: DreamSpec, draw: Callable[..., bytes], during: Callable[..., list[int]]
 ) -> None:
-    job = bench.submit(spec, [bench.entry(draw(seed)) for seed in range(24)], chunk_size=8)
     runner = bench.runner(turns=None)
+    room = runner._means.rooms.room(dream_shape(spec, 5, 48, 48))
+    pictures = [bench.entry(draw(seed)) for seed in range(3 * room)]
+    job = bench.submit(spec, pictures, chunk_size=room)
     at_it, seen = list[None](), list[int]()
     # One file takes longer than all of the next batch's decoding.
     for owner, name, lasts_s in ((runner._means.loader, "_load", 0.02), (runner.store, "put", 0.3)):
@@ -58,7 +61,7 @@ def test_where_the_cores_are_the_device_pictures_wait_for_it_and_it_for_them(
 
     sizes = during(look, look, look)
     assert runner.run() == 3
-    assert sizes == [8, 8, 8]
+    assert sizes == [room] * 3
     assert seen == [0] * 6
     assert bench.states([job]) == ["done"]
 
