@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beholder.errors import InvalidInput
+from beholder.science.archive import opened
 
 _FORMAT = 1
 
@@ -67,16 +68,10 @@ class Answers:
     @classmethod
     def from_bytes(cls, data: bytes) -> "Answers":
         """What `to_bytes` wrote. Raises InvalidInput for anything else; executes nothing."""
-        try:
-            with np.load(io.BytesIO(data), allow_pickle=False) as file:
-                if int(file["version"]) != _FORMAT:
-                    raise ValueError(file["version"])
-                found = cls(**{name: file[name] for name in cls.__dataclass_fields__})
-                if len({len(getattr(found, name)) for name in cls.__dataclass_fields__}) != 1:
-                    raise ValueError("lengths")
-        except Exception as error:  # zipfile, zlib and numpy each have their own
-            raise InvalidInput(
-                f"these {len(data)} bytes are no answers ({type(error).__name__}): measure the "
-                "pictures again."
-            ) from None
+        with opened(data, "answers", "measure the pictures again") as file:
+            if int(file["version"]) != _FORMAT:
+                raise ValueError(file["version"])
+            found = cls(**{name: file[name] for name in cls.__dataclass_fields__})
+            if len({len(getattr(found, name)) for name in cls.__dataclass_fields__}) != 1:
+                raise ValueError("lengths")
         return found

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from beholder.errors import InvalidInput
 from beholder.evidence.document import LogitsFile
+from beholder.science.archive import opened
 
 _ARRAYS = ("positions", "intact", "blinded")
 
@@ -42,14 +42,8 @@ class Logits:
     @classmethod
     def from_bytes(cls, data: bytes) -> "Logits":
         """What `to_bytes` wrote. Raises InvalidInput for anything else; executes nothing."""
-        try:
-            with np.load(io.BytesIO(data), allow_pickle=False) as file:
-                found = cls(**{name: file[name] for name in _ARRAYS})
-                if not len(found.positions) == len(found.intact) == len(found.blinded):
-                    raise ValueError("lengths")
-        except Exception as error:  # zipfile, zlib and numpy each have their own
-            raise InvalidInput(
-                f"these {len(data)} bytes are no logits ({type(error).__name__}): run the study "
-                "again."
-            ) from None
+        with opened(data, "logits", "run the study again") as file:
+            found = cls(**{name: file[name] for name in _ARRAYS})
+            if not len(found.positions) == len(found.intact) == len(found.blinded):
+                raise ValueError("lengths")
         return found

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beholder.errors import InvalidInput
+from beholder.science.archive import opened
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -70,17 +71,11 @@ class Readings:
     @classmethod
     def from_bytes(cls, data: bytes) -> "Readings":
         """What `to_bytes` wrote. Raises InvalidInput for anything else; executes nothing."""
-        try:
-            with np.load(io.BytesIO(data), allow_pickle=False) as file:
-                if int(file["version"]) != _FORMAT:
-                    raise ValueError(file["version"])
-                found = cls(**{name: file[name] for name in cls.__dataclass_fields__})
-                found._check()
-        except Exception as error:  # zipfile, zlib and numpy each have their own
-            raise InvalidInput(
-                f"these {len(data)} bytes are no readings ({type(error).__name__}): run the study "
-                "again."
-            ) from None
+        with opened(data, "readings", "run the study again") as file:
+            if int(file["version"]) != _FORMAT:
+                raise ValueError(file["version"])
+            found = cls(**{name: file[name] for name in cls.__dataclass_fields__})
+            found._check()
         return found
 
     def _check(self) -> None:

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from beholder.errors import InvalidInput
 from beholder.jobs.outcomes import ChannelClassRow, ClassRow, digest
 from beholder.layers import LAYERS
+from beholder.science.archive import opened
 
 _FORMAT = 1
 _SLICE = 256  # pictures that are counted in at a time: their squares take 11 MB of VGG19's
@@ -86,16 +86,10 @@ class Tally:
     @classmethod
     def from_bytes(cls, data: bytes) -> "Tally":
         """What `to_bytes` wrote. Raises InvalidInput for anything else; executes nothing."""
-        try:
-            with np.load(io.BytesIO(data), allow_pickle=False) as file:
-                if int(file["version"]) != _FORMAT:
-                    raise ValueError(file["version"])
-                return cls._from_arrays({name: file[name] for name in file.files})
-        except Exception as error:  # zipfile, zlib and numpy each have their own
-            raise InvalidInput(
-                f"these {len(data)} bytes are no tally ({type(error).__name__}): measure the "
-                "pictures again."
-            ) from None
+        with opened(data, "tally", "measure the pictures again") as file:
+            if int(file["version"]) != _FORMAT:
+                raise ValueError(file["version"])
+            return cls._from_arrays({name: file[name] for name in file.files})
 
     @classmethod
     def _from_arrays(cls, arrays: dict[str, NDArray[np.generic]]) -> "Tally":

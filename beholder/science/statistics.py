@@ -15,6 +15,7 @@ from torch import Tensor
 
 from beholder.errors import InvalidInput
 from beholder.layers import find_layer
+from beholder.science.archive import opened
 from beholder.science.measure import ranked
 
 Counts = NDArray[np.int64]
@@ -143,14 +144,8 @@ class ChannelStatistics:
     @classmethod
     def from_bytes(cls, data: bytes) -> "ChannelStatistics":
         """What `to_bytes` wrote. Raises InvalidInput for anything else; executes nothing."""
-        try:
-            with np.load(io.BytesIO(data), allow_pickle=False) as file:
-                return cls._from_arrays({name: file[name] for name in file.files})
-        except Exception as error:  # zipfile, zlib and numpy each have their own
-            raise InvalidInput(
-                f"these {len(data)} bytes are no channel statistics ({type(error).__name__}): "
-                "measure the pictures again."
-            ) from None
+        with opened(data, "channel statistics", "measure the pictures again") as file:
+            return cls._from_arrays({name: file[name] for name in file.files})
 
     @classmethod
     def _from_arrays(cls, arrays: dict[str, NDArray[Any]]) -> "ChannelStatistics":

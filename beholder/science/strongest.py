@@ -10,6 +10,7 @@ from torch import Tensor
 
 from beholder.errors import InvalidInput
 from beholder.layers import LAYERS
+from beholder.science.archive import opened
 
 KEPT = 4  # pictures a channel: 28,000 rows for a study of VGG19
 # A convolution is read after its ReLU, so its pictures are the ReLU's.
@@ -82,20 +83,14 @@ class Strongest:
     @classmethod
     def from_bytes(cls, data: bytes) -> "Strongest":
         """What `to_bytes` wrote. Raises InvalidInput for anything else; executes nothing."""
-        try:
-            with np.load(io.BytesIO(data), allow_pickle=False) as file:
-                if int(file["version"]) != _FORMAT:
-                    raise ValueError(file["version"])
-                found = cls(tuple(file["widths"].tolist()))
-                strengths, positions = file["strengths"], file["positions"]
-                if {strengths.shape, positions.shape} != {found._strengths.shape}:
-                    raise ValueError(strengths.shape)
-                found._take(strengths, positions)
-        except Exception as error:  # zipfile, zlib and numpy each have their own
-            raise InvalidInput(
-                f"these {len(data)} bytes are no strongest pictures ({type(error).__name__}): "
-                "measure the pictures again."
-            ) from None
+        with opened(data, "strongest pictures", "measure the pictures again") as file:
+            if int(file["version"]) != _FORMAT:
+                raise ValueError(file["version"])
+            found = cls(tuple(file["widths"].tolist()))
+            strengths, positions = file["strengths"], file["positions"]
+            if {strengths.shape, positions.shape} != {found._strengths.shape}:
+                raise ValueError(strengths.shape)
+            found._take(strengths, positions)
         return found
 
     def _take(self, strengths: NDArray[np.float64], positions: NDArray[np.int64]) -> None:
