@@ -13,7 +13,6 @@ from beholder.evidence.pictures import raw_logits
 from beholder.evidence.plan import Plan, Subject
 from beholder.evidence.readings import Readings
 from beholder.evidence.records import effect_rows
-from beholder.evidence.sample import Sample
 from beholder.evidence.trial import Course, Trial
 from beholder.jobs.claims import Claim, ClaimedItem
 from beholder.jobs.finish import finish_classify, finish_conclude
@@ -98,7 +97,7 @@ class ConcludeWork(WholeWork):
         readings = Readings.merge([Readings.from_bytes(data) for data in self._handed_on(READINGS)])
         job = get_job(self.means.db, self.claim.job_id)
         evidence = analyse(plan, readings, study=job.id, name=job.name, labels=self.network.labels)
-        logits = raw_logits(Sample.of(plan, readings))
+        logits = raw_logits(evidence.rows, readings)
         raw = logits.to_bytes()
         evidence = evidence.model_copy(update={"logits": logits.told(raw)})
         folder = result_folder(self.claim.job_id, self.claim.token)

@@ -8,6 +8,7 @@ from beholder.evidence.document import PictureRow
 from beholder.evidence.logits import Logits
 from beholder.evidence.names import Role, Split
 from beholder.evidence.plan import Subject
+from beholder.evidence.readings import Readings
 from beholder.evidence.sample import ROLES, Sample
 
 
@@ -45,11 +46,12 @@ def picture_rows(sample: Sample, labels: Sequence[str]) -> tuple[PictureRow, ...
     return tuple(found)
 
 
-def raw_logits(sample: Sample) -> Logits:
+def raw_logits(rows: Sequence[PictureRow], readings: Readings) -> Logits:
     """Those of `picture_rows`."""
-    rows = sample.rows[sample.headline.ran]
-    intact, blinded = sample.readings.logits[:, rows]
-    return Logits(sample.readings.positions[rows], intact, blinded)
+    places = {position: place for place, position in enumerate(readings.positions.tolist())}
+    wanted = [places[row.position] for row in rows]
+    intact, blinded = readings.logits[:, wanted]
+    return Logits(readings.positions[wanted], intact, blinded)
 
 
 def went(sample: Sample, labels: Sequence[str]) -> tuple[tuple[str, float], ...]:

@@ -7,7 +7,7 @@ import hashlib
 from pydantic import ValidationError
 
 from beholder.errors import Conflict, InvalidInput, NotFound
-from beholder.evidence.document import Conclusion, Evidence
+from beholder.evidence.document import Conclusion, Evidence, LogitsFile
 from beholder.evidence.names import CONCLUSION, LOGITS
 from beholder.jobs.views import JobView
 from beholder.store import Store
@@ -39,12 +39,19 @@ def read_logits(store: Store, job: JobView, path: str | None) -> bytes:
     Raises as `read_evidence` does, and Conflict where it is not what the study has written.
     """
     told = read_evidence(store, job, path).logits
-    data = store.get(logits_path(path or ""))
-    if told is None or hashlib.sha256(data).hexdigest() != told.sha256:
+    data = whole_logits(store, logits_path(path or ""), told)
+    if data is None:
         raise Conflict(
             f"the raw logits of study {job.id} are not what was written. Queue the study again."
         )
     return data
+
+
+def whole_logits(store: Store, path: str, told: LogitsFile | None) -> bytes | None:
+    """The archive at `path`; None where it is not the one that was told of. Raises NotFound."""
+    data = store.get(path)
+    same = told is not None and hashlib.sha256(data).hexdigest() == told.sha256
+    return data if same else None
 
 
 def logits_path(evidence: str) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from beholder.errors import NotFound, PictureError
 from beholder.evidence.document import Evidence, LogitsFile
-from beholder.evidence.stored import logits_path
+from beholder.evidence.stored import logits_path, whole_logits
 from beholder.jobs.channel_dreams import dreams_of
 from beholder.jobs.database import Database
 from beholder.jobs.exemplar_queries import exemplars
@@ -92,10 +92,9 @@ def _kept_logits(
 
 def _logits(store: Store, path: str, told: LogitsFile) -> bytes | None:
     try:
-        data = store.get(path)
+        return whole_logits(store, path, told)
     except NotFound:
         return None
-    return data if hashlib.sha256(data).hexdigest() == told.sha256 else None
 
 
 def _small(read: Callable[[], bytes], max_pixels: int) -> bytes | None:

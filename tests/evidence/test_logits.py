@@ -8,7 +8,6 @@ from beholder.evidence.analysis import analyse
 from beholder.evidence.answers import Answers
 from beholder.evidence.logits import Logits
 from beholder.evidence.pictures import raw_logits
-from beholder.evidence.sample import Sample
 from tests.evidence.answered import answered
 from tests.evidence.drawn import LABELS, condition, draw
 
@@ -18,8 +17,8 @@ ARRAYS = ("positions", "intact", "blinded")
 @pytest.mark.slow  # some tenths of a second
 def test_they_are_of_the_pictures_that_have_a_row():
     drawn = draw([condition("main")]).without([0, 17, 40])
-    found = raw_logits(Sample.of(drawn.plan, drawn.readings))
     evidence = analyse(drawn.plan, drawn.readings, study="s", name="", labels=LABELS)
+    found = raw_logits(evidence.rows, drawn.readings)
     assert found.positions.tolist() == [row.position for row in evidence.rows]
     assert {0, 17, 40}.isdisjoint(found.positions.tolist())
     np.testing.assert_array_equal(found.intact, drawn.logits[0].astype(np.float32))
