@@ -102,47 +102,21 @@ class _TimeIsOver(Exception):
 
 def sides(setting: Setting) -> Iterator[Side]:
     """Ours and theirs in pairs; the other's packages are imported when they are first run."""
-    yield Side(
-        "feature", "beholder", "`feature` with its defaults", _feature(setting), against="lucent"
-    )
+    views = Views((Crop(0.45, 0.7),), 2, (setting.size, setting.size), "mirror", 0.05)
+    of_feature = _ours(setting, feature, size=setting.size)
+    of_maco = _ours(setting, maco, size=setting.large, views=views)
+    yield Side("feature", "beholder", "`feature` with its defaults", of_feature, against="lucent")
     yield Side("lucent", "torch-lucent", "`render_vis` with its defaults", _lucent(setting))
-    yield Side("maco", "beholder", "`maco`, 2 crops a step", _maco(setting), against="horama")
+    yield Side("maco", "beholder", "`maco`, 2 crops a step", of_maco, against="horama")
     yield Side("horama", "horama", "its `maco`, 2 crops a step", _horama(setting))
 
 
-def _feature(setting: Setting) -> Make:
-    def make(number: int, budget: Budget, seed: int) -> Tensor:
-        return _within(
-            budget,
-            partial(
-                feature,
-                setting.network,
-                channel(number),
-                layer=setting.layer,
-                seeds=(seed,),
-                size=setting.size,
-            ),
-        )
-
-    return make
-
-
-def _maco(setting: Setting) -> Make:
-    views = Views((Crop(0.45, 0.7),), 2, (setting.size, setting.size), "mirror", 0.05)
+def _ours(setting: Setting, dreamt: Callable[..., Dream], **more: Any) -> Make:
+    """A way of ours, with what it takes besides."""
 
     def make(number: int, budget: Budget, seed: int) -> Tensor:
-        return _within(
-            budget,
-            partial(
-                maco,
-                setting.network,
-                channel(number),
-                layer=setting.layer,
-                seeds=(seed,),
-                size=setting.large,
-                views=views,
-            ),
-        )
+        asked = {"layer": setting.layer, "seeds": (seed,), **more}
+        return _within(budget, partial(dreamt, setting.network, channel(number), **asked))
 
     return make
 
