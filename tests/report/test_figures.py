@@ -18,6 +18,8 @@ from beholder.report.selection import best_trade, chosen, others_drop, sweep, ta
 from beholder.report.svg import inline_svg
 from beholder.report.words import EXPLORATORY, number
 
+pytestmark = pytest.mark.slow  # draws figures
+
 
 def figure_of(draw, evidence: Evidence) -> Figure:
     with drawing():

@@ -15,6 +15,7 @@ from beholder.report.page import content_policy, render_page
 from beholder.report.words import EXPLORATORY, percent
 from tests.report.synthetic import make_evidence
 
+pytestmark = pytest.mark.slow  # draws every figure
 HOSTILE = (
     "\"><script>alert(1)</script><img src=x onerror=alert(1)>' $\\frac{ {{ 7*7 }} </script>\x07"
 )
