@@ -129,7 +129,9 @@ def _drawn(given: Given) -> tuple[Network, Tensor, Answers]:
 def _chosen(target: str, evidence: Evidence) -> Iterator[Line]:
     """The headline, other methods and modes at its dose, and keeping its set alone."""
     for one in evidence.outcomes:
-        if one.dose == evidence.main.dose and one.kind == "chosen":
+        if one.dose != evidence.main.dose:
+            continue
+        if one.kind == "chosen":
             yield _line(f"{one.method}, {_mode(one.mode, one.alpha)}", target, one, evidence)
         elif one.kind == "keep":
             yield _line(f"{one.method}, only these kept", target, one, evidence)
@@ -215,7 +217,7 @@ def summary(lines: Sequence[Line]) -> str:
 def _summary(way: str, every: Sequence[Line]) -> str:
     """The worst target is the one that is seen most; of random sets, the one they harm most."""
     lines = [one for one in every if one.name == way]
-    lots = [one.recall for one in every if one.like == way and one.name in (RANDOM, BESIDE)]
+    lots = _lots(way, every)
     siblings = [one.siblings for one in lines if one.siblings is not None]
     worst = min if way.startswith("random") else max
     worst_recall = worst(lines, key=lambda one: one.recall)
@@ -232,6 +234,16 @@ def _summary(way: str, every: Sequence[Line]) -> str:
         f"{_points(worst_others.others)} {worst_others.target}",
     ]
     return f"| {' | '.join(cells)} |"
+
+
+def _lots(way: str, every: Sequence[Line]) -> list[float]:
+    """Of each draw beside a way, the mean over classes, which is what the way itself is."""
+    beside = [one for one in every if one.like == way and one.name in (RANDOM, BESIDE)]
+    drawn = [
+        [one.recall for one in beside if one.target == target]
+        for target in dict.fromkeys(one.target for one in beside)
+    ]
+    return [statistics.mean(draw) for draw in zip(*drawn, strict=True)]
 
 
 def by_class(lines: Sequence[Line], way: str) -> str:

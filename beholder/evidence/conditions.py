@@ -84,7 +84,10 @@ def condition(
 def of_rankings(
     spec: StudySpec, rankings: Mapping[Method, Sequence[Ranked]], dose: int
 ) -> Iterator[Condition]:
-    """The headline, its other doses, its other modes, the other methods, and keeping it alone."""
+    """The headline, its other doses, its other modes, the other methods, and keeping it alone.
+
+    Each dose is kept alone too: from how many channels on do they suffice?
+    """
     ranking = rankings[spec.method]
 
     def take(ranked: Sequence[Ranked], size: int) -> Channels:
@@ -98,7 +101,8 @@ def of_rankings(
         yield condition(spec, take(ranking, dose), dose, mode=mode)
     for method in spec.methods[1:]:
         yield condition(spec, take(rankings[method], dose), dose, method=method)
-    yield condition(spec, take(ranking, dose), dose, kind="keep")
+    for size in doses_of(spec, ranking):
+        yield condition(spec, take(ranking, size), size, kind="keep")
 
 
 def alone(spec: StudySpec, channels: Channels) -> Iterator[Condition]:

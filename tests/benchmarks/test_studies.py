@@ -17,6 +17,7 @@ def test_a_class_s_lines_are_those_of_the_table(monkeypatch: pytest.MonkeyPatch)
     by_name = {line.name: line for line in lines}
     assert by_name[HEADLINE].recall < by_name[HEADLINE].intact
     assert by_name["iterative, only these kept"].others > 0.5
+    assert names.count("iterative, only these kept") == 1  # at the headline's dose
     assert summary(lines).count("\n") == len(set(names))  # all but the sets beside others
 
 
@@ -28,7 +29,7 @@ def test_the_worst_class_is_the_one_that_is_still_seen_and_of_random_sets_the_ha
     ]
     rows = summary(lines).splitlines()
     assert rows[2] == (
-        "| iterative, zero | 8.0 | 37.5% | 50.0% dots | 37.5% (25.6% to 49.4%) | +10.00 | 0.00 "
+        "| iterative, zero | 8.0 | 37.5% | 50.0% dots | 37.5% (37.5% to 37.5%) | +10.00 | 0.00 "
         "| +0.62 | +1.25 star |"
     )
     assert "| 25.0% star |" in rows[3]

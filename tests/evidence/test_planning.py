@@ -83,7 +83,7 @@ def test_the_plan_names_all_that_was_asked_for(study):
     assert kinds.count("matched") == FEW_DRAWS
     assert kinds.count("alone") == plan.conditions[0].size
     assert {one.of for one in plan.conditions if one.kind == "matrix"} == {"rings", "star"}
-    assert kinds.count("keep") == 1
+    assert {one.dose for one in plan.conditions if one.kind == "keep"} == {1, 12}
 
 
 def test_conditions_are_the_best_of_their_rankings(study):
