@@ -10,7 +10,8 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -66,12 +67,26 @@ def alternate(
         for _ in range(warmup):
             side()
     taken: dict[str, list[float]] = {name: [] for name in sides}
-    for done in range(rounds):
-        if done >= LEAST_ROUNDS and time.perf_counter() - begun > seconds_max:
-            break
-        for name, side in sides.items():
-            taken[name].append(_seconds(side, wait))
+    with _what_is_there_kept():
+        for done in range(rounds):
+            if done >= LEAST_ROUNDS and time.perf_counter() - begun > seconds_max:
+                break
+            for name, side in sides.items():
+                taken[name].append(_seconds(side, wait))
     return {name: Timing(tuple(seconds)) for name, seconds in taken.items()}
+
+
+@contextmanager
+def _what_is_there_kept() -> Iterator[None]:
+    """Collecting a round's garbage looks at what the rounds make then, not at all of torch."""
+    kept_before = gc.get_freeze_count()
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        if not kept_before:
+            gc.unfreeze()
 
 
 def times_faster(timings: Mapping[str, Timing], fast: str, slow: str) -> float:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from beholder.errors import Conflict, ServiceUnavailable
+from beholder.errors import Conflict, InvalidInput, ServiceUnavailable
 from cli.context import Context, make_home
 from cli.output import console, say
 
@@ -47,26 +47,37 @@ def register(app: typer.Typer) -> None:
     app.add_typer(db, name="db")
 
 
-def up(host: HostOption = None, port: PortOption = None) -> None:
+def up(
+    host: HostOption = None,
+    port: PortOption = None,
+    page: Annotated[
+        bool, typer.Option("--page/--no-page", help="Serve the page and the API.")
+    ] = True,
+) -> None:
     """Run everything on this machine: a private Redis, a worker, the page. Ctrl-C stops it."""
     from beholder.service import Service, has_api, service_runs
 
+    if not page and (host or port):
+        raise InvalidInput("--host and --port are of the page: leave out --no-page, or both.")
     context = Context()
     if service_runs(context.own):
         raise Conflict(f"`beholder up` already runs on {context.settings.home}.")
-    settings = _listening(context.settings, host, port) if has_api() else context.settings
+    with_api = page and has_api()
+    settings = _listening(context.settings, host, port) if with_api else context.settings
     _ = context.db  # made, or found fit, before anything starts
     stop = threading.Event()
     for signal_number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signal_number, lambda *_: stop.set())
-    with_api = has_api()
     tell = _teller(settings)
     service = Service(settings, api=with_api, on_event=tell)
     if not service.start():
         raise Conflict(f"`beholder up` already runs on {settings.home}.")
     try:
         tell(f"Running. Data: {settings.home}   Logs: {service.logs}   Ctrl-C stops it.")
-        tell(f"The page: {settings.api_address}" if with_api else f"No page here: {INSTALL_API}")
+        if with_api:
+            tell(f"The page: {settings.api_address}")
+        elif page:
+            tell(f"No page here: {INSTALL_API}")
         stop.wait()
         tell("Stopping: a chunk in hand goes back to the queue.")
     finally:

@@ -1,5 +1,6 @@
 """What tests share: real servers, from wheels, stopped afterwards; and `fuzz`."""
 
+import gc
 import os
 import shutil
 import signal
@@ -19,6 +20,16 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # Tests run side by side: torch's threads, which would wait by spinning, take the cores from each
 # other (four times as long, of some). Read as torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of tests and torch stay to the end: no use looking for garbage among them."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    gc.unfreeze()  # or some libraries say at the end that they leak
 
 
 @pytest.fixture(scope="session")

@@ -104,10 +104,14 @@ class Machine:
         self.started.append(process)
         return process
 
-    def up(self) -> subprocess.Popen[bytes]:
-        """Start everything; returns when the worker's child is there."""
-        process = self.start("up")
-        self.until(self.children)
+    def up(self, *, page: bool = False, wait: bool = True) -> subprocess.Popen[bytes]:
+        """Start Redis and a worker, and the page where it is asked for.
+
+        Returns when the worker's child is there, or with `wait=False` at once.
+        """
+        process = self.start("up", *([] if page else ["--no-page"]))
+        if wait:
+            self.until(self.children)
         return process
 
     def view(self, job_id: str) -> JobView:

@@ -25,7 +25,7 @@ def busy(machine: Any, tmp_path: Path) -> str:
     folder.mkdir()
     for number in range(100):
         Image.effect_noise((64, 64), number).save(folder / f"{number}.png")
-    machine.start("up")
+    machine.up(wait=False)
     machine.until(lambda: machine.pids("-m worker"))
     job: str = machine.json(
         "submit", "--dir", folder, "--size", "keep", "--layer", "12,20,28", "--steps", 40

@@ -63,7 +63,7 @@ def test_a_killed_and_a_stopped_workers_dreams_go_on(machine: Any) -> None:
     assert up.wait(30) == 0
     assert machine.job(stopped)["done"] == 0
     assert len(files(machine, "checkpoints", stopped)) == ITEMS
-    machine.start("up")
+    machine.up(wait=False)
     assert machine.ended(stopped)["done"] == ITEMS
     for job_id in (killed, stopped):
         assert len(gone_on(machine, job_id)) == ITEMS
@@ -73,7 +73,7 @@ def test_a_killed_and_a_stopped_workers_dreams_go_on(machine: Any) -> None:
 
 
 def test_cancelling_ends_a_running_dream_and_ten_thousand_queued_ones(machine: Any) -> None:
-    machine.start("up")
+    machine.up(wait=False)
     running = submit(machine, steps=100_000)
     queued = machine.json(
         "submit",

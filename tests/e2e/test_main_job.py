@@ -69,6 +69,8 @@ def test_queued_now_run_later(machine: Any, spirals: Path) -> None:
 
 def test_a_second_service_is_refused(running: Any) -> None:
     assert "already runs" in running.run("up", code=2).stderr
+    assert running.pids("-m api") == [], "it was to have no page"
+    assert "leave out --no-page" in running.run("up", "--no-page", "--port", 1, code=2).stderr
 
 
 def test_noise_and_cancel_and_retry(running: Any) -> None:

@@ -59,7 +59,7 @@ def sizes_remembered(machine: Any) -> Path:
 
 def test_memory_that_another_program_holds_is_waited_for(small: Any, tmp_path: Path) -> None:
     (tmp_path / "neighbour").touch()
-    small.start("up")
+    small.up(wait=False)
     job = small.json("submit", "--noise", FITS, "--steps", 3, "--size", 64, "--layer", 20)["id"]
     reason = small.until(lambda: small.view(job).paused)
     assert reason == "other programs hold 95% of the memory: end some of them, or wait."
@@ -76,7 +76,7 @@ def test_a_batch_that_does_not_fit_is_halved_and_remembered(small: Any, tmp_path
     def tried() -> list[int]:
         return [int(line) for line in sizes.read_text().split()]
 
-    up = machine.start("up")
+    up = machine.up(wait=False)
     first = machine.json(*job)["id"]
     row = machine.ended(first)
     assert (row["done"], row["failed"]) == (16, 0)
@@ -87,7 +87,7 @@ def test_a_batch_that_does_not_fit_is_halved_and_remembered(small: Any, tmp_path
     remembered = json.loads(sizes_remembered(machine).read_text())
     assert set(remembered.values()) <= set(range(1, FITS + 1))
     sizes.write_text("")
-    machine.start("up")
+    machine.up(wait=False)
     again = machine.json(*job)["id"]
     row = machine.ended(again)
     assert (row["done"], row["failed"]) == (16, 0)

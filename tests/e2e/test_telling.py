@@ -95,7 +95,7 @@ def told(
     pictures.mkdir()
     for seed in range(PICTURES):
         _draw(pictures / f"{seed}.png", seed)
-    up = machine.up()
+    up = machine.up(page=True)
     try:
         _draw(pictures / "9-cut.png", 9)
         options = ("--layer", 12, "--steps", 3, "--size", 64)

@@ -40,7 +40,7 @@ def grown(machine: Any, job_id: str) -> None:
 
 def finished(machine: Any, job_id: str) -> None:
     """Start the service, and wait until the job has ended well."""
-    up = machine.start("up")
+    up = machine.up(wait=False)
     job = machine.ended(job_id)
     assert (job["done"], job["failed"]) == (ALL, 0)
     up.terminate()
@@ -56,7 +56,7 @@ def test_backups_of_a_running_batch_are_restored_and_go_on(
 ) -> None:
     """The database first and then the store, as docs/operations.md says; and the other way."""
     right, wrong = tmp_path / "right", tmp_path / "wrong"
-    up = machine.start("up")
+    up = machine.up(wait=False)
     job_id = machine.json("submit", "--dir", spirals, "--noise", STARTS, *SMALL)["id"]
     machine.until(lambda: machine.view(job_id).done >= 16, every_s=0.02)
     copy_store(machine, wrong)
@@ -89,7 +89,7 @@ def test_backups_of_a_running_batch_are_restored_and_go_on(
 
 def test_what_a_killed_worker_leaves_is_found_and_removed(machine: Any, spirals: Path) -> None:
     snapshots = ",".join(map(str, range(1, 40)))
-    up = machine.start("up")
+    up = machine.up(wait=False)
     row = machine.json(
         "submit", "--dir", spirals, "--steps", 40, "--snapshots", snapshots, "--size", 64,
         "--layer", 20,

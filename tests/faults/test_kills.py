@@ -227,7 +227,7 @@ def _files(bed: Bed) -> set[Path]:
 @pytest.mark.parametrize("stops", [1, pytest.param(5, marks=full)])
 def test_a_worker_that_is_asked_to_stop(bed: Bed, figures: Any, stops: int) -> None:
     count = 64 * stops
-    begun = bed.start("up")
+    begun = bed.up(wait=False)
     job = bed.dreams(count, steps=24)
     longest = 0.0
     for stop in range(stops):
@@ -238,7 +238,7 @@ def test_a_worker_that_is_asked_to_stop(bed: Bed, figures: Any, stops: int) -> N
         longest = max(longest, time.monotonic() - asked)
         begun.wait(30)
         assert not bed.running(job)
-        begun = bed.start("up")
+        begun = bed.up(wait=False)
     bed.end_of(job)
     findings, twice = bed.findings(job), bed.completed_twice()
     fault = "asked to stop"

@@ -44,7 +44,7 @@ def test_a_database_behind_or_ahead_of_the_code_is_refused(bed: Bed, revision: s
 @pytest.mark.parametrize("kills", [1, pytest.param(5, marks=full)])
 def test_up_is_killed_and_started_again(bed: Bed, figures: Any, kills: int) -> None:
     count = 48 * kills
-    process = bed.up()
+    process = bed.up(page=True)
     job = bed.dreams(count, steps=20)
     for kill in range(kills):
         bed.reaches(job, count * (kill + 0.3) / kills)
@@ -57,7 +57,7 @@ def test_up_is_killed_and_started_again(bed: Bed, figures: Any, kills: int) -> N
         process.wait(10)
         if not at_once:
             bed.until(lambda: not _programs(bed), timeout_s=15)
-        process = bed.up()
+        process = bed.up(page=True)
         bed.until(lambda old=redis: old not in bed.pids("redis-server"), timeout_s=15)
         bed.until(lambda: answers(bed.settings.redis_socket), timeout_s=15)
     bed.end_of(job)
