@@ -1,14 +1,16 @@
 """Random sets over test pictures: how long a sweep takes, against ablating one set after another.
 
-`--full` runs 199 sets on 1,000 pictures of `specimens`; without it there are 40.
+`--full` runs 199 sets on 1,000 pictures of `specimens`; without it there are 40. How long that is
+depends on the machine: the share of its matrix-product rate says what a sweep makes of it.
 """
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
-from torch import Tensor
+from torch import Size, Tensor
+from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
 
 from beholder.science.ablation import Ablation, ablated
 from beholder.science.blind import classify
@@ -18,7 +20,9 @@ from beholder.science.scores import candidates
 from beholder.science.sweep import sweep
 from beholder.specimens.draw import CLASSES
 from beholder.specimens.pool import draw_pool, preprocess
-from benchmarks.harness import Options, Row, alternate, run, times_faster
+from benchmarks.comparison import Work, compare, product_work
+from benchmarks.harness import Options, Row, run
+from benchmarks.rates import best_product
 
 SETS, SIDE, SEED = 199, 224, 12_000_000
 FEW, FULL = 40, 1_000
@@ -42,17 +46,23 @@ def rows_of(given: Options, pictures_tested: int) -> Iterator[Row]:
             with ablated(network, one):
                 classify(network, shown[:pictures])
 
-    timings = alternate(
-        {"sweep": together, "one by one": one_by_one},
-        seconds_max=given.seconds,
+    product, rate = best_product("float32", given.device)
+    units = pictures * few
+    found = compare(
+        {
+            "sweep": Work(together, units, _operations(together)),
+            "one by one": Work(one_by_one, units),
+            "product": product_work(product, rate),
+        },
         device=given.device,
+        seconds_max=given.seconds,
     )
-    yield Row(
-        "sweep, times one by one",
-        times_faster(timings, "sweep", "one by one"),
-        "x",
-        detail=f"{few} sets of {CHANNELS} channels, {pictures} pictures of {SIDE} px",
-    )
+    how = f"{few} sets of {CHANNELS} channels, {pictures} pictures of {SIDE} px"
+    times = found.times("sweep", "one by one")
+    yield Row("sweep, times one by one", times, "x", detail=how)
+    share = 100 * found.rate("sweep") / found.rate("product")
+    detail = f"{found.rate('product') / 1e9:.0f} GFLOP/s: {product}"
+    yield Row("sweep, share of the matrix-product rate", share, "%", detail=detail)
     begun = time.perf_counter()
     sweep(network, shown, sets, target=0, kept=())
     seconds = time.perf_counter() - begun
@@ -65,6 +75,18 @@ def rows_of(given: Options, pictures_tested: int) -> Iterator[Row]:
         detail=f"{SETS} sets, {len(shown):,} pictures: "
         f"{1000 * seconds / SETS / len(shown):.2f} ms a set and picture",
     )
+
+
+def _operations(call: Callable[[], object]) -> int:
+    """Multiplications and additions of the convolutions that a call makes."""
+
+    def of_fused(maps: Size, weights: Size, *_: object, out_shape: Size, **__: object) -> int:
+        return int(conv_flop_count(list(maps), list(weights), list(out_shape)))
+
+    fused = {torch.ops.mkldnn._convolution_pointwise: of_fused}
+    with FlopCounterMode(display=False, custom_mapping=fused) as counter:
+        call()
+    return int(counter.get_total_flops())
 
 
 def _sets(network: Network) -> tuple[dict[int, tuple[int, ...]], ...]:
