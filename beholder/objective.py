@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from typing import NoReturn
 
 from beholder.errors import InvalidInput, InvalidObjective
-from beholder.layers import find_layer, parse_channels
+from beholder.layers import LAST_LAYER, LAYERS, find_layer, is_number, parse_channels
 from beholder.terms import MEASURES, Measure, Objective, Place, Term
 
 MAX_TERMS = 32
@@ -20,8 +20,12 @@ _NUMBER = re.compile(r"(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _WORD = re.compile(r"\w+")
 _DIGITS = re.compile(r"\d+")
 _QUOTED = re.compile(r'"([^"]+)"')
-# A dash makes a range unless what follows is a term of its own, as in "100-28:3" or "3-2*28".
-_RUNS = re.compile(r"\d+(-\d+(?![\d:*.]|\w))?(\s*,\s*\d+(-\d+(?![\d:*.]|\w))?)*")
+# A dash makes a range unless what follows is a term of its own, as in "100-28:3", "3-2.5*28" or
+# "9-2*conv4_2"; "0-7*2" is a range with a weight.
+_RANGE = r"\d+(-\d+(?![\w.]|\s*:|\s*\*\s*([^\W\d]|\d+\s*[:@])))?"
+_RUNS = re.compile(rf"{_RANGE}(\s*,\s*{_RANGE})*")
+# A number that is no term of its own: "28*2:3" is twice a channel of layer 2.
+_FACTOR = re.compile(rf"{_NUMBER.pattern}(?![\w.]|\s*[:@])")
 _CENTER = re.compile("center", re.IGNORECASE)
 _SHARE = re.compile(r"(\d+)\s*\*\s*(-?)\s*")
 _STARTS = ("logit", "class", "tv", "l2", *MEASURES)
@@ -79,18 +83,31 @@ class _Reader:
         return f"{more}+, - or *WEIGHT"
 
     def _term(self) -> Term:
-        weight = 1.0
-        begun = self._skipped()
-        if self._match(_NUMBER) is not None:
-            end = self._at
-            if self._takes("*"):
-                weight = float(self._text[begun:end])
-            else:  # the number of a layer
-                self._at = begun
+        weight = self._weight_before()
         term = self._atom()
         if self._takes("*"):
             weight *= self._number("a weight such as 0.5")
         return replace(term, weight=weight)
+
+    def _weight_before(self) -> float:
+        """That of "0.5*conv5_1"; 1 where a number is a layer's, as in "28:3" or "28*0.5"."""
+        begun = self._skipped()
+        number = self._match(_NUMBER)
+        if number is None or not self._takes("*"):
+            self._at = begun
+            return 1.0
+        layer = _layer_at(number)
+        behind = _FACTOR.match(self._text, self._skipped())
+        if layer is None or behind is None:
+            return float(number)
+        other = _layer_at(behind[0])
+        if other is not None:
+            raise InvalidObjective(
+                f"{self._where(begun)} {number}*{behind[0]} may mean two things: write "
+                f"{layer}*{behind[0]} or {other}*{number}."
+            )
+        self._at = begun
+        return 1.0
 
     def _atom(self) -> Term:
         begun = self._skipped()
@@ -211,3 +228,9 @@ class _Reader:
 
     def _where(self, at: int) -> str:
         return f"objective: at character {at + 1}:"
+
+
+def _layer_at(number: str) -> str | None:
+    """The name of the layer with this index, if there is one."""
+    known = is_number(number) and int(number) <= LAST_LAYER
+    return LAYERS[int(number)].name if known else None

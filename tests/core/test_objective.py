@@ -1,8 +1,14 @@
+from dataclasses import replace
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from beholder.errors import InvalidChannel, InvalidObjective
+from beholder.layers import LAYERS
 from beholder.objective import MAX_TERMS, parse_objective
-from beholder.terms import Objective, Term, objective_of
+from beholder.specs import DreamSpec
+from beholder.terms import MEASURES, Objective, Term, objective_of
 
 CANONICAL = [
     "conv5_1",
@@ -38,10 +44,74 @@ def test_a_canonical_text_is_what_its_objective_writes(text: str) -> None:
         ("28:9-7:2", "conv5_1:9 - conv2_2:2"),
         ("conv5_1:9-2*conv4_2:17", "conv5_1:9 - conv4_2:17*2"),
         ("conv5_1:3-conv4_1", "conv5_1:3 - conv4_1"),
+        ("conv5_1:9-2*21:17", "conv5_1:9 - conv4_2:17*2"),
+        ("conv5_1:3-7.5*28", "conv5_1:3 - conv5_1*7.5"),
+        ("conv5_1:0-7*2", "conv5_1:0-7*2"),
+        ("2*conv5_1:0-7-tv", "conv5_1:0-7*2 - tv"),
+        ("conv5_1:3,4 *2", "conv5_1:3-4*2"),
+        ("conv5_1:9,0-7*.5", "conv5_1:0-7,9*0.5"),
+        ("conv5_1:0-7*1e-05", "conv5_1:0-7*1e-05"),
+        ("28*0.5", "conv5_1*0.5"),
+        ("0.5*28", "conv5_1*0.5"),
+        ("28*50 + 50*28", "conv5_1*50 + conv5_1*50"),
+        ("28*2:3", "conv1_2:3*28"),
     ],
 )
 def test_what_people_write_has_one_canonical_form(written: str, canonical: str) -> None:
-    assert str(parse_objective(written)) == canonical
+    found = parse_objective(written)
+    assert str(found) == canonical
+    assert parse_objective(canonical) == found
+
+
+def of_layer(measure: str | None) -> st.SearchStrategy[Term]:
+    channels = st.lists(st.integers(0, 511), min_size=1, max_size=5, unique=True).map(sorted)
+    places = st.just("center") | st.tuples(st.integers(0, 99), st.integers(0, 99))
+    term = st.builds(
+        Term,
+        measure=st.just(measure),
+        layer=st.sampled_from([layer.index for layer in LAYERS]),
+        channels=st.none() | channels.map(tuple),
+        place=st.none() if measure in ("diversity", "caricature", "guide") else st.none() | places,
+    )
+    if measure != "direction":
+        return term
+    shares = st.dictionaries(st.integers(0, 511), weights(), min_size=1, max_size=4)
+    return st.builds(
+        lambda one, of: replace(one, channels=tuple(of), shares=tuple(of.values())), term, shares
+    )
+
+
+def weights() -> st.SearchStrategy[float]:
+    return st.integers(-30, 30).filter(bool).map(float) | st.floats(
+        allow_nan=False, allow_infinity=False
+    ).filter(bool)
+
+
+def terms() -> st.SearchStrategy[Term]:
+    letters = st.characters(exclude_characters='"', exclude_categories=("Cs",))
+    labels = st.text(letters, max_size=12).map(str.strip).filter(bool)
+    return st.one_of(
+        *map(of_layer, (None, *MEASURES)),
+        st.builds(Term, label=labels),
+        st.builds(Term, picture=st.sampled_from(["tv", "l2"])),
+    )
+
+
+def weighted() -> st.SearchStrategy[Term]:
+    return st.builds(lambda term, by: replace(term, weight=by), terms(), weights())
+
+
+@given(st.lists(weighted(), min_size=1, max_size=4))
+@settings(max_examples=100, deadline=None)
+def test_every_objective_is_read_back_from_its_text(found: list[Term]) -> None:
+    objective = Objective((Term(layer=28, channels=(0, 1, 2), weight=2.0), *found))
+    assert parse_objective(str(objective)) == objective
+
+
+def test_a_stored_spec_keeps_its_objective() -> None:
+    spec = DreamSpec.build(objective="2*conv5_1:0-7 - conv4_1:3,4*0.5")
+    assert DreamSpec.build(**spec.model_dump()) == spec
+    assert str(spec.objective_at(28)) == "norm(conv5_1:0-7)*2 - norm(conv4_1:3-4)*0.5"
 
 
 @pytest.mark.parametrize(
@@ -54,6 +124,8 @@ def test_what_people_write_has_one_canonical_form(written: str, canonical: str) 
         ("conv5_1:9-2", 9, "the range '9-2' runs backwards: write 2-9"),
         ("conv5_1:100 conv4_2", 13, r"expected \+, - or \*WEIGHT; got 'conv4_2'"),
         ("conv5_1*", 9, "expected a weight such as 0.5; got the end"),
+        ("28*2", 1, r"28\*2 may mean two things: write conv5_1\*2 or conv1_2\*28\."),
+        ("conv5_1 - 2 * 28 * 0.5", 11, r"2\*28 may mean two things: write conv1_2\*28 or conv5_1"),
         ("conv5_1 + conv4_1*0", 11, "expected a weight other than 0"),
         ("conv5_1*1e999", 9, "expected a smaller number"),
         ("conv5_1@7", 9, "expected ROW,COLUMN of the layer's map, or center; got '7'"),

@@ -37,7 +37,9 @@ def test_every_objective_is_one():
         assert str(parse_objective(text)) == text
     for text in (
         "conv5_1:100 + conv4_2:17*0.5 - tv*0.1",
+        "conv5_1:0-7*2",
         "conv5_1:3 - 7",
+        "0.5*conv5_1",
         'logit:"golden retriever"',
     ):
         assert f"`{text}`" in PAGE
