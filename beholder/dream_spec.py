@@ -10,6 +10,7 @@ from beholder.job_spec import MAX_SIZE, JobSpec, LayerIndex
 from beholder.layers import LAYERS, check_channels
 from beholder.networks import width_divisor
 from beholder.objective import parse_objective
+from beholder.octaves import octave_side
 from beholder.precisions import DEFAULT_PRECISION, DreamPrecision
 from beholder.recipes import (
     DEFAULT_RECIPE,
@@ -136,8 +137,6 @@ class DreamSpec(JobSpec):
             raise ValueError("size: noise has no size of its own; write a number of pixels")
         if len(set(self.layers)) < len(self.layers):
             raise ValueError("layers: each layer once")
-        if self.size != "keep" and (reason := self.too_many_kept(self.size, self.size)):
-            raise ValueError(reason)
         return self
 
     @model_validator(mode="after")
@@ -157,8 +156,6 @@ class DreamSpec(JobSpec):
         return self
 
     def _mistakes(self) -> Iterator[str]:
-        if self.objective is not None and self.size != "keep":
-            parse_objective(self.objective).check_places(self.size)
         if self.octaves > self.steps:
             yield f"octaves: {self.octaves} of them need a step each; got {self.steps} steps"
         measures = self.objective_at(self.layers[0]).measures
@@ -166,7 +163,7 @@ class DreamSpec(JobSpec):
             yield "guide: the dream goes toward a picture; name one"
         if self.guide is not None and not measures.intersection(OF_A_GUIDE):
             yield "guide: nothing goes toward it; write recipe guide or caricature, or leave it out"
-        if self.size != "keep" and (reason := self.too_large(self.size, self.size)):
+        if self.size != "keep" and (reason := self.unfit(self.size, self.size)):
             yield reason
         if self.parameters != "pixels":
             yield from self._mistakes_of_spectra()
@@ -236,9 +233,27 @@ class DreamSpec(JobSpec):
 
     def unfit(self, width: int, height: int) -> str | None:
         """Why a picture of this size can't be dreamt of as asked, or None if it can."""
-        return self.too_many_kept(width, height) or self.too_large(width, height)
+        return (
+            self.too_many_kept(width, height)
+            or self._too_large(width, height)
+            or self._too_small(width, height)
+        )
 
-    def too_large(self, width: int, height: int) -> str | None:
+    def _too_small(self, width: int, height: int) -> str | None:
+        """Why an objective's maps have not the places that it asks for, or None if they have."""
+        smallest = [
+            octave_side(side, 0, self.octaves, self.octave_scale) for side in (width, height)
+        ]
+        for layer in self.layers:
+            objective = self.objective_at(layer)
+            reason = objective.misplaced(width, height)
+            if reason is None and self.transforms != "crops":  # which are large enough for any
+                reason = objective.too_few_places(*smallest)
+            if reason:
+                return reason
+        return None
+
+    def _too_large(self, width: int, height: int) -> str | None:
         """Why an objective can't be computed of a picture of this size, or None if it can."""
         if not self.tiles and width * height > MAX_WHOLE_SIZE**2:
             return (

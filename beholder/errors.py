@@ -5,7 +5,8 @@ BeholderError
 │   ├── InvalidLayer
 │   ├── InvalidChannel
 │   ├── InvalidSpec
-│   │   └── InvalidObjective
+│   │   ├── InvalidObjective
+│   │   └── NoSuchPrecision  not on this device: jobs that others began are left to them
 │   └── NoPictures
 ├── PictureError          one picture can't be used; its item fails alone
 ├── NetworkUnavailable    weights can't be had: a job that nobody began fails, `retry` runs it
@@ -44,6 +45,10 @@ class InvalidSpec(InvalidInput):
 
 class InvalidObjective(InvalidSpec):
     """What a dream is to climb can't be read, or is not in this network."""
+
+
+class NoSuchPrecision(InvalidSpec):
+    """This device does not have the precision that a dream asks for; another's may."""
 
 
 class NoPictures(InvalidInput):

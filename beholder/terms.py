@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
-from beholder.errors import InvalidObjective
 from beholder.layers import LAST_LAYER, LAYERS, check_channels, numbers_text
 
 Measure = Literal["norm", "squared", "mean", "diversity", "caricature", "guide", "direction"]
@@ -104,17 +103,32 @@ class Objective:
             term.picture is not None or _whole(term, "norm", "squared") for term in self.terms
         )
 
-    def check_places(self, size: int) -> None:
-        """Raise InvalidObjective if a place lies outside its map of a picture of this size."""
+    def misplaced(self, width: int, height: int) -> str | None:
+        """Why a place is not in its map of a picture of this size, or None if all are."""
         for term in self.terms:
             if term.layer is None or term.place is None or term.place == "center":
                 continue
-            side = size // LAYERS[term.layer].stride
-            if max(term.place) >= side:
-                raise InvalidObjective(
-                    f"objective: {LAYERS[term.layer].name} has rows and columns 0-{side - 1} of "
-                    f"{size} pixels; got {term.place[0]},{term.place[1]}."
+            layer, (row, column) = LAYERS[term.layer], term.place
+            rows, columns = height // layer.stride, width // layer.stride
+            if row >= rows or column >= columns:
+                return (
+                    f"objective: {layer.name} has rows 0-{rows - 1} and columns 0-{columns - 1} of "
+                    f"{width} x {height} pixels; got {row},{column}"
                 )
+        return None
+
+    def too_few_places(self, width: int, height: int) -> str | None:
+        """Why maps of a picture of this size can't be cut into quarters, or None if they can."""
+        for term in self.terms:
+            if term.measure == "diversity" and term.layer is not None:
+                layer = LAYERS[term.layer]
+                if min(width, height) < 2 * layer.stride:
+                    return (
+                        f"objective: diversity compares quarters of {layer.name}'s maps, which "
+                        f"takes {2 * layer.stride} pixels a side; the smallest octave has "
+                        f"{width} x {height}"
+                    )
+        return None
 
     def check_channels(self, *, width_divisor: int = 1) -> None:
         """Raise InvalidChannel if a layer lacks one in a network of this width."""

@@ -27,7 +27,7 @@ from beholder.science.rendering import Canvas, Means, render
 from beholder.science.spectrum import Fourier, natural_scale
 from beholder.science.transforms import STANDARD, Drawn, Views
 from beholder.specs import DreamSpec
-from beholder.store import Store
+from worker.pictures import Loader
 
 Channels = tuple[int, ...] | None  # None: all of a layer's
 _OPTIMISERS: dict[str, Callable[[float], Optimiser]] = {"adam": Adam, "nadam": NAdam}
@@ -44,17 +44,17 @@ class Calls:
 
 @dataclass(frozen=True)
 class Climb:
-    """Dreams of a spec and a layer on a network. store: where mask and guide are.
+    """Dreams of a spec and a layer on a network. loader: has the store where mask and guide are.
 
-    Raises InvalidSpec for a mask or guide that can't be read, and what `Aim.of` does.
+    Raises InvalidSpec for a mask or guide that can't be read, and what `Aim.of` does; StoreMissing
+    where that is since nothing can be.
     """
 
     spec: DreamSpec
     layer: int
     network: Network
     precision: Precision
-    store: Store
-    max_pixels: int
+    loader: Loader
     _aims: dict[Channels, Aim] = field(default_factory=dict)
 
     def run(
@@ -219,10 +219,12 @@ class Climb:
 
     def _picture(self, field: str, sha256: str) -> Tensor:
         try:
-            data = self.store.picture(sha256)
-            with decoded(data, max_pixels=self.max_pixels) as image:
+            data = self.loader.store.picture(sha256)
+            with decoded(data, max_pixels=self.loader.max_pixels) as image:
                 return to_tensor(image, size=self.spec.size)[None]
         except (NotFound, PictureError) as error:
+            if isinstance(error, NotFound):
+                self.loader.insist_on_store()
             raise InvalidSpec(f"{field}: {error}") from None
 
 

@@ -130,15 +130,7 @@ class DreamWork(Work[DreamSpec, DreamOutcome]):
 
     @cached_property
     def _climb(self) -> Climb:
-        loader = self.means.loader
-        return Climb(
-            self.spec,
-            self.layer,
-            self.network,
-            self._precision,
-            self.means.store,
-            loader.max_pixels,
-        )
+        return Climb(self.spec, self.layer, self.network, self._precision, self.means.loader)
 
     def _dream(self, batch: Batch) -> Dream:
         def check(steps: float) -> None:

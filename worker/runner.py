@@ -19,8 +19,8 @@ from beholder.errors import (
     BeholderError,
     Conflict,
     InvalidInput,
-    InvalidSpec,
     NetworkUnavailable,
+    NoSuchPrecision,
     NotFound,
     ServiceUnavailable,
     StorageFull,
@@ -53,7 +53,7 @@ log = logging.getLogger(__name__)
 _JOB_ERRORS = (Conflict, InvalidInput, NetworkUnavailable, NotFound)
 # But if others could begin the job, then these say that something is wrong with this worker: it has
 # other weights, or none, or not the precision.
-_OWN_ERRORS = (Conflict, InvalidSpec, NetworkUnavailable)
+_OWN_ERRORS = (Conflict, NetworkUnavailable, NoSuchPrecision)
 
 
 @dataclass

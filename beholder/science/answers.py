@@ -39,7 +39,7 @@ class Answers:
     def of(
         cls, network: Network, *, normalize: bool, precision: Precision, wakes: bool
     ) -> "Answers":
-        """Those of a network. Raises InvalidSpec for a precision that the device does not have."""
+        """Those of a network. Raises NoSuchPrecision for one that the device does not have."""
         prefix = prefix_of(network.module, network.device, precision)
         return cls(network, normalize, precision, wakes, prefix)
 

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from beholder.errors import InvalidSpec
+from beholder.octaves import octave_side
 from beholder.recipes import Gradient, Schedule
-from beholder.science.inputs import MIN_SIDE
 
 _REACH = 3.0  # standard deviations of a Gaussian that count
 _TINY = 1e-12
@@ -49,7 +49,6 @@ class Octave:
 def octaves(height: int, width: int, controls: Controls, steps: int) -> list[Octave]:
     """Those of a picture, smallest first, each with its share of the steps.
 
-    No side is shorter than the network needs, so a small picture's first octaves may be alike.
     Raises InvalidSpec for fewer steps than octaves.
     """
     count = controls.octaves
@@ -57,8 +56,9 @@ def octaves(height: int, width: int, controls: Controls, steps: int) -> list[Oct
         raise InvalidSpec(f"octaves: 1 to the number of steps, {steps}; got {count}.")
     found = []
     for number in range(count):
-        factor = controls.octave_scale ** (number + 1 - count)
-        sides = [max(min(MIN_SIDE, side), round(side * factor)) for side in (height, width)]
+        sides = [
+            octave_side(side, number, count, controls.octave_scale) for side in (height, width)
+        ]
         first, last = steps * number // count + 1, steps * (number + 1) // count
         found.append(Octave(sides[0], sides[1], first, last))
     return found

@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from beholder.errors import InvalidSpec
+from beholder.errors import NoSuchPrecision
 from beholder.layers import LAYERS
 from beholder.science.stages import Conv, Convolution, Pool
 from beholder.science.vgg import VGG
@@ -45,13 +45,15 @@ class Zeroing:
 def prefix_of(module: VGG, device: torch.device, precision: Precision) -> "Prefix | None":
     """A network's layers, prepared once; None where its own modules are to be run.
 
-    They are for "exact", and for hooks other than `Zeroing`. Raises InvalidSpec for a precision
-    that the device does not have.
+    They are for "exact", and for hooks other than `Zeroing`. Raises NoSuchPrecision for one that
+    the device does not have.
     """
     if precision == "exact":
         return None
     if precision == "tf32" and device.type != "cuda":
-        raise InvalidSpec(f"precision: tf32 needs a CUDA GPU, not {device}; write float32 or bf16.")
+        raise NoSuchPrecision(
+            f"precision: tf32 needs a CUDA GPU, not {device}; write float32 or bf16."
+        )
     zeroed: dict[int, list[Tensor]] = {}
     for index, part in enumerate(module.features):
         for hook in part._forward_hooks.values():

@@ -88,7 +88,7 @@ def weights() -> st.SearchStrategy[float]:
 
 
 def terms() -> st.SearchStrategy[Term]:
-    letters = st.characters(exclude_characters='"', exclude_categories=("Cs",))
+    letters = st.characters(exclude_characters='"', exclude_categories=["Cs"])
     labels = st.text(letters, max_size=12).map(str.strip).filter(bool)
     return st.one_of(
         *map(of_layer, (None, *MEASURES)),
@@ -159,9 +159,14 @@ def test_what_an_objective_needs_of_network_and_picture() -> None:
     found.check_channels()
     with pytest.raises(InvalidChannel, match="conv4_2 has channels 0-127; got 200"):
         found.check_channels(width_divisor=4)
-    found.check_places(112)
-    with pytest.raises(InvalidObjective, match="conv3_1 has rows and columns 0-26 of 111 pixels"):
-        found.check_places(111)
+    assert found.misplaced(112, 112) is None
+    for width, height in ((111, 112), (112, 111)):
+        reason = str(found.misplaced(width, height))
+        assert f"of {width} x {height} pixels; got 27,27" in reason
+    assert "conv3_1 has rows 0-26 and columns 0-27" in reason
+    quarters = parse_objective("conv5_1 + diversity(pool4)")
+    assert quarters.too_few_places(32, 40) is None
+    assert "takes 32 pixels a side" in str(quarters.too_few_places(40, 31))
 
 
 def test_a_layer_and_its_channels_are_their_objective() -> None:

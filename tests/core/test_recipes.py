@@ -56,7 +56,11 @@ def test_an_objective_names_its_layer() -> None:
         ({"objective": "conv5_1", "layers": 3}, "layers: "),
         ({"objective": "conv5_1", "channels": (3,)}, "channels: the objective names its own"),
         ({"objective": "conv5_1:512"}, "conv5_1 has channels 0-511; got 512"),
-        ({"objective": "conv5_1@14,0"}, "conv5_1 has rows and columns 0-13 of 224 pixels"),
+        ({"objective": "conv5_1@14,0"}, "conv5_1 has rows 0-13 and columns 0-13 of 224 x 224"),
+        (
+            {"recipe": "deepdream", "size": 64, "objective": "diversity(pool5)"},
+            "pool5's maps, which takes 64 pixels a side; the smallest octave has 32 x 32",
+        ),
         ({"recipe": "deepdream", "steps": 3}, "octaves: 4 of them need a step each"),
         ({"recipe": "guide"}, "guide: the dream goes toward a picture"),
         ({"objective": "guide(conv5_1)"}, "guide: the dream goes toward a picture"),
@@ -80,3 +84,14 @@ def test_what_does_not_go_together_is_named(fields: dict[str, Any], words: str) 
     with pytest.raises(InvalidInput, match=words) as raised:
         DreamSpec.build(**fields)
     assert "\n" not in str(raised.value)
+
+
+def test_a_picture_of_its_own_size_is_held_against_the_objective() -> None:
+    places = DreamSpec.build(size="keep", objective="conv5_1:3@20,25")
+    assert places.unfit(416, 336) is None
+    assert "conv5_1 has rows 0-20 and columns 0-24" in str(places.unfit(415, 336))
+    assert "conv5_1 has rows 0-19 and columns 0-25" in str(places.unfit(416, 335))
+    quarters = spec("deepdream", size="keep", objective="diversity(pool5)", octaves=2)
+    assert quarters.unfit(89, 200) is None
+    assert "the smallest octave has 63 x 143" in str(quarters.unfit(88, 200))
+    assert spec("maco", size=32, objective="diversity(pool5)")  # its crops have 224 pixels

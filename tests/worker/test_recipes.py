@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from beholder.errors import InvalidSpec
+from beholder.jobs.models import Job
 from beholder.jobs.named import named_by_jobs
 from beholder.jobs.stock import record_pictures
 from beholder.jobs.submit import noise_entries
@@ -20,6 +21,7 @@ from beholder.science.octaves import dream_octaves
 from beholder.science.optimisers import Adam
 from beholder.science.response import channel
 from beholder.specs import DreamSpec
+from beholder.store import picture_path
 
 pytestmark = pytest.mark.slow  # imports torch
 Draw = Callable[..., bytes]
@@ -147,6 +149,40 @@ def test_what_a_job_names_must_be_here(bench: Any, network: str, draw: Draw) -> 
     spec = DreamSpec.build(network=network, size=48, mask="0" * 64)
     with pytest.raises(InvalidSpec, match=r"mask: no picture 000000000000\.\.\. here; send it"):
         bench.submit(spec, [bench.entry(draw(1))])
+
+
+def test_a_picture_too_small_for_the_objective_fails_alone(
+    bench: Any, network: str, draw: Draw
+) -> None:
+    for objective, words in {
+        "conv5_1:3@3,4": "conv5_1 has rows 0-3 and columns 0-3 of 64 x 64 pixels; got 3,4",
+        "diversity(pool5)": "takes 64 pixels a side; the smallest octave has 53 x 53",
+    }.items():
+        fields = {"steps": 2, "octaves": 2, "octave_scale": 1.2, "objective": objective}
+        spec = DreamSpec.build(network=network, size="keep", **fields)
+        entries = [bench.entry(draw(number, (side, side))) for number, side in ((1, 80), (2, 64))]
+        job = bench.run(bench.submit(spec, entries, chunk_size=1))
+        assert (job.state, job.done, job.failed) == ("done", 1, 1)
+        large, small = bench.items(job.id)
+        assert large.state == "done"
+        assert words in small.error
+
+
+def test_a_guide_that_is_gone_ends_the_job_that_others_began(
+    bench: Any, network: str, draw: Draw
+) -> None:
+    guide = sent(bench, draw(8))
+    spec = DreamSpec.build(recipe="guide", network=network, size=48, layers=(5,), guide=guide)
+    job = bench.submit(spec, [bench.entry(draw(1))])
+    with bench.db.write() as session:
+        session.get_one(Job, job).network_sha256 = load_network(network).sha256
+    path = bench.store.local_path(picture_path(guide))
+    path.write_bytes(path.read_bytes()[:40])
+    runner = bench.runner()
+    runner.run()
+    assert bench.job(job).state == "failed"
+    assert bench.job(job).error.startswith("guide: ")
+    assert runner.passed_over.reason is None
 
 
 def test_a_class_that_a_network_lacks_ends_the_job(bench: Any, network: str, draw: Draw) -> None:
