@@ -6,7 +6,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from beholder.defaults import DEFAULT_LAYER
-from beholder.job_spec import MAX_SIZE, JobSpec, LayerIndex
+from beholder.job_spec import MAX_SIZE, MIN_SIZE, JobSpec, LayerIndex
 from beholder.layers import LAYERS, check_channels
 from beholder.networks import width_divisor
 from beholder.objective import parse_objective
@@ -272,6 +272,17 @@ class DreamSpec(JobSpec):
                     "are the most; use a deeper layer, or a smaller size"
                 )
         return None
+
+    def guide_size(self, layer: int, width: int, height: int) -> tuple[int, int]:
+        """How large a guide of this size is looked at: no larger than the limits of pictures."""
+        terms = [term for term in self.objective_at(layer).terms if term.measure == "guide"]
+        strides = [LAYERS[term.layer].stride for term in terms if term.layer is not None]
+        most = min(MAX_WHOLE_SIZE**2, *(MAX_GUIDED_PLACES * stride**2 for stride in strides))
+        factor = min(1.0, (most / (width * height)) ** 0.5)
+        sides = [
+            min(max(MIN_SIZE, int(side * factor)), most // MIN_SIZE) for side in (width, height)
+        ]
+        return sides[0], sides[1]
 
     def too_many_kept(self, width: int, height: int) -> str | None:
         """Why not so many steps of a picture of this size are kept, or None if they are."""

@@ -209,8 +209,14 @@ class Climb:
 
     @cached_property
     def _guide(self) -> Tensor | None:
-        """(1, 3, h, w) in [0, 1]."""
-        return None if self.spec.guide is None else self._picture("guide", self.spec.guide)
+        """(1, 3, h, w) in [0, 1]; where places are compared, it is brought to their size later."""
+        if self.spec.guide is None:
+            return None
+        guide = self._picture("guide", self.spec.guide)
+        if "caricature" in self.spec.objective_at(self.layer).measures:
+            return guide
+        width, height = self.spec.guide_size(self.layer, guide.shape[3], guide.shape[2])
+        return resized(guide, (height, width))
 
     @property
     def _given_guide(self) -> Tensor:

@@ -86,6 +86,16 @@ def test_what_does_not_go_together_is_named(fields: dict[str, Any], words: str) 
     assert "\n" not in str(raised.value)
 
 
+def test_a_guide_of_its_own_size_is_made_as_small_as_it_has_to_be() -> None:
+    found = DreamSpec.build(size="keep", guide=GUIDE, objective="guide(conv3_1) + guide(pool4)")
+    assert found.guide_size(10, 448, 448) == (448, 448)
+    assert found.guide_size(10, 6000, 4000) == (548, 365)
+    assert found.guide_size(10, 32, 90_000) == (32, 6272)
+    for width, height in ((6000, 4000), (32, 90_000), (449, 448)):
+        assert found.unfit(*found.guide_size(10, width, height)) is None
+    assert spec("guide", size="keep").guide_size(35, 6000, 4000) == (2194, 1463)
+
+
 def test_a_picture_of_its_own_size_is_held_against_the_objective() -> None:
     places = DreamSpec.build(size="keep", objective="conv5_1:3@20,25")
     assert places.unfit(416, 336) is None

@@ -12,7 +12,7 @@ from beholder.jobs.stock import record_pictures
 from beholder.jobs.submit import noise_entries
 from beholder.objective import parse_objective
 from beholder.pictures import decode
-from beholder.science.controls import Controls
+from beholder.science.controls import Controls, resized
 from beholder.science.feature import feature
 from beholder.science.inputs import to_tensor
 from beholder.science.networks import load_network
@@ -166,6 +166,27 @@ def test_a_picture_too_small_for_the_objective_fails_alone(
         large, small = bench.items(job.id)
         assert large.state == "done"
         assert words in small.error
+
+
+def test_a_guide_of_its_own_size_is_no_larger_than_pictures_may_be(
+    bench: Any, network: str, draw: Draw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("beholder.dream_spec.MAX_GUIDED_PLACES", 24 * 20)
+    guide, start = draw(8, (150, 90)), draw(1)
+    spec = DreamSpec.build(
+        network=network, size="keep", objective="guide(conv2_1)", steps=2, guide=sent(bench, guide)
+    )
+    job = bench.run(bench.submit(spec, [bench.entry(start)]))
+    toward = resized(to_tensor(decode(guide), size="keep")[None], (33, 56))
+    alone = dream_octaves(
+        Aim.of(load_network(network), parse_objective(spec.objective or "")),
+        to_tensor(decode(start), size="keep")[None],
+        seeds=[0],
+        steps=2,
+        learning_rate=spec.learning_rate,
+        guide=toward,
+    )
+    assert objectives(bench, job.id) == [alone.objective[:, 0].tolist()]
 
 
 def test_a_guide_that_is_gone_ends_the_job_that_others_began(
