@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from beholder.defaults import DEFAULT_LAYER
 from beholder.job_spec import MAX_SIZE, MIN_SIZE, JobSpec, LayerIndex
+from beholder.labels import known_labels
 from beholder.layers import LAYERS, check_channels
 from beholder.networks import width_divisor
 from beholder.objective import parse_objective
@@ -183,10 +184,12 @@ class DreamSpec(JobSpec):
             yield "transforms: a caricature compares place by place, which crops have not"
 
     @model_validator(mode="after")
-    def _channels_exist(self) -> Self:
+    def _network_has_them(self) -> Self:
         divisor = width_divisor(self.network)
         if self.objective is not None and divisor:
             self.objective_at(self.layers[0]).check_channels(width_divisor=divisor)
+        if self.objective is not None:
+            self.objective_at(self.layers[0]).check_labels(known_labels(self.network))
         if self.channels is None:
             return self
         if not self.channels:

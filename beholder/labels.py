@@ -23,15 +23,17 @@ def known_labels(network: str) -> tuple[str, ...] | None:
     return _imagenet() if network == "vgg19" or network.startswith("random:") else None
 
 
-def find_label(asked: str, labels: Sequence[str]) -> int:
+def find_label(asked: str, labels: Sequence[str], field: str = "target") -> int:
     """The class of this label or number. Case and signs don't matter, and a plural will do.
 
-    Raises InvalidSpec with the nearest labels, or the numbers of all that are called so.
+    field: of the spec that asks. Raises InvalidSpec with the nearest labels, or the numbers of all
+    that are called so.
     """
     if asked not in labels and is_number(asked) and int(asked) < len(labels):
         return int(asked)
     exact = [number for number, label in enumerate(labels) if label == asked]
-    return _only(asked, exact or called(asked, labels), labels, f"no class {asked[:80]!r}")
+    unknown = f"no class {asked[:80]!r}"
+    return _only(asked, exact or called(asked, labels), labels, unknown, field)
 
 
 def label_of_folder(folder: str, labels: Sequence[str]) -> int:
@@ -64,17 +66,20 @@ def called(name: str, labels: Sequence[str]) -> list[int]:
     return []
 
 
-def _only(name: str, found: Sequence[int], labels: Sequence[str], unknown: str) -> int:
+def _only(
+    name: str, found: Sequence[int], labels: Sequence[str], unknown: str, field: str = "target"
+) -> int:
     """The one found. Raises InvalidSpec for several, and for none with what is `unknown`."""
     if len(found) > 1:
         each = ", ".join(f"{number} ({labels[number]})" for number in found)
         raise InvalidSpec(
-            f"target: {len(found)} classes of this network are called {name[:80]!r}: write the "
+            f"{field}: {len(found)} classes of this network are called {name[:80]!r}: write the "
             f"number of the one that is meant, {each}."
         )
     if not found:
+        instead = "vote" if field == "target" else f"a number from 0 to {len(labels) - 1}"
         raise InvalidSpec(
-            f"target: {unknown} of this network; write vote, or a label such as "
+            f"{field}: {unknown} of this network; write {instead}, or a label such as "
             f"{', '.join(_nearest(name, labels))}."
         )
     return found[0]

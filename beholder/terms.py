@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
+from beholder.labels import find_label
 from beholder.layers import LAST_LAYER, LAYERS, check_channels, numbers_text
 
 Measure = Literal["norm", "squared", "mean", "diversity", "caricature", "guide", "direction"]
@@ -135,6 +136,12 @@ class Objective:
         for term in self.terms:
             if term.layer is not None and term.channels is not None:
                 check_channels(LAYERS[term.layer], term.channels, width_divisor=width_divisor)
+
+    def check_labels(self, labels: Sequence[str] | None) -> None:
+        """Raise InvalidSpec for a class that is not among these; nobody knows, where None is."""
+        for term in self.terms:
+            if labels is not None and term.label is not None:
+                find_label(term.label, labels, "objective")
 
 
 def objective_of(layer: int, channels: Sequence[int] | None) -> Objective:

@@ -80,7 +80,7 @@ class Climb:
         return self._spectrum(starts, seeds, begun, from_noise, [*map(self.aim_at, own)], calls)
 
     def aim_at(self, channels: Channels) -> Aim:
-        """What dreams of these channels climb. Raises InvalidChannel, InvalidObjective."""
+        """What dreams of these channels climb. Raises InvalidChannel, InvalidSpec."""
         if channels not in self._aims:
             spec = self.spec.model_copy(update={"channels": channels})
             self._aims[channels] = Aim.of(

@@ -6,14 +6,13 @@ layer. Every picture's value and gradient are what they would be alone.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from beholder.errors import InvalidObjective
-from beholder.layers import LAYERS, find_layer, is_number
+from beholder.labels import find_label
+from beholder.layers import LAYERS, find_layer
 from beholder.science.answers import Answers, Ask, by_picture
 from beholder.science.ascent import MEMORY, Ascent
 from beholder.science.measures import OF_PICTURES, measured
@@ -51,7 +50,7 @@ class Aim:
     ) -> "Aim":
         """That of an objective whose terms all name their measures (`Objective.measured`).
 
-        wakes: see `Answers`. Raises InvalidChannel and InvalidObjective for what is not there.
+        wakes: see `Answers`. Raises InvalidChannel and InvalidSpec for what is not there.
         """
         terms: dict[int, tuple[Term, ...]] = {}
         for term in (_known(one, network) for one in objective.terms):
@@ -223,18 +222,7 @@ def _known(term: Term, network: Network) -> Term:
         channel_index(network, find_layer(term.layer), term.channels)
     if term.label is None:
         return term
-    names = [label.casefold() for label in network.labels]
-    wanted = term.label.casefold()
-    if wanted in names:
-        return replace(term, label=str(names.index(wanted)))
-    if is_number(wanted) and int(wanted) < len(names):
-        return term
-    near = get_close_matches(wanted[:80], names, n=1, cutoff=0.6)
-    hint = f" Did you mean {network.labels[names.index(near[0])]}?" if near else ""
-    raise InvalidObjective(
-        f"objective: {network.name} has no class {term.label[:80]!r}: write one of its "
-        f"{len(names)} labels or a number from 0 to {len(names) - 1}.{hint}"
-    )
+    return replace(term, label=str(find_label(term.label, network.labels, "objective")))
 
 
 def _depth(term: Term, *, pre_relu: bool) -> int:

@@ -51,6 +51,18 @@ def test_not_found(asked, words):
     assert words in str(refused.value)
 
 
+def test_an_objective_s_class_is_found_alike():
+    assert find_label("cardigan", LABELS, "objective") == 4
+    with pytest.raises(InvalidSpec) as refused:
+        find_label("poni", LABELS, "objective")
+    assert str(refused.value) == (
+        "objective: no class 'poni' of this network; write a number from 0 to 5, or a label such "
+        "as pony."
+    )
+    with pytest.raises(InvalidSpec, match=r"^objective: 2 classes of this network are called"):
+        find_label("CARDIGAN", LABELS, "objective")
+
+
 def test_a_folder_s_case_tells_nothing_and_its_number_is_no_class():
     assert label_of_folder("red_foxes".removeprefix("red_"), LABELS) == 1
     with pytest.raises(InvalidSpec, match="2 classes of this network are called 'cardigan'"):

@@ -55,6 +55,9 @@ def test_an_objective_names_its_layer() -> None:
         ({"objective": "conv5_1", "layers": (3,)}, "layers: the objective names its own"),
         ({"objective": "conv5_1", "layers": 3}, "layers: "),
         ({"objective": "conv5_1", "channels": (3,)}, "channels: the objective names its own"),
+        ({"objective": "logit:kelpy"}, "objective: no class 'kelpy' of this network.* kelpie"),
+        ({"objective": "logit:1000"}, "a number from 0 to 999"),
+        ({"objective": "logit:20", "network": "specimens"}, "objective: no class '20'"),
         ({"objective": "conv5_1:512"}, "conv5_1 has channels 0-511; got 512"),
         ({"objective": "conv5_1@14,0"}, "conv5_1 has rows 0-13 and columns 0-13 of 224 x 224"),
         (

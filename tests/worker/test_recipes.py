@@ -210,4 +210,4 @@ def test_a_class_that_a_network_lacks_ends_the_job(bench: Any, network: str, dra
     spec = DreamSpec.build(network=network, size=48, objective='logit:"no such thing"')
     job = bench.run(bench.submit(spec, [bench.entry(draw(1))]))
     assert job.state == "failed"
-    assert "has no class 'no such thing'" in job.error
+    assert "objective: no class 'no such thing' of this network" in job.error
