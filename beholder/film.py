@@ -74,6 +74,7 @@ def _write_mp4(
     frames: Iterator[Image.Image], file: IO[bytes], fps: float, size: tuple[int, int]
 ) -> None:
     import av
+    from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 
     width, height = (side - side % 2 for side in size)  # colours are kept for squares of four
     with av.open(file, "w", format="mp4") as container:
@@ -81,8 +82,16 @@ def _write_mp4(
             "libx264", Fraction(fps).limit_denominator(1000), options=_H264
         )
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        # BT.709, and said so: else players guess it by the size, and show other colours.
+        stream.colorspace, stream.color_range = Colorspace.ITU709, ColorRange.MPEG
+        stream.color_primaries, stream.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
         for image in frames:
             even = image.crop((0, 0, width, height))
             frame = av.VideoFrame.from_image(even)  # type: ignore[no-untyped-call]
-            container.mux(stream.encode(frame))
+            coded = frame.reformat(
+                format="yuv420p",
+                dst_colorspace=Colorspace.ITU709,
+                dst_color_range=ColorRange.MPEG,
+            )
+            container.mux(stream.encode(coded))
         container.mux(stream.encode(None))

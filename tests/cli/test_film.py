@@ -117,3 +117,20 @@ def test_odd_sides_and_many_frames(tmp_path: Path) -> None:
         assert (stream.width, stream.height, taken) == (32, 46, 60)
         assert float(stream.average_rate or 0) == pytest.approx(29.97, abs=0.01)
         assert sum(1 for _ in film.decode(video=0)) == 60
+
+
+@pytest.mark.parametrize("size", [(64, 64), (1280, 720)])
+def test_an_mp4_says_by_which_norm_its_colours_are_meant(
+    tmp_path: Path, size: tuple[int, int]
+) -> None:
+    colour, path = (200, 40, 30), tmp_path / "colour.mp4"
+    with path.open("xb") as file:
+        write_film(iter([Image.new("RGB", size, colour)] * 2), file, "mp4", fps=5, count=2)
+    with av.open(path) as film:
+        says = film.streams.video[0].codec_context
+        assert (says.colorspace, says.color_primaries, says.color_trc) == (1, 1, 1)  # BT.709
+        assert says.color_range == 1  # 16 to 235
+        frame = next(film.decode(video=0))
+        by_709 = frame.reformat(format="rgb24", src_colorspace="ITU709").to_ndarray()[9, 9]
+        assert by_709.tolist() == pytest.approx(colour, abs=3)
+        assert frame.to_image().getpixel((9, 9)) == pytest.approx(colour, abs=3)
