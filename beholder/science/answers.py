@@ -26,7 +26,8 @@ class Answers:
     """Make it with `Answers.of`.
 
     wakes: where all that is asked for at a layer is silent, its gradient is that without the
-    layer's ReLU, as lucid has it: else nothing would ever wake a silent channel.
+    layer's ReLU, but for what pushes down, as lucid has it: else nothing would ever wake a silent
+    channel. Each layer by itself.
     """
 
     network: Network
@@ -114,7 +115,7 @@ class Answers:
         stopped = torch.where(maps > 0, gradient, 0.0)
         if self.wakes:
             silent = ~stopped.flatten(1).any(dim=1)
-            stopped = torch.where(silent.view(-1, 1, 1, 1), gradient, stopped)
+            stopped = torch.where(silent.view(-1, 1, 1, 1), gradient.clamp_min(0), stopped)
         return values, stopped
 
 

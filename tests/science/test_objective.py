@@ -145,11 +145,18 @@ def test_a_silent_channel_wakes_only_where_it_is_to(narrow):
         module.bias.data[0] = -100.0
         asleep, gradient = aim_of(narrow, "mean(relu3_1:0)")(pictures(2))
         _, waking = aim_of(narrow, "mean(relu3_1:0)", wakes=True)(pictures(2))
+        away, lower = aim_of(narrow, "-mean(relu3_1:0)", wakes=True)(pictures(2))
+        _, alone = aim_of(narrow, "mean(relu3_2:3)", wakes=True)(pictures(2))
+        _, beside = aim_of(narrow, "mean(relu3_2:3) - mean(relu3_1:0)", wakes=True)(pictures(2))
     finally:
         module.bias.data.copy_(before)
     assert not asleep.any()
     assert not gradient.any()
     assert waking.any()
+    assert not away.any()
+    assert not lower.any()
+    assert alone.any()
+    assert torch.equal(beside, alone)
     assert aim(pictures(2))[0].any()
 
 
