@@ -55,7 +55,10 @@ _MANY = ("layers",)  # fields that come once for each tick
 _TEXT = ("network", "size", "normalize", "pre_relu")
 _OF_THE_JOB = ("name", "priority")  # what is not in the spec
 _NAMED = ("mask", "guide")  # pictures of a dream's spec
-_TICKS = ("normalize", "pre_relu", "keep_colour", "matrix")
+_TICKS: dict[JobKind, tuple[str, ...]] = {
+    "dream": ("pre_relu", "keep_colour"),
+    "study": ("normalize", "pre_relu", "matrix"),
+}
 _CHOICES = {  # of a dream's fields
     "measure": get_args(Plain),
     "gradient": get_args(Gradient),
@@ -200,9 +203,8 @@ def spec_of_form(kind: JobKind, text: Mapping[str, str], layers: list[str]) -> S
     fields: dict[str, Any] = {
         name: value for name, value in text.items() if value and name in FIELDS[kind]
     }
-    for name in ("normalize", "pre_relu", "keep_colour"):
-        if name in FIELDS[kind]:
-            fields[name] = bool(text.get(name))
+    for name in _TICKS[kind]:
+        fields[name] = bool(text.get(name))
     if fields.get("size", "keep") != "keep":
         fields["size"] = _whole("size", fields["size"])
     if kind == "study":
@@ -244,7 +246,7 @@ def _form(
     standard = _standard(kind, network, recipe)
     values = _defaults(standard)
     if form is not None:
-        ticks = {name: form.text.get(name, "") for name in _TICKS}
+        ticks = {name: form.text.get(name, "") for name in _TICKS[kind]}
         chosen = [int(layer) for layer in form.layers if is_number(layer)]
         values |= {**form.text, **ticks, "layers": [layer for layer in chosen if layer < 37]}
         if kind == "study":
@@ -301,7 +303,8 @@ def _defaults(spec: Spec) -> dict[str, Any]:
         values |= study_values(spec)
     if isinstance(spec, DreamSpec):
         values |= {name: _written(value) for name, value in values.items() if value is None}
-        values |= {"channels": "", "objective": "", "layers": list(spec.layers)}
+        # Of pixels the recipe decides, whatever network is written into the form.
+        values |= {"channels": "", "objective": "", "normalize": "", "layers": list(spec.layers)}
         values["snapshots"] = ", ".join(map(str, spec.snapshots))
         for name in ("learning_rate", "octave_scale", "smoothing", "blend"):
             values[name] = _written(getattr(spec, name))

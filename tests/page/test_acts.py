@@ -1,6 +1,7 @@
 """What the page's buttons may do: scopes, other sites, and where they lead."""
 
 import io
+import re
 
 import pytest
 from fastapi.testclient import TestClient
@@ -167,6 +168,28 @@ def test_a_precision_is_chosen_and_kept_in_the_command(ask):
     refused = ask("submit", "POST", "/new", data={**FORM, "precision": "best"}, files=files)
     assert refused.status_code == 422
     assert "precision" in refused.text
+
+
+@pytest.mark.parametrize(
+    ("network", "asked", "normalised", "option"),
+    [
+        ("specimens", "", False, None),
+        ("vgg19", "", True, None),
+        ("specimens", "yes", True, "--normalize"),
+        ("vgg19", "no", False, "--raw"),
+    ],
+)
+def test_pixels_are_as_the_recipe_has_them_on_the_network_chosen(
+    ask, network, asked, normalised, option
+):
+    form = ask("read", "GET", "/new?recipe=deepdream").text
+    assert '<option value="" selected>as the recipe' in form
+    wanted = {**FORM, "recipe": "deepdream", "octaves": "2", "network": network, "normalize": asked}
+    sent = ask("submit", "POST", "/new", data=wanted, files=[picture()])
+    where = sent.headers["location"]
+    assert ask("read", "GET", f"/v1{where}").json()["spec"]["normalize"] is normalised
+    shown = ask("read", "GET", where).text
+    assert re.findall("--(?:raw|normalize)", shown) == ([option] if option else [])
 
 
 def test_a_priority_is_chosen_shown_and_kept_in_the_command(ask):

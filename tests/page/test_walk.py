@@ -341,3 +341,18 @@ def test_the_browser_says_the_same_command_as_the_server(site, page, address):
     served = re.search(r"<code data-command[^>]*>([^<]+)<", site.http.get(address).text)[1]
     page.goto(address)
     assert page.locator("[data-command]").inner_text() == served
+
+
+def test_pixels_follow_the_network_until_somebody_says_otherwise(page):
+    page.goto("/new?recipe=deepdream")
+    command = page.locator("[data-command]")
+    for network in ("vgg19", "specimens"):
+        page.get_by_label("Network").fill(network)
+        assert f"--network {network}" in command.inner_text()
+        assert not re.search("--raw|--normalize", command.inner_text())
+    page.get_by_label("Pixels", exact=True).select_option("yes")
+    assert command.inner_text().endswith("--network specimens --normalize")
+    page.get_by_label("Network").fill("vgg19")
+    assert command.inner_text().endswith("--network vgg19")
+    page.get_by_label("Pixels", exact=True).select_option("no")
+    assert command.inner_text().endswith("--network vgg19 --raw")

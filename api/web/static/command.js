@@ -14,7 +14,9 @@ export function commandOf(kind, form, chosen, usual = {}) {
   if (size && size !== (usual.size || "224")) words.push("--size", size);
   // The built-in network was trained on raw pixels, whatever the recipe.
   const normalised = usual.normalize === "yes" && text(form, "network") !== "specimens";
-  if (Boolean(form.get("normalize")) !== normalised) words.push(normalised ? "--raw" : "--normalize");
+  const asked = text(form, "normalize");
+  const wanted = asked ? asked === "yes" : normalised;
+  if (wanted !== normalised) words.push(normalised ? "--raw" : "--normalize");
   if (form.get("pre_relu")) words.push("--pre-relu");
   if (text(form, "name")) words.push("--name", text(form, "name"));
   const priority = text(form, "priority");
