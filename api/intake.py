@@ -34,6 +34,7 @@ from beholder.jobs.spool import Entry, Role, Spool, StoredPicture
 from beholder.jobs.stock import use_pictures
 from beholder.jobs.submit import CreatedJob, create_job, noise_entries
 from beholder.protocol import LINES
+from beholder.recipes import beside_pictures
 from beholder.specs import DreamSpec, JobKind
 
 MAX_JSON_BYTES = 32 << 20
@@ -102,7 +103,9 @@ async def read_submission(request: Request, services: Services, kind: JobKind) -
 def submit(services: Services, submission: Submission, request: Repeatable | None) -> CreatedJob:
     """Make the job. Raises InvalidInput, NoPictures, ServiceUnavailable or StorageFull."""
     asked, settings = submission.asked, services.settings
-    spec = build_spec(submission.kind, asked.spec, network=settings.network)
+    pictured = submission.kind == "dream" and submission.entries.total > 0
+    fields = beside_pictures(asked.spec) if pictured else asked.spec
+    spec = build_spec(submission.kind, fields, network=settings.network)
     hook = Hook(asked.webhook.url, asked.webhook.secret) if asked.webhook else None
     if hook:
         check_url(hook.url, private=settings.webhook_private)

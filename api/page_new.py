@@ -40,6 +40,7 @@ from beholder.recipes import (
     Optimiser,
     Schedule,
     Transforms,
+    beside_pictures,
     recipe_defaults,
 )
 from beholder.specs import DreamSpec, JobKind, Recipe, Spec, StudySpec
@@ -181,7 +182,8 @@ def _keep(opened: Services, part: Part) -> str:
 def _queue(opened: Services, form: _Form) -> str:
     if form.text.get("network"):
         check_remote_network(form.text["network"])
-    spec = spec_of_form(form.submission.kind, form.text, form.layers)
+    pictures = form.submission.entries.total > 0
+    spec = spec_of_form(form.submission.kind, form.text, form.layers, pictures=pictures)
     if spec.network.lower().endswith(WEIGHT_SUFFIXES):
         raise InvalidInput("a file of weights is named from the command line, not from here.")
     noise = noise_entries(spec) if isinstance(spec, DreamSpec) else ()
@@ -198,8 +200,13 @@ def _priority(form: _Form) -> Priority:
     raise InvalidInput(f"priority: {', '.join(PRIORITIES)}; got {text[:40]!r}.")
 
 
-def spec_of_form(kind: JobKind, text: Mapping[str, str], layers: list[str]) -> Spec:
-    """The spec of a form's fields; empty ones keep their defaults. Raises InvalidInput."""
+def spec_of_form(
+    kind: JobKind, text: Mapping[str, str], layers: list[str], *, pictures: bool = False
+) -> Spec:
+    """The spec of a form's fields; empty ones keep their defaults. Raises InvalidInput.
+
+    pictures: whether a dream has any.
+    """
     fields: dict[str, Any] = {
         name: value for name, value in text.items() if value and name in FIELDS[kind]
     }
@@ -218,7 +225,7 @@ def spec_of_form(kind: JobKind, text: Mapping[str, str], layers: list[str]) -> S
     if "snapshots" in fields:
         words = fields["snapshots"].replace(",", " ").split()
         fields["snapshots"] = tuple(sorted({_whole("steps to keep", word) for word in words}))
-    return DreamSpec.build(**fields)
+    return DreamSpec.build(**(beside_pictures(fields) if pictures else fields))
 
 
 def _whole(name: str, text: str) -> int:
@@ -305,6 +312,8 @@ def _defaults(spec: Spec) -> dict[str, Any]:
         values |= {name: _written(value) for name, value in values.items() if value is None}
         # Of pixels the recipe decides, whatever network is written into the form.
         values |= {"channels": "", "objective": "", "normalize": "", "layers": list(spec.layers)}
+        if "noise" in recipe_defaults(spec.recipe):  # which only a form without pictures takes
+            values["noise"] = ""
         values["snapshots"] = ", ".join(map(str, spec.snapshots))
         for name in ("learning_rate", "octave_scale", "smoothing", "blend"):
             values[name] = _written(getattr(spec, name))

@@ -138,8 +138,6 @@ def _dream(spec: DreamSpec, pictures: bool) -> Iterator[str]:
         yield from ("--dir", "DIR")
     if spec.noise:
         yield from ("--noise", str(spec.noise))
-    elif "noise" in changed:
-        yield from ("--noise", "0")
     if spec.noise or spec.seed:
         yield from ("--seed", str(spec.seed))
     if spec.objective:

@@ -115,6 +115,11 @@ RECIPES: Mapping[DreamRecipe, Recipe] = MappingProxyType(
 )
 
 
+def beside_pictures(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a dream of pictures: a recipe's own noise is for where there are none."""
+    return {"noise": 0, **fields}
+
+
 def recipe_defaults(name: object, network: object = None) -> dict[str, Any]:
     """The defaults of a recipe on a network; none for a name that there isn't.
 

@@ -11,7 +11,7 @@ from beholder.layers import is_number, parse_channels, parse_layers
 from beholder.networks import WEIGHT_SUFFIXES
 from beholder.precisions import DEFAULT_PRECISION, DreamPrecision
 from beholder.priorities import DEFAULT_PRIORITY, Priority
-from beholder.recipes import DEFAULT_RECIPE
+from beholder.recipes import DEFAULT_RECIPE, beside_pictures
 from cli.context import Context
 from cli.output import JsonOption, say
 from cli.queueing import Source, prepare, queue_job, report
@@ -245,6 +245,8 @@ def submit(
         "transforms": transforms,
         "blend": blend,
     }
+    source = Source(tuple(pictures or ()), tuple(folders or ()), recursive)
+    fields = {field: value for field, value in given.items() if value is not None}
     spec = _spec(
         context,
         {"mask": mask, "guide": guide},
@@ -256,9 +258,8 @@ def submit(
         frames=frames,
         carry=carry,
         precision=precision,
-        **{field: value for field, value in given.items() if value is not None},
+        **(beside_pictures(fields) if source.files or source.folders else fields),
     )
-    source = Source(tuple(pictures or ()), tuple(folders or ()), recursive)
     if not (source.files or source.folders or spec.noise):
         raise NoPictures("name pictures, a folder (--dir DIR), or --noise N.")
     prepare(context, spec, wait=wait, output=output)

@@ -49,6 +49,33 @@ def test_json_names_stored_pictures_by_hash(server, draw):
     assert [one["source"] for one in items[:2]] == [sent["sha256"][:12], "a/b.png"]
 
 
+def test_a_recipe_s_own_noise_is_for_where_no_pictures_are_named(server, draw):
+    feature = {"network": "specimens", "layers": [20], "recipe": "feature"}
+    sent = server.http.post("/v1/pictures", content=draw(1)).json()["sha256"]
+    lines = "".join(json.dumps(line) + "\n" for line in ({"spec": feature}, {"sha256": sent}))
+    for answer, noise, total in (
+        (server.http.post("/v1/dreams", json={"spec": feature}), 1, 1),
+        (server.http.post("/v1/dreams", json={"spec": feature, "pictures": [sent]}), 0, 1),
+        (post(server, files=[part("pictures", "a.png", draw(2))], spec=json.dumps(feature)), 0, 1),
+        (
+            server.http.post(
+                "/v1/dreams", json={"spec": {**feature, "noise": 2}, "pictures": [sent]}
+            ),
+            2,
+            3,
+        ),
+        (
+            server.http.post(
+                "/v1/dreams", content=lines, headers={"Content-Type": "application/x-ndjson"}
+            ),
+            0,
+            1,
+        ),
+    ):
+        assert answer.status_code == 201, answer.text
+        assert (answer.json()["spec"]["noise"], answer.json()["total"]) == (noise, total)
+
+
 def test_multipart_takes_hashes_beside_files(server, draw):
     sent = server.http.post("/v1/pictures", content=draw(1)).json()
     files = [part("targets", "t.png", draw(2)), part("controls", "c.png", draw(3))]

@@ -41,6 +41,26 @@ def test_a_mask_and_a_guide_are_kept(beholder: Beholder, context: Context, tmp_p
         assert {(one.width, one.height, one.format) for one in known.values()} == {(40, 32, "PNG")}
 
 
+@pytest.mark.both  # the server has a rule of its own for pictures
+def test_a_recipe_s_own_noise_is_for_where_no_pictures_are_named(
+    beholder: Beholder, tmp_path: Path
+) -> None:
+    (tmp_path / "frames").mkdir()
+    for number in (1, 2):
+        (tmp_path / "frames" / f"{number}.png").write_bytes(png(number))
+    feature = ("submit", "--recipe", "feature", "--network", "specimens", "--json")
+    for given, noise, items in (
+        ((), 1, 1),
+        (("--dir", "frames"), 0, 2),
+        (("--dir", "frames", "--carry", "0.5"), 0, 2),
+        (("frames/1.png", "--noise", "3"), 3, 4),
+    ):
+        job = json.loads(beholder(*feature, *given).out)
+        assert (job["spec"]["noise"], job["total"]) == (noise, items)
+    kept = beholder(*feature, "frames/1.png", "--size", "keep")
+    assert "size: a spectrum needs a number of pixels" in kept.err
+
+
 @pytest.mark.both
 def test_a_mask_that_is_none_is_one_line(
     beholder: Beholder, context: Context, tmp_path: Path

@@ -192,6 +192,23 @@ def test_pixels_are_as_the_recipe_has_them_on_the_network_chosen(
     assert re.findall("--(?:raw|normalize)", shown) == ([option] if option else [])
 
 
+@pytest.mark.parametrize(
+    ("written", "pictures", "noise"),
+    [("", True, 0), ("", False, 1), ("2", True, 2), (None, True, 0)],
+)
+def test_a_form_s_own_noise_is_for_where_no_pictures_are(ask, written, pictures, noise):
+    form = ask("read", "GET", "/new?recipe=feature").text
+    assert 'name="noise" type="number" step="1" min="0" value=""' in form
+    wanted = {**FORM, "recipe": "feature", "noise": written}
+    if written is None:
+        del wanted["noise"]
+    files = [picture()] if pictures else [("pictures", ("", b""))]
+    sent = ask("submit", "POST", "/new", data=wanted, files=files)
+    assert sent.status_code == 303, sent.text
+    job = ask("read", "GET", f"/v1{sent.headers['location']}").json()
+    assert (job["spec"]["noise"], job["total"]) == (noise, 2 * (noise + pictures))
+
+
 def test_a_priority_is_chosen_shown_and_kept_in_the_command(ask):
     files = [picture()]
     page = ask("submit", "POST", "/new", data={**FORM, "priority": "high"}, files=files)

@@ -39,10 +39,10 @@ function dream(form, pictures, usual) {
   const words = ["submit"];
   const recipe = text(form, "recipe") || "article";
   if (recipe !== "article") words.push("--recipe", recipe);
-  const noise = Number(text(form, "noise"));
+  // A recipe's own noise is for where there are no pictures.
+  const noise = Number(text(form, "noise") || (!pictures && usual.noise));
   if (pictures || !noise) words.push("--dir", "DIR");
   if (noise) words.push("--noise", String(noise));
-  else if (Number(usual.noise)) words.push("--noise", "0");
   if (noise || Number(text(form, "seed"))) words.push("--seed", text(form, "seed") || "0");
   const layers = form.getAll("layers").map(Number);
   const objective = text(form, "objective");
