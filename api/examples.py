@@ -253,6 +253,7 @@ FEATURES: dict[str, Any] = {
     "queued": [{"job": "k3v8m2q0zt", "layer": 35, "channel": 137}],
     "there": [[35, 4]],
     "left": 12,
+    "other": 0,
 }
 
 CHANNEL_DREAM: dict[str, Any] = {

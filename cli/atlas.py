@@ -15,6 +15,7 @@ from beholder.priorities import Priority
 from beholder.recipes import DEFAULT_CHANNEL_RECIPE, NoiseRecipe
 from cli.context import Context
 from cli.desk import asking, result
+from cli.features import say_made
 from cli.files import make_folder, write_file
 from cli.output import plural, say
 from cli.queueing import prepare, running_service
@@ -77,7 +78,7 @@ def atlas(
     places = [(row.index, number) for number in _channels(row, channel, spec.network)]
     prepare(context, spec, wait=wait, output=None)
     made = context.desk.queue_channels(places, spec, name="atlas", priority=priority)
-    say(f"{plural(len(made.queued), 'dream')} queued, {len(made.there):,} there or queued already.")
+    say_made(made)
     if wait:
         _wait(context, list(made.queued.values()))
     tiles = _tiles(context, spec, places, link)

@@ -1,6 +1,6 @@
 """`beholder features`: dreams of the channels that a study found."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,6 +9,9 @@ from beholder.priorities import Priority
 from beholder.recipes import DEFAULT_CHANNEL_RECIPE, NoiseRecipe
 from cli.context import Context
 from cli.output import JsonOption, plural, print_json, say
+
+if TYPE_CHECKING:
+    from beholder.jobs.features import Features
 
 DEFAULT_LIMIT = 24
 
@@ -48,7 +51,7 @@ def features(
         learning_rate=learning_rate,
         priority=priority,
     )
-    say(f"{plural(len(made.queued), 'dream')} queued, {len(made.there):,} there or queued already.")
+    say_made(made)
     if made.left:
         say(f"{plural(made.left, 'more channel')} found: --limit {limit + made.left} takes all.")
     rows = [
@@ -60,3 +63,13 @@ def features(
     else:
         for row in rows:
             print(row["job"])
+
+
+def say_made(made: "Features") -> None:
+    """How many dreams of channels were queued, and how many are there already."""
+    say(f"{plural(len(made.queued), 'dream')} queued, {len(made.there):,} there or queued already.")
+    if made.other:
+        say(
+            f"{made.other:,} of those there have other steps, learning rates or sizes than this "
+            "asks for: `beholder gc --job JOB --yes` makes way for a new one."
+        )

@@ -4,9 +4,9 @@ Be they asked for by layer and channel or as an objective. A convolution's dream
 ReLU's, but for one made with pre_relu. features.py queues them.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, and_, func, or_, select, tuple_
 
@@ -17,11 +17,18 @@ from beholder.jobs.network_queries import on_network
 from beholder.jobs.outcomes import StoredFile
 from beholder.jobs.queries import get_job
 from beholder.jobs.views import JobView, columns_of
-from beholder.recipes import DEFAULT_RECIPE, DreamRecipe
-from beholder.terms import Term
+from beholder.recipes import DEFAULT_RECIPE, DreamRecipe, recipe_defaults
+from beholder.specs import DreamSpec
+from beholder.terms import Measure, Term
 
 Place = tuple[int, int]  # layer and channel
+_MEASURES: tuple[Measure | None, ...] = (None, "norm", "squared", "mean")
 _NEWEST = (Job.created_at.desc(), Job.id.desc())
+# What another dream of a channel has to have as it is asked for, besides the recipe's name.
+_ALIKE = (
+    *("measure", "schedule", "optimiser", "gradient", "smoothing", "octaves", "octave_scale"),
+    *("jitter", "parameters", "transforms", "mask", "guide", "keep_colour", "blend", "zoom"),
+)
 _STATES = {"done": ("done",), "open": OPEN, "any": ("done", *OPEN)}
 
 
@@ -58,9 +65,11 @@ def newest_dreams(
 ) -> dict[Place, ChannelDream]:
     """The same of dreams from noise alone, which show a channel and no picture: of each the first.
 
-    Pictures that were dreamt by the same job are passed over.
+    Pictures that were dreamt by the same job are passed over. Of a recipe only those count that go
+    as it has them, whatever their steps, learning rate and size.
     """
-    jobs = dreamt(database, network, channels, "done", recipe, from_noise=True)
+    usual = DreamSpec.model_construct(**recipe_defaults(recipe)) if recipe else None
+    jobs = dreamt(database, network, channels, "done", recipe, from_noise=True, like=usual)
     first = select(func.min(Item.position)).where(Item.job_id == Job.id, Item.seed.is_not(None))
     starts = select(Job.id, first.correlate(Job).scalar_subquery())
     of_starts = tuple_(Item.job_id, Item.position).in_(starts.where(Job.id.in_(jobs.values())))
@@ -85,15 +94,17 @@ def dreamt(
     recipe: DreamRecipe | None,
     *,
     from_noise: bool = False,
+    like: DreamSpec | None = None,
 ) -> dict[Place, str]:
     """The newest dream of each channel alone: finished, such as are still to be, or either.
 
-    from_noise: only of jobs that have such a start, be it beside pictures.
+    from_noise: only of jobs that have such a start, be it beside pictures. like: only those with
+    its measure and its way, which is not its steps, learning rate, size and seed.
     """
     asked: dict[Place, list[Place]] = {}
     for layer, channel in wanted:
         asked.setdefault((kept_layer(layer), channel), []).append((layer, channel))
-    places = {text: place for place in asked for text in _objectives(place)}
+    named = {text: (place, measure) for place in asked for text, measure in _objectives(place)}
     layers, channels = Job.spec["layers"], Job.spec["channels"]
     objective = Job.spec["objective"].as_string()
     by_fields = and_(
@@ -108,12 +119,13 @@ def dreamt(
             channels[0].as_integer(),
             objective,
             Job.spec["pre_relu"].as_boolean(),
+            Job.spec,
         )
         .where(
             Job.kind == "dream",
             on_network(network),
             Job.state.in_(_STATES[state]),
-            or_(by_fields, objective.in_(list(places))),
+            or_(by_fields, objective.in_(list(named))),
         )
         .order_by(*_NEWEST)
     )
@@ -124,8 +136,10 @@ def dreamt(
         statement = statement.where(its_recipe == recipe)
     found: dict[Place, str] = {}
     with database.read() as session:
-        for job, its_layer, its_channel, text, raw in session.execute(statement):
-            channel = its_channel if text is None else places[text][1]
+        for job, its_layer, its_channel, text, raw, spec in session.execute(statement):
+            (_, channel), measure = ((0, its_channel), None) if text is None else named[text]
+            if like is not None and not _is_like(spec, measure, like):
+                continue
             kept = its_layer if raw else kept_layer(its_layer)
             for place in asked.get((kept, channel), ()):
                 found.setdefault(place, job)
@@ -155,10 +169,18 @@ def _last_steps(
     return found
 
 
-def _objectives(place: Place) -> Iterator[str]:
+def _is_like(stored: Mapping[str, Any], measure: Measure | None, like: DreamSpec) -> bool:
+    """Whether a job's dreams go as those of `like`; measure: what its objective names."""
+    fields = DreamSpec.model_fields
+    its = {name: stored.get(name, fields[name].default) for name in _ALIKE}
+    its["measure"] = measure or its["measure"]
+    return all(its[name] == getattr(like, name) for name in _ALIKE)
+
+
+def _objectives(place: Place) -> Iterator[tuple[str, Measure | None]]:
     """A channel alone as an objective may have it, in the canonical form that is stored."""
     kept, channel = place
     for layer in {kept, max(0, kept - 1)}:
         if kept_layer(layer) == kept:
-            for measure in (None, "norm", "squared", "mean"):
-                yield str(Term(measure=measure, layer=layer, channels=(channel,)))
+            for measure in _MEASURES:
+                yield str(Term(measure=measure, layer=layer, channels=(channel,))), measure

@@ -4,7 +4,7 @@ One job a channel, since channels of one job are one objective; those of spectra
 the same (`DreamSpec.channels_apart`). channel_dreams.py finds what there is.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,6 +26,7 @@ FEATURE_STEPS = 60
 # The built-in network is narrow, and its gradients are small.
 _RATES = {"specimens": 0.5}
 _RATE = 0.1
+_OWN = ("steps", "learning_rate", "size")
 _RELUS = tuple(layer.index for layer in LAYERS if layer.kind == "relu")
 
 
@@ -33,12 +34,14 @@ _RELUS = tuple(layer.index for layer in LAYERS if layer.kind == "relu")
 class Features:
     """What came of a study's channels. there: those dreamt, or queued, before. left: over limit.
 
-    queued: the ids of the new jobs.
+    queued: the ids of the new jobs. other: how many of those there have other steps, another
+    learning rate or another size than was asked for.
     """
 
     queued: dict[Place, str]
     there: tuple[Place, ...]
     left: int
+    other: int = 0
 
     def row(self) -> dict[str, Any]:
         """As a JSON document."""
@@ -47,7 +50,7 @@ class Features:
             for (layer, channel), job in self.queued.items()
         ]
         there = [list(place) for place in self.there]
-        return {"queued": queued, "there": there, "left": self.left}
+        return {"queued": queued, "there": there, "left": self.left, "other": self.other}
 
 
 def feature_rate(network: str) -> float:
@@ -112,9 +115,10 @@ def queue_channels(
 ) -> Features:
     """Queue a dream like `spec` of each of these channels that has none of its recipe from noise.
 
+    One by the same measure and in the same way will do, whatever its steps, learning rate and size.
     name: begins the jobs' names. Raises InvalidChannel.
     """
-    there = dreamt(database, spec.network, wanted, "any", spec.recipe, from_noise=True)
+    there = dreamt(database, spec.network, wanted, "any", spec.recipe, from_noise=True, like=spec)
     queued = {}
     for layer, channel in wanted:
         if (layer, channel) in there:
@@ -124,7 +128,17 @@ def queue_channels(
         title = f"{name} {layer_name(layer)}/{channel}".lstrip()
         created = create_job(database, one, noise_entries(one), name=title, priority=priority)
         queued[layer, channel] = created.id
-    return Features(queued, tuple(there), 0)
+    return Features(queued, tuple(there), 0, _differing(database, there, spec))
+
+
+def _differing(database: Database, there: Mapping[Place, str], spec: DreamSpec) -> int:
+    """How many of the dreams that are there are not as long, as fast or as large as `spec`'s."""
+    statement = select(Job.id, Job.spec).where(Job.id.in_(there.values()))
+    with database.read() as session:
+        specs = {row.id: row.spec for row in session.execute(statement)}
+    return sum(
+        any(specs[job].get(name) != getattr(spec, name) for name in _OWN) for job in there.values()
+    )
 
 
 def still_open(database: Database, job_ids: Collection[str]) -> int:

@@ -38,7 +38,7 @@ def read_features(row: dict[str, Any]) -> "Features":
 
     queued = {(one["layer"], one["channel"]): str(one["job"]) for one in row["queued"]}
     there = tuple((layer, channel) for layer, channel in row["there"])
-    return Features(queued, there, row["left"])
+    return Features(queued, there, row["left"], row.get("other", 0))
 
 
 def read_record(row: dict[str, Any]) -> "ChannelRecord":

@@ -38,6 +38,7 @@ def test_it_queues_what_is_missing_and_lays_out_what_is_there(
     dream_job(layers=(1,), channels=(0,), noise=1)  # the article's
     answer = beholder(*asked, "--link", "http://here:1/")
     assert "0 dreams queued, 3 there or queued already." in answer.err
+    assert "3 of those there have other steps, learning rates or sizes" in answer.err
     assert "atlas-conv1_1.html written: 1 of 3 channels, 0.0 MB" in answer.err
     page = (tmp_path / "atlas-conv1_1.html").read_text()
     tiles = re.findall(r'<li id="c(\d)">.*?(data:image/webp|not there yet)', page)

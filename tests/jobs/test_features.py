@@ -80,6 +80,26 @@ def test_what_is_dreamt_or_queued_is_not_queued_again(desk, study):
     assert set(articles.queued) == {(29, 9), (29, 7)}
 
 
+def test_what_is_there_is_by_the_same_measure_and_way_whatever_its_length(desk):
+    places = [(29, channel) for channel in range(8)]
+    others = ({"measure": "norm"}, {"zoom": 1.1, "frames": 2}, {"parameters": "phase"},
+              {"transforms": "none"})  # fmt: skip
+    for channel, fields in enumerate(others):
+        desk.run(from_noise(desk, layers=(29,), channels=(channel,), **fields))
+    desk.run(from_noise(desk, objective="mean(relu5_1:4)", measure="norm"))
+    desk.run(from_noise(desk, objective="norm(relu5_1:5)"))
+    desk.run(from_noise(desk, layers=(29,), channels=(6,), steps=9, size=64, seed=3))
+    desk.run(from_noise(desk, layers=(29,), channels=(7,)))
+    spec = channel_spec("random:0", "feature")
+    assert set(newest_dreams(desk.database, "random:0", places, "feature")) == {
+        (29, 4), (29, 6), (29, 7),
+    }  # fmt: skip
+    made = queue_channels(desk.database, places, spec, name="")
+    assert set(made.there) == {(29, 4), (29, 6), (29, 7)}
+    assert set(made.queued) == {(29, channel) for channel in (0, 1, 2, 3, 5)}
+    assert made.other == 1
+
+
 def test_an_atlas_shows_the_first_dream_from_noise_and_no_picture(desk):
     places = [(29, 7), (29, 9)]
     desk.run(desk.dream(3, recipe="feature", noise=0, layers=(29,), channels=(7,)).id)
