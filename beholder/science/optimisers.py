@@ -7,12 +7,14 @@ batch has its memory beside it, as it would have alone.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 Memory = dict[str, Tensor]
+_BLOCK = 256  # steps whose momentum is multiplied in one go, however many there were before
 
 
 class Optimiser(Protocol):
@@ -60,11 +62,9 @@ class NAdam:
 
     def step(self, parameters: Tensor, gradient: Tensor, memory: Memory, number: int) -> Tensor:
         _remember(memory, gradient, self.mean_decay, self.square_decay)
-        now, following = self._momentum(number), self._momentum(number + 1)
-        # The product of all steps' momentum, made again so that nothing has to be kept of it.
-        product = 1.0
-        for earlier in range(1, number + 1):
-            product *= self._momentum(earlier)
+        decays = (self.mean_decay, self.momentum_decay)
+        now, following = _momentum(*decays, number), _momentum(*decays, number + 1)
+        product = momentum_product(*decays, number)
         root = _root(self, memory, number)
         parameters = parameters.addcdiv(
             gradient, root, value=-self.rate * (1 - now) / (1 - product)
@@ -72,8 +72,22 @@ class NAdam:
         size = self.rate * following / (1 - product * following)
         return parameters.addcdiv(memory["mean"], root, value=-size)
 
-    def _momentum(self, number: int) -> float:
-        return self.mean_decay * (1 - 0.5 * math.pow(0.96, number * self.momentum_decay))
+
+@lru_cache(maxsize=1024)
+def momentum_product(mean_decay: float, momentum_decay: float, number: int) -> float:
+    """The product of NAdam's momentum in the steps from 1 to `number`, multiplied in that order.
+
+    No part of what a checkpoint keeps: it is had again from the step's number.
+    """
+    done = (number - 1) // _BLOCK * _BLOCK
+    product = momentum_product(mean_decay, momentum_decay, done) if done else 1.0
+    for step in range(done + 1, number + 1):
+        product *= _momentum(mean_decay, momentum_decay, step)
+    return product
+
+
+def _momentum(mean_decay: float, momentum_decay: float, number: int) -> float:
+    return mean_decay * (1 - 0.5 * math.pow(0.96, number * momentum_decay))
 
 
 def _moments(parameters: Tensor) -> Memory:

@@ -14,7 +14,7 @@ from beholder.science.feature import feature
 from beholder.science.inputs import noise
 from beholder.science.likeness import alike, guided_by
 from beholder.science.maco import maco
-from beholder.science.optimisers import Adam, NAdam
+from beholder.science.optimisers import Adam, NAdam, momentum_product
 from beholder.science.response import Response, channel, neuron, strength
 from beholder.science.transforms import Crop, Jitter, Rotate, Scale, Views
 
@@ -133,6 +133,22 @@ def test_optimisers_are_torchs(ours):
         theirs.grad = theirs.detach() ** 3 - torch.cos(theirs.detach())
         optimiser.step()
     assert torch.allclose(parameters, theirs.detach(), rtol=1e-12)
+
+
+def test_nadams_momentum_is_multiplied_step_by_step_however_far_it_is():
+    product, wanted = 1.0, {}
+    for number in range(1, 100_001):
+        product *= 0.9 * (1 - 0.5 * 0.96 ** (number * 0.004))
+        wanted[number] = product
+    for number in (100_000, 1, 2, 256, 257, 1025):  # the last step first: as from a checkpoint
+        momentum_product.cache_clear()
+        assert momentum_product(0.9, 0.004, number) == wanted[number]
+    assert [momentum_product(0.9, 0.004, number) for number in range(1, 600)] == [
+        wanted[number] for number in range(1, 600)
+    ]
+    begun = momentum_product.cache_info().misses
+    momentum_product(0.9, 0.004, 600)
+    assert momentum_product.cache_info().misses == begun + 1
 
 
 def test_a_silent_channel_is_woken(specimens):
