@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, model_validator
 
 from beholder.defaults import DEFAULT_LAYER
-from beholder.job_spec import MAX_SIZE, MIN_SIZE, JobSpec, LayerIndex
+from beholder.job_spec import MAX_SIZE, MIN_SIZE, STORED, JobSpec, LayerIndex
 from beholder.labels import known_labels
 from beholder.layers import LAYERS, check_channels
 from beholder.networks import width_divisor
@@ -151,8 +151,9 @@ class DreamSpec(JobSpec):
         return self
 
     @model_validator(mode="after")
-    def _controls_fit(self) -> Self:
-        if mistake := next(self._mistakes(), None):
+    def _controls_fit(self, info: ValidationInfo) -> Self:
+        stored = bool(info.context and info.context.get(STORED))
+        if not stored and (mistake := next(self._mistakes(), None)):
             raise ValueError(mistake)
         return self
 
@@ -160,6 +161,10 @@ class DreamSpec(JobSpec):
         if self.octaves > self.steps:
             yield f"octaves: {self.octaves} of them need a step each; got {self.steps} steps"
         measures = self.objective_at(self.layers[0]).measures
+        if self.objective is not None:
+            self.objective_at(self.layers[0]).check_labels(known_labels(self.network))
+        if "caricature" in measures and self.noise and self.guide is None:
+            yield "noise: a caricature is of a picture; name pictures, or a guide"
         if "guide" in measures and self.guide is None:
             yield "guide: the dream goes toward a picture; name one"
         if self.guide is not None and not measures.intersection(OF_A_GUIDE):
@@ -172,7 +177,7 @@ class DreamSpec(JobSpec):
             yield "transforms: they are for a spectrum; write parameters fourier or phase"
 
     def _mistakes_of_spectra(self) -> Iterator[str]:
-        for name in _OF_PIXELS:
+        for name in (*_OF_PIXELS, "octave_scale"):
             if getattr(self, name) != type(self).model_fields[name].default:
                 yield f"{name}: a spectrum has none; leave it out, or write parameters pixels"
         if self.optimiser == "ascent":
@@ -184,12 +189,10 @@ class DreamSpec(JobSpec):
             yield "transforms: a caricature compares place by place, which crops have not"
 
     @model_validator(mode="after")
-    def _network_has_them(self) -> Self:
+    def _channels_exist(self) -> Self:
         divisor = width_divisor(self.network)
         if self.objective is not None and divisor:
             self.objective_at(self.layers[0]).check_channels(width_divisor=divisor)
-        if self.objective is not None:
-            self.objective_at(self.layers[0]).check_labels(known_labels(self.network))
         if self.channels is None:
             return self
         if not self.channels:

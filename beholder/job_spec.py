@@ -10,6 +10,7 @@ from beholder.layers import LAST_LAYER
 from beholder.networks import check_network
 
 MIN_SIZE, MAX_SIZE = 32, 8192  # five 2x2 pools need 32 pixels a side
+STORED = "stored"  # in a validation's context: see `JobSpec.stored`
 LayerIndex = Annotated[int, Field(ge=0, le=LAST_LAYER)]
 Size = int | Literal["keep"]
 
@@ -48,8 +49,20 @@ class JobSpec(BaseModel):
     @classmethod
     def build(cls, /, **fields: Any) -> Self:
         """The spec of these fields. Raises InvalidInput with every mistake on one line."""
+        return cls._made(fields, {})
+
+    @classmethod
+    def stored(cls, fields: dict[str, Any]) -> Self:
+        """The spec of fields that were stored: what does not go together was refused before.
+
+        A version that refuses more still reads the jobs of those that did not.
+        """
+        return cls._made(fields, {STORED: True})
+
+    @classmethod
+    def _made(cls, fields: dict[str, Any], context: dict[str, bool]) -> Self:
         try:
-            return cls(**fields)
+            return cls.model_validate(fields, context=context)
         except ValidationError as error:
             raise InvalidSpec(_sentence(error)) from None
 

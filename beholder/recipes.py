@@ -99,7 +99,7 @@ RECIPES: Mapping[DreamRecipe, Recipe] = MappingProxyType(
             _recipe(
                 "caricature",
                 "a picture's own activations, or another's, overdrawn",
-                "Olah et al.: Feature visualization's caricatures (lucid, 2019)",
+                "Olah et al.: The Building Blocks of Interpretability (2018), and lucid",
                 **_FOURIER,
                 measure="caricature",
             ),

@@ -117,4 +117,4 @@ Spec = DreamSpec | StudySpec
 
 def spec_of(kind: JobKind, fields: dict[str, Any]) -> Spec:
     """The spec that was stored as JSON for a job of this kind."""
-    return DreamSpec.build(**fields) if kind == "dream" else StudySpec.build(**fields)
+    return DreamSpec.stored(fields) if kind == "dream" else StudySpec.stored(fields)

@@ -133,6 +133,11 @@ def _spec(context: Context, file: Path, found: "Provenance", network: str | None
     if network is None and is_file_name(found.network):
         network = context.desk.weights_of(found.network, found.network_sha256)
     spec = found.asked(network_name(context, network or found.network))
+    if spec.carry is not None and found.frame and found.before_sha256 is None:
+        raise InvalidInput(
+            f"{file.name} is frame {found.frame} of a film that began anew with it, since the one "
+            "before it failed: queue its picture as a job's first, as `beholder inspect` shows."
+        )
     if spec.carry is not None and found.frame:
         raise InvalidInput(
             f"{file.name} is frame {found.frame} of a film, made from all before it: queue its "
@@ -202,7 +207,7 @@ def _compare(context: Context, job_id: str, file: Path, data: bytes, found: "Pro
 
 UNEXPLAINED = (
     "versions, device and settings are the same. On a GPU, or with precision exact, the last bits "
-    "depend on the batch; or the file has been changed."
+    "depend on the batch, on a CPU on the number of threads; or the file has been changed."
 )
 
 

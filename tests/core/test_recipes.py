@@ -40,6 +40,16 @@ def test_the_built_in_network_takes_raw_pixels() -> None:
     assert recipe_defaults("no such recipe") == {}
 
 
+def test_what_is_refused_only_now_can_still_be_read() -> None:
+    stored = spec("caricature").model_dump(mode="json") | {"noise": 2, "octave_scale": 2}
+    found = spec_of("dream", stored)
+    assert isinstance(found, DreamSpec)
+    assert (found.noise, found.octave_scale) == (2, 2)
+    assert spec("caricature", noise=2, guide=GUIDE).noise == 2
+    with pytest.raises(InvalidInput, match="steps: "):
+        spec_of("dream", {**stored, "steps": 0})
+
+
 def test_an_objective_names_its_layer() -> None:
     found = DreamSpec.build(objective=" 21:17*.5+ conv5_1")
     assert (found.layers, found.objective) == ((28,), "conv4_2:17*0.5 + conv5_1")
@@ -71,6 +81,9 @@ def test_an_objective_names_its_layer() -> None:
         ({"mask": "mask.png"}, "mask: "),
         ({"blend": 1}, "blend: "),
         ({"recipe": "feature", "octaves": 3}, "octaves: a spectrum has none"),
+        ({"recipe": "feature", "octave_scale": 2}, "octave_scale: a spectrum has none"),
+        ({"recipe": "caricature", "noise": 2}, "noise: a caricature is of a picture"),
+        ({"objective": "caricature(conv4_2)", "noise": 1}, "noise: a caricature is of a picture"),
         ({"recipe": "feature", "blend": 0.5}, "blend: a spectrum has none"),
         ({"recipe": "caricature", "transforms": "crops"}, "transforms: a caricature compares"),
         ({"recipe": "guide", "guide": GUIDE, "layers": (1,)}, "relu1_1 has 50,176 places"),

@@ -223,6 +223,22 @@ def test_again_makes_what_is_random_again(
     )
 
 
+def test_again_says_what_a_frame_of_a_folder_s_film_was_made_from(
+    bench: Any, network: str, draw: Draw, beholder: Any, tmp_path: Path
+) -> None:
+    spec = DreamSpec(network=network, size=48, layers=(5,), steps=1, carry=0.5)
+    frames = [b"no picture", draw(1), draw(2)]
+    job = bench.submit(spec, [bench.entry(data, f"{n}.png") for n, data in enumerate(frames)])
+    bench.run(job)
+    for number, words in ((1, "began anew with it"), (2, "made from all before it")):
+        file = tmp_path / f"{number}.png"
+        file.write_bytes(bench.store.get(bench.items(job)[number].files[-1].path))
+        code, _, err = beholder("again", file)
+        assert (code, err.count("\n")) == (2, 1)
+        assert f"{number}.png is frame {number} of a film" in err
+        assert words in err
+
+
 def test_again_wants_the_very_mask_and_guide(
     bench: Any, network: str, draw: Draw, beholder: Any, tmp_path: Path
 ) -> None:
