@@ -96,17 +96,40 @@ class Aim:
         computed tile by tile. A value is NaN where a picture holds an infinity or NaN. Raises
         InvalidObjective for a place outside its map, InvalidSpec where a guide is missing.
         """
+        values, gradient = self.of_maps(pictures, looks=looks, full=full, on_share=on_share)
+        return self.with_pictures(pictures, values, gradient)
+
+    def of_maps(
+        self,
+        pictures: Tensor,
+        *,
+        looks: Looks | None = None,
+        full: tuple[int, int] | None = None,
+        on_share: Callable[[float], None] | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """The same without terms of the picture itself, for pictures that are moved about."""
         if self._in_tiles(pictures) or (self.objective.is_norm and not self.answers.wakes):
             values, gradient = self._by_ascent(pictures, on_share)
         else:
             asked = self._asked(looks or {}, full or _size(pictures))
             values, gradient = self.answers(pictures, asked)
+        return values, gradient
+
+    def with_pictures(
+        self, pictures: Tensor, values: Tensor, gradient: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """`values` and `gradient`, and what terms of the picture itself add at `pictures`."""
         for term in self.objective.terms:
             if term.picture is not None:
                 measure = OF_PICTURES[term.picture]
                 value, more = by_picture(pictures, [measure] * len(pictures))
                 values, gradient = values + term.weight * value, gradient + term.weight * more
         return values, gradient
+
+    @property
+    def of_pictures(self) -> bool:
+        """Whether a term is of the picture itself."""
+        return any(term.picture is not None for term in self.objective.terms)
 
     @property
     def network(self) -> Network:

@@ -185,15 +185,17 @@ class _Stage:
         self, number: int, size: float, memory: Memory, on_part: Callable[[float], None] | None
     ) -> Tensor:
         """Take one step of this size; the value (B,) that it set out from."""
-        controls, detail = self.climb.controls, memory[_DETAIL]
+        aim, controls, detail = self.climb.aim, self.climb.controls, memory[_DETAIL]
         shifts = [shift(seed, number, controls.jitter) for seed in self.climb.seeds]
-        values, gradient = self.climb.aim(
-            shifted((self.base + detail).clamp_(0, 1), shifts),
+        values, gradient = aim.of_maps(
+            shifted(self._pictures(detail), shifts),
             looks=self._seen(shifts),
             full=self.climb.size,
             on_share=on_part,
         )
         gradient = shifted(gradient, shifts, back=True)
+        if aim.of_pictures:  # made again: a shifted picture has a seam between opposite edges
+            values, gradient = aim.with_pictures(self._pictures(detail), values, gradient)
         gradient = smoothed(gradient, controls.smoothing)
         if controls.keep_colour:
             gradient = grey(gradient)
@@ -210,6 +212,9 @@ class _Stage:
             change.mul_(self.mask)
         memory[_DETAIL] = _within(change.add_(detail), self.base, controls.keep_colour)
         return values
+
+    def _pictures(self, detail: Tensor) -> Tensor:
+        return (self.base + detail).clamp_(0, 1)
 
     def _seen(self, shifts: list[tuple[int, int]]) -> dict[int, Tensor] | None:
         """What the guide's layers are, moved as the picture is where places are compared."""

@@ -116,6 +116,18 @@ def test_what_a_mask_keeps_stays_bit_for_bit(narrow, optimiser):
     assert changes[30:34].mean() < changes[34:].mean()
 
 
+def test_jitter_pulls_no_opposite_edges_together(narrow):
+    batch = torch.linspace(0.2, 0.8, 64).expand(1, 3, 64, 64).contiguous()
+    text = "conv1_1*1e-12 - tv*0.1 - l2*0.01"
+    still, moved = (
+        run(narrow, batch, text=text, controls=Controls(jitter=jitter), learning_rate=0.01)
+        for jitter in (0, 16)
+    )
+    assert torch.allclose(moved.pictures, still.pictures, atol=1e-6)
+    assert torch.allclose(moved.objective, still.objective)
+    assert (still.pictures - batch).abs().max() > 1e-3
+
+
 def test_colours_are_kept_to_rounding(narrow):
     batch = pictures(2)
     strong = replace(ALL, keep_colour=True, blend=0.0)
