@@ -38,6 +38,7 @@ from beholder.recipes import (
     DreamRecipe,
     Gradient,
     Optimiser,
+    Parameters,
     Schedule,
     Transforms,
     beside_pictures,
@@ -65,6 +66,7 @@ _CHOICES = {  # of a dream's fields
     "gradient": get_args(Gradient),
     "optimiser": get_args(Optimiser),
     "schedule": get_args(Schedule),
+    "parameters": get_args(Parameters),
     "transforms": get_args(Transforms),
 }
 FIELDS: dict[JobKind, tuple[str, ...]] = {

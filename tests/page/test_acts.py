@@ -192,6 +192,18 @@ def test_pixels_are_as_the_recipe_has_them_on_the_network_chosen(
     assert re.findall("--(?:raw|normalize)", shown) == ([option] if option else [])
 
 
+def test_what_changes_is_chosen_and_what_does_not_go_with_it_is_said(ask):
+    wanted = {**FORM, "parameters": "phase"}
+    refused = ask("submit", "POST", "/new", data=wanted, files=[picture()])
+    assert refused.status_code == 422
+    assert "Optimiser: a spectrum takes adam or nadam" in refused.text
+    assert "<option selected>phase" in refused.text
+    assert 'name="octaves"' not in refused.text
+    sent = ask("submit", "POST", "/new", data={**wanted, "optimiser": "adam"}, files=[picture()])
+    shown = ask("read", "GET", sent.headers["location"]).text
+    assert "--optimiser adam --parameters phase" in shown
+
+
 @pytest.mark.parametrize(
     ("written", "pictures", "noise"),
     [("", True, 0), ("", False, 1), ("2", True, 2), (None, True, 0)],

@@ -27,7 +27,7 @@ export function commandOf(kind, form, chosen, usual = {}) {
 // Fields that the article's dream has not, with what it has in their place.
 const CONTROLS = {
   measure: "norm", octaves: "1", octave_scale: "1.4", jitter: "0", gradient: "plain", smoothing: "0",
-  optimiser: "ascent", schedule: "constant", transforms: "none", blend: "0",
+  optimiser: "ascent", schedule: "constant", parameters: "pixels", transforms: "none", blend: "0",
 };
 
 /**
