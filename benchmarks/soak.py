@@ -1,7 +1,8 @@
 """`python -m benchmarks.soak --minutes 30`: does memory stay flat under mixed load?
 
 Starts what `beholder up` does on a folder of its own, lets dreams, studies, cancels, reads, fetches
-and deletions come over HTTP, and looks at each process's memory. Exit code 1 if one grew.
+and deletions come over HTTP, and looks at each process's memory. Exit code 1 if one grew, was not
+there or was replaced by another. `--write docs/reliability.md` brings that page's table up to date.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from PIL import Image
 from api.thumbnails import KEPT_BYTES
 from beholder.service import Service
 from beholder.settings import Settings
+from beholder.specimens.blinding import update
 from beholder.specimens.draw import CLASSES, draw
 from benchmarks.report import markdown
 
@@ -36,27 +38,54 @@ OPEN_JOBS = 6  # at a time
 THUMB_SIZES = range(48, 129)
 _THUMB_BYTES = 6_000  # of one, about, of noise
 OPEN = ("queued", "running")
+EXPECTED = ("api", "redis", "worker", "worker's child 1")
+LEAST_LOOKS = 6  # at a process that is judged
 
 
 @dataclass
 class Memory:
-    """What each process held, by its name: (seconds, bytes), in the order they were looked at."""
+    """What each process held, by its name: (seconds, bytes), in the order they were looked at.
+
+    looks: when, in seconds. pids: all that have had the name.
+    """
 
     samples: dict[str, list[tuple[float, int]]] = field(default_factory=dict)
+    looks: list[float] = field(default_factory=list)
+    pids: dict[str, list[int]] = field(default_factory=dict)
 
     def look(self, pids: dict[str, int], at: float) -> None:
         """Note what of each is in memory, as `ps` has it."""
+        self.looks.append(at)
         for name, pid in pids.items():
             size = _bytes_of(pid)
-            if size is not None:
-                self.samples.setdefault(name, []).append((at, size))
+            if size is None:
+                continue
+            self.samples.setdefault(name, []).append((at, size))
+            had = self.pids.setdefault(name, [])
+            if pid not in had:
+                had.append(pid)
 
     def rows(self, warm_s: float) -> Iterator["Trend"]:
         """Each process after its warm-up."""
-        for name, samples in self.samples.items():
-            warm = [(at, size) for at, size in samples if at >= warm_s]
-            if len(warm) >= 6:
+        for name in self.samples:
+            warm = self._warm(name, warm_s)
+            if len(warm) >= LEAST_LOOKS:
                 yield Trend.of(name, warm)
+
+    def faults(self, warm_s: float) -> Iterator[str]:
+        """Why the rows say nothing: one that ended and came back is small again, so looks flat."""
+        for name, pids in self.pids.items():
+            if len(pids) > 1:
+                yield f"{name} ended and was started again: pids {', '.join(map(str, pids))}."
+        looks = sum(at >= warm_s for at in self.looks)
+        if looks < LEAST_LOOKS:
+            yield f"{looks} looks after the warm-up are too few; give it more --minutes."
+        for name in EXPECTED:
+            if (seen := len(self._warm(name, warm_s))) < looks:
+                yield f"{name} was there at {seen} of {looks} looks after the warm-up."
+
+    def _warm(self, name: str, warm_s: float) -> list[tuple[float, int]]:
+        return [(at, size) for at, size in self.samples.get(name, ()) if at >= warm_s]
 
 
 @dataclass(frozen=True)
@@ -195,8 +224,8 @@ class Load:
         _checked(self._http.post(path, data=data, files=files))
 
 
-def soak(minutes: float) -> Iterator[Trend]:
-    """Run for so long; each process's trend after the warm-up."""
+def soak(minutes: float) -> tuple[Memory, str]:
+    """Run for so long; what each process held, and what was done."""
     with tempfile.TemporaryDirectory(prefix="beholder-") as folder:
         settings = Settings(
             home=Path(folder),
@@ -216,20 +245,32 @@ def soak(minutes: float) -> Iterator[Trend]:
             while time.monotonic() < ends and not looking.done():
                 load.step()
             looking.result()
-            print(", ".join(f"{count:,} x {name}" for name, count in load.done.items()), flush=True)
-        yield from memory.rows(60 * minutes * WARM_UP)
+        return memory, ", ".join(f"{count:,} x {name}" for name, count in load.done.items())
 
 
 def main(argv: Sequence[str]) -> int:
-    """Print the table; 1 if a process grew."""
+    """Print the table; 1 if a process grew, or if one was not the same all along."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=30.0)
-    minutes = parser.parse_args(argv).minutes
-    trends = list(soak(minutes))
+    parser.add_argument("--write", type=Path, help="the page whose table is to be updated")
+    asked = parser.parse_args(argv)
+    memory, done = soak(asked.minutes)
+    return report(memory, done, asked.minutes, asked.write)
+
+
+def report(memory: Memory, done: str, minutes: float, page: Path | None) -> int:
+    """Print the table, and write it unless it says nothing; the exit code."""
+    warm_s = 60 * minutes * WARM_UP
+    trends = list(memory.rows(warm_s))
     head = ["process", "start, MiB", "end, MiB", "most, MiB", "growth", "MiB an hour", "verdict"]
-    print(f"{minutes:g} minutes, of which {minutes * WARM_UP:.1f} warm up\n")
-    print(markdown([head, *(trend.cells() for trend in trends)]))
-    return 0 if all(trend.flat for trend in trends) else 1
+    about = f"{done}. {minutes:g} minutes, of which {minutes * WARM_UP:.3g} warm up."
+    text = f"{about}\n\n{markdown([head, *(trend.cells() for trend in trends)])}"
+    print(text)
+    for fault in (faults := list(memory.faults(warm_s))):
+        print(fault, file=sys.stderr)
+    if page and not faults:
+        update(page, f"\n{text}\n", name="soak")
+    return 1 if faults or not all(trend.flat for trend in trends) else 0
 
 
 def _look_on(service: Service, memory: Memory, begun: float, ends: float) -> None:

@@ -1,10 +1,11 @@
 """Memory over time: what counts as flat, and what does not."""
 
 import os
+from pathlib import Path
 
 import pytest
 
-from benchmarks.soak import FLAT, Memory, Trend
+from benchmarks.soak import EXPECTED, FLAT, Memory, Trend, report
 
 MIB = 2**20
 
@@ -38,3 +39,47 @@ def test_a_process_is_judged_after_its_warm_up() -> None:
     (found,) = memory.rows(60)
     assert found.name == "me"
     assert abs(found.growth) <= FLAT
+
+
+MINE = dict.fromkeys(EXPECTED, os.getpid())
+PARENTS = os.getppid()
+PAGE = "before\n<!-- soak table: begin -->\nold\n<!-- soak table: end -->\nafter"
+
+
+def looked_at(*looks: dict[str, int]) -> Memory:
+    """A minute of looks, of which the first third is warm-up."""
+    memory = Memory()
+    for number, pids in enumerate(looks):
+        memory.look(pids, number * 60 / len(looks))
+    return memory
+
+
+def test_a_whole_run_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(PAGE)
+    assert report(looked_at(*[MINE] * 12), "3 x dream", 1.0, page) == 0
+    written = page.read_text()
+    assert "old" not in written
+    assert "3 x dream. 1 minutes, of which 0.333 warm up." in written
+    assert all(f"| {name} | " in written for name in EXPECTED)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("looks", "said"),
+    [
+        ([MINE] * 8 + [MINE | {"worker": PARENTS}] * 4, "worker ended and was started again: pids"),
+        ([MINE] * 2 + [MINE | {"worker's child 1": PARENTS}] * 10, "worker's child 1 ended and"),
+        ([{**MINE, "redis": 2**22 + 1}] * 12, "redis was there at 0 of 8 looks"),
+        ([MINE] * 11 + [{"api": os.getpid()}], "worker was there at 7 of 8 looks"),
+        ([MINE] * 6, "4 looks after the warm-up are too few"),
+    ],
+)
+def test_a_process_that_is_not_one_all_along_fails(
+    looks: list[dict[str, int]], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(PAGE)
+    assert report(looked_at(*looks), "3 x dream", 1.0, page) == 1
+    assert said in capsys.readouterr().err
+    assert page.read_text() == PAGE, "a table that says nothing is not written"
