@@ -6,7 +6,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, ValidationInfo, model_validator
 
 from beholder.defaults import DEFAULT_LAYER
-from beholder.job_spec import MAX_SIZE, MIN_SIZE, STORED, JobSpec, LayerIndex
+from beholder.job_spec import MAX_SIZE, MAX_WHOLE_SIZE, MIN_SIZE, STORED, JobSpec, LayerIndex
 from beholder.labels import known_labels
 from beholder.layers import LAYERS, check_channels
 from beholder.networks import width_divisor
@@ -29,7 +29,6 @@ MAX_STEPS = 100_000
 MAX_FRAMES = 100_000
 # Of one dream, all its kept steps together: they stay in memory, 12 bytes each, so 3 GiB.
 MAX_KEPT_PIXELS = 4 * MAX_SIZE**2
-MAX_WHOLE_SIZE = 2048  # pixels a side of what can't go tile by tile: maps of some 6 GiB
 MAX_GUIDED_PLACES = 112**2  # each is compared with each of the guide's: 630 MB
 _OF_PIXELS = ("octaves", "jitter", "smoothing", "gradient", "mask", "keep_colour", "blend")
 _CONTROLS = (*_OF_PIXELS, "schedule", "optimiser", "parameters", "transforms")

@@ -6,14 +6,14 @@ InvalidSpec (or InvalidLayer, InvalidChannel) with one line that says what to ch
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, model_validator
 
 from beholder.defaults import DEFAULT_DOSES
 from beholder.defaults import DEFAULT_LAYER as DEFAULT_LAYER
 from beholder.defaults import DEFAULT_SIZE as DEFAULT_SIZE
 from beholder.dream_spec import DreamSpec as DreamSpec
 from beholder.evidence.names import Method, Mode
-from beholder.job_spec import JobSpec, LayerIndex
+from beholder.job_spec import MAX_WHOLE_SIZE, STORED, JobSpec, LayerIndex
 
 JobKind = Literal["dream", "study"]
 Recipe = Literal["article", "sound"]
@@ -77,6 +77,13 @@ class StudySpec(JobSpec):
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
 
     @model_validator(mode="after")
+    def _fits_into_memory(self, info: ValidationInfo) -> Self:
+        stored = bool(info.context and info.context.get(STORED))
+        if not stored and self.size != "keep" and (reason := self.unfit(self.size, self.size)):
+            raise ValueError(reason)
+        return self
+
+    @model_validator(mode="after")
     def _fits_the_recipe(self) -> Self:
         if self.recipe == "article":
             given = [name for name in _OF_SOUND if name in self.model_fields_set]
@@ -100,6 +107,15 @@ class StudySpec(JobSpec):
         if not self.doses and self.dose is None:
             raise ValueError("doses: name one at least")
         return self
+
+    def unfit(self, width: int, height: int) -> str | None:
+        """Why a picture of this size can't be studied, or None if it can."""
+        if width * height <= MAX_WHOLE_SIZE**2:
+            return None
+        return (
+            f"size: a study measures whole maps, of {MAX_WHOLE_SIZE} x {MAX_WHOLE_SIZE} pixels at "
+            f"most; got {width} x {height}"
+        )
 
     @property
     def method(self) -> Method:

@@ -171,10 +171,8 @@ class Loader:
             return noise(item.seed or 0, size=side)
         data = self.store.picture(item.picture_sha256)
         with decoded(data, max_pixels=self.max_pixels) as image:
-            if spec.size == "keep" and isinstance(spec, DreamSpec):
-                reason = spec.unfit(*image.size)
-                if reason:
-                    raise PictureError(f"{reason}.")
+            if spec.size == "keep" and (reason := spec.unfit(*image.size)):
+                raise PictureError(f"{reason}.")
             return to_tensor(image, size=spec.size)
 
     def _frame(self, wanted: Wanted, spec: DreamSpec, before: StoredFile | None) -> Tensor:

@@ -59,6 +59,14 @@ def test_what_is_outside_its_limits_is_named(fields: dict[str, Any], words: str)
     assert "\n" not in str(raised.value)
 
 
+def test_a_study_measures_no_larger_maps_than_memory_holds() -> None:
+    assert StudySpec.build(size=2048).unfit(2048, 2048) is None
+    with pytest.raises(InvalidSpec, match="whole maps, of 2048 x 2048 pixels at most; got 2049 x"):
+        StudySpec.build(size=2049)
+    assert StudySpec.build(size="keep").unfit(8192, 8192) is not None
+    assert spec_of("study", {"size": 4096}).size == 4096, "of a study that was made before"
+
+
 def test_a_wrong_layer_is_one_mistake() -> None:
     with pytest.raises(InvalidSpec) as raised:
         DreamSpec.build(layers=(99,))

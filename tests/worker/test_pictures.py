@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from beholder.budget import Budget
-from beholder.specs import DreamSpec
+from beholder.specs import DreamSpec, Spec, StudySpec
 from worker.pictures import Batch, Failed, Loader, Wanted
 
 pytestmark = pytest.mark.slow  # imports torch
@@ -56,11 +56,11 @@ def test_a_decoded_picture_is_in_memory_once(
         assert [len(more.items) for more in batches if isinstance(more, Batch)] == [1]
 
 
-def _load(bench: Any, spec: DreamSpec, pictures: list[bytes]) -> list[Batch | Failed]:
+def _load(bench: Any, spec: Spec, pictures: list[bytes]) -> list[Batch | Failed]:
     bench.submit(spec, [bench.entry(picture) for picture in pictures], chunk_size=8)
     claim = bench.take()
     with ThreadPoolExecutor(4) as threads:
-        loader = Loader(bench.store, threads, 10**6)
+        loader = Loader(bench.store, threads, 10**7)
         wanted = [Wanted(claim, item) for item in claim.items]
         cpu = torch.device("cpu")
         return list(loader.load(wanted, spec, device=cpu, room=lambda height, width: 4))
@@ -96,6 +96,16 @@ def test_a_picture_too_large_for_the_steps_kept_fails_alone(
     large, small = _load(bench, keeping, [draw(1, (64, 40)), draw(2, (48, 40))])
     assert isinstance(large, Failed)
     assert "3 steps of 64 x 40 pixels are too much" in large.failure.reason
+    assert isinstance(small, Batch)
+
+
+def test_a_picture_too_large_to_measure_whole_fails_alone(
+    bench: Any, network: str, draw: Callable[..., bytes]
+) -> None:
+    spec = StudySpec(network=network, size="keep")
+    large, small = _load(bench, spec, [draw(1, (4097, 1024)), draw(2, (48, 40))])
+    assert isinstance(large, Failed)
+    assert "whole maps, of 2048 x 2048 pixels at most; got 4097 x 1024" in large.failure.reason
     assert isinstance(small, Batch)
 
 
