@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from python_multipart.exceptions import MultipartParseError
+from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
@@ -49,9 +49,9 @@ async def parts(request: Request, settings: Settings) -> AsyncIterator[Part]:
     if not boundary:
         raise InvalidInput("multipart/form-data needs a boundary: let your client set the header.")
     reader = _Reader(settings)
-    parser = MultipartParser(boundary, reader.callbacks())
     received = 0
     try:
+        parser = MultipartParser(boundary, reader.callbacks())  # refuses a long boundary
         async for chunk in request.stream():
             received += len(chunk)
             if received > settings.upload_total_bytes:
@@ -63,7 +63,7 @@ async def parts(request: Request, settings: Settings) -> AsyncIterator[Part]:
             while reader.ready:
                 yield reader.ready.popleft()
         parser.finalize()
-    except MultipartParseError as error:
+    except FormParserError as error:
         raise InvalidInput(f"the multipart body is broken: {error}") from None
     if not reader.ended:
         raise InvalidInput("the multipart body is cut short.")

@@ -45,7 +45,14 @@ _PIECES = st.sampled_from(
 _BODIES = st.lists(_PIECES | st.binary(max_size=12), max_size=14).map(b"".join) | st.lists(
     st.tuples(_PIECES, _PIECES), max_size=5
 ).map(lambda pairs: b"".join(b"--x\r\n%b%b\r\n" % pair for pair in pairs) + b"--x--\r\n")
-_KINDS = st.sampled_from((*["multipart/form-data; boundary=x"] * 6, "application/json", "text/x"))
+_KINDS = st.sampled_from(
+    (
+        *["multipart/form-data; boundary=x"] * 6,
+        f"multipart/form-data; boundary={'x' * 257}",
+        "application/json",
+        "text/x",
+    )
+)
 _ROUTES = st.sampled_from(("/v1/dreams", "/v1/studies", "/v1/pictures", "/v1/uploads"))
 
 

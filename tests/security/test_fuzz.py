@@ -83,9 +83,11 @@ _LINES = st.lists(
     | st.binary(max_size=20),
     max_size=12,
 ).map(b"".join)
-_TYPES = st.sampled_from(("multipart/form-data; boundary=x",) * 4) | st.text(
-    string.printable, max_size=40
-).map("multipart/form-data; {}".format)
+_TYPES = (
+    st.sampled_from(("multipart/form-data; boundary=x",) * 4)
+    | st.text(string.printable, max_size=40).map("multipart/form-data; {}".format)
+    | st.integers(1, 5_000).map(lambda length: f"multipart/form-data; boundary={'x' * length}")
+)
 
 
 def mutated(seeds):
@@ -123,6 +125,10 @@ def test_names(fuzz):
 
 def test_multipart(fuzz):
     fuzz(lambda case: check_multipart(*case), st.tuples(_LINES, _TYPES), examples=150)
+
+
+def test_a_boundary_that_was_found():
+    check_multipart(b"", f"multipart/form-data; boundary={'x' * 257}")
 
 
 @pytest.mark.parametrize("seed", [*craft.seeds(), *craft.seeds_apart()])
