@@ -49,7 +49,18 @@ def is_public(address: str) -> bool:
             return is_public(str(found.ipv4_mapped))
         if any(found in network for network in _LEADING_ON):
             return False
-    return found.is_global and not found.is_multicast
+    return found.is_global and not found.is_multicast and not _is_ours(found)
+
+
+def _is_ours(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    """Whether this machine itself has it: then a socket can be bound to it."""
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((str(address), 0))
+    except OSError:
+        return False
+    return True
 
 
 def _check_host(host: str, *, private: bool) -> None:

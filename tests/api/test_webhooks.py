@@ -2,7 +2,10 @@
 
 import contextlib
 import json
+import shutil
 import socket
+import subprocess
+import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -170,6 +173,29 @@ def test_a_name_that_leads_to_a_private_place_is_refused_when_it_is_looked_up(
     assert receiver.received == []
     with open_server.services.db.read() as session:
         assert "is no public address" in session.get_one(Webhook, job["id"]).error
+
+
+# In a network of its own, where the loopback device gets an address that is anybody's.
+_WITH_AN_ADDRESS = """
+import fcntl, socket, struct
+from api.addresses import is_public
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+    fcntl.ioctl(probe, 0x8914, struct.pack("16sH22x", b"lo", 1))  # SIOCSIFFLAGS: up
+    assert is_public("1.1.1.1")
+    own = struct.pack("16sH2x4s16x", b"lo", socket.AF_INET, socket.inet_aton("1.1.1.1"))
+    fcntl.ioctl(probe, 0x8916, own)  # SIOCSIFADDR
+assert not is_public("1.1.1.1")
+assert not is_public("::ffff:1.1.1.1")
+assert is_public("9.9.9.9")
+assert is_public("2606:4700:4700::1111")
+"""
+
+
+def test_the_servers_own_addresses_are_refused_though_they_are_global():
+    apart = ["unshare", "--user", "--map-root-user", "--net"]
+    if not shutil.which("unshare") or subprocess.run([*apart, "true"], check=False).returncode:
+        pytest.skip("a network of its own needs user namespaces")
+    subprocess.run([*apart, sys.executable, "-c", _WITH_AN_ADDRESS], check=True, timeout=60)
 
 
 def test_public_places_are_not_refused():
