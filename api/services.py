@@ -5,6 +5,7 @@ Write `services: Services = Depends(services)`, or `services(request)` where the
 
 from dataclasses import dataclass
 
+from anyio import CapacityLimiter
 from starlette.requests import HTTPConnection
 
 from api.live import Live
@@ -20,10 +21,15 @@ from beholder.store import Store
 from worker.app import make_app
 from worker.queue import Queue
 
+FILMS_AT_ONCE = 1  # Pillow holds all frames of a WebP, of up to a gigabyte
+
 
 @dataclass(frozen=True)
 class Services:
-    """One process's connections, shared by its requests."""
+    """One process's connections, shared by its requests.
+
+    films: who makes one, each in a thread besides those of other requests.
+    """
 
     settings: Settings
     db: Database
@@ -33,6 +39,7 @@ class Services:
     sender: Sender
     thumbnails: Thumbnails
     reports: Reports
+    films: CapacityLimiter
     uploads: Uploads
     pace: Pace
 
@@ -56,6 +63,7 @@ class Services:
             sender=Sender(db, settings),
             thumbnails=Thumbnails(settings.max_pixels),
             reports=Reports(db, store, settings.max_pixels),
+            films=CapacityLimiter(FILMS_AT_ONCE),
             uploads=Uploads(settings.home / "uploads", total_bytes=settings.upload_total_bytes),
             pace=Pace(),
         )

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Annotated, Any
 
+from anyio import to_thread
 from fastapi import APIRouter, Header, Path, Query, Response
 from fastapi.responses import StreamingResponse
 
@@ -173,7 +174,7 @@ async def film(
         }
         return Response(made.getvalue(), media_type="image/webp", headers=headers)
 
-    return await opened.thumbnails.answer(answer)
+    return await to_thread.run_sync(answer, limiter=opened.films)
 
 
 @router.get(

@@ -3,12 +3,16 @@
 import hashlib
 import io
 import json
+import threading
+import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from PIL import Image
 
 from api.archive import archive
+from api.routes import results
 from beholder.jobs.queries import get_job
 from cli.context import Context
 from cli.export import export_job
@@ -62,6 +66,27 @@ def test_a_film_of_a_dreams_steps(server):
     assert (film.n_frames, film.info["duration"], max(film.size)) == (2, 500, 24)
     assert server.http.get(url, params={"fps": 0}).status_code == 422
     assert server.http.get(f"/v1/jobs/{job['id']}/items/99/film.webp").status_code == 404
+
+
+@pytest.mark.slow
+def test_films_are_made_one_at_a_time(server, monkeypatch):
+    job = server.dream()
+    server.work(job["id"])
+    at_work, write = threading.Lock(), results.write_film
+
+    def alone(*given, **options):
+        assert at_work.acquire(blocking=False), "two at a time"
+        try:
+            time.sleep(0.05)
+            write(*given, **options)
+        finally:
+            at_work.release()
+
+    monkeypatch.setattr(results, "write_film", alone)
+    url = f"/v1/jobs/{job['id']}/items/1/film.webp"
+    with ThreadPoolExecutor(4) as threads:
+        answers = [threads.submit(server.http.get, url) for _ in range(4)]
+    assert [answer.result().status_code for answer in answers] == [200] * 4
 
 
 def test_what_is_not_there_is_404(server):
