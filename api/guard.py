@@ -17,7 +17,7 @@ from api.problems import Forbidden, TooLarge, Unauthorized, bug, problem, proble
 from beholder.errors import BeholderError
 from beholder.protocol import API_HEADER, API_LEVEL
 from beholder.settings import Settings
-from beholder.tokens import OWNER, Caller, Tokens
+from beholder.tokens import OWNER, STRANGER, Caller, Tokens
 
 log = logging.getLogger(__name__)
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -107,7 +107,7 @@ class Guard:
         token = next(_given(headers), None)
         caller = self._tokens.caller(token) if token else None
         if needed is None:
-            return caller or Caller("", "read")
+            return caller or STRANGER
         if caller is None:
             what = "this token is unknown" if token else "a token is needed"
             raise Unauthorized(f"{what}: send `Authorization: Bearer TOKEN`, or sign in.")

@@ -36,6 +36,7 @@ class Caller:
 
 
 OWNER = Caller("", "admin")  # whoever sits at the machine
+STRANGER = Caller("", "read")  # without a token that is known, where anyone may ask
 
 
 @dataclass(frozen=True)

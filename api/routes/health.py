@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
@@ -15,6 +15,7 @@ from beholder.alive import Locks
 from beholder.errors import BeholderError, NotFound, StorageFull
 from beholder.jobs.schema import check
 from beholder.jobs.workers import WorkerView, live_workers
+from beholder.tokens import STRANGER
 
 router = APIRouter(tags=["health"])
 _SILENT_S = 15.0
@@ -38,13 +39,21 @@ async def healthz() -> JSONResponse:
         ),
     },
 )
-def readyz(opened: Opened) -> JSONResponse:
-    """503 with what fails: the database, the queue, the store, no worker alive, or all paused."""
-    failures = list(_failures(opened))
+def readyz(request: Request, opened: Opened) -> JSONResponse:
+    """503 with what fails: the database, the queue, the store, no worker alive, or all paused.
+
+    Why, which names places and jobs, is for those who may look: without their token, only which.
+    """
+    stranger = request.state.caller == STRANGER
+    failures = dict(_failures(opened))
+    if failures and stranger:
+        raise NotReady(f"not ready: {', '.join(failures)}. With a token this says why.")
     if failures:
-        raise NotReady(" ".join(failures))
-    parts = dict.fromkeys(("status", "database", "queue", "store"), "ok")
-    return JSONResponse({**parts, "workers": len(alive_workers(opened))})
+        raise NotReady(" ".join(failures.values()))
+    parts: dict[str, str | int] = dict.fromkeys(("status", "database", "queue", "store"), "ok")
+    if not stranger:
+        parts["workers"] = len(alive_workers(opened))
+    return JSONResponse(parts)
 
 
 @router.get(
@@ -58,13 +67,19 @@ def metrics(opened: Opened) -> Response:
     return Response(exposition(opened), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
-def _failures(opened: Services) -> Iterator[str]:
-    checks: tuple[Callable[[Services], object], ...] = (_database, _queue, _store, _workers)
-    for ask in checks:
+def _failures(opened: Services) -> Iterator[tuple[str, str]]:
+    """Which part fails, and why."""
+    checks: dict[str, Callable[[Services], object]] = {
+        "database": _database,
+        "queue": _queue,
+        "store": _store,
+        "workers": _workers,
+    }
+    for part, ask in checks.items():
         try:
             ask(opened)
         except BeholderError as error:
-            yield str(error)
+            yield part, str(error)
 
 
 def _database(opened: Services) -> None:

@@ -4,8 +4,11 @@ import pytest
 
 from api.app import create_app
 from api.guard import SECURITY_HEADERS
-from beholder.errors import InvalidInput
+from beholder.errors import InvalidInput, ServiceUnavailable
+from beholder.jobs.models import utc_now
+from beholder.jobs.workers import WorkerView, beat
 from beholder.settings import Settings
+from beholder.store import Store
 from beholder.tokens import Tokens, check_bind, make_token
 
 pytestmark = pytest.mark.slow  # with real servers or files; seconds in all
@@ -65,12 +68,34 @@ def test_scopes(guarded, tokens):
 
 
 @pytest.mark.parametrize("headers", [{}, bearer("bhd_wrong"), {"Cookie": "beholder_token=x"}])
-def test_without_a_known_token_nothing_is_told(guarded, headers):
+def test_without_a_known_token_nothing_is_told(guarded, tokens, monkeypatch, headers):
     for path in ("/v1/jobs", "/openapi.json", "/metrics", "/v1/none"):
         answer = guarded.http.get(path, headers=headers)
         assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
         assert answer.headers["content-type"] == "application/problem+json"
     assert guarded.http.get("/healthz", headers=headers).status_code == 200
+
+    def away(store, path):
+        raise ServiceUnavailable("the store at /srv/beholder can't be used.")
+
+    monkeypatch.setattr(Store, "exists", away)
+    monkeypatch.setattr(type(guarded.services.queue), "length", lambda _: 0)  # not to wait for it
+    answer = guarded.http.get("/readyz", headers=headers)
+    told = "not ready: store, workers. With a token this says why."
+    assert (answer.status_code, answer.json()["detail"]) == (503, told)
+    known = guarded.http.get("/readyz", headers=bearer(tokens["read"][0])).json()["detail"]
+    assert "the store at /srv/beholder can't be used." in known
+    assert "no worker was heard of" in known
+
+
+def test_readiness_is_told_to_all_but_not_of_how_many_workers(guarded, tokens, monkeypatch):
+    now = utc_now()
+    beat(guarded.services.db, WorkerView("host-1", "host", 1, "cpu", now, now, None, 0, 0.0, 0))
+    monkeypatch.setattr(type(guarded.services.queue), "length", lambda _: 0)
+    ready = dict.fromkeys(("status", "database", "queue", "store"), "ok")
+    assert guarded.http.get("/readyz").json() == ready
+    known = guarded.http.get("/readyz", headers=bearer(tokens["read"][0])).json()
+    assert known == {**ready, "workers": 1}
 
 
 def test_a_browser_signs_in_with_a_cookie(guarded, tokens):
