@@ -45,7 +45,7 @@ class Uploads:
     def create(self, size: int, sha256: str, owner: str = "") -> Upload:
         """Begin one, or find what its owner has begun of the same bytes.
 
-        Those left alone for a day are dropped. Raises TooLarge.
+        Those left alone for a day are dropped. Raises TooLarge, and StorageFull.
         """
         fresh = list(self._fresh())
         same = (one for one in fresh if (one.bytes, one.sha256, one.owner) == (size, sha256, owner))
@@ -59,9 +59,13 @@ class Uploads:
             )
         upload = Upload(secrets.token_hex(8), size, sha256, 0, owner)
         folder = self._folder / upload.id
-        folder.mkdir(mode=0o700, parents=True)
-        (folder / _DATA).touch()
-        (folder / _INFO).write_text(json.dumps(asdict(upload)), encoding="utf-8")
+        try:
+            folder.mkdir(mode=0o700, parents=True)
+            (folder / _DATA).touch()
+            (folder / _INFO).write_text(json.dumps(asdict(upload)), encoding="utf-8")
+        except OSError as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise _no_room(error) from None
         return upload
 
     def get(self, upload_id: str) -> Upload:
@@ -71,9 +75,7 @@ class Uploads:
             info = json.loads((folder / _INFO).read_text(encoding="utf-8"))
             return Upload(**{**info, "offset": (folder / _DATA).stat().st_size})
         except (FileNotFoundError, ValueError):
-            raise NotFound(
-                f"no upload {upload_id!r}: it has ended, or nothing came for a day. Begin again."
-            ) from None
+            raise _unknown(upload_id) from None
 
     def drop(self, upload_id: str) -> None:
         """Forget an upload and what has arrived of it. Raises NotFound."""
@@ -101,7 +103,10 @@ class Uploads:
 
     def whole(self, upload: Upload) -> bytes:
         """A complete upload's bytes. Raises InvalidInput if they are not as announced."""
-        data = (self._folder / upload.id / _DATA).read_bytes()
+        try:
+            data = (self._folder / upload.id / _DATA).read_bytes()
+        except FileNotFoundError:
+            raise _unknown(upload.id) from None  # another request has finished it meanwhile
         if hashlib.sha256(data).hexdigest() != upload.sha256:
             self.drop(upload.id)
             raise InvalidInput(
@@ -138,4 +143,14 @@ def _write(file: IO[bytes], piece: bytes) -> None:
         file.write(piece)
         file.flush()
     except OSError as error:
-        raise StorageFull(f"no room for uploads ({error.strerror}): try again later.") from None
+        raise _no_room(error) from None
+
+
+def _no_room(error: OSError) -> StorageFull:
+    return StorageFull(f"no room for uploads ({error.strerror}): try again later.")
+
+
+def _unknown(upload_id: str) -> NotFound:
+    return NotFound(
+        f"no upload {upload_id!r}: it has ended, or nothing came for a day. Begin again."
+    )

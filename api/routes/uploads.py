@@ -1,5 +1,6 @@
 """`/v1/uploads`: one large picture in pieces, which may be sent again from where they broke off."""
 
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -14,6 +15,7 @@ from api.routes.jobs import Opened
 from api.schemas import Sha256
 from api.services import Services
 from api.uploads import Upload
+from beholder.errors import NotFound, PictureError
 from beholder.intake import keep
 from beholder.jobs.stock import record_pictures
 from beholder.tokens import Caller
@@ -33,7 +35,7 @@ class NewUpload(BaseModel):
     "",
     status_code=201,
     summary="Announce a picture that comes in pieces",
-    responses={201: example(UPLOAD), **responses(413)},
+    responses={201: example(UPLOAD), **responses(413, 507)},
 )
 def create(new: NewUpload, request: Request, opened: Opened) -> JSONResponse:
     """Send its bytes with PATCH, from `offset` on: what you sent of it before is still here.
@@ -70,7 +72,7 @@ def show(upload_id: UploadId, opened: Opened) -> JSONResponse:
 @router.patch(
     "/{upload_id}",
     summary="Send a piece",
-    responses={200: example(UPLOAD), **responses(404, 409)},
+    responses={200: example(UPLOAD), **responses(404, 409, 507)},
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -86,6 +88,7 @@ async def append(
 ) -> JSONResponse:
     """What arrives is kept even if the line breaks. The last piece makes it a stored picture.
 
+    507, or 503, where it is all here but could not be stored: send an empty piece later.
     409 where Upload-Offset is not the next byte, or another request is sending.
     """
     upload = await opened.uploads.append(upload_id, upload_offset, request.stream())
@@ -105,11 +108,15 @@ def drop(upload_id: UploadId, opened: Opened) -> Response:
 
 
 def _finish(opened: Services, upload: Upload) -> dict[str, object]:
+    """Store what has arrived whole. It stays where there was no room for it, or no database."""
     data = opened.uploads.whole(upload)
     try:
         stored = keep(opened.store, data, max_pixels=opened.settings.max_pixels)
-        record_pictures(opened.db, [stored])
-    finally:
+    except PictureError:
+        opened.uploads.drop(upload.id)
+        raise
+    record_pictures(opened.db, [stored])
+    with suppress(NotFound):  # another request has finished it too
         opened.uploads.drop(upload.id)
     return asdict(stored)
 

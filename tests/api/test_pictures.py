@@ -6,6 +6,11 @@ import time
 
 import pytest
 
+from api.routes import uploads
+from api.uploads import Uploads
+from beholder.errors import ServiceUnavailable, StorageFull
+from beholder.store import Store
+
 
 def test_a_picture_is_kept_once(server, draw):
     first = server.http.post("/v1/pictures", content=draw(1))
@@ -79,6 +84,36 @@ def test_what_arrived_before_the_line_broke_is_kept(server, draw):
             break
         time.sleep(0.05)
     assert answer.json()["picture"]["bytes"] == len(data)
+
+
+@pytest.mark.parametrize(
+    ("of", "name", "error", "status"),
+    [
+        (Store, "put_picture", StorageFull("no room left in the store."), 507),
+        (uploads, "record_pictures", ServiceUnavailable("the database is away."), 503),
+    ],
+)
+def test_what_could_not_be_stored_need_not_be_sent_again(
+    server, draw, monkeypatch, of, name, error, status
+):
+    data = draw(1)
+    url = announce(server, data).headers["location"]
+
+    def away(*_, **__):
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(of, name, away)
+        assert send(server, url, 0, data).status_code == status
+    assert announce(server, data).json()["offset"] == len(data)
+    assert send(server, url, len(data), b"").json()["picture"]["bytes"] == len(data)
+    assert server.http.get(url).status_code == 404
+
+
+def test_an_upload_that_finds_no_room_leaves_nothing(tmp_path, no_room):
+    with pytest.raises(StorageFull, match="no room for uploads"), no_room():
+        Uploads(tmp_path, total_bytes=1_000).create(10, "0" * 64)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_other_bytes_than_announced_are_refused(server, draw):
