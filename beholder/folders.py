@@ -12,6 +12,7 @@ from contextlib import closing
 
 from beholder.errors import InvalidInput
 from beholder.pictures import PICTURE_SUFFIXES
+from beholder.temporary import sqlite_folder, temporary_room
 
 _DIGITS = re.compile("[0-9]+")
 _PICTURE, _FOLDER = 0, 1
@@ -21,10 +22,11 @@ def walk(folder: str, *, recursive: bool = False) -> Iterator[str]:
     """Paths below `folder` of its pictures, then, with `recursive`, of its folders' in turn.
 
     Other files and hidden ones are passed over. Raises InvalidInput for a folder that can't be
-    read.
+    read, and StorageFull where there is no room to sort.
     """
     rows = ((kind, _key(name), os.fsencode(name)) for kind, name in _scan(folder, recursive))
-    with closing(sqlite3.connect("")) as names:  # in memory while it is small
+    # In memory while it is small.
+    with temporary_room(sqlite_folder()), closing(sqlite3.connect("")) as names:
         names.execute("CREATE TABLE names (kind, key, name)")
         names.executemany("INSERT INTO names VALUES (?, ?, ?)", rows)
         for kind, name in names.execute("SELECT kind, name FROM names ORDER BY kind, key, name"):

@@ -2,7 +2,6 @@
 
 import io
 import re
-import tempfile
 from collections.abc import Iterator
 from functools import partial
 from typing import Annotated, Any
@@ -23,6 +22,7 @@ from beholder.jobs.reels import find_reel, reel_pictures
 from beholder.jobs.result_files import read_result
 from beholder.jobs.starts import kept_start, read_start, write_start
 from beholder.jobs.views import ItemView, JobView
+from beholder.temporary import temporary_file, temporary_room
 
 router = APIRouter(prefix="/v1/jobs", tags=["results"])
 MAX_POSITION = 2**31 - 1
@@ -87,7 +87,7 @@ async def picture(
     "/{job_id}/items/{position}/start",
     response_class=Response,
     summary="What a dream started from, as it saw it",
-    responses={200: PICTURE, **_UNCHANGED, **responses(404)},
+    responses={200: PICTURE, **_UNCHANGED, **responses(404, 507)},
 )
 async def start(
     found: Job,
@@ -123,9 +123,10 @@ def _start_in_pieces(opened: Services, job: JobView, item: ItemView) -> Iterator
     if path is not None:
         yield from opened.store.stream(path)
         return
-    with tempfile.TemporaryFile() as made:
-        with opened.thumbnails.decoding():
+    with temporary_file() as made:
+        with temporary_room(), opened.thumbnails.decoding():
             write_start(opened.store, job, item, made, max_pixels=opened.settings.max_pixels)
+            made.flush()
         made.seek(0)
         while piece := made.read(_PIECE):
             yield piece

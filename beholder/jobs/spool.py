@@ -3,17 +3,17 @@
 A spool is a temporary file of JSON lines, read as often as needed and gone at the end.
 """
 
-import errno
 import json
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-from beholder.errors import StorageFull
 from beholder.evidence.names import Role as Role
+from beholder.temporary import no_room, temporary_room
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,14 @@ class Entry:
 
 
 class Spool:
-    """Entries in a temporary file: `add` them, then iterate. Counts per role ("dream": none)."""
+    """Entries in a temporary file: `add` them, then iterate. Counts per role ("dream": none).
+
+    Raises StorageFull where there is no room for it, at the latest when it is first read.
+    """
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 - __exit__
+        with temporary_room():
+            self._file = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 - __exit__
         self._total: Counter[str] = Counter()
         self._failed: Counter[str] = Counter()
         self._reason: dict[str, str] = {}
@@ -65,7 +69,8 @@ class Spool:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._file.close()
+        with suppress(OSError):  # what found no room is written again
+            self._file.close()
 
     def add(self, entry: Entry, *, role: Role | None) -> None:
         """Keep an entry, with this role instead of its own."""
@@ -79,12 +84,7 @@ class Spool:
         try:
             self._file.write(json.dumps(fields) + "\n")
         except OSError as failure:
-            if failure.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            raise StorageFull(
-                f"no room left in {tempfile.gettempdir()} for the list of pictures: free some "
-                "space, or set TMPDIR to a folder with room."
-            ) from None
+            raise no_room(failure) from None
 
     def of(self, part: str) -> tuple[int, int, str]:
         """Of a role (or "dream"): how many, how many of them usable, the first reason why not."""
@@ -103,7 +103,8 @@ class Spool:
 
     def __iter__(self) -> Iterator[Entry]:
         """Every entry in the order added. One iteration at a time."""
-        self._file.seek(0)
+        with temporary_room():
+            self._file.seek(0)  # which writes what is left
         for line in self._file:
             fields: dict[str, Any] = json.loads(line)
             picture = fields.pop("picture")

@@ -20,6 +20,7 @@ from beholder.jobs.incoming import lock_submissions
 from beholder.jobs.models import Item, Picture
 from beholder.jobs.named import named_by_jobs
 from beholder.jobs.stock import last_used
+from beholder.temporary import temporary_room
 from beholder.upkeep.picture_index import indexed
 from beholder.upkeep.pictures import in_folder
 
@@ -31,7 +32,7 @@ _FORGOTTEN_SLOWLY = 20  # where all items are looked through for each
 class UnusedPictures:
     """Which pictures nothing named when it was opened. before: seconds since the epoch.
 
-    The items' hashes are in a temporary file, so that memory stays constant.
+    The items' hashes are in a temporary file, so that memory stays constant. Raises StorageFull.
     """
 
     def __init__(self, database: Database, before: float) -> None:
@@ -42,18 +43,8 @@ class UnusedPictures:
         self._indexed: bool | None = None  # not known before it is needed
 
     def __enter__(self) -> Self:
-        self._folder = tempfile.TemporaryDirectory(prefix="beholder-")
-        self._used = sqlite3.connect(Path(self._folder.name) / "used.db", isolation_level=None)
-        self._used.execute("PRAGMA synchronous = OFF")
-        self._used.execute("CREATE TABLE used (sha256 TEXT PRIMARY KEY) WITHOUT ROWID")
-        self._last = self._latest()
-        for page in self._items():
-            self._used.execute("BEGIN")
-            self._used.executemany("INSERT OR IGNORE INTO used VALUES (?)", page)
-            self._used.execute("COMMIT")
-        with self._database.read() as session:
-            named = [(sha256,) for sha256 in named_by_jobs(session)]
-        self._used.executemany("INSERT OR IGNORE INTO used VALUES (?)", named)
+        with temporary_room():
+            self._note_used()
         # Deleting a row makes SQLite look through the items too, unless it is told not to.
         self._sqlite = self._database.engine.dialect.name == "sqlite"
         self._writer = self._database
@@ -73,6 +64,20 @@ class UnusedPictures:
             self._writer.dispose()
         self._used.close()
         self._folder.cleanup()
+
+    def _note_used(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="beholder-")
+        self._used = sqlite3.connect(Path(self._folder.name) / "used.db", isolation_level=None)
+        self._used.execute("PRAGMA synchronous = OFF")
+        self._used.execute("CREATE TABLE used (sha256 TEXT PRIMARY KEY) WITHOUT ROWID")
+        self._last = self._latest()
+        for page in self._items():
+            self._used.execute("BEGIN")
+            self._used.executemany("INSERT OR IGNORE INTO used VALUES (?)", page)
+            self._used.execute("COMMIT")
+        with self._database.read() as session:
+            named = [(sha256,) for sha256 in named_by_jobs(session)]
+        self._used.executemany("INSERT OR IGNORE INTO used VALUES (?)", named)
 
     def rows(self, folder: str) -> tuple[set[str], set[str]]:
         """The pictures whose hashes begin so: those unused and not asked for of late, and all.

@@ -4,7 +4,6 @@ However often the line breaks, or the command is started again, it is one.
 """
 
 import json
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -16,6 +15,7 @@ from beholder.jobs.views import JobView
 from beholder.priorities import Priority
 from beholder.protocol import LINES
 from beholder.specs import DreamSpec, Spec
+from beholder.temporary import no_room, temporary_file, temporary_room
 from cli.desk.pending import pending_key
 from cli.desk.reading import read
 from cli.desk.wire import Wire
@@ -40,13 +40,15 @@ def post_job(
     The entries are spooled to a temporary file, so that memory stays the same for any number.
     """
     failed = 0
-    with tempfile.TemporaryFile() as body:
+    with temporary_file() as body:
         asked = asked_of(spec, network=network)
         head = {"spec": asked, "name": name[:_MOST], "priority": priority}
         _write(body, head if device == DEFAULT_DEVICE else {**head, "device": device})
         for entry in entries:
             _write(body, _line(entry))
             failed += entry.error is not None
+        with temporary_room():
+            body.flush()
         job, made = _post(wire, home / "requests", spec, body)
     passes = len(spec.layers) if isinstance(spec, DreamSpec) else 1
     return CreatedJob(job.id, job.total, failed * passes, 0, repeated=not made)
@@ -77,7 +79,10 @@ def _post(wire: Wire, folder: Path, spec: Spec, body: IO[bytes]) -> tuple[JobVie
 
 
 def _write(body: IO[bytes], document: Mapping[str, object]) -> None:
-    body.write(json.dumps(document).encode() + b"\n")
+    try:
+        body.write(json.dumps(document).encode() + b"\n")
+    except OSError as error:
+        raise no_room(error) from None
 
 
 def _line(entry: Entry) -> dict[str, object]:

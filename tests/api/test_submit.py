@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -177,6 +178,25 @@ def test_names_of_files_lead_nowhere(server, draw):
     job = post(server, files=files, spec=SPEC).json()
     items = server.http.get(f"/v1/jobs/{job['id']}/items").json()["items"]
     assert items[0]["source"] == "etc/k.png"
+
+
+def test_a_full_disk_for_temporary_files_is_one_line(server, draw, monkeypatch):
+    """/dev/full takes nothing, as a disk does that is."""
+
+    def full(mode="w+b", **options):
+        return open("/dev/full", mode, **options)
+
+    job = server.dream()
+    server.work(job["id"])
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    answers = [
+        server.http.post("/v1/dreams", files=[("pictures", ("k.png", draw(1), "image/png"))]),
+        server.http.get(f"/v1/jobs/{job['id']}/items/0/start"),
+    ]
+    for answer in answers:
+        assert answer.status_code == 507
+        assert "(No space left on device): free some space" in answer.json()["detail"]
+        assert "set TMPDIR" in answer.json()["detail"]
 
 
 def test_limits_hold_while_reading(start, draw):

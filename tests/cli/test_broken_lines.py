@@ -3,10 +3,12 @@
 import io
 import os
 import signal
+import tempfile
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,17 @@ def test_only_what_the_server_lacks_is_sent(
     line.requests.clear()
     assert submit(beholder, folder, "--mask", str(folder / "cat7.png")).code == 0
     assert line.count("POST /v1/pictures") == line.count("POST /v1/pictures/missing") == 2
+
+
+def test_a_full_disk_for_temporary_files_is_one_line(
+    beholder: Beholder, line: Line, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "TemporaryFile", partial(open, "/dev/full", "w+b"))
+    answer = submit(beholder, folder)
+    assert answer.code == 2
+    assert answer.err.count("\n") == 1
+    assert "no temporary file can be written in /" in answer.err
+    assert "(No space left on device): free some space, or set TMPDIR" in answer.err
 
 
 def test_an_upload_goes_on_where_the_line_broke(

@@ -1,12 +1,13 @@
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from beholder.errors import InvalidInput, NoPictures, ServiceUnavailable
+from beholder.errors import InvalidInput, NoPictures, ServiceUnavailable, StorageFull
 from beholder.folders import walk
 from beholder.intake import Found, count_pictures, find_pictures, take_in
 from beholder.store import Store
@@ -30,6 +31,16 @@ def test_a_folder_in_natural_order_without_what_is_no_picture(tmp_path: Path) ->
     (tmp_path / "dogs" / "notes.txt").write_text("")
     assert sources(tmp_path / "dogs") == ["dogs/kelpie2.png", "dogs/kelpie10.png"]
     assert sources(tmp_path / "dogs", recursive=True)[-1] == "dogs/deeper/x.png"
+
+
+def test_names_that_find_no_room_to_be_sorted(
+    tmp_path: Path, no_room: Callable[[], AbstractContextManager[None]]
+) -> None:
+    for number in range(6_000):  # more than SQLite keeps in memory
+        (tmp_path / f"{'n' * 240}{number}.png").touch()
+    assert len(list(walk(str(tmp_path)))) == 6_000
+    with pytest.raises(StorageFull, match=r"written in /.*\(.*\): free .*set TMPDIR"), no_room():
+        list(walk(str(tmp_path)))
 
 
 def test_the_same_picture_is_stored_once(tmp_path: Path) -> None:

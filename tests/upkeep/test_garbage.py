@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import event, func, select
 
 from beholder.aside import AWAY
+from beholder.errors import StorageFull
 from beholder.jobs.control import cancel
 from beholder.jobs.control import delete as delete_job
 from beholder.jobs.models import Picture
@@ -35,6 +36,12 @@ def test_nothing_is_garbage_where_all_went_well(home):
     assert gc(home) == []
     home.finish(claim)
     assert home.verify() == []
+
+
+def test_a_list_of_what_is_used_that_finds_no_room_is_one_line(home, no_room):
+    line = r"no temporary file can be written in /.*TMPDIR"
+    with pytest.raises(StorageFull, match=line), no_room(), UnusedPictures(home.db, 0.0):
+        pass
 
 
 def test_checkpoints_that_nobody_goes_on_from(home):
