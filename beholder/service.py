@@ -31,6 +31,8 @@ _TRIES, _TRY_EVERY_S = 5, 0.05  # to take the lock
 _LEAST_FREE_BYTES = 64 << 20
 # glibc's heap for each thread keeps what it once held: the API's memory grew for hours.
 _FRUGAL = {"MALLOC_ARENA_MAX": "2"}
+# All that Redis gets of the environment, which has secrets of S3's, Postgres's and OTLP's too.
+_OF_REDIS = ("HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "TMPDIR", "TZ")
 
 
 class Service:
@@ -103,7 +105,8 @@ class Service:
 
     def _start_redis(self, socket: Path) -> None:
         folder, log = self._settings.home / "redis", self.logs / "redis.log"
-        program = redis_program(socket, folder, log=log, env=_foreign_env())
+        env = {name: os.environ[name] for name in _OF_REDIS if name in os.environ}
+        program = redis_program(socket, folder, log=log, env=env)
         wait_until_free(socket)  # that of a service which was killed ends when its disk lets it
         self._supervise(program)
         wait_until_ready(socket)
@@ -208,14 +211,9 @@ def _api_program(settings: Settings, log: Path) -> Program:
     return Program("api", command, log, {**_env(settings), **where}, grace_s=6.0)
 
 
-def _foreign_env() -> dict[str, str]:
-    """The environment without Beholder's settings, some of which are secret."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("BEHOLDER_")}
-
-
 def _env(settings: Settings) -> dict[str, str]:
     """The environment in which a program reads these settings, and no others."""
-    env = _foreign_env()
+    env = {name: value for name, value in os.environ.items() if not name.startswith("BEHOLDER_")}
     for name, value in settings:
         if value is not None:
             plain = value.get_secret_value() if isinstance(value, SecretStr) else value

@@ -1,5 +1,6 @@
 """No secret in what a running service shows: command lines, logs, answers, metrics."""
 
+import os
 import socket
 import stat
 import subprocess
@@ -17,6 +18,7 @@ from beholder.settings import Settings
 from beholder.tokens import make_token
 
 SECRET = "gEheim"
+OTHERS = "gEheim-too"  # which programs that speak to others need
 
 
 def free_port():
@@ -25,12 +27,24 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def noting_redis(folder):
+    """A folder with a redis-server that notes its environment, over which the real one writes."""
+    program = folder / "bin" / "redis-server"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nenv > {folder}/given\nexec {find_redis_server()} "$@"\n')
+    program.chmod(0o755)
+    return program.parent
+
+
 @pytest.mark.slow
 def test_no_secret_in_the_processes_of_a_running_service(tmp_path, monkeypatch):
     """Their command lines, their logs, what they answer; and who may read their environment."""
     token, entry = make_token("ada", "admin")
     home, port = tmp_path / "home", free_port()
     monkeypatch.setenv("BEHOLDER_DATABASE_URL", SECRET)  # of this process: no child may get it
+    for name in ("AWS_SECRET_ACCESS_KEY", "PGPASSWORD", "OTEL_EXPORTER_OTLP_HEADERS"):
+        monkeypatch.setenv(name, OTHERS)
+    monkeypatch.setenv("PATH", f"{noting_redis(tmp_path)}:{os.environ['PATH']}")
     settings = Settings(
         home=home, database_url=None, api_tokens=entry, api_port=port, network="specimens"
     )
@@ -48,7 +62,10 @@ def test_no_secret_in_the_processes_of_a_running_service(tmp_path, monkeypatch):
         for pid in pids.values():
             said.append(Path(f"/proc/{pid}/cmdline").read_text())
             assert stat.S_IMODE(Path(f"/proc/{pid}/environ").stat().st_mode) == 0o400
-            assert SECRET not in Path(f"/proc/{pid}/environ").read_text()
+            assert SECRET not in Path(f"/proc/{pid}/environ").read_text().replace(OTHERS, "")
+    given = (tmp_path / "given").read_text()
+    assert "PATH=" in given
+    assert SECRET not in given
     said += [log.read_text() for log in (home / "logs").iterdir()]
     for secret in (token, entry.rpartition(":")[2], SECRET):
         assert not any(secret in text for text in said)
