@@ -161,21 +161,27 @@ def _take(store: Store, found: Found, max_pixels: int, role: Role | None) -> Ent
 
 
 def take_one(store: Store, file: Path, *, max_pixels: int) -> StoredPicture:
-    """Keep one picture file's bytes. Raises InvalidInput for what is no picture."""
+    """Keep one picture file's bytes, also over a damaged copy.
+
+    Raises InvalidInput for what is no picture.
+    """
     _insist_on_file(file)
     try:
-        return keep(store, read_file(str(file)), max_pixels=max_pixels)
+        return keep(store, read_file(str(file)), max_pixels=max_pixels, sure=True)
     except PictureError as error:
         raise InvalidInput(f"{_shown(file.name)}: {error}") from None
 
 
-def keep(store: Store, data: bytes, *, max_pixels: int, flush: bool = True) -> StoredPicture:
+def keep(
+    store: Store, data: bytes, *, max_pixels: int, flush: bool = True, sure: bool = False
+) -> StoredPicture:
     """Keep a picture's bytes in the store. Raises PictureError for what is none.
 
     flush: whether it has to survive a power cut already; else `Store.flush` is called later.
+    sure: whether one that is there is read, and written anew where it is damaged.
     """
     info = peek(data, max_pixels=max_pixels)
-    sha256 = store.put_picture(data, flush=flush)
+    sha256 = store.put_picture(data, flush=flush, sure=sure)
     return StoredPicture(sha256, info.width, info.height, info.format, len(data))
 
 

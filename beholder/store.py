@@ -58,17 +58,19 @@ def damaged(sha256: str) -> PictureError:
 class Store(Files):
     """The files, and pictures among them, each kept once under its hash."""
 
-    def put_picture(self, data: bytes, *, flush: bool = True) -> str:
+    def put_picture(self, data: bytes, *, flush: bool = True, sure: bool = False) -> str:
         """Keep a picture once, whoever brings it; its SHA-256 in hex.
 
         One that is there counts as brought now, which keeps it from `drop_picture`.
         Without `flush` a power cut may take it back until `flush()` has returned. What that
-        leaves is shorter than the picture, so one of its size is whole, and not written again.
+        leaves is shorter than the picture, so one of its size is whole, and not written again;
+        unless `sure` reads it, and finds it damaged.
         """
         sha256 = hashlib.sha256(data).hexdigest()
         path = picture_path(sha256)
         with self._reported(path):
-            if not self._brought_again(path, len(data)):
+            here = self._brought_again(path, len(data))
+            if not here or (sure and self._digest(self._full(path))[0] != sha256):
                 self._write(path, data, flush=flush)
         return sha256
 

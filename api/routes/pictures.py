@@ -47,7 +47,7 @@ async def send(request: Request, opened: Opened) -> JSONResponse:
 
 def _keep(opened: Services, data: bytes) -> JSONResponse:
     known = known_pictures(opened.db, [hashlib.sha256(data).hexdigest()])
-    stored = keep(opened.store, data, max_pixels=opened.settings.max_pixels)
+    stored = keep(opened.store, data, max_pixels=opened.settings.max_pixels, sure=True)
     record_pictures(opened.db, [stored])
     return JSONResponse(asdict(stored), 200 if known else 201)
 

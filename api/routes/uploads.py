@@ -111,7 +111,7 @@ def _finish(opened: Services, upload: Upload) -> dict[str, object]:
     """Store what has arrived whole. It stays where there was no room for it, or no database."""
     data = opened.uploads.whole(upload)
     try:
-        stored = keep(opened.store, data, max_pixels=opened.settings.max_pixels)
+        stored = keep(opened.store, data, max_pixels=opened.settings.max_pixels, sure=True)
     except PictureError:
         opened.uploads.drop(upload.id)
         raise

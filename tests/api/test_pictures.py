@@ -9,7 +9,7 @@ import pytest
 from api.routes import uploads
 from api.uploads import Uploads
 from beholder.errors import ServiceUnavailable, StorageFull
-from beholder.store import Store
+from beholder.store import Store, picture_path
 
 
 def test_a_picture_is_kept_once(server, draw):
@@ -25,6 +25,18 @@ def test_a_picture_is_kept_once(server, draw):
     again = server.http.post("/v1/pictures", content=draw(1))
     assert (again.status_code, again.json()) == (200, first.json())
     assert server.http.get(f"/v1/pictures/{first.json()['sha256']}").json() == first.json()
+
+
+def test_a_damaged_copy_is_replaced_by_what_is_sent(server, draw):
+    data = draw(1)
+    store, path = server.services.store, picture_path(hashlib.sha256(data).hexdigest())
+    server.http.post("/v1/pictures", content=data)
+    store.put(path, data[:-1] + b"?")
+    assert server.http.post("/v1/pictures", content=data).status_code == 200
+    assert store.get(path) == data
+    store.put(path, data[:-1] + b"?")
+    assert send(server, announce(server, data).headers["location"], 0, data).json()["picture"]
+    assert store.get(path) == data
 
 
 def test_no_picture_is_a_problem(server):

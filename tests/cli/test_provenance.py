@@ -106,6 +106,18 @@ def test_a_damaged_picture_is_not_said_to_be_missing(
     assert list_jobs(context.db) == []
 
 
+def test_the_picture_that_is_named_takes_a_damaged_one_s_place(
+    beholder: Beholder, context: Context, tmp_path: Path
+) -> None:
+    file, start = tmp_path / "dream.png", tmp_path / "start.png"
+    start.write_bytes(START)
+    dream(file)
+    kept = picture_path(context.store.put_picture(START))
+    context.store.put(kept, START[:-1] + b"?")
+    assert beholder("again", str(file), "--picture", str(start)).code == 0
+    assert context.store.get(kept) == START
+
+
 @pytest.mark.there  # here it would start a worker of its own
 def test_waiting_says_whether_the_bytes_are_the_same(
     beholder: Beholder, context: Context, tmp_path: Path

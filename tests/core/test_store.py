@@ -85,6 +85,7 @@ def test_a_picture_that_is_here_is_not_written_again(store: Store) -> None:
     assert path is not None
     before = path.stat()
     store.put_picture(b"picture", flush=False)
+    store.put_picture(b"picture", sure=True)
     assert path.stat().st_ino == before.st_ino
 
 
@@ -94,6 +95,20 @@ def test_what_a_power_cut_left_of_a_picture_is_written_again(store: Store) -> No
     for left in (b"", b"pict"):
         path.write_bytes(left)
         assert store.picture(store.put_picture(b"picture")) == b"picture"
+
+
+def test_a_damaged_picture_is_written_again_by_who_wants_to_be_sure(
+    store: Store, request: pytest.FixtureRequest
+) -> None:
+    bucket = Store.open("memory://beholder-test")
+    request.addfinalizer(lambda: bucket.remove_folder("pictures"))
+    for one in (store, bucket):
+        sha256 = one.put_picture(b"picture")
+        one.put(picture_path(sha256), b"pictu?e")
+        one.put_picture(b"picture")  # of the same size: to notice, all would have to be read
+        assert one.get(picture_path(sha256)) == b"pictu?e"
+        one.put_picture(b"picture", sure=True)
+        assert one.get(picture_path(sha256)) == b"picture"
 
 
 def test_pictures_are_flushed_together(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
