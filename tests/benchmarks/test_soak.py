@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.soak import EXPECTED, FLAT, Memory, Trend, report
+from benchmarks.growth import FLAT, Memory, Trend
+from benchmarks.soak import EXPECTED, report
 
 MIB = 2**20
 
