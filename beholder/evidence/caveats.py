@@ -89,12 +89,6 @@ def _pictures(evidence: Evidence, sample: Sample) -> Iterator[str]:
                 f"Few pictures: with {plural(one.n, one.role)}, the share that keeps its label may "
                 f"be anything from {low} to {high}."
             )
-    gap = evidence.main.selectivity
-    if gap is not None and gap.low == gap.high:
-        yield (
-            "The interval of selectivity has no width, since pictures of a kind all did the same: "
-            "what few pictures leave open, the intervals of their shares say."
-        )
 
 
 def _dose(evidence: Evidence, sample: Sample) -> Iterator[str]:

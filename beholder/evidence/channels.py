@@ -70,10 +70,9 @@ def _effects(sample: Sample) -> tuple[dict[_Place, Interval], dict[_Place, Inter
 def _means(
     places: Iterable[_Place], changes: Sequence[Floats], seed: int
 ) -> dict[_Place, Interval]:
-    """By channel, the mean of its changes, (n,) each; none where there are no pictures."""
+    """By channel, the mean of its changes, (n,) each; none of fewer than two pictures."""
     columns: Floats = np.stack(changes, axis=1)  # (n, K)
-    found = mean_intervals(columns, seed=seed) if len(columns) else ()
-    return dict(zip(places, found, strict=False))
+    return dict(zip(places, mean_intervals(columns, seed=seed), strict=False))
 
 
 def _only(condition: Condition) -> _Place:

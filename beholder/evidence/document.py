@@ -59,8 +59,9 @@ class Outcome(_Frozen):
     """A condition with its figures: per role in `roles`, per folder in `groups`.
 
     In leave-one-out the headline's targets are each under the set that was chosen without them.
-    selectivity: target drop less that of siblings and controls together, with a paired bootstrap
-    over pictures; None where either is missing. mcnemar: exact p of the targets' changes.
+    selectivity: target drop less that of siblings and controls together, with the wider of a paired
+    bootstrap over pictures and square-and-add; None where either is missing. mcnemar: exact p of
+    the targets' changes.
     permutation: p = (1 + #>=) / (1 + R) of the selectivity against the random sets of the same dose
     and mode; None where there were none. holm: that p, adjusted over the methods compared; None
     where one was. Of random draws there are neither tests nor groups.
@@ -124,7 +125,7 @@ class ChannelEvidence(_Frozen):
     strengths of choosing pictures; fraction_active: share of them all with any.
     effect: what ablating it alone adds to the target's log-odds on targets, so below 0 where it
     speaks for the target. control_effect: what that adds to the log-odds of their own labels, on
-    siblings and controls together.
+    siblings and controls together. Neither is told of fewer than two pictures.
     """
 
     layer: int

@@ -6,9 +6,11 @@ for one condition whatever others there are.
 
 from collections.abc import Sequence
 from functools import lru_cache
+from math import hypot, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 from statsmodels.stats import contingency_tables, multitest, proportion
 
 from beholder.evidence.document import Band, Interval
@@ -19,6 +21,7 @@ _TAILS = (LEVEL / 2, 1 - LEVEL / 2)
 _LEAST_P = 1e-12  # of a probability whose log-odds are asked for
 _SAME = 1e-12  # sums of shares that differ by less are equal
 _CELLS = 4_000_000  # numbers of a bootstrap that are in memory at a time
+_ENOUGH = 30  # pictures, from which a bootstrap of their mean covers as often as it says
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -42,24 +45,30 @@ def gap(targets: Ints, others: Ints, *, seed: int) -> Interval:
     """Mean of `targets` less that of `others`, each -1, 0 or 1 a picture; neither may be empty.
 
     Bootstrap over pictures, of each side by itself (Efron 1979, percentiles). How often each value
-    is drawn is multinomial, so that pictures need not be drawn one by one.
+    is drawn is multinomial, so that pictures need not be drawn one by one. Few pictures often all
+    do the same, whose resamples have no width: either end is the farther of the bootstrap's and of
+    square-and-add from Wilson's ends (Newcombe 1998; Zou and Donner 2008).
     """
-    low, high = _gap_ends(_counts(targets), _counts(others), seed)
+    ours, theirs = _counts(targets), _counts(others)
+    drawn, added = _gap_ends(ours, theirs, seed), _added_ends(ours, theirs)
     value = float(targets.mean() - others.mean())
-    return _interval(value, low, high, "paired bootstrap", bounds=(-2.0, 2.0))
+    low, high = min(drawn[0], added[0]), max(drawn[1], added[1])
+    return _interval(value, low, high, "paired bootstrap or square-and-add", bounds=(-2.0, 2.0))
 
 
 def mean_intervals(values: Floats, *, seed: int) -> list[Interval]:
-    """Of the means of (n, K) values, n >= 1: K bootstraps over the same draws of the n pictures."""
-    chance = np.random.default_rng(seed)
-    n, count = values.shape
-    rows = max(1, _CELLS // max(n, count))
-    parts = [
-        _weights(chance, n, min(rows, DRAWS - first)) @ values for first in range(0, DRAWS, rows)
-    ]
-    lows, highs = np.quantile(np.concatenate(parts), _TAILS, axis=0)
+    """Of the means of (n, K) values; none of fewer than two pictures, which tell nothing of others.
+
+    K bootstraps over the same draws of the n pictures; below 30, where those are too narrow
+    (Hesterberg 2015), Student's t (1908).
+    """
+    if len(values) < 2:
+        return []
+    few = len(values) < _ENOUGH
+    lows, highs = _t_ends(values) if few else _resampled_ends(values, seed)
+    method = "Student's t" if few else "paired bootstrap"
     return [
-        _interval(float(value), float(low), float(high), "paired bootstrap")
+        _interval(float(value), float(low), float(high), method)
         for value, low, high in zip(values.mean(axis=0), lows, highs, strict=True)
     ]
 
@@ -111,6 +120,55 @@ def _drawn_means(counts: tuple[int, ...], chance: np.random.Generator) -> Floats
     drawn = chance.multinomial(n, np.array(counts) / n, size=DRAWS)
     means: Floats = (drawn[:, 2] - drawn[:, 0]) / n
     return means
+
+
+def _added_ends(targets: tuple[int, ...], others: tuple[int, ...]) -> tuple[float, float]:
+    """Square-and-add of the two sides' own ends: those of independent figures."""
+    (ours, *our_ends), (theirs, *their_ends) = _change_ends(targets), _change_ends(others)
+    return (
+        ours - theirs - hypot(ours - our_ends[0], their_ends[1] - theirs),
+        ours - theirs + hypot(our_ends[1] - ours, theirs - their_ends[0]),
+    )
+
+
+@lru_cache(maxsize=4096)
+def _change_ends(counts: tuple[int, ...]) -> tuple[float, float, float]:
+    """Share lost less share won, of how many are -1, 0 and 1, with its ends.
+
+    Square-and-add from Wilson's ends of both shares. Nobody both loses and wins, so they are
+    correlated (Zou and Donner 2008): r = -sqrt(odds lost x odds won); 0 where a share is 1.
+    """
+    n = sum(counts)
+    won, lost = wilson(counts[0], n), wilson(counts[2], n)
+    both = (1 - won.value) * (1 - lost.value)
+    r = -sqrt(won.value * lost.value / both) if both else 0.0
+
+    def half(one: float, other: float) -> float:
+        return sqrt(one**2 - 2 * r * one * other + other**2)
+
+    value = lost.value - won.value
+    low = value - half(lost.value - lost.low, won.high - won.value)
+    high = value + half(lost.high - lost.value, won.value - won.low)
+    return value, max(-1.0, low), min(1.0, high)
+
+
+def _t_ends(values: Floats) -> tuple[Floats, Floats]:
+    """(K,) each, of the means of (n, K) values."""
+    half = stats.t.ppf(_TAILS[1], len(values) - 1) * stats.sem(values, axis=0)
+    means = values.mean(axis=0)
+    return means - half, means + half
+
+
+def _resampled_ends(values: Floats, seed: int) -> tuple[Floats, Floats]:
+    """(K,) each, of the means of (n, K) values."""
+    chance = np.random.default_rng(seed)
+    n, count = values.shape
+    rows = max(1, _CELLS // max(n, count))
+    parts = [
+        _weights(chance, n, min(rows, DRAWS - first)) @ values for first in range(0, DRAWS, rows)
+    ]
+    lows, highs = np.quantile(np.concatenate(parts), _TAILS, axis=0)
+    return lows, highs
 
 
 def _weights(chance: np.random.Generator, n: int, rows: int) -> Floats:

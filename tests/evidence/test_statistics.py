@@ -55,10 +55,10 @@ def test_the_gap_s_interval_is_that_of_every_resample() -> None:
     assert found.high == pytest.approx(np.quantile(every, 0.975), abs=1 / 12)
 
 
-def test_the_gap_s_interval_is_scipy_s() -> None:
+def test_the_gap_s_interval_of_many_is_scipy_s() -> None:
     chance = np.random.default_rng(1)
-    targets = chance.choice([-1, 0, 1], size=80, p=[0.05, 0.25, 0.7])
-    others = chance.choice([-1, 0, 1], size=120, p=[0.1, 0.8, 0.1])
+    targets = chance.choice([-1, 0, 1], size=800, p=[0.05, 0.25, 0.7])
+    others = chance.choice([-1, 0, 1], size=1200, p=[0.1, 0.8, 0.1])
     other = stats.bootstrap(
         (targets, others),
         lambda t, o, axis: t.mean(axis=axis) - o.mean(axis=axis),
@@ -66,7 +66,8 @@ def test_the_gap_s_interval_is_scipy_s() -> None:
         rng=chance,
     ).confidence_interval
     found = gap(targets, others, seed=3)
-    assert (found.low, found.high) == pytest.approx((other.low, other.high), abs=0.01)
+    assert (found.low, found.high) == pytest.approx((other.low, other.high), abs=0.004)
+    assert found.low <= other.low + 0.001
 
 
 @given(CHANGES, CHANGES, st.integers(0, 2**31 - 1))
@@ -77,8 +78,41 @@ def test_a_gap_lies_in_its_interval_and_comes_out_the_same(
     found = gap(np.array(targets), np.array(others), seed=seed)
     assert -2 <= found.low <= found.value <= found.high <= 2
     assert found == gap(np.array(targets), np.array(others), seed=seed)
-    if len(set(targets)) == len(set(others)) == 1:
-        assert found.low == found.high
+    assert found.low < found.high  # also where all of a kind did the same
+
+
+@pytest.mark.parametrize(("n", "m"), [(2, 1), (5, 3), (8, 8)])
+def test_a_gap_of_few_is_covered_as_often_as_it_is_said(n: int, m: int) -> None:
+    """Every outcome of n targets and m others, each weighed by its probability."""
+    ends = {
+        (a, b): gap(np.repeat([1, 0], [a, n - a]), np.repeat([1, 0], [b, m - b]), seed=0)
+        for a, b in product(range(n + 1), range(m + 1))
+    }
+    for p, q in product((0.1, 0.5, 0.8, 0.95, 1.0), (0.0, 0.02, 0.1, 0.3)):
+        covered = sum(
+            stats.binom.pmf(a, n, p) * stats.binom.pmf(b, m, q)
+            for (a, b), one in ends.items()
+            if one.low <= p - q <= one.high
+        )
+        assert covered >= 0.95
+
+
+def test_two_targets_and_one_other_leave_open_whether_it_is_selective() -> None:
+    found = gap(np.array([1, 1]), np.array([0]), seed=0)
+    # Wilson's ends of 2 of 2 and of 0 of 1, for either share; the squares of what they leave add.
+    two, one = wilson(2, 2), wilson(0, 1)
+    ours = 1 - (2 * (1 - two.low) ** 2) ** 0.5
+    assert found.value == 1
+    assert found.low == pytest.approx(1 - ((1 - ours) ** 2 + one.high**2) ** 0.5)
+    assert found.low < 0 < gap(np.ones(8, int), np.zeros(8, int), seed=0).low
+
+
+def test_square_and_add_minds_that_nobody_both_loses_and_wins() -> None:
+    """With many pictures it is the normal interval of a multinomial difference."""
+    targets, others = np.repeat([1, 0, -1], [500, 200, 300]), np.zeros(10**6, int)
+    found = gap(targets, others, seed=0)
+    half = 1.96 * (targets.var() / 1000) ** 0.5
+    assert (found.low, found.high) == pytest.approx((0.2 - half, 0.2 + half), abs=0.003)
 
 
 def test_intervals_of_means_are_scipy_s_also_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,9 +130,15 @@ def test_intervals_of_means_are_scipy_s_also_in_parts(monkeypatch: pytest.Monkey
             assert (one.low, one.high) == pytest.approx((ends.low, ends.high), abs=0.12 * spread)
 
 
-def test_a_single_picture_s_mean_has_no_width() -> None:
-    (found,) = mean_intervals(np.array([[-2.5]]), seed=0)
-    assert (found.value, found.low, found.high) == (-2.5, -2.5, -2.5)
+def test_a_mean_of_few_has_student_s_interval_and_one_picture_none() -> None:
+    assert mean_intervals(np.array([[-2.5]]), seed=0) == []
+    values = np.random.default_rng(4).normal(1, 2, (5, 2_000))
+    found = mean_intervals(values, seed=0)
+    other = stats.ttest_1samp(values[:, 0], 0).confidence_interval()
+    assert (found[0].low, found[0].high) == pytest.approx((other.low, other.high))
+    assert np.mean([one.low <= 1 <= one.high for one in found]) == pytest.approx(0.95, abs=0.015)
+    assert {one.method for one in found} == {"Student's t"}
+    assert mean_intervals(np.ones((30, 1)), seed=0)[0].method == "paired bootstrap"
 
 
 def test_permutation_counts_ties_also_those_that_rounding_hides() -> None:

@@ -95,6 +95,14 @@ def test_where_nothing_was_shown_it_says_so(harm: dict[str, Any], wanted: str) -
     assert "None of 39" not in found.sentence
 
 
+def test_two_targets_and_one_other_are_not_certain() -> None:
+    who = subjects({"spiral": ("target", 0, 2, 2), "star": ("control", 6, 2, 1)})
+    found = said(PLAIN, who, harm={"main": (40.0, 0.0)})
+    assert found.main.selectivity is not None
+    assert found.main.selectivity.value == 1
+    assert "more than the others is not certain: +100.0 (−" in found.sentence
+
+
 def test_without_random_sets_nothing_is_held_against_it() -> None:
     found = said([condition("main")])
     assert "No random set was held against it" in found.sentence
