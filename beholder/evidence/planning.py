@@ -133,10 +133,14 @@ class Planner:
     def _ranking(
         self, method: Method, contest: Contest, most: int | None = None
     ) -> tuple[Ranked, ...]:
-        """most: the largest set that is wanted of it; None: of all doses."""
-        most = most or max(filter(None, (*self.spec.doses, self.spec.dose)))
-        layers = len(self._ranker.layers) if self.spec.per_layer else 1
-        return self._ranker.ranking(method, contest, most * layers)
+        """most: the largest set that is wanted of it; None: of all doses.
+
+        With a dose of each layer it is of all doses, by which every set is then chosen alike: what
+        is picked beyond the dose in one layer has its part in what is picked in the next.
+        """
+        largest = max(filter(None, (*self.spec.doses, self.spec.dose)))
+        wanted = largest if most is None or self.spec.per_layer else most
+        return self._ranker.ranking(method, contest, wanted)
 
     def _dose(self, ranking: Sequence[Ranked], fills: Fills) -> tuple[int, tuple[int, int] | None]:
         """The one that was asked for, or that tuning picks among those that were: `tuned_on`."""

@@ -73,7 +73,7 @@ class Ranker:
         return AtHand(found, self.pictures[[self._places[row] for row in found]])
 
     def ranking(self, method: Method, contest: Contest, most: int) -> tuple[Ranked, ...]:
-        """All candidates, best first; "iterative" has no more than `most`.
+        """All candidates, best first; "iterative" has no more than `most`, or of each layer.
 
         Raises InvalidInput where the method has nothing to compare the targets with.
         """
@@ -134,7 +134,8 @@ class Ranker:
         return iterative(
             self._attributor(contest),
             self._needed(contest),
-            most=most,
+            most=most * len(self.layers) if self.spec.per_layer else most,
+            of_each=most,
             on_part=lambda done: self.told(),
         )
 

@@ -60,6 +60,7 @@ def iterative(
     needed: Mapping[int, NDArray[np.float64]],
     *,
     most: int,
+    of_each: int | None = None,
     at_once: int = AT_ONCE,
     weight: float = WEIGHT,
     on_part: Callable[[float], None] | None = None,
@@ -69,27 +70,46 @@ def iterative(
     Whenever `at_once` channels are taken, and later a quarter of those that are, the targets'
     attributions are found again with those zeroed: what stands in for a channel shows when that is
     gone, and what it fed shows no more.
+    of_each: at most so many of a layer, so that those which crowd in one leave room for others'.
     needed: as of `needed_by`, on the intact network. Channels that do nothing for the target, or
     work against it, are not taken, so that there may be fewer than `most`.
     on_part: called with the fraction that is done; what it raises ends the choice.
     """
-    if most < 1 or at_once < 1:
-        raise InvalidInput(f"most, at_once: 1 at least; got {most} and {at_once}.")
+    of_each = most if of_each is None else of_each
+    if min(most, of_each, at_once) < 1:
+        raise InvalidInput(
+            f"most, of_each, at_once: 1 at least; got {most}, {of_each} and {at_once}."
+        )
     taken: list[Picked] = []
     while len(taken) < most:
         found = gradient(targets.attribution(_channels(taken)))
         scores = contrastive(found, needed, weight=weight)
-        free = {layer: row > _NOTHING for layer, row in found.items()}
+        room = dict.fromkeys(found, of_each)
+        for layer, _, _ in taken:
+            room[layer] -= 1
+        free = {layer: (row > _NOTHING) & (room[layer] > 0) for layer, row in found.items()}
         for layer, channel, _ in taken:
             free[layer][channel] = False
         few = max(at_once, len(taken) // 4)  # a large set changes little by a few more
-        size = min(few, most - len(taken), sum(int(row.sum()) for row in free.values()))
-        if not size:
+        left = sum(int(row.sum()) for row in free.values())
+        if not left:
             break
-        taken += best(scores, size, alive=free)
+        ordered = best(scores, left, alive=free)
+        taken += _with_room(ordered, room, min(few, most - len(taken)))
         if on_part is not None:
             on_part(len(taken) / most)
     return taken
+
+
+def _with_room(ordered: Sequence[Picked], room: Mapping[int, int], size: int) -> Sequence[Picked]:
+    """The first `size` of them that find room in their layer."""
+    left = dict(room)
+    found: list[Picked] = []
+    for one in ordered:
+        if len(found) < size and left[one[0]]:
+            left[one[0]] -= 1
+            found.append(one)
+    return found
 
 
 def _channels(taken: Sequence[Picked]) -> dict[int, tuple[int, ...]]:

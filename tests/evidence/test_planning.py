@@ -213,6 +213,18 @@ def test_doses_of_each_layer(network, answers, pictures):
     assert len(plan.conditions[0].channels) > 4
 
 
+def test_folds_and_other_groups_choose_as_many_of_each_layer_as_the_headline(
+    network, answers, pictures
+):
+    few = [0, 1, 2, *range(EACH, EACH + 6)]
+    own = type(answers)(**{name: rows[few] for name, rows in vars(answers).items()})
+    own.positions[:] = np.arange(len(few))
+    plan = planned(network, build(per_layer=True, dose=4, matrix=True), own, pictures[few])
+    beside = [one for one in plan.conditions if one.fold is not None or one.kind == "matrix"]
+    assert len(beside) == 4
+    assert {one.size for one in beside} == {plan.conditions[0].size}
+
+
 @pytest.mark.parametrize(
     ("roles", "fields", "words"),
     [

@@ -156,6 +156,14 @@ def test_iterative_finds_the_stand_in_as_brute_force_does(redundant, starts):
     # Two at once is one look, and what does nothing is never taken.
     assert [channel for _, channel, _ in iterative(kept, none, most=2, at_once=2)] == [0, 2]
     assert len(iterative(kept, none, most=9, at_once=2)) == 3
+    # A layer that is full leaves the rest to others, also within one look.
+    both = Attributor(redundant, pictures, [0, 0], layers=[31, 33])
+    nothing = {layer: np.zeros(redundant.widths[layer]) for layer in (31, 33)}
+    free = iterative(both, nothing, most=4, at_once=4)
+    capped = iterative(both, nothing, most=4, of_each=1, at_once=4)
+    firsts = dict.fromkeys(layer for layer, _, _ in free)
+    assert [layer for layer, _, _ in capped][: len(firsts)] == list(firsts)
+    assert len(capped) == len({layer for layer, _, _ in capped}) < len(free)
 
 
 def test_what_one_sibling_needs_is_spared():
@@ -189,7 +197,7 @@ def test_an_end_from_outside(redundant, starts):
     with pytest.raises(KeyboardInterrupt):
         single(redundant, starts(1, 32), 0, layers=[33], on_part=stop)
     assert not any(part._forward_hooks for part in redundant.module.modules())
-    with pytest.raises(InvalidInput, match="got 0 and 2"):
+    with pytest.raises(InvalidInput, match="got 0, 0 and 2"):
         iterative(kept, none, most=0)
     with pytest.raises(InvalidInput, match="one picture"):
         single(redundant, torch.zeros(0, 3, 32, 32), 0, layers=[33])
