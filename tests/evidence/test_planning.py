@@ -9,6 +9,9 @@ from beholder.evidence.conditions import first
 from beholder.evidence.in_memory import cast, measured, studied
 from beholder.evidence.planning import FEW_DRAWS, Planner
 from beholder.evidence.trial import Trial
+from beholder.report.axes import drawing
+from beholder.report.figures import drawn, fitting
+from beholder.report.selection import rivals
 from beholder.science.ablation import Ablation, ablated
 from beholder.science.blind import classify
 from beholder.science.inputs import to_tensor
@@ -97,6 +100,23 @@ def test_conditions_are_the_best_of_their_rankings(study):
     assert [one.score for one in counts] == sorted((one.score for one in counts), reverse=True)
     alike = [one.layer for one in counts if one.score == counts[0].score]
     assert alike[: len(set(alike))] == sorted(set(alike))  # each layer's best before any second
+
+
+def test_a_study_draws_what_its_channels_keep_alone(study):
+    """Of the readings themselves: what is left under each dose, a line a role."""
+    spec, _, evidence = study
+    (sort,) = [one for one in fitting(evidence) if one.name == "keep"]
+    with drawing():
+        figure = drawn(sort, evidence)
+    lines = {one.get_label(): one.get_xydata().tolist() for one in figure.axes[0].get_lines()}
+    assert set(lines) >= {"targets", "siblings", "controls"}
+    for role in FOLDERS.values():
+        kept = [
+            [one.dose, one.role(role).kept.value] for one in evidence.outcomes if one.kind == "keep"
+        ]
+        assert [dose for dose, _ in sorted(kept)] == list(spec.doses)
+        assert lines[f"{role}s"] == sorted(kept)
+    assert not any(one.kind == "keep" for one in rivals(evidence))
 
 
 def test_random_sets_have_the_layers_of_what_they_stand_for(study):

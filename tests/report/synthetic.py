@@ -61,7 +61,10 @@ class _Picture:
 
 
 def make_evidence(*, exploratory: str | None = None, seed: int = 4, **changed: Any) -> Evidence:
-    """Three methods, four modes, six doses, both bands; 120 test pictures, 40 of them targets."""
+    """Three methods, four modes, six doses, both bands; 120 test pictures, 40 of them targets.
+
+    As a study has them: each dose kept alone too, and sets as strong at the headline's dose alone.
+    """
     lots = random.Random(seed)
     pictures = _pictures(lots)
     blinded = _blinded(lots, pictures)
@@ -81,6 +84,10 @@ def make_evidence(*, exploratory: str | None = None, seed: int = 4, **changed: A
         )
         for number in range(19)
     ]
+    kept = [
+        _outcome(pictures, logits, method="iterative", mode="zero", dose=dose, kind="keep")
+        for dose, logits in _kept_alone(lots, pictures).items()
+    ]
     headline = blinded["iterative", "zero", DOSE]
     fields: dict[str, Any] = {
         "study": "k3v8m2q0zt",
@@ -95,8 +102,8 @@ def make_evidence(*, exploratory: str | None = None, seed: int = 4, **changed: A
             "duplicate": {"target": 3},
         },
         "headline": f"iterative/zero/{DOSE}",
-        "outcomes": (*outcomes, *draws),
-        "bands": tuple(_band(kind, dose) for kind in ("random", "matched") for dose in DOSES),
+        "outcomes": (*outcomes, *kept, *draws),
+        "bands": (*(_band("random", dose) for dose in DOSES), _band("matched", DOSE)),
         "rows": tuple(_rows(pictures, headline)),
         "went": _went(pictures, headline),
         "layers": dict(zip(LAYERS, (1, 1, 2, 5, 4, 4, 3), strict=True)),
@@ -165,6 +172,20 @@ def _blinded(
         (method, mode, dose): _ablate(lots, pictures, *_strength(method, mode, dose))
         for method, mode in STRENGTHS
         for dose in (DOSES if (method, mode) == ("iterative", "zero") else (DOSE,))
+    }
+
+
+def _kept_alone(lots: random.Random, pictures: Sequence[_Picture]) -> dict[int, list[list[float]]]:
+    """By dose: what is left of a picture's logits; of targets the more, the more is kept."""
+    return {
+        dose: [
+            [
+                lots.gauss(0, 1) + (logit * dose / max(DOSES) if one.role == "target" else 0)
+                for logit in one.logits
+            ]
+            for one in pictures
+        ]
+        for dose in DOSES
     }
 
 
@@ -258,9 +279,10 @@ def _outcome(
 ) -> Outcome:
     roles = [_group(pictures, logits, role, None) for role in ("target", "sibling", "control")]
     gap = roles[0].drop - (roles[1].drop + roles[2].drop) / 2
-    by_lot = kind != "chosen"
-    name = f"{method}/{mode}/{dose}" + (f"/{kind}/draw {draw}" if by_lot else "")
-    main = dose == DOSE and not by_lot
+    by_lot = draw is not None
+    name = f"{method}/{mode}/{dose}" + (f"/{kind}" if kind != "chosen" else "")
+    name += f"/draw {draw}" if by_lot else ""
+    main = dose == DOSE and kind == "chosen"
     return Outcome(
         name=name,
         kind=kind,

@@ -45,6 +45,14 @@ def test_dose_response_starts_intact_and_passes_through_each_dose(evidence: Evid
     assert len(figure.axes[0].collections) >= 2  # the bands' areas
 
 
+def test_what_is_kept_alone_has_a_line_a_role_through_each_dose(evidence: Evidence) -> None:
+    figure = figure_of(dose.draw_keep, evidence)
+    for role in ("target", "sibling", "control"):
+        kept = [(one.dose, one.role(role).kept.value) for one in dose.keep_sweep(evidence)]
+        assert line(figure, f"{role}s") == kept
+        assert [at for at, _ in kept] == [1, 2, 5, 10, 20, 40]
+
+
 def test_others_are_controls_with_siblings_beside_them(evidence: Evidence) -> None:
     figure = figure_of(dose.draw_others, evidence)
     at = dict(line(figure, "iterative"))
@@ -180,7 +188,7 @@ def test_rivals_are_those_at_the_headline_s_dose(evidence: Evidence) -> None:
     assert way(evidence.main) == ("zero", 0.0)
 
 
-@pytest.mark.parametrize("name", [sort.name for sort in SORTS if sort.name != "keep"])
+@pytest.mark.parametrize("name", [sort.name for sort in SORTS])
 def test_inline_figures_take_their_colours_from_the_page(name: str, evidence: Evidence) -> None:
     sort = next(one for one in SORTS if one.name == name)
     with drawing():

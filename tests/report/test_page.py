@@ -12,7 +12,7 @@ from beholder.evidence.document import Evidence, Probe
 from beholder.report import data
 from beholder.report.figures import SORTS, fitting
 from beholder.report.page import content_policy, render_page
-from beholder.report.words import EXPLORATORY, percent
+from beholder.report.words import EXPLORATORY, outcome_name, percent
 from tests.report.synthetic import make_evidence
 
 pytestmark = pytest.mark.slow  # draws every figure
@@ -85,7 +85,7 @@ def test_ids_are_the_page_s_only_ones_and_what_refers_to_them_finds_them(
 
 def test_a_reader_who_does_not_see_it_gets_all_of_it(document: Document) -> None:
     figures = document.all("svg")
-    assert len(figures) == 8
+    assert len(figures) == len(SORTS)
     assert all(one["role"] == "img" and len(one["aria-label"]) > 40 for one in figures)
     assert all("alt" in one for one in document.all("img"))
     assert len(document.all("table")) == len(document.all("caption"))
@@ -250,11 +250,13 @@ def test_the_least_that_a_study_may_have_is_enough() -> None:
 
 
 def test_every_sort_of_figure_has_a_place_in_the_page(page: str) -> None:
-    keep = [
-        one.model_copy(update={"kind": "keep", "name": f"keep/{one.dose}"})
-        for one in make_evidence().outcomes[:4]
-    ]
-    whole = make_evidence()
-    shown = render_page(whole.model_copy(update={"outcomes": (*whole.outcomes, *keep)}))
-    assert [sort.name for sort in SORTS if f'id="figure-{sort.name}"' not in shown] == []
-    assert 'id="figure-keep"' not in page
+    assert [sort.name for sort in SORTS if f'id="figure-{sort.name}"' not in page] == []
+
+
+def test_what_is_kept_alone_is_a_row_of_its_table_and_no_rival(
+    document: Document, evidence: Evidence
+) -> None:
+    kept = [one for one in evidence.outcomes if one.kind == "keep"]
+    rows = " ".join(document.text["table"])
+    assert len(kept) == 6
+    assert all(rows.count(f"{outcome_name(one)}") == 1 for one in kept)
