@@ -211,6 +211,11 @@ class Evidence(_Frozen):
     logits: LogitsFile | None = None
 
     @property
+    def held_out(self) -> bool:
+        """Whether targets that test had no part in choosing: not so in leave-one-out."""
+        return "target" in self.pictures.get("choose", {})
+
+    @property
     def conclusion(self) -> Conclusion:
         """What is said wherever the study shows."""
         return Conclusion(

@@ -121,7 +121,7 @@ class Planner:
         if len(self.division.rows("choose", others=False)) < 2:
             raise InvalidInput(
                 "a sound study chooses channels by some targets and tests them on others: two are "
-                "needed at least, and 20 for more than an exploratory one."
+                "needed at least, and 20 (with as many others) for more than an exploratory one."
             )
 
     def _contest(self) -> Contest:

@@ -49,7 +49,7 @@ def others(outcome: Outcome) -> list[Group]:
 
 
 def _shown(evidence: Evidence, target: Group) -> Iterator[str]:
-    noun = "target" if evidence.exploratory else "held-out target"
+    noun = "held-out target" if evidence.held_out else "target"
     before, label = hits_before(target), evidence.target_label
     if before < SEEN * target.n:
         yield (

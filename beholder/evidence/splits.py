@@ -1,7 +1,7 @@
 """Which picture serves what: `subjects` splits a study's pictures by their hashes.
 
 What chooses channels never tests them. With few targets each is tested by channels that were chosen
-without it (leave-one-out), and the study is exploratory.
+without it (leave-one-out), and the study is exploratory, as it is with few others.
 """
 
 import hashlib
@@ -17,6 +17,7 @@ from beholder.plurals import plural
 
 _OWN_SPLIT = 5  # pictures: smaller folders of a role are shared out together
 ENOUGH_TARGETS = 20  # for some to choose by, some to tune by and some to test on
+ENOUGH_OTHERS = 20  # for the same
 _SHARES: dict[Split, float] = {"choose": 0.4, "tune": 0.2, "test": 0.4}
 
 
@@ -24,7 +25,7 @@ _SHARES: dict[Split, float] = {"choose": 0.4, "tune": 0.2, "test": 0.4}
 class Division:
     """Every picture with what it serves, in the answers' order.
 
-    exploratory: why the study proves nothing by itself; None if targets were held out.
+    exploratory: why the study proves nothing by itself; None if there was enough to hold out.
     """
 
     subjects: tuple[Subject, ...]
@@ -68,16 +69,27 @@ def divide(answers: Answers, labels: Sequence[int], *, seed: int) -> Division:
         _subject(answers, row, labels[row], splits[row], folds.get(row), originals.get(row))
         for row in range(count)
     )
-    return Division(tuple(subjects), _reason(len(targets)), seed)
+    return Division(tuple(subjects), _reason(len(targets), len(kept) - len(targets)), seed)
 
 
-def _reason(targets: int) -> str | None:
-    if targets >= ENOUGH_TARGETS:
-        return None
-    return (
-        f"{plural(targets, 'target')} {'is' if targets == 1 else 'are'} too few to hold some out "
-        f"({ENOUGH_TARGETS} are enough): each was tested with channels chosen by the others."
-    )
+def _reason(targets: int, others: int) -> str | None:
+    """None where there are enough of both."""
+    said = []
+    if targets < ENOUGH_TARGETS:
+        said.append(
+            f"{plural(targets, 'target')} {_is(targets)} too few to hold some out "
+            f"({ENOUGH_TARGETS} are enough): each was tested with channels chosen by the others."
+        )
+    if others < ENOUGH_OTHERS:
+        said.append(
+            f"{plural(others, 'other picture')} {_is(others)} too few to show what is spared "
+            f"({ENOUGH_OTHERS} are enough)."
+        )
+    return " ".join(said) or None
+
+
+def _is(count: int) -> str:
+    return "is" if count == 1 else "are"
 
 
 def _splits(answers: Answers, rows: Sequence[int], few: bool) -> dict[int, Split]:

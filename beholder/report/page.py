@@ -26,6 +26,8 @@ from beholder.report.thumbs import data_uri
 TEMPLATES = Path(__file__).parent / "templates"
 MAX_CHANNELS, MAX_PICTURES, MAX_CONDITIONS = 200, 200, 300  # rows of tables; the JSON has all
 _LARGE = 560  # pixels a figure, above which it takes the page's width
+# Figures of sets that leave-one-out does not choose anew without each target.
+_CHOSEN_IN_VIEW = ("dose-targets", "dose-others", "trade", "rivals", "keep", "matrix")
 Channel = tuple[int, int]  # layer and channel
 
 
@@ -65,6 +67,7 @@ def _values(evidence: Evidence, material: Material) -> dict[str, Any]:
         "evidence": evidence,
         "main": main,
         "figures": _figures(evidence),
+        "chosen_in_view": _CHOSEN_IN_VIEW,
         "cards": list(cards(evidence)),
         "rivals": selection.rivals(evidence),
         "bands": [

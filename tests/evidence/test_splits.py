@@ -67,6 +67,26 @@ def test_few_targets_are_each_left_out_once():
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("others", "told"), [(1, "1 other picture is"), (19, "19 other"), (20, "")]
+)
+def test_few_others_are_exploratory_though_targets_are_held_out(others, told):
+    groups = {"kelpie": ("target", ENOUGH_TARGETS, 1), "skunk": ("control", others, 2)}
+    division = divided(answered(groups))
+    assert (division.exploratory or "").startswith(told)
+    assert (division.exploratory is None) == (told == "")
+    assert {one.fold for one in division.subjects} == {None}
+    assert counted(division)["target", "choose"] == 8
+
+
+def test_few_of_both_are_both_told():
+    division = divided(answered({"kelpie": ("target", 2, 1), "skunk": ("control", 5, 2)}))
+    assert "2 targets are too few" in division.exploratory
+    assert division.exploratory.endswith(
+        "5 other pictures are too few to show what is spared (20 are enough)."
+    )
+
+
 def test_small_folders_of_a_role_are_shared_out_together():
     groups = {f"dog {number}": ("target", 1, 1) for number in range(25)}
     division = divided(answered({**groups, "skunk": ("control", 20, 2)}))

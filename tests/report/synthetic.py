@@ -26,7 +26,7 @@ from beholder.evidence.document import (
     Probe,
 )
 from beholder.evidence.logits import Logits
-from beholder.evidence.names import Kind, Method, Mode, Role
+from beholder.evidence.names import Kind, Method, Mode, Role, Split
 from beholder.specimens.draw import draw
 
 LABELS = ("spiral", "rings", "rays", "stripes", "checks", "grid", "star", "heart", "flower", "dots")
@@ -38,6 +38,16 @@ GROUPS: dict[str, tuple[Role, int]] = {
     "star": ("control", 20),
 }
 TARGET = 0
+HELD_OUT: dict[Split, dict[Role, int]] = {
+    "choose": {"target": 40, "sibling": 20, "control": 40},
+    "tune": {"target": 20, "sibling": 10, "control": 20},
+    "test": {"target": 40, "sibling": 40, "control": 40},
+    "duplicate": {"target": 3},
+}
+LEFT_OUT: dict[Split, dict[Role, int]] = {
+    "choose": {"sibling": 40, "control": 40},
+    "test": HELD_OUT["test"],
+}
 DOSES = (1, 2, 5, 10, 20, 40)
 DOSE = 20
 # How far the target's logit falls at the dose, and how much everybody is disturbed.
@@ -63,7 +73,8 @@ class _Picture:
 def make_evidence(*, exploratory: str | None = None, seed: int = 4, **changed: Any) -> Evidence:
     """Three methods, four modes, six doses, both bands; 120 test pictures, 40 of them targets.
 
-    As a study has them: each dose kept alone too, and sets as strong at the headline's dose alone.
+    exploratory: why; then each target was left out. As in a study each dose is kept alone too, and
+    sets as strong are of the headline's dose alone.
     """
     lots = random.Random(seed)
     pictures = _pictures(lots)
@@ -95,12 +106,7 @@ def make_evidence(*, exploratory: str | None = None, seed: int = 4, **changed: A
         "target_label": "spiral",
         "target_by": "label",
         "exploratory": exploratory,
-        "pictures": {
-            "choose": {"target": 40, "sibling": 20, "control": 40},
-            "tune": {"target": 20, "sibling": 10, "control": 20},
-            "test": {"target": 40, "sibling": 40, "control": 40},
-            "duplicate": {"target": 3},
-        },
+        "pictures": HELD_OUT if exploratory is None else LEFT_OUT,
         "headline": f"iterative/zero/{DOSE}",
         "outcomes": (*outcomes, *kept, *draws),
         "bands": (*(_band("random", dose) for dose in DOSES), _band("matched", DOSE)),

@@ -128,8 +128,23 @@ def test_what_is_exploratory_says_so_wherever_it_shows(exploratory: Evidence) ->
     assert exploratory.exploratory in " ".join(document.text["header"])
     beside = [*document.text["caption"], *document.text["figcaption"]]
     told = [text for text in beside if "Not held out" in text]
-    for what in ("Methods and modes", "Every condition", "Channels of", "Each group's channels"):
+    for what in (
+        "Methods and modes", "Every condition that", "Channels of", "Each group's channels",
+        "The more channels", "What the same channels do", "What was taken", "Against other ways",
+        "The other way round",
+    ):  # fmt: skip
         assert sum(what in text for text in told) == 1
+    assert len(told) == 9
+
+
+def test_few_others_are_exploratory_though_targets_were_held_out(evidence: Evidence) -> None:
+    why = "3 other pictures are too few to show what is spared (20 are enough)."
+    document = Document(render_page(evidence.model_copy(update={"exploratory": why})))
+    assert all(EXPLORATORY in figure for figure in document.text["svg"])
+    assert why in document.text["header"][0]
+    said = " ".join(document.text["main"])
+    assert "which had no part in choosing" in said
+    assert "Not held out" not in said
 
 
 def test_pictures_are_said_to_be_split_whether_or_not_copies_were_dropped(
