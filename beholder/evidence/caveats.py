@@ -158,7 +158,9 @@ def _lots(evidence: Evidence) -> Iterator[str]:
 
 
 def _corrected_for(evidence: Evidence) -> int:
-    """How many methods a p is corrected for."""
+    """How many methods the headline's p is corrected for."""
+    if evidence.main.holm is None:
+        return 1
     return sum(one.holm is not None for one in evidence.outcomes)
 
 

@@ -63,8 +63,8 @@ class Outcome(_Frozen):
     bootstrap over pictures and square-and-add; None where either is missing. mcnemar: exact p of
     the targets' changes.
     permutation: p = (1 + #>=) / (1 + R) of the selectivity against the random sets of the same dose
-    and mode; None where there were none. holm: that p, adjusted over the methods compared; None
-    where one was. Of random draws there are neither tests nor groups.
+    and mode; None where there were none. holm: that p, adjusted over the methods compared, "random"
+    apart; None where one was. Of random draws there are neither tests nor groups.
     """
 
     name: str

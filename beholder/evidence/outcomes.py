@@ -108,12 +108,18 @@ def _against_lots(outcome: Outcome, found: Sequence[Outcome]) -> float | None:
 
 
 def _adjusted(found: Sequence[Outcome], headline: str) -> dict[str, float]:
-    """By name, over the methods that chose as many channels as the headline's, in its way."""
+    """By name, over the methods that chose as many channels as the headline's, in its way.
+
+    Without "random", which is one more lot, and no claim that could have been lucky.
+    """
     main = next(one for one in found if one.name == headline)
     ps = {
         one.name: one.permutation
         for one in found
-        if _ablated(one) == _ablated(main) and one.of is None and one.permutation is not None
+        if _ablated(one) == _ablated(main)
+        and one.of is None
+        and one.permutation is not None
+        and one.method != "random"
     }
     return dict(zip(ps, holm(list(ps.values())), strict=True)) if len(ps) > 1 else {}
 

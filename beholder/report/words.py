@@ -48,7 +48,11 @@ METHODS: dict[Method, tuple[str, str]] = {
         "What happens to the target's margin when the channel alone is ablated.",
         f"m(intact) − m(without the channel), {_MARGIN}",
     ),
-    "random": ("Drawn by lot, as many of each layer.", "uniform draws, layer by layer"),
+    "random": (
+        "Drawn by lot from the channels of all layers together; those that no target activates "
+        "come last.",
+        "uniform draws",
+    ),
 }
 MODES: dict[Mode, str] = {
     "zero": "the channel's map is set to zero",

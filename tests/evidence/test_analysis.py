@@ -147,6 +147,15 @@ def test_a_method_alone_is_not_corrected() -> None:
     assert alone.main.holm is None
 
 
+def test_a_set_by_lot_is_no_method_that_another_is_corrected_for() -> None:
+    by_lot = condition("by lot", method="random")
+    pair = concluded(draw([condition("main"), by_lot, *lots("random", 19)]))
+    assert [one.holm for one in pair.outcomes if one.kind == "chosen"] == [None, None]
+    assert pair.outcomes[1].permutation is not None
+    three = concluded(draw([*full(), by_lot]))
+    assert {one.name for one in three.outcomes if one.holm is not None} == {"main", "by count"}
+
+
 def test_bands_by_kind_and_dose(drawn: Drawn, evidence: Evidence) -> None:
     found = {(one.kind, one.mode, one.dose): one for one in evidence.bands}
     assert {key: one.draws for key, one in found.items()} == {
