@@ -12,7 +12,7 @@ from beholder.evidence.names import CONCLUSION, EVIDENCE, LOGITS, PLAN, READINGS
 from beholder.evidence.pictures import raw_logits
 from beholder.evidence.plan import Plan, Subject
 from beholder.evidence.readings import Readings
-from beholder.evidence.records import effect_rows
+from beholder.evidence.records import effect_rows, summary_of
 from beholder.evidence.trial import Course, Trial
 from beholder.jobs.claims import Claim, ClaimedItem
 from beholder.jobs.finish import finish_classify, finish_conclude
@@ -30,7 +30,6 @@ class SweepWork(StudyWork):
     """Readings of a chunk's pictures under the plan's conditions, and the headline's verdicts."""
 
     _trial: Trial
-    _tested: set[int]
 
     def batches(self) -> Iterator[Batch]:
         """As for all work, once the plan and the donors' pictures are here."""
@@ -40,7 +39,6 @@ class SweepWork(StudyWork):
         if trial.wants_donors:
             trial.donors = self._load([trial.subjects[position] for position in plan.donors])
         self._trial = trial
-        self._tested = {one.position for one in plan.subjects if one.split == "test"}
         yield from super().batches()
 
     def run(self, batch: Batch) -> None:
@@ -71,9 +69,7 @@ class SweepWork(StudyWork):
             folder = result_folder(self.claim.job_id, self.claim.token)
             data = Readings.merge(self._parts).to_bytes()
             self.means.store.put(f"{folder}/{READINGS}", data)
-        return finish_classify(
-            self.means.db, self.claim, self._ended, partial=folder, tested=self._tested
-        )
+        return finish_classify(self.means.db, self.claim, self._ended, partial=folder)
 
     def _shape(self, height: int, width: int) -> Shape:
         return Shape(self.spec.network, "sweep", LAST_LAYER, height, width)
@@ -104,8 +100,13 @@ class ConcludeWork(WholeWork):
         self.means.store.put(f"{folder}/{LOGITS}", raw)
         for name, part in ((EVIDENCE, evidence), (CONCLUSION, evidence.conclusion)):
             self.means.store.put(f"{folder}/{name}", part.model_dump_json().encode())
-        effects = effect_rows(evidence.channels)
-        return finish_conclude(self.means.db, self.claim, partial=folder, effects=effects)
+        return finish_conclude(
+            self.means.db,
+            self.claim,
+            partial=folder,
+            effects=effect_rows(evidence.channels),
+            summary=summary_of(evidence.main),
+        )
 
 
 def read_plan(means: Means, claim: Claim) -> Plan:

@@ -1,5 +1,6 @@
 """What a sound study hands over for channel records: `correlated` and `exemplar_rows` from what it
-measured, `effect_rows` from what it concluded. Its classes' sums are a `tally`.
+measured, `effect_rows` from what it concluded; its classes' sums are a `tally`. And its job's
+`summary_of` what it concluded.
 
 widths: channels of each of the 37 layers, of which the ReLUs' follow each other in `strengths`.
 """
@@ -10,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beholder.evidence.answers import Answers
-from beholder.evidence.document import ChannelEvidence, Interval
+from beholder.evidence.document import ChannelEvidence, Interval, Outcome
+from beholder.evidence.sentence import hits, others
 from beholder.evidence.tally import relu_spans
 from beholder.jobs.outcomes import EffectRow, ExemplarKind, ExemplarRow
+from beholder.jobs.verdicts import Summary
 from beholder.science.measure import REGION_UNITS
 
 KEPT = 4  # pictures of each kind
@@ -74,6 +77,17 @@ def effect_rows(channels: Iterable[ChannelEvidence]) -> Iterator[EffectRow]:
     for one in channels:
         bounds = *_bounds(one.effect), *_bounds(one.control_effect)
         yield EffectRow(one.layer, one.channel, one.rank, one.score, *bounds)
+
+
+def summary_of(main: Outcome) -> Summary:
+    """The headline's counts."""
+    target, beside = main.role("target"), others(main)
+    return Summary(
+        targets=target.n if target else 0,
+        targets_kept=hits(target) if target else 0,
+        controls=sum(one.n for one in beside),
+        controls_kept=sum(map(hits, beside)),
+    )
 
 
 def _bounds(effect: Interval | None) -> tuple[float | None, float | None, float | None]:

@@ -6,14 +6,14 @@
 nothing where the claim no longer stands.
 """
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from beholder.errors import Conflict
-from beholder.jobs.advance import advance_all
+from beholder.jobs.advance import advance_all, is_sound
 from beholder.jobs.bulk import table_of
 from beholder.jobs.channel_models import Channel, Exemplar
 from beholder.jobs.channel_records import (
@@ -37,7 +37,7 @@ from beholder.jobs.outcomes import (
     VerdictOutcome,
 )
 from beholder.jobs.rows import fail_everything, items_of
-from beholder.jobs.verdicts import count_kept
+from beholder.jobs.verdicts import Summary, count_kept, store_summary
 
 _Outcome = DreamOutcome | VerdictOutcome | ItemFailure
 
@@ -134,12 +134,10 @@ def finish_classify(
     outcomes: Sequence[VerdictOutcome | ItemFailure],
     *,
     partial: str | None = None,
-    tested: Container[int] | None = None,
 ) -> Finished | None:
     """Store a chunk's blinded verdicts. The last one finishes the study, or has it concluded.
 
-    partial: the folder of a sound study's readings. tested: positions of the items that its summary
-    counts; None: all of them.
+    partial: the folder of a sound study's readings, whose summary its conclusion gives.
     """
     with database.write() as session:
         held = _held(session, claim)
@@ -148,24 +146,31 @@ def finish_classify(
         ending = _Ending(*held, outcomes)
         ids = _end_items(session, [ending], done="done")
         _store_verdicts(session, ids, ending, "blinded")
-        counted = [
-            number for (_, position), number in ids.items() if tested is None or position in tested
-        ]
-        count_kept(session, ending.job, counted)
+        if not is_sound(ending.job):
+            count_kept(session, ending.job, ids.values())
         ending.chunk.partial = partial
         return _end_chunk(session, ending)
 
 
 def finish_conclude(
-    database: Database, claim: Claim, *, partial: str, effects: Iterable[EffectRow] = ()
+    database: Database,
+    claim: Claim,
+    *,
+    partial: str,
+    effects: Iterable[EffectRow] = (),
+    summary: Summary | None = None,
 ) -> Finished | None:
-    """Note the folder of a sound study's evidence and its channels' effects, and end the study."""
+    """Note the folder of a sound study's evidence, its channels' effects and its summary.
+
+    That ends the study.
+    """
     with database.write() as session:
         held = _held(session, claim)
         if held is None:
             return None
         job, chunk = held
         store_channel_effects(session, job, effects)
+        store_summary(job, summary or Summary())
         chunk.partial = partial
         return _end_chunk(session, _Ending(job, chunk, ()))
 

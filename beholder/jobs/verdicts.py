@@ -15,7 +15,11 @@ from beholder.jobs.views import ItemView
 
 @dataclass(frozen=True)
 class Summary:
-    """How many pictures kept their label, of those that have both verdicts."""
+    """How many pictures kept their label, of those that have both verdicts.
+
+    What the intact network saw is a picture's label. A sound study says it of test pictures once it
+    has concluded, and there a target's label is the target's, whatever the network took it for.
+    """
 
     targets: int = 0
     targets_kept: int = 0
@@ -42,6 +46,12 @@ def summary_of(database: Database, study: str) -> Summary:
     with database.read() as session:
         row = session.execute(select(*_SUMMARY).where(Job.id == study)).first()
     return Summary(*row) if row else Summary()
+
+
+def store_summary(job: Job, summary: Summary) -> None:
+    """In place of what the job's summary was."""
+    job.targets_judged, job.targets_kept = summary.targets, summary.targets_kept
+    job.controls_judged, job.controls_kept = summary.controls, summary.controls_kept
 
 
 def count_kept(session: Session, job: Job, item_ids: Collection[int]) -> None:

@@ -40,7 +40,7 @@ def counted(session: Session, job: Job) -> dict[str, int]:
     counts = {"total": sum(row[1] for row in rows), "measured": sum(int(row[2]) for row in rows)}
     if not job.unsettled:
         counts |= dict.fromkeys(ITEM_STATES, 0) | {row[0]: row[1] for row in rows}
-    if job.kind == "study" and not is_sound(job):  # whose plan alone knows what its summary counts
+    if job.kind == "study" and not is_sound(job):  # whose evidence alone says what its summary is
         counts |= _judged(session, job)
     return counts
 

@@ -20,6 +20,7 @@ from beholder.jobs.outcomes import (
 )
 from beholder.jobs.record_queries import channel_records, measured_classes
 from beholder.jobs.submit import create_job
+from beholder.jobs.verdicts import Summary, summary_of
 from beholder.specs import StudySpec
 
 LAYER, CHANNEL = 29, 100  # relu5_1
@@ -224,7 +225,10 @@ def test_effects_come_with_the_conclusion(desk):
     while (held := desk.claim_next(job)).stage != "conclude":
         desk.finish(held)
     effects = [EffectRow(LAYER, CHANNEL, 0, 5.0, -2.0, -3.0, -1.0, 0.1, -0.1, 0.3)]
-    finish_conclude(desk.database, held, partial="evidence", effects=effects)
+    assert summary_of(desk.database, job) == Summary()
+    said = Summary(3, 1, 1, 1)
+    finish_conclude(desk.database, held, partial="evidence", effects=effects, summary=said)
+    assert summary_of(desk.database, job) == said
     (found,) = record(desk).effects
     assert (found.study, found.rank, found.effect, found.control_effect_high) == (job, 0, -2.0, 0.3)
     listed = channels(desk.database, study=job, chosen=True)

@@ -147,9 +147,12 @@ def test_what_is_handed_on_is_there(bench: Any, spec: StudySpec, entries: list[A
     }
 
 
-def test_its_summary_is_of_test_pictures_and_verify_finds_nothing(
+def test_its_summary_is_the_evidence_s_and_verify_finds_nothing(
     bench: Any, spec: StudySpec, entries: list[Any], draw: Any
 ) -> None:
+    """Also where the intact network takes targets for something else, and no ablation helps."""
+    labels = load_network(spec.network).labels
+    spec = spec.model_copy(update={"target": labels[0]})
     entries += [bench.entry(draw(300 + n), role="sibling", group="s") for n in range(5)]
     job = bench.run(bench.submit(spec, entries, chunk_size=9))
     found = evidence_of(bench, job)
@@ -157,6 +160,13 @@ def test_its_summary_is_of_test_pictures_and_verify_finds_nothing(
     summary = summary_of(bench.db, job.id)
     assert summary.targets == sum(row.role == "target" for row in tested)
     assert summary.controls == sum(row.role != "target" for row in tested)
+    target = found.main.role("target")
+    assert target is not None
+    misnamed = [row for row in tested if row.role == "target" and row.intact_label != labels[0]]
+    assert any(row.blinded_label == row.intact_label for row in misnamed)
+    assert summary.targets_kept == round(target.kept.value * target.n) == 0
+    lost = [row for row in tested if row.role != "target" and row.blinded_label != row.intact_label]
+    assert summary.controls_kept == summary.controls - len(lost)
     assert list(verify(bench.db, bench.store, jobs=[job.id])) == []
 
 
