@@ -40,6 +40,7 @@ class Group(_Frozen):
     p_target, p_own: mean probabilities. margin: mean change of the target's log-odds. rank: median
     of the target's. top5: share with the target among five. kl: mean, nats.
     drop: what share was lost, intact `kept` less this one, in points from 0 to 1.
+    margin_interval, kl_interval: of the headline's means, over two pictures or more.
     """
 
     role: Role
@@ -53,6 +54,8 @@ class Group(_Frozen):
     rank: float
     top5: float
     kl: float
+    margin_interval: Interval | None = None
+    kl_interval: Interval | None = None
 
 
 class Outcome(_Frozen):

@@ -9,7 +9,15 @@ from beholder.evidence.document import Dose, Group, Interval, Outcome
 from beholder.evidence.names import Kind, Mode, Role
 from beholder.evidence.plan import Condition
 from beholder.evidence.sample import ROLES, Bools, Run, Sample
-from beholder.evidence.statistics import band, gap, holm, mcnemar, permutation, wilson
+from beholder.evidence.statistics import (
+    band,
+    gap,
+    holm,
+    mcnemar,
+    mean_intervals,
+    permutation,
+    wilson,
+)
 
 BY_LOT: tuple[Kind, ...] = ("random", "matched")
 
@@ -48,7 +56,7 @@ def bands(found: Sequence[Outcome]) -> tuple[Dose, ...]:
     return tuple(_dose(*key, same) for key, same in sorted(drawn.items(), key=_order))
 
 
-def group(sample: Sample, run: Run, mask: Bools, role: Role, name: str | None = None) -> Group:
+def _group(run: Run, mask: Bools, role: Role, name: str | None = None) -> Group:
     """The figures of the masked pictures, one at least, all of which were run."""
     n, kept = int(mask.sum()), int(run.after[mask].sum())
     return Group(
@@ -66,31 +74,44 @@ def group(sample: Sample, run: Run, mask: Bools, role: Role, name: str | None = 
     )
 
 
+def _told(group: Group, run: Run, mask: Bools, seed: int) -> Group:
+    """The group, with the intervals of its means."""
+    found = mean_intervals(np.stack([run.change[mask], run.kl[mask]], axis=1), seed=seed)
+    if not found:
+        return group
+    margin, kl = found
+    kl = kl.model_copy(update={"low": max(0.0, kl.low)})  # no prediction moves by less than nothing
+    return group.model_copy(update={"margin_interval": margin, "kl_interval": kl})
+
+
 def _outcome(sample: Sample, condition: Condition) -> Outcome:
     run = sample.run(condition)
     by_lot = condition.kind in BY_LOT
     targets = sample.targets & run.ran
     tested = bool(targets.any()) and not by_lot
+    main = condition.name == sample.plan.headline
     return Outcome(
         **condition.model_dump(exclude={"channels", "fold"}),
         channels=condition.size,
-        roles=tuple(_by_role(sample, run)),
-        groups=() if by_lot else tuple(_by_folder(sample, run)),
+        roles=tuple(_by_role(sample, run, main)),
+        groups=() if by_lot else tuple(_by_folder(sample, run, main)),
         selectivity=_selectivity(sample, run),
         mcnemar=mcnemar(run.before[targets], run.after[targets]) if tested else None,
     )
 
 
-def _by_role(sample: Sample, run: Run) -> Iterator[Group]:
+def _by_role(sample: Sample, run: Run, main: bool) -> Iterator[Group]:
     for role, mask in sample.roles.items():
         if (ran := mask & run.ran).any():
-            yield group(sample, run, ran, role)
+            found = _group(run, ran, role)
+            yield _told(found, run, ran, sample.plan.seed) if main else found
 
 
-def _by_folder(sample: Sample, run: Run) -> Iterator[Group]:
+def _by_folder(sample: Sample, run: Run, main: bool) -> Iterator[Group]:
     for (role, name), mask in sample.folders.items():
         if (ran := mask & run.ran).any():
-            yield group(sample, run, ran, role, name)
+            found = _group(run, ran, role, name)
+            yield _told(found, run, ran, sample.plan.seed) if main else found
 
 
 def _selectivity(sample: Sample, run: Run) -> Interval | None:

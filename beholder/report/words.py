@@ -127,11 +127,13 @@ def points_interval(interval: Interval | None) -> str:
     return f"{points(interval.value)} ({_ends(100 * interval.low, 100 * interval.high, 1)})"
 
 
-def number_interval(interval: Interval | None) -> str:
-    """ "−2.31 (−2.90 to −1.72)"."""
+def number_interval(
+    interval: Interval | None, digits: int = 2, *, value: float | None = None
+) -> str:
+    """ "−2.31 (−2.90 to −1.72)". value: what there is to say without an interval."""
     if interval is None:
-        return NONE
-    return f"{number(interval.value)} ({_ends(interval.low, interval.high, 2)})"
+        return number(value, digits)
+    return f"{number(interval.value, digits)} ({_ends(interval.low, interval.high, digits)})"
 
 
 def band_words(band: Band) -> str:

@@ -105,6 +105,28 @@ def test_a_role_s_figures(drawn: Drawn, evidence: Evidence, name: str, role: str
     assert group.kl == pytest.approx((p * np.log(p / q)).sum(axis=1).mean())
 
 
+def test_the_headline_s_means_have_intervals(drawn: Drawn, evidence: Evidence) -> None:
+    """By role (30 or 20 pictures: a bootstrap, or t) and by folder; those of no other condition."""
+    for group in (*evidence.main.roles, *evidence.main.groups):
+        assert group.margin_interval is not None
+        assert group.kl_interval is not None
+        assert group.margin_interval.value == pytest.approx(group.margin)
+        assert group.kl_interval.value == pytest.approx(group.kl)
+        assert group.margin_interval.low < group.margin < group.margin_interval.high
+        assert 0 <= group.kl_interval.low < group.kl < group.kl_interval.high
+    rows = of(drawn, "sibling")
+    change = log_odds(drawn.logits[1][rows], TARGET) - log_odds(drawn.logits[0][rows], TARGET)
+    sibling = evidence.main.role("sibling")
+    assert sibling is not None
+    assert sibling.margin_interval is not None
+    student = stats.ttest_1samp(change, 0).confidence_interval()
+    assert (sibling.margin_interval.low, sibling.margin_interval.high) == pytest.approx(
+        (student.low, student.high)
+    )
+    others = [group for one in evidence.outcomes[1:] for group in (*one.roles, *one.groups)]
+    assert {(one.margin_interval, one.kl_interval) for one in others} == {(None, None)}
+
+
 def test_folders_have_figures_of_their_own(drawn: Drawn, evidence: Evidence) -> None:
     assert [(one.role, one.name, one.n) for one in evidence.main.groups] == [
         ("target", "spiral", 30), ("sibling", "rings", 20), ("control", "checks", 15),
@@ -267,6 +289,9 @@ def test_the_report_says_it(evidence: Evidence) -> None:
     text = unescape(render_page(evidence))
     for said in (evidence.sentence, *evidence.caveats):
         assert said in text
+    for group in (*evidence.main.roles, *evidence.main.groups):
+        assert words.number_interval(group.margin_interval) in text
+        assert words.number_interval(group.kl_interval, 3) in text
     for one in evidence.channels:
         assert words.number_interval(one.effect) in text
         assert words.number_interval(one.control_effect) in text
