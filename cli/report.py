@@ -13,7 +13,7 @@ from cli.output import plural, say
 if TYPE_CHECKING:
     from beholder.evidence.document import Evidence
 
-Format = Literal["html", "pdf", "png", "npz"]
+Format = Literal["html", "pdf", "png", "npz", "plan"]
 _MEGABYTE = 1_000_000
 
 
@@ -37,7 +37,8 @@ def report(
         Format,
         typer.Option(
             "--format",
-            help="html: the report in one file; pdf, png: its figures alone; npz: raw logits.",
+            help="html: the report in one file; pdf, png: its figures alone; npz: raw logits; "
+            "plan: every set that was tried, as JSON.",
         ),
     ] = "html",
     json: Annotated[bool, typer.Option("--json", help="Print the evidence as JSON.")] = False,
@@ -50,6 +51,9 @@ def report(
         return
     if kind == "npz" and not json:
         _write(desk.logits(job), _file(output, f"{job.id}-logits.npz"))
+        return
+    if kind == "plan" and not json:
+        _write(desk.plan(job), _file(output, f"{job.id}-plan.json"))
         return
     evidence = desk.evidence(job)
     if json:

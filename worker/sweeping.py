@@ -1,5 +1,6 @@
 """The last two stages of a sound study: every ablation of its plan, then what follows from them."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from functools import partial
 
@@ -89,10 +90,17 @@ class ConcludeWork(WholeWork):
     """The evidence, from all readings. Not for the device."""
 
     def _end(self) -> Finished | None:
-        plan = read_plan(self.means, self.claim)
+        planned = _plan_file(self.means, self.claim)
         readings = Readings.merge([Readings.from_bytes(data) for data in self._handed_on(READINGS)])
         job = get_job(self.means.db, self.claim.job_id)
-        evidence = analyse(plan, readings, study=job.id, name=job.name, labels=self.network.labels)
+        evidence = analyse(
+            Plan.model_validate_json(planned),
+            readings,
+            study=job.id,
+            name=job.name,
+            labels=self.network.labels,
+            plan_sha256=hashlib.sha256(planned).hexdigest(),
+        )
         logits = raw_logits(evidence.rows, readings)
         raw = logits.to_bytes()
         evidence = evidence.model_copy(update={"logits": logits.told(raw)})
@@ -111,8 +119,12 @@ class ConcludeWork(WholeWork):
 
 def read_plan(means: Means, claim: Claim) -> Plan:
     """The plan of a claim's study. Raises NotFound."""
+    return Plan.model_validate_json(_plan_file(means, claim))
+
+
+def _plan_file(means: Means, claim: Claim) -> bytes:
     try:
-        return Plan.model_validate_json(means.store.get(f"{claim.plan}/{PLAN}"))
+        return means.store.get(f"{claim.plan}/{PLAN}")
     except NotFound:
         means.loader.insist_on_store()
         raise

@@ -1,4 +1,6 @@
-"""`/v1/studies/{id}/...`: overlap with another study, dreams of its channels, its evidence."""
+"""`/v1/studies/{id}/...`: overlap with another study, dreams of its channels, its evidence and what
+is behind it.
+"""
 
 from typing import Annotated, Any
 
@@ -10,10 +12,10 @@ from api.examples import FEATURES, JOB, OVERLAP, example
 from api.problems import responses
 from api.queueing import wake_workers
 from api.routes.jobs import Job, Opened
-from beholder.evidence.stored import read_evidence, read_logits
+from beholder.evidence.stored import read_evidence, read_logits, read_plan
 from beholder.jobs.features import queue_features
 from beholder.jobs.overlap_queries import overlap
-from beholder.jobs.queries import evidence_path, get_job, latest_study
+from beholder.jobs.queries import evidence_path, get_job, latest_study, plan_path
 from beholder.jobs.views import JobView
 from beholder.priorities import Priority
 from beholder.recipes import DEFAULT_CHANNEL_RECIPE, NoiseRecipe
@@ -114,3 +116,19 @@ def logits(found: Job, opened: Opened) -> Response:
     name = f"{found.id}-logits.npz"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     return Response(data, media_type=NPZ, headers=headers)
+
+
+@router.get(
+    "/{job_id}/plan",
+    response_class=Response,
+    summary="What a sound study has tried",
+    responses={
+        200: {"description": "Splits, rankings, and every set of channels", "content": _JSON},
+        **responses(404, 409),
+    },
+)
+def plan(found: Job, opened: Opened) -> Response:
+    """As `beholder report --format plan` writes it; the evidence's record has its SHA-256."""
+    evidence, planned = evidence_path(opened.db, found.id), plan_path(opened.db, found.id)
+    data = read_plan(opened.store, found, evidence, planned)
+    return Response(data, media_type="application/json")

@@ -9,6 +9,7 @@ from beholder.evidence.caveats import caveats
 from beholder.evidence.cells import cells
 from beholder.evidence.channels import channel_evidence, layers
 from beholder.evidence.document import Evidence
+from beholder.evidence.names import PLAN
 from beholder.evidence.outcomes import bands, outcomes
 from beholder.evidence.pictures import counts, picture_rows, went
 from beholder.evidence.plan import Plan
@@ -22,9 +23,17 @@ _LIBRARIES = ("numpy", "scipy", "statsmodels", "scikit-learn")
 
 
 def analyse(
-    plan: Plan, readings: Readings, *, study: str, name: str, labels: Sequence[str]
+    plan: Plan,
+    readings: Readings,
+    *,
+    study: str,
+    name: str,
+    labels: Sequence[str],
+    plan_sha256: str | None = None,
 ) -> Evidence:
     """All that the study shows. study: its id. labels: of the network's classes, in order.
+
+    plan_sha256: of the plan's file, where it has one.
 
     Pictures that are not in the readings have failed and count nowhere. The same plan and readings
     give the same evidence.
@@ -50,16 +59,17 @@ def analyse(
         stability=plan.stability,
         sentence="",
         caveats=(),
-        record=_record(plan),
+        record=_record(plan, plan_sha256),
     )
     said = {"sentence": sentence(silent), "caveats": tuple(caveats(silent, sample))}
     return silent.model_copy(update=said)
 
 
-def _record(plan: Plan) -> dict[str, Any]:
+def _record(plan: Plan, sha256: str | None) -> dict[str, Any]:
     """The plan's, and what the figures were made with."""
     return {
         **plan.record,
+        **({} if sha256 is None else {"plan": {"file": PLAN, "sha256": sha256}}),
         "versions": {**plan.record.get("versions", {}), **_versions()},
         "statistics": {
             "seed": plan.seed,

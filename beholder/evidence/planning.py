@@ -30,7 +30,7 @@ from beholder.evidence.record import record_of
 from beholder.evidence.splits import divide
 from beholder.evidence.tally import relu_spans
 from beholder.evidence.target import find_target, labels_of
-from beholder.evidence.tuning import tuned_dose
+from beholder.evidence.tuning import UNTUNED_DOSE, picked_by, tuned_dose
 from beholder.science.draws import layer_matched, norm_matched
 from beholder.science.fills import Fills, find_fills
 from beholder.science.greedy import AT_ONCE, WEIGHT
@@ -44,7 +44,6 @@ MEMORY = 2**30  # bytes of those pictures
 FEW_DRAWS = 19  # random sets of what is not the headline: the fewest that can show p = 0.05
 REDRAWN = 3  # times that a part of the pictures chooses anew, to see how stable the set is
 REDRAWN_SHARE = 0.8
-UNTUNED_DOSE = 20
 DONORS = 16
 
 Rankings = Mapping[Method, tuple[Ranked, ...]]
@@ -109,7 +108,9 @@ class Planner:
             donors=donors,
             tuned_on=tuned_on,
             stability=self._stability(channels, dose, contest),
-            record=record_of(self.network, self.spec, self._choosing(), channels),
+            record=record_of(
+                self.network, self.spec, self._choosing(), picked_by(self.spec, tuned_on), channels
+            ),
         )
 
     def _check(self) -> None:

@@ -16,9 +16,16 @@ _VERSIONS = ("beholder", "torch", "numpy", "pillow", "imagehash")
 
 
 def record_of(
-    network: Network, spec: StudySpec, choosing: dict[str, Any], channels: Channels
+    network: Network,
+    spec: StudySpec,
+    choosing: dict[str, Any],
+    dose: dict[str, Any],
+    channels: Channels,
 ) -> dict[str, Any]:
-    """As JSON. choosing: what the method was run with. channels: the headline's set."""
+    """As JSON. choosing: what the method was run with. dose: how it was picked.
+
+    channels: the headline's set; all others, what was put in and by whose pictures, have the plan.
+    """
     return {
         "network": {
             "name": network.name,
@@ -37,10 +44,11 @@ def record_of(
         "hook_site": "the ReLU's output; a convolution's channel is its ReLU's",
         "candidates": f"ReLUs from {LAYERS[spec.min_layer].name} on",
         "choosing": choosing,
+        "dose": dose,
         "seed": spec.seed,
         "device": str(network.device),
         "dtype": "float32",
         "versions": {name: version(name) for name in _VERSIONS},
-        "spec": spec.model_dump(mode="json", exclude_defaults=True),
+        "spec": spec.model_dump(mode="json"),
         "channels": {LAYERS[layer].name: list(picked) for layer, picked in channels.items()},
     }

@@ -1,5 +1,5 @@
-"""Reading what a sound study concluded from the store: `read_evidence`, its raw `read_logits`, and
-`read_conclusion`.
+"""Reading what a sound study concluded from the store: `read_evidence`, its raw `read_logits`, the
+`read_plan` behind it, and `read_conclusion`.
 """
 
 import hashlib
@@ -43,6 +43,20 @@ def read_logits(store: Store, job: JobView, path: str | None) -> bytes:
     if data is None:
         raise Conflict(
             f"the raw logits of study {job.id} are not what was written. Queue the study again."
+        )
+    return data
+
+
+def read_plan(store: Store, job: JobView, evidence: str | None, plan: str | None) -> bytes:
+    """The plan at `plan`, JSON as `beholder.evidence.plan.Plan` reads it, of what concluded.
+
+    Raises as `read_evidence` does, and Conflict where it is not what the study has written.
+    """
+    told = read_evidence(store, job, evidence).record.get("plan")
+    data = store.get(plan or "")
+    if told and hashlib.sha256(data).hexdigest() != told["sha256"]:
+        raise Conflict(
+            f"the plan of study {job.id} is not what was written. Queue the study again."
         )
     return data
 

@@ -1,15 +1,22 @@
-"""How many channels the headline ablates: `tuned_dose` asks the tuning pictures."""
+"""How many channels the headline ablates: `tuned_dose` asks the tuning pictures.
+
+`picked_by` says who picked it.
+"""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from beholder.evidence.conditions import Channels
 from beholder.evidence.rankings import Contest, Ranker
 from beholder.science.ablation import Ablation
-from beholder.science.dose import Tuned, pick_dose
+from beholder.science.dose import MOST_P, MOST_RECALL, Tuned, pick_dose
 from beholder.science.fills import Fills
 from beholder.science.sweep import sweep
+from beholder.specs import StudySpec
+
+UNTUNED_DOSE = 20
 
 
 def tuned_dose(
@@ -51,3 +58,21 @@ def tuned_dose(
         }
     )
     return dose, (int(targets.sum()), int((~targets).sum()))
+
+
+def picked_by(spec: StudySpec, tuned_on: tuple[int, int] | None) -> dict[str, Any]:
+    """Who picked the headline's dose and by which rule, for the record.
+
+    tuned_on: targets, then others; None where nothing was tuned.
+    """
+    if spec.dose is not None:
+        return {"by": "name"}
+    if tuned_on is None:
+        return {"by": "default", "largest_up_to": UNTUNED_DOSE}
+    targets, others = tuned_on
+    return {
+        "by": "tuning",
+        "tuned_on": {"targets": targets, "others": others},
+        "most_recall": MOST_RECALL,
+        "most_p_target": MOST_P,
+    }

@@ -6,13 +6,13 @@ Lists are read by key, never by offset, so that a late page costs what the first
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import func, literal, select, tuple_
 from sqlalchemy.orm import Session
 
 from beholder.errors import InvalidInput, NotFound
-from beholder.evidence.names import EVIDENCE
+from beholder.evidence.names import EVIDENCE, PLAN
 from beholder.jobs.database import Database
 from beholder.jobs.models import INCOMING, ITEM_STATES, OPEN, File, Item, Job, Picture, Verdict
 from beholder.jobs.outcomes import Judgement, StoredFile
@@ -183,11 +183,22 @@ def verdicts(database: Database, job_id: str, *, kind: str | None = None) -> Ite
 
 def evidence_path(database: Database, job_id: str) -> str | None:
     """Where a study's evidence is in the store; None without any, or not yet."""
+    return _made_by(database, job_id, "conclude", EVIDENCE)
+
+
+def plan_path(database: Database, job_id: str) -> str | None:
+    """Where a sound study's plan is in the store; None without any, or not yet."""
+    return _made_by(database, job_id, "choose", PLAN)
+
+
+def _made_by(
+    database: Database, job_id: str, stage: Literal["choose", "conclude"], name: str
+) -> str | None:
     from beholder.jobs.stages import made_by  # brings the channels' tables, which lists need not
 
     with database.read() as session:
-        folder = made_by(session, job_id, "conclude")
-    return folder and f"{folder}/{EVIDENCE}"
+        folder = made_by(session, job_id, stage)
+    return folder and f"{folder}/{name}"
 
 
 def _job(session: Session, wanted: str, *, exact: bool = False) -> JobView:

@@ -1,6 +1,7 @@
 """The report's words: numbers as people read them, and what methods, modes and roles are called."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from beholder.evidence.document import Band, Interval, Outcome
 from beholder.evidence.names import Kind, Method, Mode, Role
@@ -172,6 +173,26 @@ def outcome_name(outcome: Outcome) -> str:
     if outcome.draw is not None:
         said.append(f"draw {outcome.draw}")
     return ", ".join(said)
+
+
+def dose_words(record: Mapping[str, Any]) -> str:
+    """Who picked the dose, of a study's record; nothing where that does not say."""
+    dose = record.get("dose", {})
+    if dose.get("by") == "name":
+        return "So many were asked for."
+    if dose.get("by") == "default":
+        most = dose["largest_up_to"]
+        return f"Nothing was tuned: of the doses it is the largest up to {most}, else the smallest."
+    if dose.get("by") != "tuning":
+        return ""
+    targets, others = dose["tuned_on"]["targets"], dose["tuned_on"]["others"]
+    recall, p = (f"{100 * dose[name]:g}%" for name in ("most_recall", "most_p_target"))
+    return (
+        f"So many were picked on {plural(targets, 'target')} and {plural(others, 'other picture')} "
+        f"kept for tuning: of the doses that leave at most {recall} of those targets seen, and at "
+        f"most {p} of probability for their class in the mean, the one that costs the others "
+        "least; were there none, the most selective."
+    )
 
 
 def listed(words: Iterable[str]) -> str:

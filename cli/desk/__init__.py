@@ -153,6 +153,9 @@ class Desk(Protocol):
     def logits(self, study: "JobView") -> bytes:
         """Its raw logits, as a NumPy archive."""
 
+    def plan(self, study: "JobView") -> bytes:
+        """What it has tried, set by set, as JSON."""
+
     def report(self, study: "JobView") -> bytes:
         """The same as a page."""
 

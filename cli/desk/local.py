@@ -260,6 +260,14 @@ class LocalDesk:
         path = evidence_path(self._context.db, study.id)
         return read_logits(self._context.store, study, path)
 
+    def plan(self, study: "JobView") -> bytes:
+        from beholder.evidence.stored import read_plan
+        from beholder.jobs.queries import evidence_path, plan_path
+
+        db = self._context.db
+        evidence, planned = evidence_path(db, study.id), plan_path(db, study.id)
+        return read_plan(self._context.store, study, evidence, planned)
+
     def report(self, study: "JobView") -> bytes:
         from beholder.report.needs import require_drawing
 

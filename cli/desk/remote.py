@@ -252,6 +252,9 @@ class RemoteDesk:
     def logits(self, study: JobView) -> bytes:
         return self._bytes(f"/v1/studies/{study.id}/logits")
 
+    def plan(self, study: JobView) -> bytes:
+        return self._bytes(f"/v1/studies/{study.id}/plan")
+
     def report(self, study: JobView) -> bytes:
         return self._bytes(f"/v1/studies/{study.id}/report")
 

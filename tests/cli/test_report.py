@@ -1,5 +1,6 @@
 """`report`: the page, its figures, the evidence; and one line where there is none."""
 
+import hashlib
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -100,8 +101,8 @@ def test_figures_alone(beholder: Beholder, concluded: tuple[str, Evidence], tmp_
     assert beholder("report", job, "-o", str(out)).code == 0
     assert (out / f"{job}-report.html").is_file()
     answer = beholder("report", job, "--format", "png")
-    assert f"8 figures in {job}-figures" in answer.err
-    assert len(list((tmp_path / f"{job}-figures").glob("0?-*.png"))) == 8
+    assert f"9 figures in {job}-figures" in answer.err
+    assert len(list((tmp_path / f"{job}-figures").glob("0?-*.png"))) == 9
 
 
 @pytest.mark.both
@@ -126,6 +127,25 @@ def test_raw_logits_are_an_archive_that_the_evidence_names(
     assert answer.err.count("\n") == 1
     assert beholder("report", job, "-o", str(tmp_path / "rest.html")).code == 0
     assert "Save logits.npz" not in (tmp_path / "rest.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.both
+def test_the_plan_is_what_the_record_names(
+    beholder: Beholder, context: Context, concluded: tuple[str, Evidence], tmp_path: Path
+) -> None:
+    job, evidence = concluded
+    plan = b'{"seed": 7}'
+    told = {"plan": {"file": "plan.json", "sha256": hashlib.sha256(plan).hexdigest()}}
+    sure = evidence.model_copy(update={"record": {**evidence.record, **told}})
+    conclude(context.db, context.store, job, sure, token="sure", plan=plan)
+    answer = beholder("report", job, "--format", "plan")
+    assert (answer.code, answer.out) == (0, "")
+    assert (tmp_path / f"{job}-plan.json").read_bytes() == plan
+    conclude(context.db, context.store, job, sure, token="other", plan=b'{"seed": 8}')
+    answer = beholder("report", job, "--format", "plan")
+    assert answer.code == 2
+    assert f"the plan of study {job} is not what was written. Queue the study" in answer.err
+    assert answer.err.count("\n") == 1
 
 
 @pytest.mark.both

@@ -203,11 +203,19 @@ def test_who_picked_the_dose_is_kept(study, network, answers, pictures):
     _, plan, _ = study
     tuning = [one.role == "target" for one in plan.subjects if one.split == "tune"]
     assert plan.tuned_on == (sum(tuning), len(tuning) - sum(tuning))
+    assert plan.record["dose"] == {
+        "by": "tuning", "tuned_on": {"targets": 4, "others": 8}, "most_recall": 0.02,
+        "most_p_target": 0.1,
+    }  # fmt: skip
+    assert plan.record["spec"]["doses"] == [1, 12]
+    assert plan.record["spec"]["min_layer"] == 20  # also what nobody changed
     for fields in ({"dose": 4}, {"doses": (4,)}):
         spec = StudySpec.build(
             network="specimens", size=SIDE, recipe="sound", methods=("count",), draws=19, **fields
         )
-        assert planned(network, spec, answers, pictures).tuned_on is None  # nothing to pick
+        other = planned(network, spec, answers, pictures)
+        assert other.tuned_on is None  # nothing to pick
+        assert other.record["dose"]["by"] == ("name" if "dose" in fields else "default")
 
 
 def test_few_targets_are_left_out_one_by_one(network, answers, pictures):

@@ -1,5 +1,7 @@
 """Numbers as people read them."""
 
+from typing import Any
+
 import pytest
 
 from beholder.evidence.document import Interval
@@ -67,3 +69,23 @@ def test_every_method_and_mode_has_words_and_a_look() -> None:
     assert set(words.METHODS) == set(Method.__args__) == set(METHOD_LOOKS)
     assert set(words.MODES) == set(Mode.__args__)
     assert len({(look.colour, look.marker) for look in METHOD_LOOKS.values()}) == len(METHOD_LOOKS)
+
+
+@pytest.mark.parametrize(
+    ("dose", "said"),
+    [
+        ({"by": "name"}, "So many were asked for."),
+        ({"by": "default", "largest_up_to": 20}, "the largest up to 20, else the smallest"),
+        (
+            {
+                "by": "tuning", "tuned_on": {"targets": 8, "others": 1}, "most_recall": 0.02,
+                "most_p_target": 0.1,
+            },
+            "picked on 8 targets and 1 other picture kept for tuning: of the doses that leave at "
+            "most 2% of those targets seen, and at most 10% of probability",
+        ),
+    ],
+)  # fmt: skip
+def test_who_picked_the_dose_is_said(dose: dict[str, Any], said: str) -> None:
+    assert said in words.dose_words({"dose": dose})
+    assert words.dose_words({}) == ""

@@ -1,5 +1,6 @@
 """A sound study through the worker's stages, in chunks, is what it is in one go."""
 
+import hashlib
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,11 @@ from beholder.evidence.in_memory import measured, studied
 from beholder.evidence.logits import Logits
 from beholder.evidence.names import ANSWERS, PLAN, READINGS
 from beholder.evidence.plan import Plan
-from beholder.evidence.stored import read_evidence, read_logits
+from beholder.evidence.stored import read_evidence, read_logits, read_plan
 from beholder.jobs.channel_models import ChannelClass, ChannelEffect, StudyClass
 from beholder.jobs.channel_queries import channels
 from beholder.jobs.exemplar_queries import exemplars
-from beholder.jobs.queries import evidence_path
+from beholder.jobs.queries import evidence_path, plan_path
 from beholder.jobs.verdicts import summary_of
 from beholder.pictures import decode
 from beholder.science.inputs import to_tensor
@@ -128,6 +129,12 @@ def test_what_is_handed_on_is_there(bench: Any, spec: StudySpec, entries: list[A
     }  # fmt: skip
     (plan,) = [path for path in bench.results() if path.name == PLAN]
     assert Plan.model_validate_json(plan.read_bytes()).headline
+    paths = evidence_path(bench.db, job.id), plan_path(bench.db, job.id)
+    assert read_plan(bench.store, job, *paths) == plan.read_bytes()
+    sha256 = hashlib.sha256(plan.read_bytes()).hexdigest()
+    record = evidence_of(bench, job).record
+    assert record["plan"] == {"file": PLAN, "sha256": sha256}
+    assert StudySpec.build(**record["spec"]) == spec
     answers = [path for path in bench.results() if path.name == ANSWERS]
     merged = Answers.merge([Answers.from_bytes(path.read_bytes()) for path in answers])
     assert merged.positions.tolist() == list(range(TARGETS + OTHERS))
