@@ -44,6 +44,7 @@ MEMORY = 2**30  # bytes of those pictures
 FEW_DRAWS = 19  # random sets of what is not the headline: the fewest that can show p = 0.05
 REDRAWN = 3  # times that a part of the pictures chooses anew, to see how stable the set is
 REDRAWN_SHARE = 0.8
+FEWEST_REDRAWN = 3  # targets
 DONORS = 16
 
 Rankings = Mapping[Method, tuple[Ranked, ...]]
@@ -210,9 +211,10 @@ class Planner:
     def _stability(self, channels: Channels, dose: int, contest: Contest) -> float | None:
         """Mean Jaccard index of the set and those that parts of the pictures choose.
 
-        None of a set by lot, which no picture chose.
+        None of a set by lot, which no picture chose, and of fewer than three targets, of which no
+        part can choose.
         """
-        if self.spec.method == "random":
+        if self.spec.method == "random" or len(contest.targets) < FEWEST_REDRAWN:
             return None
         whole = _flat(channels)
         shared = []
@@ -297,8 +299,8 @@ class Planner:
 
 
 def _some(rows: Sequence[int], chance: np.random.Generator) -> tuple[int, ...]:
-    """A part of the rows, one at least where there is one."""
-    size = max(min(1, len(rows)), round(REDRAWN_SHARE * len(rows)))
+    """A part of the rows, without one at least where there are two or more."""
+    size = min(round(REDRAWN_SHARE * len(rows)), len(rows) - 1) if len(rows) > 1 else len(rows)
     return tuple(chance.choice(np.array(rows, np.int64), size, replace=False).tolist())
 
 

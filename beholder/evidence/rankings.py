@@ -23,8 +23,6 @@ from beholder.science.scores import Picked, Scores, auroc, best, candidates, cou
 from beholder.science.single import single
 from beholder.specs import StudySpec
 
-_HUGE = 1e9  # what stands for an infinite score, which JSON has no word for
-
 
 @dataclass(frozen=True)
 class Contest:
@@ -77,16 +75,11 @@ class Ranker:
 
         Raises InvalidInput where the method has nothing to compare the targets with.
         """
-        if method in ("effect", "auroc") and not contest.others:
-            raise InvalidInput(
-                f"method {method} compares targets with others, and none are left to choose by: "
-                "add --control pictures, or take another --method."
-            )
+        _check(method, contest)
         greedy = method == "iterative"
         picked = self._greedy(contest, most) if greedy else self._once(method, contest)
         return tuple(
-            Ranked(layer=layer, channel=channel, score=float(np.clip(score, -_HUGE, _HUGE)))
-            for layer, channel, score in picked
+            Ranked(layer=layer, channel=channel, score=score) for layer, channel, score in picked
         )
 
     def _once(self, method: Method, contest: Contest) -> list[Picked]:
@@ -189,6 +182,20 @@ class Ranker:
         means = self.answers.strengths[list(contest.targets)].mean(axis=0, dtype=np.float64)
         spans = relu_spans(self.network.widths)
         return {layer: means[spans[layer]] for layer in self.layers}
+
+
+def _check(method: Method, contest: Contest) -> None:
+    """Whether there is enough to compare. Raises InvalidInput."""
+    if method in ("effect", "auroc") and not contest.others:
+        raise InvalidInput(
+            f"method {method} compares targets with others, and none are left to choose by: "
+            "add --control pictures, or take another --method."
+        )
+    if method == "effect" and len(contest.targets) + len(contest.others) < 3:
+        raise InvalidInput(
+            "method effect measures by how much strengths vary, and one target and one other left "
+            "to choose by vary by nothing: add pictures, or take another --method."
+        )
 
 
 def _in_layers_order(scores: Scores, means: Scores) -> list[Picked]:

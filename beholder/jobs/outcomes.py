@@ -154,8 +154,11 @@ class EffectRow:
 
 
 def digest(hashes: Iterable[str]) -> str:
-    """One hash of a set of pictures' hashes, whatever their order: `ClassRow.pictures`."""
-    return hashlib.sha256("".join(sorted(set(hashes))).encode()).hexdigest()[:32]
+    """One hash of pictures' hashes, whatever their order: `ClassRow.pictures`.
+
+    A picture that is there twice is in it twice, as it is in the class's sums.
+    """
+    return hashlib.sha256("".join(sorted(hashes)).encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True)

@@ -29,12 +29,16 @@ def effect_size(targets: Strengths, others: Strengths) -> NDArray[np.float64]:
     """Cohen's d (C,) of strengths (n, C) of targets and (m, C) of others.
 
     The difference of means by the pooled deviation, with n + m - 2 degrees of freedom (Cohen 1988).
-    0 where neither varies.
+    0 where neither varies. Raises InvalidInput for one of each, of which none could.
     """
     _check(targets, others)
+    if len(targets) + len(others) < 3:
+        raise InvalidInput(
+            "effect_size: three pictures at least, since one of each do not vary; got 1 and 1."
+        )
     ours, theirs = (np.asarray(rows, np.float64) for rows in (targets, others))
     squares = sum(((rows - rows.mean(axis=0)) ** 2).sum(axis=0) for rows in (ours, theirs))
-    pooled = np.sqrt(squares / max(len(ours) + len(theirs) - 2, 1))
+    pooled = np.sqrt(squares / (len(ours) + len(theirs) - 2))
     apart = ours.mean(axis=0) - theirs.mean(axis=0)
     found: NDArray[np.float64] = np.zeros_like(apart)
     np.divide(apart, pooled, out=found, where=pooled > 0)

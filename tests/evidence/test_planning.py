@@ -7,7 +7,7 @@ import torch
 from beholder.errors import InvalidInput
 from beholder.evidence.conditions import first
 from beholder.evidence.in_memory import cast, measured, studied
-from beholder.evidence.planning import FEW_DRAWS, Planner
+from beholder.evidence.planning import FEW_DRAWS, Planner, _some
 from beholder.evidence.trial import Trial
 from beholder.report.axes import drawing
 from beholder.report.figures import drawn, fitting
@@ -199,6 +199,24 @@ def test_a_set_by_lot_has_no_stability(network, answers, pictures):
     assert planned(network, spec, answers, pictures).stability is None
 
 
+def test_stability_is_of_parts_that_are_not_the_whole(network, answers, pictures):
+    few = [0, 1, 2, 3, EACH, EACH + 1, EACH + 2, EACH + 3]
+    own = type(answers)(**{name: rows[few] for name, rows in vars(answers).items()})
+    own.positions[:] = np.arange(len(few))
+    assert 0 < planned(network, build(dose=12), own, pictures[few]).stability < 1
+    two = few[2:]
+    own = type(answers)(**{name: rows[two] for name, rows in vars(answers).items()})
+    own.positions[:] = np.arange(len(two))
+    assert planned(network, build(dose=12), own, pictures[two]).stability is None
+
+
+@pytest.mark.parametrize(("count", "size"), [(0, 0), (1, 1), (2, 1), (3, 2), (4, 3), (10, 8)])
+def test_a_part_of_the_rows_is_never_all_of_several(count, size):
+    part = _some(range(5, 5 + count), np.random.default_rng(0))
+    assert len(set(part)) == size
+    assert set(part) <= set(range(5, 5 + count))
+
+
 def test_who_picked_the_dose_is_kept(study, network, answers, pictures):
     _, plan, _ = study
     tuning = [one.role == "target" for one in plan.subjects if one.split == "tune"]
@@ -272,6 +290,14 @@ def test_what_compares_needs_somebody_to_compare_with(network, answers, pictures
     own.positions[:] = np.arange(len(rows))
     with pytest.raises(InvalidInput, match="method effect compares targets with others"):
         studied(network, build(methods=("effect",)), own, pictures[rows])
+
+
+def test_one_target_and_one_other_do_not_vary(network, answers, pictures):
+    rows = [0, 1, EACH, EACH + 1]  # of the others one chooses; without a target one is left
+    own = type(answers)(**{name: some[rows] for name, some in vars(answers).items()})
+    own.positions[:] = np.arange(len(rows))
+    with pytest.raises(InvalidInput, match="one target and one other left to choose by vary by"):
+        planned(network, build(methods=("effect",)), own, pictures[rows])
 
 
 def test_whoever_tells_can_end_it(network, answers, pictures):

@@ -45,6 +45,14 @@ def test_classes_are_the_folders_and_the_role_where_there_is_none(drawn):
     assert found[0].pictures == digest(drawn.sha256[:5])
 
 
+def test_a_picture_that_is_there_twice_makes_another_class_of_it(drawn):
+    once, twice = (tally(some(drawn, rows)) for rows in ([0, 1, 2], [0, 1, 2, 2]))
+    (one,), (other,) = once.class_rows(), twice.class_rows()
+    assert (one.n, other.n) == (3, 4)
+    assert one.pictures != other.pictures
+    assert one.pictures == tally(some(drawn, [2, 0, 1])).class_rows()[0].pictures
+
+
 def test_sums_are_those_of_the_class_s_pictures(drawn):
     rows = list(tally(drawn).channel_rows(WIDTHS))
     assert len(rows) == 3 * TOTAL
