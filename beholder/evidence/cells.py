@@ -1,11 +1,13 @@
 """The matrix: what each folder's set does to each folder's test pictures, as `cells`."""
 
-from collections.abc import Iterator
-
-import numpy as np
+from collections import Counter
+from collections.abc import Collection, Iterator
 
 from beholder.evidence.document import Cell
-from beholder.evidence.sample import Bools, Run, Sample
+from beholder.evidence.names import Role
+from beholder.evidence.sample import Run, Sample
+
+_Folder = tuple[Role, str]
 
 
 def cells(sample: Sample) -> tuple[Cell, ...]:
@@ -13,23 +15,35 @@ def cells(sample: Sample) -> tuple[Cell, ...]:
     others = [one for one in sample.plan.conditions if one.kind == "matrix"]
     if not others:
         return ()
-    own = " + ".join(dict.fromkeys(name for role, name in sample.folders if role == "target"))
-    found = list(_row(sample, sample.headline, own)) if own else []
+    targets = [folder for folder in sample.folders if folder[0] == "target"]
+    found = list(_row(sample, sample.headline, targets, "")) if targets else []
     for one in others:
-        found += _row(sample, sample.run(one), one.of or one.name)
+        # A set is chosen for all siblings and controls that came in folders of a name.
+        own = [(role, name) for role, name in sample.folders if role != "target" and name == one.of]
+        found += _row(sample, sample.run(one), own, one.of or one.name)
     return tuple(found)
 
 
-def _row(sample: Sample, run: Run, of: str) -> Iterator[Cell]:
-    for name, mask in _folders(sample).items():
+def _row(sample: Sample, run: Run, own: Collection[_Folder], name: str) -> Iterator[Cell]:
+    """Of the set chosen for `own`; called by `name` where none of them is tested."""
+    names = _names(sample)
+    of = " + ".join(names[folder] for folder in own) or name
+    for folder, mask in sample.folders.items():
         if (ran := mask & run.ran).any():
             lost = run.lost[ran]
-            yield Cell(of=of, group=name, n=len(lost), drop=float(lost.mean()))
+            yield Cell(
+                of=of,
+                group=names[folder],
+                n=len(lost),
+                drop=float(lost.mean()),
+                own=folder in own,
+            )
 
 
-def _folders(sample: Sample) -> dict[str, Bools]:
-    """By name: folders that share one are told apart by nobody."""
-    found: dict[str, Bools] = {}
-    for (_, name), mask in sample.folders.items():
-        found[name] = np.logical_or(found.get(name, False), mask)
-    return found
+def _names(sample: Sample) -> dict[_Folder, str]:
+    """What folders are called: their role too, where that alone tells them apart."""
+    shared = Counter(name for _, name in sample.folders)
+    return {
+        (role, name): f"{name} ({role})" if shared[name] > 1 else name
+        for role, name in sample.folders
+    }

@@ -143,12 +143,16 @@ class ChannelEvidence(_Frozen):
 
 
 class Cell(_Frozen):
-    """Of the matrix: what the set chosen for `of` does to the pictures of `group`."""
+    """Of the matrix: what the set chosen for `of` does to the pictures of `group`.
+
+    Folders that share a name have their role beside it. own: whether the set was chosen for them.
+    """
 
     of: str
     group: str
     n: int
     drop: float
+    own: bool = False
 
 
 class Probe(_Frozen):

@@ -15,10 +15,11 @@ _LETTERS = 18  # of a group's name
 
 
 def groups(evidence: Evidence) -> tuple[list[str], list[str]]:
-    """The sets' groups and the pictures' groups, in the order met."""
+    """The sets' groups in the order met, and the pictures' groups in that of their own sets."""
     sets = list(dict.fromkeys(cell.of for cell in evidence.matrix))
     pictures = list(dict.fromkeys(cell.group for cell in evidence.matrix))
-    return sets, sorted(pictures, key=lambda name: sets.index(name) if name in sets else len(sets))
+    places = {cell.group: sets.index(cell.of) for cell in evidence.matrix if cell.own}
+    return sets, sorted(pictures, key=lambda name: places.get(name, len(sets)))
 
 
 def size(evidence: Evidence) -> tuple[float, float]:
@@ -53,8 +54,8 @@ def draw(figure: Figure, evidence: Evidence) -> None:
 
 def describe(evidence: Evidence) -> str:
     """In words, for who does not see the figure."""
-    own = [f"{cell.of} {lost(cell.drop)}" for cell in evidence.matrix if cell.of == cell.group]
-    other = [cell for cell in evidence.matrix if cell.of != cell.group]
+    own = [f"{cell.group} {lost(cell.drop)}" for cell in evidence.matrix if cell.own]
+    other = [cell for cell in evidence.matrix if not cell.own]
     worst = max(other, key=lambda cell: cell.drop, default=None)
     said = f"Each group under its own set, in percentage points: {', '.join(own) or 'none'}."
     if worst is not None:
@@ -76,7 +77,7 @@ def _cell(axes: Axes, cell: Cell, column: int, row: int) -> None:
             linewidth=0,
         )
     )
-    if cell.of == cell.group:
+    if cell.own:
         axes.add_patch(
             Rectangle(
                 (column + 0.03, row + 0.04),

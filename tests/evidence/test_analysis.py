@@ -234,6 +234,31 @@ def test_the_matrix_has_the_headline_s_row_first(drawn: Drawn, evidence: Evidenc
     assert star.n == 15
 
 
+def test_the_matrix_knows_its_own_by_role_and_tells_folders_of_one_name_apart() -> None:
+    who = subjects(
+        {
+            "spiral": ("target", 0, 2, 4), "helix": ("target", 0, 2, 4),
+            "rings": ("sibling", 1, 2, 4), "star": ("control", 6, 2, 4),
+        }
+    )  # fmt: skip
+    who = [
+        one.model_copy(update={"group": "spiral"}) if one.group == "star" else one for one in who
+    ]
+    of_spiral = condition("of spiral", kind="matrix", of="spiral")
+    drawn = draw([condition("main"), of_spiral], who)
+    found = {(one.of, one.group): one for one in concluded(drawn).matrix}
+    columns = ["spiral (target)", "helix", "rings", "spiral (control)"]
+    rows = ["spiral (target) + helix", "spiral (control)"]
+    assert list(found) == [(row, column) for row in rows for column in columns]
+    assert {key for key, one in found.items() if one.own} == {
+        (rows[0], "spiral (target)"), (rows[0], "helix"), (rows[1], "spiral (control)"),
+    }  # fmt: skip
+    assert {one.n for one in found.values()} == {4}
+    stars = [one.position for one in who if one.role == "control" and one.split == "test"]
+    lost = [kept(drawn, number, np.array(stars)).mean() for number in (0, 2)]
+    assert found[rows[1], "spiral (control)"].drop == pytest.approx(lost[0] - lost[1])
+
+
 def test_channels_with_what_each_does_alone(drawn: Drawn, evidence: Evidence) -> None:
     assert evidence.layers == {20: 1, 22: 1, 24: 1}
     assert [(one.rank, one.layer, one.channel, one.score) for one in evidence.channels] == [

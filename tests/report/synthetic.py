@@ -389,6 +389,7 @@ def _matrix(lots: random.Random) -> Sequence[Cell]:
             group=group,
             n=20,
             drop=lots.choice((0.9, 0.95, 1.0)) if of == group else lots.choice((0, 0, 0.05, 0.1)),
+            own=of == group,
         )
         for of in GROUPS
         for group in GROUPS

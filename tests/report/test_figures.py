@@ -173,6 +173,22 @@ def test_the_matrix_has_a_number_a_cell(evidence: Evidence) -> None:
     assert numbers == [f"{round(100 * cell.drop)}" for cell in evidence.matrix]
 
 
+def test_two_target_folders_are_the_headline_s_own(evidence: Evidence) -> None:
+    cells = [
+        one.model_copy(update={"of": "spiral + rings", "own": one.group in ("spiral", "rings")})
+        for one in evidence.matrix
+        if one.of == "spiral"
+    ]
+    both = evidence.model_copy(update={"matrix": (*cells, *evidence.matrix[10:])})
+    axes = figure_of(matrix.draw, both).axes[0]
+    outlined = [one.get_xy() for one in axes.patches if one.get_facecolor()[3] == 0]
+    assert [(int(x), int(y)) for x, y in outlined] == [(0, 0), (1, 0), (2, 1), (3, 2), (4, 3)]
+    drops = {one.group: number(100 * one.drop, 1) for one in cells}
+    said = matrix.describe(both)
+    assert f"points: spiral {drops['spiral']}, rings {drops['rings']}, rays" in said
+    assert "The most that another's set takes" in said
+
+
 def test_rivals_are_those_at_the_headline_s_dose(evidence: Evidence) -> None:
     figure = figure_of(rivals.draw, evidence)
     assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == [
