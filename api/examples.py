@@ -168,6 +168,8 @@ RECORD: dict[str, Any] = {
     "effects": [
         {
             "study": "b7c2d9e4fa",
+            "target": "kelpie",
+            "method": "iterative",
             "rank": 3,
             "score": 1.25,
             "effect": -0.41,

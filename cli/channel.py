@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from cli.desk import Desk
 
 CLASSES = ("class", "n", "fraction_active", "mean", "deviation", "maximum", "studies", "as_target")
-EFFECTS = ("study", "rank", "score", "effect", "interval", "control_effect", "control_interval")
+EFFECTS = (
+    "study", "target", "method", "rank", "score", "effect", "interval", "control_effect",
+    "control_interval",
+)  # fmt: skip
 EXEMPLARS = ("kind", "strength", "source", "group", "region", "study")
 LAYERS_SHARED = ("layer", "layer_name", "width", "first", "second", "shared", "expected")
 CONTRAST = (

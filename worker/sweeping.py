@@ -112,7 +112,9 @@ class ConcludeWork(WholeWork):
             self.means.db,
             self.claim,
             partial=folder,
-            effects=effect_rows(evidence.channels),
+            effects=effect_rows(
+                evidence.channels, target=evidence.target_label, method=evidence.main.method
+            ),
             summary=summary_of(evidence.main),
         )
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from beholder.evidence.answers import Answers
 from beholder.evidence.document import ChannelEvidence, Interval, Outcome
+from beholder.evidence.names import Method
 from beholder.evidence.sentence import hits, others
 from beholder.evidence.tally import relu_spans
 from beholder.jobs.outcomes import EffectRow, ExemplarKind, ExemplarRow
@@ -72,11 +73,16 @@ def exemplar_rows(answers: Answers, widths: Sequence[int], *, seed: int) -> Iter
                         yield ExemplarRow(layer, channel, rank, position, strength, kind, *box)
 
 
-def effect_rows(channels: Iterable[ChannelEvidence]) -> Iterator[EffectRow]:
-    """The channels of `Evidence.channels`, with what ablating each alone did where it was tried."""
+def effect_rows(
+    channels: Iterable[ChannelEvidence], *, target: str, method: Method
+) -> Iterator[EffectRow]:
+    """The channels of `Evidence.channels`, with what ablating each alone did where it was tried.
+
+    target: the label of the class that they were chosen for, by `method`.
+    """
     for one in channels:
         bounds = *_bounds(one.effect), *_bounds(one.control_effect)
-        yield EffectRow(one.layer, one.channel, one.rank, one.score, *bounds)
+        yield EffectRow(one.layer, one.channel, one.rank, one.score, *bounds, target, method)
 
 
 def summary_of(main: Outcome) -> Summary:

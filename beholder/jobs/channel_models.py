@@ -115,7 +115,8 @@ class ChannelEffect(Base):
 
     rank: its place there, best first. score: by the study's method. effect: what ablating it alone
     does to the targets' log-odds, with a 95% interval, None where it was not ablated alone;
-    control_effect: what it does to siblings' and controls' log-odds of their own labels.
+    control_effect: what it does to siblings' and controls' log-odds of their own labels. target,
+    method: the class that the study is about, and how its set was chosen; None of earlier studies.
     """
 
     __tablename__ = "channel_effects"
@@ -131,6 +132,8 @@ class ChannelEffect(Base):
     control_effect: Mapped[float | None] = mapped_column(Float(53))
     control_effect_low: Mapped[float | None] = mapped_column(Float(53))
     control_effect_high: Mapped[float | None] = mapped_column(Float(53))
+    target: Mapped[str | None] = mapped_column(Text)
+    method: Mapped[str | None] = mapped_column(String(16))
 
     __table_args__ = (Index(None, "layer", "channel"),)
 

@@ -151,6 +151,8 @@ class EffectRow:
     control_effect: float | None = None
     control_effect_low: float | None = None
     control_effect_high: float | None = None
+    target: str | None = None
+    method: str | None = None
 
 
 def digest(hashes: Iterable[str]) -> str:

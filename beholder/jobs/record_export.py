@@ -16,6 +16,8 @@ from beholder.jobs.record_views import Strengths
 from beholder.jobs.views import layer_name
 
 EFFECTS = (
+    "target",
+    "method",
     "rank",
     "score",
     "effect",
@@ -46,8 +48,10 @@ COLUMNS: dict[str, type] = {
     "deviation": float,
     "maximum": float,
     "chosen": bool,
+    "target": str,
+    "method": str,
     "rank": int,
-    **dict.fromkeys(EFFECTS[1:], float),
+    **dict.fromkeys(EFFECTS[3:], float),
 }
 
 

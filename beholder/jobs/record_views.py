@@ -95,6 +95,8 @@ class EffectView(View):
     """What a study found of ablating the channel alone; see `beholder.jobs.channel_models`."""
 
     study: str
+    target: str | None
+    method: str | None
     rank: int
     score: float | None
     effect: float | None

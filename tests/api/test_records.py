@@ -18,7 +18,9 @@ def study(server):
         classes = [ClassRow(0, "kelpie", "target", 3, digest(["a", "b", "c"]))]
         rows = [ChannelClassRow(0, 35, 7, 2, 6.0, 18.0, 3.0)]
         store_channel_classes(session, row, classes, rows)
-        store_channel_effects(session, row, [EffectRow(35, 7, 0, 1.5, -2.0, -3.0, -1.0)])
+        store_channel_effects(
+            session, row, [EffectRow(35, 7, 0, 1.5, -2.0, -3.0, -1.0, target="kelpie")]
+        )
         return row
 
 
@@ -36,6 +38,7 @@ def test_a_record_by_name_and_by_hash(server, study):
         (kelpie,) = record["classes"]
         assert (kelpie["class"], kelpie["n"], kelpie["mean"]) == ("kelpie", 3, 2.0)
         assert record["effects"][0]["effect_high"] == -1.0
+        assert record["effects"][0]["target"] == "kelpie"
         assert record["chosen_in"] == [study.id]
 
 

@@ -90,7 +90,8 @@ def test_effects_are_the_evidence_s():
         layer=29, channel=7, rank=0, score=1.5, effect=effect, control_effect=on_others
     )
     other = ChannelEvidence(layer=31, channel=8, rank=1, score=1.0)
-    assert list(effect_rows([tried, other])) == [
-        EffectRow(29, 7, 0, 1.5, -2.0, -3.0, -1.0, 0.1, -0.1, 0.3),
-        EffectRow(31, 8, 1, 1.0),
+    chosen = {"target": "kelpie", "method": "auroc"}
+    assert list(effect_rows([tried, other], **chosen)) == [
+        EffectRow(29, 7, 0, 1.5, -2.0, -3.0, -1.0, 0.1, -0.1, 0.3, **chosen),
+        EffectRow(31, 8, 1, 1.0, **chosen),
     ]

@@ -224,12 +224,15 @@ def test_effects_come_with_the_conclusion(desk):
     )
     while (held := desk.claim_next(job)).stage != "conclude":
         desk.finish(held)
-    effects = [EffectRow(LAYER, CHANNEL, 0, 5.0, -2.0, -3.0, -1.0, 0.1, -0.1, 0.3)]
+    effects = [
+        EffectRow(LAYER, CHANNEL, 0, 5.0, -2.0, -3.0, -1.0, 0.1, -0.1, 0.3, "kelpie", "auroc")
+    ]
     assert summary_of(desk.database, job) == Summary()
     said = Summary(3, 1, 1, 1)
     finish_conclude(desk.database, held, partial="evidence", effects=effects, summary=said)
     assert summary_of(desk.database, job) == said
     (found,) = record(desk).effects
+    assert (found.target, found.method) == ("kelpie", "auroc")
     assert (found.study, found.rank, found.effect, found.control_effect_high) == (job, 0, -2.0, 0.3)
     listed = channels(desk.database, study=job, chosen=True)
     assert [(one.channel, one.rank, one.score) for one in listed] == [

@@ -98,6 +98,7 @@ def test_the_record_tables_have_it_all(bench: Any, spec: StudySpec, entries: lis
         (one.layer, one.channel) for one in found.channels
     ]
     assert all(one.effect_low <= one.effect <= one.effect_high for one in effects)
+    assert {(one.target, one.method) for one in effects} == {(found.target_label, "contrastive")}
     on_others = [(one.control_effect_low, one.control_effect_high) for one in effects]
     assert on_others == [
         (one.control_effect.low, one.control_effect.high) for one in found.channels
