@@ -36,7 +36,8 @@ class Group(_Frozen):
     """The test pictures of one role, or of one folder (`name`), under one condition.
 
     name: None for all of the role; without a folder, pictures are under their role's name.
-    kept: share whose label (the target's for targets, else the intact network's) is still seen.
+    kept: share whose label is still seen: the target's of targets, of others the intact network's,
+    or where folders are named after classes their folder's.
     p_target, p_own: mean probabilities. margin: mean change of the target's log-odds. rank: median
     of the target's. top5: share with the target among five. kl: mean, nats.
     drop: what share was lost, intact `kept` less this one, in points from 0 to 1.

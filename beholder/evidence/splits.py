@@ -51,7 +51,8 @@ def divide(answers: Answers, labels: Sequence[int], *, seed: int) -> Division:
     """Split the pictures of each role and folder, once near-duplicates are put aside.
 
     labels: (N,) class indices that the pictures count for. A picture's place follows from the seed,
-    its hash, and those of its own folder alone.
+    its hash, and those of its own folder; small folders of a role share one order, and a copy of a
+    picture in another folder gives way to it.
     """
     count = len(answers.positions)
     rows = sorted(range(count), key=lambda row: _lot(str(answers.sha256[row]), seed))

@@ -55,7 +55,8 @@ SORTS = (
     Sort(
         "trade",
         "What was taken from targets, and what from others",
-        "Every condition is a point. The upper left corner is the aim: all targets lost, nobody "
+        "Every set that a method chose for the target is a point, and every random one. The "
+        "upper left corner is the aim: all targets lost, nobody "
         "else. Points on the dashed line are beaten by none in both; on the dotted line "
         "targets lose no more than others do, which is mere damage.",
         trade.draw,

@@ -15,8 +15,9 @@ MINUS = "−"
 _GAIN = "S = E[Σ a · ∂m/∂a] over the map"
 _MARGIN = "m = target's logit − logsumexp of the others"
 _CONTRAST = (
-    f"S(target) − λ · Σ over other classes y of max(0, E[S(y) / m(y)]), {_GAIN}, {_MARGIN}, λ = 2.5"
+    f"S(target) − λ · Σ over other classes y of max(0, E[S(y) / max(1, m(y))]), {_GAIN}, {_MARGIN}"
 )
+_WEIGHED: tuple[Method, ...] = ("contrastive", "iterative")
 METHODS: dict[Method, tuple[str, str]] = {
     "count": (
         "In how many target pictures the channel is among its layer's strongest; the published "
@@ -37,7 +38,8 @@ METHODS: dict[Method, tuple[str, str]] = {
     ),
     "contrastive": (
         "What the channel adds to the target's margin, less what other pictures' classes need of "
-        "it: of each of those the mean share of its own margin, where it helps.",
+        "it: of each of those the mean share of its own margin, where it helps (margins below 1 "
+        "nat count as 1).",
         _CONTRAST,
     ),
     "iterative": (
@@ -46,7 +48,7 @@ METHODS: dict[Method, tuple[str, str]] = {
         f"{_CONTRAST}; S(target) of the network without the channels chosen so far",
     ),
     "single": (
-        "What happens to the target's margin when the channel alone is ablated.",
+        "What the target's margin loses when the channel alone is set to zero.",
         f"m(intact) − m(without the channel), {_MARGIN}",
     ),
     "random": (
@@ -193,6 +195,13 @@ def dose_words(record: Mapping[str, Any]) -> str:
         f"most {p} of probability for their class in the mean, the one that costs the others "
         "least; were there none, the most selective."
     )
+
+
+def formula(method: Method, record: Mapping[str, Any]) -> str:
+    """A method's, with the weight that the study's record says it was run with."""
+    weight = record.get("choosing", {}).get("contrast_weight")
+    said = METHODS[method][1]
+    return f"{said}, λ = {weight:g}" if weight is not None and method in _WEIGHED else said
 
 
 def listed(words: Iterable[str]) -> str:

@@ -66,6 +66,11 @@ def test_names_can_be_drawn() -> None:
 
 
 def test_every_method_and_mode_has_words_and_a_look() -> None:
+    weighed = {"choosing": {"contrast_weight": 3.5}}
+    for method in Method.__args__:
+        assert words.formula(method, {}) == words.METHODS[method][1]
+        said = words.formula(method, weighed).endswith(", λ = 3.5")
+        assert said == (method in ("contrastive", "iterative"))
     assert set(words.METHODS) == set(Method.__args__) == set(METHOD_LOOKS)
     assert set(words.MODES) == set(Mode.__args__)
     assert len({(look.colour, look.marker) for look in METHOD_LOOKS.values()}) == len(METHOD_LOOKS)
