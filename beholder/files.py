@@ -114,8 +114,9 @@ class Files:
         """Remove a folder with what is in it; nothing happens when it is not there."""
         with self._reported(path):
             full = self._full(path)
-            if self._fs.exists(full):
-                self._fs.rm(full, recursive=True)
+            while self._fs.exists(full):
+                with suppress(FileNotFoundError):  # another removes it too
+                    self._fs.rm(full, recursive=True)
 
     def list(self, path: str) -> Iterator[Listed]:
         """What is in a folder, in no order; nothing when it is not there."""

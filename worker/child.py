@@ -1,7 +1,8 @@
 """What one child process of a worker holds: its runner, and the sweep that finds lost work.
 
 The sweep runs in a few of all workers' children (`beholder.jobs.watch`), which are all where there
-are no more, so that work is found again wherever one worker is left.
+are no more, so that work is found again wherever one worker is left. What may take minutes, since
+it goes through the store, has a thread of its own (`worker.tidying`).
 """
 
 import logging
@@ -25,8 +26,6 @@ from beholder.logs import always_about
 from beholder.science.networks import find_device
 from beholder.settings import Settings
 from beholder.store import Store
-from beholder.upkeep.checkpoints import Tidying
-from beholder.upkeep.retention import Retention
 from worker.flag import SharedFlag
 from worker.heartbeat import Heartbeat
 from worker.lease import Flag
@@ -34,6 +33,7 @@ from worker.orders import Orders
 from worker.pause import ROOM_BYTES, Pause
 from worker.queue import MOST_BELLS, Queue
 from worker.runner import Runner
+from worker.tidying import Tidier
 
 log = logging.getLogger(__name__)
 SIGNING_OFF_S = 1.0
@@ -58,8 +58,6 @@ class Child:
         self._heartbeat = Heartbeat(self._db, name, device)
         self._orders = Orders(stopping, draining or SharedFlag())
         store = Store.open(settings.store)
-        self._tidying = Tidying(self._db, store)
-        self._retention = Retention(self._db, store, settings.retention_days)
         self._runner = Runner(
             self._db,
             store,
@@ -76,6 +74,7 @@ class Child:
         self._watch = Watch(name, settings.lease_s, settings.look_s)
         self._pause = Pause(self._insist_on_means, self._say, stopping)
         threading.Thread(target=self._sweep_forever, name="sweep", daemon=True).start()
+        Tidier(self._db, store, settings, name, stopping).start()
 
     def work(self) -> None:
         """Run chunks until none is left, or this worker is asked to stop.
@@ -161,9 +160,6 @@ class Child:
                 self._alive.say_so()
                 self._beat()
                 self.sweep()
-                self._tidying.step()
-                if removed := self._retention.step():
-                    log.info("job %s removed for its age", removed)
             except BeholderError as error:
                 log.warning("sweep: %s", error)
             except Exception:

@@ -14,7 +14,7 @@ from beholder.jobs.channel_models import removals
 from beholder.jobs.database import Database
 from beholder.jobs.hooks import rearm
 from beholder.jobs.models import FINISHED, INCOMING, ITEM_STATES, Chunk, Item, Job, Verdict
-from beholder.jobs.removal import hide, remove_hidden
+from beholder.jobs.removal import hide, remove_rows
 from beholder.jobs.rows import cancel_everything, lock_job, settle
 from beholder.jobs.stages import Stage, made_by
 
@@ -67,10 +67,19 @@ def retry(database: Database, job_id: str) -> Retried:
 
 
 def delete(database: Database, job_id: str, *, ended_before: datetime | None = None) -> None:
-    """Remove a finished job from the database: at once for all who look, then in short parts.
+    """Remove a finished job's rows: at once for all who look, then in short parts.
 
-    Its pictures stay, since other jobs may use them; so do its files. ended_before: only if it
-    ended earlier and is not to be kept. Raises NotFound or Conflict.
+    Its pictures stay, since other jobs may use them; so do its files, and for their sake its own
+    row (`beholder.jobs.removal`). ended_before: as for `put_away`. Raises NotFound or Conflict.
+    """
+    put_away(database, job_id, ended_before=ended_before)
+    remove_rows(database, job_id)
+
+
+def put_away(database: Database, job_id: str, *, ended_before: datetime | None = None) -> None:
+    """Take a finished job out of sight for good, and leave the rest of its removal to the workers.
+
+    ended_before: only if it ended earlier and is not to be kept. Raises NotFound or Conflict.
     """
     with database.write() as session:
         job = _job(session, job_id)
@@ -79,7 +88,6 @@ def delete(database: Database, job_id: str, *, ended_before: datetime | None = N
         if ended_before is not None:
             _insist_on_age(job, ended_before)
         hide(session, job)
-    remove_hidden(database, job_id)
 
 
 def _insist_on_age(job: Job, ended_before: datetime) -> None:

@@ -1,14 +1,16 @@
-"""Jobs on their way out: `hide` one, `remove_hidden`; the sweeps' part is the others.
+"""Jobs on their way out: `hide` one, `remove_rows`; the sweeps' part is the others.
 
 Removing a million items in one transaction would keep every other writer of SQLite waiting. So a
 job is hidden in a short one, as one whose submitter has died (`beholder.jobs.incoming`), and its
 rows are removed in many. Whoever dies on the way leaves the rest to the workers' sweeps, which also
 give up what submitters have left (`give_up_abandoned`) and remove some of all that (`remove_some`).
+A job that was begun may have files, which nobody finds without its row. So that stays until whoever
+has removed them (`hidden_jobs`) says so: `forget_hidden`.
 """
 
 from datetime import UTC, datetime
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import and_, delete, exists, or_, select, update
 from sqlalchemy.orm import Session
 
 from beholder.jobs.bulk import UNSYNCED
@@ -23,6 +25,8 @@ ABANDONED_S = 600.0  # far longer than a writer may have to wait for its turn
 GIVEN_UP = datetime(1970, 1, 1, tzinfo=UTC)  # from then on nothing more is written of the job
 _TOGETHER = 2_000  # rows; removing one costs about as much as writing one
 _REMOVALS = 10  # such transactions at a time, so that those who sweep get on with the rest
+GONE = and_(Job.state == INCOMING, Job.finished_at <= GIVEN_UP)  # jobs that nobody will see again
+_HAS_ROWS = or_(exists().where(Item.job_id == Job.id), exists().where(Chunk.job_id == Job.id))
 
 
 def hide(session: Session, job: Job) -> None:
@@ -39,10 +43,25 @@ def hide(session: Session, job: Job) -> None:
         session.execute(statement, execution_options=UNSYNCED)
 
 
-def remove_hidden(database: Database, job_id: str) -> None:
-    """Remove a hidden job to the end; sweeps may be at it too."""
+def remove_rows(database: Database, job_id: str) -> None:
+    """Remove a hidden job's rows to the end; sweeps may be at it too."""
     while _remove_part(database, job_id):
         pass
+
+
+def hidden_jobs(database: Database) -> list[str]:
+    """Jobs that are out of sight, and whose files may still be there."""
+    with database.read() as session:
+        return list(session.scalars(select(Job.id).where(GONE, Job.started_at.is_not(None))))
+
+
+def forget_hidden(database: Database, job_id: str) -> None:
+    """A hidden job's files are removed: once its other rows are, nothing is left of it."""
+    with database.write() as session:
+        lock_job(session, job_id)
+        session.execute(
+            delete(Job).where(Job.id == job_id, GONE, ~_HAS_ROWS), execution_options=UNSYNCED
+        )
 
 
 def give_up_abandoned(database: Database, submissions: Unchanged[Submission], now: float) -> None:
@@ -62,7 +81,7 @@ def give_up_abandoned(database: Database, submissions: Unchanged[Submission], no
 
 def remove_some(database: Database) -> None:
     """Remove some of what was hidden or given up; more when called again."""
-    left = select(Job.id).where(Job.state == INCOMING, Job.finished_at <= GIVEN_UP).limit(1)
+    left = select(Job.id).where(GONE, or_(Job.started_at.is_(None), _HAS_ROWS)).limit(1)
     for _ in range(_REMOVALS):
         with database.read() as session:
             job_id = session.scalar(left)
@@ -74,11 +93,13 @@ def remove_some(database: Database) -> None:
 def _remove_part(database: Database, job_id: str) -> bool:
     """Remove a bounded number of rows of a job that nobody sees; whether more are left."""
     with database.write() as session:
-        if lock_job(session, job_id) is None:
+        job = lock_job(session, job_id)
+        if job is None:
             return False
         if _remove_items(session, job_id) or _remove_chunks(session, job_id):
             return True
-        session.execute(delete(Job).where(Job.id == job_id), execution_options=UNSYNCED)
+        if job.started_at is None:
+            session.execute(delete(Job).where(Job.id == job_id), execution_options=UNSYNCED)
         return False
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from sqlalchemy import select
 
 from beholder.jobs.database import Database
-from beholder.jobs.models import FINISHED, Item, Job
+from beholder.jobs.models import FINISHED, OPEN, Item, Job
 from beholder.store import CHECKPOINTS, Store, checkpoint_folder
 from beholder.upkeep.leftovers import Leftover, remove_leftover
 from beholder.upkeep.ownership import insist_on_own
@@ -41,7 +41,7 @@ def stray_checkpoints(
                 Item.state.in_(FINISHED),
             )
             over = [f"{position:07d}" for position in session.scalars(ended)] if state else []
-        if state is None or state in FINISHED:
+        if state not in OPEN:
             whole = f"{CHECKPOINTS}/{job.name}"
             yield Leftover(whole, job.is_folder, len(files), sum(sizes.values()))
             continue

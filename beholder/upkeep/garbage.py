@@ -33,6 +33,7 @@ from beholder.upkeep.leftovers import (
 from beholder.upkeep.ownership import insist_on_own
 from beholder.upkeep.pictures import FOLDERS, GRACE_S
 from beholder.upkeep.presence import insist_on_some
+from beholder.upkeep.retention import remove_hidden
 from beholder.upkeep.unused import UnusedPictures
 
 UPLOADS_EXPIRE_S = 24 * 3600.0  # as the API drops them when the next begins
@@ -88,6 +89,8 @@ def _results(database: Database, store: Store, remove: bool) -> Iterator[Garbage
         if one.is_folder and _is_known(database, one.name):
             for left in leftovers(database, store, one.name, stale=False):
                 yield _removed("results", store, left, remove)
+    if remove:
+        remove_hidden(database, store)
 
 
 def _is_known(database: Database, job_id: str) -> bool:

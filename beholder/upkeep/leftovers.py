@@ -15,6 +15,7 @@ from sqlalchemy import select
 from beholder.files import PROBE
 from beholder.jobs.database import Database
 from beholder.jobs.models import Job
+from beholder.jobs.removal import GONE
 from beholder.store import Store, job_folder, result_folder
 from beholder.upkeep.references import live_tokens, partials, references, token_of
 
@@ -89,8 +90,8 @@ def stray_jobs(database: Database, store: Store) -> Iterator[Leftover]:
     known: set[str] = set()
     with database.read() as session:
         for start in range(0, len(names), _TOGETHER):
-            some = select(Job.id).where(Job.id.in_(names[start : start + _TOGETHER]))
-            known |= set(session.scalars(some))
+            some = Job.id.in_(names[start : start + _TOGETHER])
+            known |= set(session.scalars(select(Job.id).where(some, ~GONE)))
     for one in listed:
         if not one.is_folder:
             yield Leftover(f"results/{one.name}", False, 1, one.bytes)

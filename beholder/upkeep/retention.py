@@ -1,6 +1,6 @@
 """Jobs that are removed for their age, with their results: `expired`, `remove_job`, `Retention`.
 
-`keep` takes a job out of it.
+`keep` takes a job out of it. `remove_hidden` ends what others have begun to remove.
 """
 
 import logging
@@ -11,11 +11,13 @@ from datetime import timedelta
 from sqlalchemy import func, select
 
 from beholder.errors import BeholderError, Conflict, NotFound
-from beholder.jobs.control import delete
+from beholder.jobs.control import delete, put_away
 from beholder.jobs.database import Database
 from beholder.jobs.models import FINISHED, File, Item, Job, utc_now
+from beholder.jobs.removal import forget_hidden, hidden_jobs
 from beholder.jobs.rows import lock_job
 from beholder.store import Store, job_folder
+from beholder.upkeep.presence import insist_on_there
 
 log = logging.getLogger(__name__)
 _REST_S = 3600.0
@@ -57,13 +59,28 @@ def remove_job(
     """Remove a finished job with its results; its pictures stay.
 
     older_than: only if it ended longer ago and is not kept. Where the store does not answer, the
-    files are left to `gc`: the job is gone all the same. Raises NotFound or Conflict.
+    files are left to the workers: the job is gone all the same. Raises NotFound or Conflict.
     """
     delete(database, job_id, ended_before=utc_now() - older_than if older_than else None)
     try:
-        store.remove_folder(job_folder(job_id))
+        _remove_files(database, store, job_id)
     except BeholderError as error:
-        log.warning("job %s is removed, but its files are left to `gc`: %s", job_id, error)
+        log.warning("job %s is removed, but its files are left to workers: %s", job_id, error)
+
+
+def remove_hidden(database: Database, store: Store) -> None:
+    """Remove the files of jobs that are out of sight: of those to be removed, and where it stopped.
+
+    Two may do so at a time. Raises ServiceUnavailable; the next call goes on.
+    """
+    for job_id in hidden_jobs(database):
+        _remove_files(database, store, job_id)
+
+
+def _remove_files(database: Database, store: Store, job_id: str) -> None:
+    insist_on_there(database, store)  # else nothing would be removed, and the rest forgotten
+    store.remove_folder(job_folder(job_id))
+    forget_hidden(database, job_id)
 
 
 def keep(database: Database, job_id: str, *, kept: bool = True) -> None:
@@ -75,28 +92,24 @@ def keep(database: Database, job_id: str, *, kept: bool = True) -> None:
         job.kept = True if kept else None
 
 
-def kept_jobs(database: Database) -> set[str]:
-    """The ids of the jobs that are kept."""
-    with database.read() as session:
-        return set(session.scalars(select(Job.id).where(Job.kept.is_not(None))))
-
-
 class Retention:
     """A worker's part in it: one job at each call until none is left, then an hour's rest."""
 
-    def __init__(self, database: Database, store: Store, days: float | None) -> None:
+    def __init__(self, database: Database, days: float | None) -> None:
         self._database = database
-        self._store = store
         self._age = None if days is None else timedelta(days=days)
         self._resting_until = 0.0
 
     def step(self) -> str | None:
-        """Remove the oldest job that is too old; its id, or None where there was nothing to do."""
+        """Put the oldest job away that is too old; its id, or None where there is nothing to do.
+
+        Its rows are removed by sweeps, its files by `remove_hidden`.
+        """
         if self._age is None or time.monotonic() < self._resting_until:
             return None
         for job_id in expired(self._database, older_than=self._age, limit=1):
             try:
-                remove_job(self._database, self._store, job_id, older_than=self._age)
+                put_away(self._database, job_id, ended_before=utc_now() - self._age)
             except (Conflict, NotFound):
                 return None  # retried, kept, or removed by another worker
             return job_id

@@ -188,6 +188,8 @@ def test_deleting_leaves_the_pictures(desk):
     desk.run(other.id)
     delete(desk.database, job.id)
     delete(desk.database, other.id)
+    for gone in (job.id, other.id):
+        removal.forget_hidden(desk.database, gone)
     left = _rows(desk.database)
     assert left.pop("pictures") == 2
     assert set(left.values()) == {0}
@@ -225,7 +227,10 @@ def test_a_job_is_removed_at_once_for_all_who_look_and_then_in_short_parts(desk,
 
     monkeypatch.setattr(removal, "_remove_part", watched)
     delete(desk.database, job_id)
-    assert counts[-1]["jobs"] == counts[-1]["files"] == 0
+    assert counts[-1]["items"] == counts[-1]["chunks"] == counts[-1]["files"] == 0
+    assert removal.hidden_jobs(desk.database) == [job_id], "its files are to be found by its row"
+    removal.forget_hidden(desk.database, job_id)
+    assert _rows(desk.database)["jobs"] == 0
     for name in ("items", "files"):
         steps = [before[name] - after[name] for before, after in pairwise(counts)]
         assert sum(steps) > max(steps), name
@@ -236,10 +241,13 @@ def test_a_removal_that_breaks_off_is_ended_by_a_sweep(desk, monkeypatch):
     job_id = _with_files(desk)
     monkeypatch.setattr(removal, "_TOGETHER", 4)
     with monkeypatch.context() as broken:
-        broken.setattr("beholder.jobs.control.remove_hidden", lambda *_: None)
+        broken.setattr("beholder.jobs.control.remove_rows", lambda *_: None)
         delete(desk.database, job_id)
     assert _rows(desk.database)["files"] == 30
+    removal.forget_hidden(desk.database, job_id)
+    assert _rows(desk.database)["jobs"] == 1, "its other rows would have lost it"
     desk.sweep()
+    removal.forget_hidden(desk.database, job_id)
     left = _rows(desk.database)
     del left["pictures"]
     assert set(left.values()) == {0}
@@ -249,7 +257,7 @@ def test_a_request_of_a_removed_job_makes_a_new_one(desk, monkeypatch):
     spec, request = DreamSpec.build(network="random:0"), Repeatable("key")
     first = create_job(desk.database, spec, [desk.entry(0)], request=request)
     cancel(desk.database, first.id)
-    monkeypatch.setattr("beholder.jobs.control.remove_hidden", lambda *_: None)
+    monkeypatch.setattr("beholder.jobs.control.remove_rows", lambda *_: None)
     delete(desk.database, first.id)
     second = create_job(desk.database, spec, [desk.entry(0)], request=request)
     assert not second.repeated

@@ -2,13 +2,15 @@
 
 from datetime import timedelta
 
+import pytest
 from sqlalchemy import update
 
 from beholder.errors import ServiceUnavailable
 from beholder.jobs.models import Job, utc_now
 from beholder.jobs.queries import list_jobs
-from beholder.store import Store
-from beholder.upkeep.retention import Retention, expired, keep, kept_jobs, remove_job
+from beholder.jobs.removal import remove_some
+from beholder.store import Store, job_folder
+from beholder.upkeep.retention import Retention, expired, keep, remove_hidden, remove_job
 
 MONTH = timedelta(days=30)
 
@@ -27,7 +29,6 @@ def test_the_old_that_ended_and_are_not_kept(home):
     assert expired(home.db, older_than=MONTH) == [older, old]
     assert expired(home.db, older_than=MONTH, states=("failed",)) == []
     assert expired(home.db, older_than=MONTH, limit=1) == [older]
-    assert kept_jobs(home.db) == {kept}
     keep(home.db, kept, kept=False)
     assert expired(home.db, older_than=MONTH) == [kept, older, old]
     assert running in {job.id for job in list_jobs(home.db)}
@@ -37,25 +38,56 @@ def test_a_worker_removes_one_at_each_call_and_then_rests(home):
     jobs = [home.done([number]) for number in range(3)]
     for number, job_id in enumerate(jobs[:2]):
         aged(home, job_id, 50 - number)
-    retention = Retention(home.db, home.store, 30)
+    retention = Retention(home.db, 30)
     assert [retention.step() for _ in range(3)] == [jobs[0], jobs[1], None]
     assert [job.id for job in list_jobs(home.db)] == [jobs[2]]
-    assert home.verify() == []
     aged(home, jobs[2], 50)
     assert retention.step() is None, "it rests"
-    assert Retention(home.db, home.store, 30).step() == jobs[2]
+    assert Retention(home.db, 30).step() == jobs[2]
+
+
+def left_of(home, job_id):
+    """Whether its row is there, and how many files are."""
+    with home.db.read() as session:
+        row = session.get(Job, job_id)
+    return row is not None, len(list(home.store.list(job_folder(job_id))))
+
+
+@pytest.mark.parametrize("rows_first", [True, False])
+def test_what_was_put_away_goes_whoever_is_killed_on_the_way(home, monkeypatch, rows_first):
+    job_id, stays = home.done([0, 1, 2, 3]), home.done([4])
+    aged(home, job_id, 50)
+    assert Retention(home.db, 30).step() == job_id
+    assert left_of(home, job_id)[1] > 1, "a step removes no files"
+    if rows_first:
+        remove_some(home.db)
+    assert left_of(home, job_id)[0], "without its row nobody would find its files"
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as killing:
+        killing.setattr("beholder.upkeep.retention.forget_hidden", killed)
+        with pytest.raises(KeyboardInterrupt):
+            remove_hidden(home.db, home.store)
+    remove_hidden(home.db, home.store)
+    remove_some(home.db)
+    remove_hidden(home.db, home.store)
+    assert left_of(home, job_id) == (False, 0)
+    assert home.verify() == []
+    assert [job.id for job in list_jobs(home.db)] == [stays]
 
 
 def test_without_a_limit_nothing_goes(home):
     aged(home, home.done([0]), 10_000)
-    assert Retention(home.db, home.store, None).step() is None
+    assert Retention(home.db, None).step() is None
     assert len(list_jobs(home.db)) == 1
 
 
 def test_a_job_that_another_removed_meanwhile(home, monkeypatch):
     job_id = home.done([0])
     aged(home, job_id, 50)
-    retention = Retention(home.db, home.store, 30)
+    retention = Retention(home.db, 30)
 
     def removed_first(*_, **__):
         remove_job(home.db, home.store, job_id)
@@ -70,15 +102,15 @@ def test_a_job_that_was_kept_or_ran_again_since_it_was_found_stays(home, monkeyp
     aged(home, found, 50)
     monkeypatch.setattr("beholder.upkeep.retention.expired", lambda *_, **__: [found])
     keep(home.db, found)
-    assert Retention(home.db, home.store, 30).step() is None
+    assert Retention(home.db, 30).step() is None
     keep(home.db, found, kept=False)
     aged(home, found, 1)
-    assert Retention(home.db, home.store, 30).step() is None
+    assert Retention(home.db, 30).step() is None
     assert [job.id for job in list_jobs(home.db)] == [found]
     assert home.verify() == []
 
 
-def test_an_outage_of_the_store_leaves_the_files_to_gc(home, monkeypatch, caplog):
+def test_an_outage_of_the_store_leaves_the_files_to_the_workers(home, monkeypatch, caplog):
     job_id = home.done([0])
 
     def away(*_):
@@ -87,6 +119,8 @@ def test_an_outage_of_the_store_leaves_the_files_to_gc(home, monkeypatch, caplog
     with monkeypatch.context() as outage:
         outage.setattr(Store, "remove_folder", away)
         remove_job(home.db, home.store, job_id)
-    assert "its files are left to `gc`: the store does not answer." in caplog.text
+    assert "its files are left to workers: the store does not answer." in caplog.text
     assert list_jobs(home.db) == []
-    assert [one.kind for one in home.verify()] == ["store", "leftover"]
+    assert [one.kind for one in home.verify()] == ["leftover"]
+    remove_hidden(home.db, home.store)
+    assert left_of(home, job_id) == (False, 0)

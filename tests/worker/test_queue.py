@@ -38,9 +38,15 @@ def redis_url(tmp_path: Path) -> Iterator[str]:
 def child(bench: Any, redis_url: str) -> Iterator[Child]:
     """A worker's child on the bench's database, which sweeps when it is told to."""
     settings: Settings = bench.settings.model_copy(update={"sweep_s": 3600.0})
-    stopping = threading.Event()
-    made = Child(make_app(redis_url), settings, stopping)
-    bench.until(lambda: made._tidying._resting_until)  # its first sweep is through
+    stopping, swept = threading.Event(), threading.Event()
+
+    class Watched(Child):
+        def sweep(self) -> None:
+            super().sweep()
+            swept.set()
+
+    made = Watched(make_app(redis_url), settings, stopping)
+    assert swept.wait(20)
     yield made
     stopping.set()
 

@@ -1,0 +1,60 @@
+"""The thread of a worker that removes what nobody needs any more: a `Tidier`.
+
+A job's files on a store across the network may take minutes, in which nobody would sweep, and the
+worker would seem dead.
+"""
+
+import logging
+import threading
+import time
+
+from beholder.errors import BeholderError
+from beholder.jobs.database import Database
+from beholder.jobs.watch import Watch
+from beholder.settings import Settings
+from beholder.store import Store
+from beholder.upkeep.checkpoints import Tidying
+from beholder.upkeep.retention import Retention, remove_hidden
+from worker.lease import Flag
+
+log = logging.getLogger(__name__)
+
+
+class Tidier:
+    """Goes round as often as the sweep does, however long a round takes."""
+
+    def __init__(
+        self, db: Database, store: Store, settings: Settings, name: str, stopping: Flag
+    ) -> None:
+        self._db = db
+        self._store = store
+        self._sweep_s = settings.sweep_s
+        self._stopping = stopping
+        self._tidying = Tidying(db, store)
+        self._retention = Retention(db, settings.retention_days)
+        self._first = Watch(name, settings.lease_s, settings.look_s, watchers=1)
+
+    def start(self) -> None:
+        """Begin, in a thread of its own that ends with the process."""
+        threading.Thread(target=self._go_round, name="tidying", daemon=True).start()
+
+    def step(self) -> None:
+        """One round. Files of removed jobs are the first worker's: all at once would do it twice.
+
+        Raises BeholderError where a store or a database can't be used.
+        """
+        if self._first.is_mine(self._db, time.monotonic()):
+            remove_hidden(self._db, self._store)
+        self._tidying.step()
+        if removed := self._retention.step():
+            log.info("job %s removed for its age", removed)
+
+    def _go_round(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self.step()
+            except BeholderError as error:
+                log.warning("tidying: %s", error)
+            except Exception:
+                log.exception("tidying")
+            time.sleep(self._sweep_s)
