@@ -77,8 +77,12 @@ class Sender:
     def _try(self, hook: DueHook) -> None:
         """Send one; whatever goes wrong with it is its own, and costs it an attempt."""
         try:
-            row = get_job(self._db, hook.job_id).row()
-            deliver(hook, json.dumps({"event": "job.ended", "job": row}), private=self._private)
+            job = get_job(self._db, hook.job_id)
+            if job.finished_at is None:
+                return  # it runs again: its next end will be told
+            body = json.dumps({"event": "job.ended", "job": job.row()})
+            end = f"{job.id}-{job.finished_at:%Y%m%dT%H%M%S.%fZ}"
+            deliver(hook, body, end=end, private=self._private)
             delivered(self._db, hook)
         except Exception as error:
             reason = " ".join(str(error).split()) or type(error).__name__
@@ -93,8 +97,11 @@ class Sender:
             postponed(self._db, hook, reason[:500], now=time.time())
 
 
-def deliver(hook: DueHook, body: str, *, private: bool) -> None:
-    """Send one. Raises OSError, HTTPException or InvalidInput where it does not arrive."""
+def deliver(hook: DueHook, body: str, *, end: str, private: bool) -> None:
+    """Send one. end: the same in every attempt to tell of this end of the job, and of no other.
+
+    Raises OSError, HTTPException or InvalidInput where it does not arrive.
+    """
     ends = time.monotonic() + TOTAL_S
     parsed = check_url(hook.url, private=private)
     connection = _connect(parsed, private=private)
@@ -102,7 +109,7 @@ def deliver(hook: DueHook, body: str, *, private: bool) -> None:
         with _until(ends, connection.sock):
             if isinstance(connection.sock, ssl.SSLSocket):
                 connection.sock.do_handshake()
-            connection.request("POST", _target(parsed), body.encode(), _headers(hook, body))
+            connection.request("POST", _target(parsed), body.encode(), _headers(hook, body, end))
             answer = connection.getresponse()
         if not 200 <= answer.status < 300:
             raise http.client.HTTPException(f"{parsed.netloc} answered {answer.status}")
@@ -141,12 +148,13 @@ def signature(secret: str, timestamp: str, body: str) -> str:
     return "sha256=" + hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()
 
 
-def _headers(hook: DueHook, body: str) -> dict[str, str]:
+def _headers(hook: DueHook, body: str, end: str) -> dict[str, str]:
     timestamp = str(int(time.time()))
     headers = {
         "Content-Type": "application/json",
         "User-Agent": f"beholder/{__version__}",
-        "Beholder-Delivery": f"{hook.job_id}-{hook.attempt}",
+        "Beholder-Delivery": end,
+        "Beholder-Attempt": str(hook.attempt),
         "Beholder-Timestamp": timestamp,
     }
     if hook.secret:

@@ -1,7 +1,8 @@
 """Webhooks: who is to be told that a job has ended. `due_hooks`, then `delivered` or `postponed`.
 
 A hook is written with its job. Whoever sends takes it by moving its next attempt into the future,
-so that two senders rarely send the same; receivers tell doubles by the delivery's id.
+so that two senders rarely send the same, and changes it only while that stands: a job that runs
+again meanwhile has another end, to be told anew. Receivers tell doubles by that end.
 """
 
 from dataclasses import dataclass
@@ -26,12 +27,13 @@ class Hook:
 
 @dataclass(frozen=True)
 class DueHook:
-    """One delivery to try. attempt: counted from 1."""
+    """One delivery to try. attempt: counted from 1. next_at: what its taker has set."""
 
     job_id: str
     url: str
     secret: str
     attempt: int
+    next_at: float
 
 
 def add_hook(session: Session, job_id: str, hook: Hook) -> None:
@@ -57,11 +59,12 @@ def due_hooks(
         ids = list(session.scalars(waiting))
     if not ids:
         return ()
+    ended = select(Job.id).where(Job.id.in_(ids), Job.state.in_(FINISHED))
     take = (
         update(Webhook)
-        .where(Webhook.job_id.in_(ids), Webhook.state == "waiting", Webhook.next_at <= now)
+        .where(Webhook.job_id.in_(ended), Webhook.state == "waiting", Webhook.next_at <= now)
         .values(next_at=now + take_s, attempts=Webhook.attempts + 1)
-        .returning(Webhook.job_id, Webhook.url, Webhook.secret, Webhook.attempts)
+        .returning(Webhook.job_id, Webhook.url, Webhook.secret, Webhook.attempts, Webhook.next_at)
     )
     with database.write() as session:
         taken = [DueHook(*row) for row in session.execute(take)]
@@ -70,16 +73,15 @@ def due_hooks(
 
 def delivered(database: Database, hook: DueHook) -> None:
     """The receiver has it."""
-    values = {"state": "delivered", "delivered_at": utc_now(), "error": None}
-    _set(database, hook.job_id, **values)
+    _set(database, hook, state="delivered", delivered_at=utc_now(), error=None)
 
 
 def postponed(database: Database, hook: DueHook, error: str, *, now: float) -> None:
     """It did not arrive: try later, or give up after the last of DELAYS_S."""
     if hook.attempt > len(DELAYS_S):
-        _set(database, hook.job_id, state="failed", error=error)
+        _set(database, hook, state="failed", error=error)
     else:
-        _set(database, hook.job_id, next_at=now + DELAYS_S[hook.attempt - 1], error=error)
+        _set(database, hook, next_at=now + DELAYS_S[hook.attempt - 1], error=error)
 
 
 def rearm(session: Session, job_id: str) -> None:
@@ -88,6 +90,12 @@ def rearm(session: Session, job_id: str) -> None:
     session.execute(again.values(state="waiting", attempts=0, next_at=0.0, error=None))
 
 
-def _set(database: Database, job_id: str, **values: object) -> None:
+def _set(database: Database, hook: DueHook, **values: object) -> None:
+    """Change it, unless it was armed or taken again."""
+    taken = (
+        Webhook.job_id == hook.job_id,
+        Webhook.state == "waiting",
+        Webhook.next_at == hook.next_at,
+    )
     with database.write() as session:
-        session.execute(update(Webhook).where(Webhook.job_id == job_id).values(**values))
+        session.execute(update(Webhook).where(*taken).values(**values))

@@ -15,7 +15,7 @@ import pytest
 from api.addresses import check_url
 from api.webhooks import deliver, signature
 from beholder.errors import InvalidInput
-from beholder.jobs.hooks import DELAYS_S, DueHook
+from beholder.jobs.hooks import DELAYS_S, DueHook, due_hooks
 from beholder.jobs.service_models import Webhook
 
 pytestmark = pytest.mark.slow  # with real servers or files; seconds in all
@@ -76,7 +76,8 @@ def test_the_end_of_a_job_is_told_once_and_signed(open_server, receiver):
     assert path == "/hook?x=1"
     assert json.loads(body)["job"] == open_server.http.get(f"/v1/jobs/{job['id']}").json()
     assert headers["Beholder-Signature"] == signature("s3cret", headers["Beholder-Timestamp"], body)
-    assert headers["Beholder-Delivery"] == f"{job['id']}-1"
+    assert headers["Beholder-Delivery"].startswith(f"{job['id']}-2")
+    assert headers["Beholder-Attempt"] == "1"
 
 
 def test_it_is_tried_again_with_patience_then_given_up(open_server, receiver):
@@ -91,6 +92,9 @@ def test_it_is_tried_again_with_patience_then_given_up(open_server, receiver):
     assert sender.send_due(now) == 1
     assert sender.send_due(now + 10 * DELAYS_S[-1]) == 0
     assert len(receiver.received) == len(DELAYS_S) + 1
+    assert len({headers["Beholder-Delivery"] for headers, *_ in receiver.received}) == 1
+    attempts = [headers["Beholder-Attempt"] for headers, *_ in receiver.received]
+    assert attempts == [str(number + 1) for number in range(len(DELAYS_S) + 1)]
     with open_server.services.db.read() as session:
         hook = session.get_one(Webhook, job["id"])
     assert (hook.state, hook.error.endswith("answered 503")) == ("failed", True)
@@ -108,6 +112,63 @@ def test_a_job_that_runs_again_is_told_again(open_server, receiver):
         "cancelled",
         "done",
     ]
+    ends = [headers["Beholder-Delivery"] for headers, *_ in receiver.received]
+    assert len(set(ends)) == 2, "whoever drops doubles would drop the second end"
+
+
+@pytest.fixture
+def between(monkeypatch):
+    """Have something happen between a sender's taking of hooks and its sending."""
+
+    def install(act):
+        def taking(*given, **options):
+            taken = due_hooks(*given, **options)
+            if taken:
+                act()
+            return taken
+
+        monkeypatch.setattr("api.webhooks.due_hooks", taking)
+
+    return install
+
+
+def test_a_job_that_runs_again_before_it_was_told_tells_its_real_end(
+    open_server, receiver, between
+):
+    job = submit(open_server, receiver.url)
+    open_server.http.post(f"/v1/jobs/{job['id']}/cancel")
+    sender = open_server.services.sender
+    between(lambda: open_server.http.post(f"/v1/jobs/{job['id']}/retry"))
+    assert sender.send_due() == 1
+    assert receiver.received == [], "it has not ended"
+    between(lambda: None)
+    open_server.work(job["id"])
+    assert sender.send_due() == 1
+    ((headers, _, body),) = receiver.received
+    assert json.loads(body)["job"]["state"] == "done"
+    assert headers["Beholder-Attempt"] == "1"
+
+
+@pytest.mark.parametrize("status", [200, 500])
+def test_a_job_that_is_retried_while_its_end_is_told_tells_the_next(
+    open_server, receiver, monkeypatch, status
+):
+    job = submit(open_server, receiver.url)
+    open_server.http.post(f"/v1/jobs/{job['id']}/cancel")
+    receiver.statuses = [status]
+
+    def sending(*given, **options):
+        open_server.http.post(f"/v1/jobs/{job['id']}/retry")
+        deliver(*given, **options)
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr("api.webhooks.deliver", sending)
+        assert open_server.services.sender.send_due() == 1
+    assert (hook_of(open_server, job).state, hook_of(open_server, job).attempts) == ("waiting", 0)
+    open_server.work(job["id"])
+    assert open_server.services.sender.send_due() == 1
+    states = [json.loads(body)["job"]["state"] for *_, body in receiver.received]
+    assert states == ["cancelled", "done"]
 
 
 def test_the_server_sends_by_itself(start, receiver):
@@ -280,5 +341,5 @@ def test_an_answer_that_trickles_in_is_broken_off(monkeypatch):
         url = f"http://127.0.0.1:{listening.getsockname()[1]}/"
         started = time.monotonic()
         with pytest.raises(TimeoutError, match=r"no answer within 0\.3 s"):
-            deliver(DueHook("job", url, "", 1), "{}", private=True)
+            deliver(DueHook("job", url, "", 1, 0.0), "{}", end="job-1", private=True)
     assert time.monotonic() - started < 5
