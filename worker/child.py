@@ -111,7 +111,7 @@ class Child:
 
     def sweep(self) -> None:
         """Put right what has no live worker, and ring for what nobody may have heard of."""
-        self._runner.give_back_the_rest()
+        self._give_back_the_rest()
         ended = self._alive.ended()
         now = time.monotonic()
         watching = self._watch.is_mine(self._db, now)
@@ -123,6 +123,13 @@ class Child:
             forget_silent(self._db)
         if watching or ended:
             self._ring_for_what_waits()
+
+    def _give_back_the_rest(self) -> None:
+        """A store that is away, where something may be left, holds up nothing that follows."""
+        try:
+            self._runner.give_back_the_rest()
+        except BeholderError as error:
+            log.warning("not given back yet: %s", error)
 
     def _ring_for_what_waits(self) -> None:
         """While bells wait, workers are too busy to hear them, and find the work by themselves."""

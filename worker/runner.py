@@ -34,6 +34,7 @@ from beholder.science.networks import find_device
 from beholder.settings import Settings
 from beholder.specs import DreamSpec
 from beholder.store import Store, result_folder
+from beholder.upkeep.leftovers import left_by, remove_leftover
 from beholder.upkeep.presence import insist_on_there
 from worker.dreams import DreamWork, dream_shape
 from worker.lease import Flag, Interrupted, Lease, Leases, Stopping
@@ -133,9 +134,15 @@ class Runner:
         insist_on_there(self.db, self.store)
 
     def give_back(self, claim: Claim) -> None:
-        """Release a claim; where that can't be written, `give_back_the_rest` does it later."""
+        """Release a claim; where that can't be written, `give_back_the_rest` does it later.
+
+        One that no longer stands has been finished, whatever its worker heard, or another has the
+        chunk: who took it may have tidied up before the last file of this one was written.
+        """
         try:
-            release(self.db, claim)
+            if not release(self.db, claim):
+                for left in left_by(self.db, self.store, claim):
+                    remove_leftover(self.store, left)
         except BeholderError:
             self._kept_back[claim.token] = claim
             raise
@@ -152,7 +159,7 @@ class Runner:
         Before anybody looks for silent chunks: these are nobody's death, and wait for a bell.
         """
         for token, claim in self._kept_back.copy().items():
-            release(self.db, claim)
+            self.give_back(claim)
             self._kept_back.pop(token, None)
 
 

@@ -1,4 +1,6 @@
-"""Results that belong to no item: `leftovers` of a job, `stray_jobs` in the store; `stray_probes`.
+"""Results that belong to no item: `leftovers` of a job, `left_by` one of its claims.
+
+In the store alone are `stray_jobs` and `stray_probes`.
 
 The store is always listed before the database is asked. A folder is named by a claim, whose token
 is in the database before anything is written under it, and never stands again once it has ended.
@@ -13,6 +15,7 @@ from typing import NamedTuple
 from sqlalchemy import select
 
 from beholder.files import PROBE
+from beholder.jobs.claims import Claim
 from beholder.jobs.database import Database
 from beholder.jobs.models import Job
 from beholder.jobs.removal import GONE
@@ -62,16 +65,34 @@ def leftovers(
         yield from _unused(database, store, job_id, suspects[start : start + _TOGETHER], stale)
 
 
+def left_by(database: Database, store: Store, claim: Claim) -> Iterator[Leftover]:
+    """What was written under a claim and belongs to nothing; nothing of it while it stands.
+
+    If it was finished, its results belong to its items, even if its worker never heard so.
+    """
+    positions = [item.position for item in claim.items] or [-1]
+    within = min(positions), max(positions)
+    yield from _unused(database, store, claim.job_id, [claim.token], stale=False, within=within)
+
+
 def _unused(
-    database: Database, store: Store, job_id: str, tokens: list[str], stale: bool
+    database: Database,
+    store: Store,
+    job_id: str,
+    tokens: list[str],
+    stale: bool,
+    within: tuple[int, int] | None = None,
 ) -> Iterator[Leftover]:
-    """What belongs to nothing in these folders, looked at file by file."""
+    """What belongs to nothing in these folders, looked at file by file.
+
+    within: the positions of all items that may have something there; None: any.
+    """
     found = {token: dict(_files(store, result_folder(job_id, token))) for token in tokens}
     for token in live_tokens(database, job_id, stale=stale):  # first: it may finish meanwhile
         found.pop(token, None)
     measured = tuple(f"{folder}/" for folder in partials(database, job_id))
     used: set[str] = set()
-    for one in references(database, job_id):
+    for one in references(database, job_id, within):
         if token_of(one.path) in found:
             used.add(one.path)
     for token, files in found.items():

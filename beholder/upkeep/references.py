@@ -29,13 +29,19 @@ def token_of(path: str) -> str:
     return parts[2] if len(parts) > 2 else ""
 
 
-def references(database: Database, job_id: str) -> Iterator[Reference]:
-    """The files of a job's items, in order of their positions, a page at a time."""
-    last = -1
-    while True:
+def references(
+    database: Database, job_id: str, within: tuple[int, int] | None = None
+) -> Iterator[Reference]:
+    """The files of a job's items, in order of their positions, a page at a time.
+
+    within: the first and the last position; None: all.
+    """
+    last = within[0] - 1 if within else -1
+    while within is None or last < within[1]:
         end = _end_of_page(database, job_id, last)
         if end is None:
             return
+        end = min(end, within[1]) if within else end
         with database.read() as session:
             found = [*_files(session, job_id, last, end), *_starts(session, job_id, last, end)]
         yield from sorted(found)

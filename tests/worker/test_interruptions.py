@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
+import worker.dreams
 import worker.lease
 from beholder.errors import ServiceUnavailable
 from beholder.jobs.claims import Claim
@@ -195,6 +196,44 @@ def test_what_earlier_claims_left_is_removed_once(
             bench.runner().run()
         assert len(bench.chunk(job).stale_tokens) <= 2
     assert bench.runner().run() == 1
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_a_worker_that_was_cut_off_leaves_nothing_but_what_was_finished(
+    bench: Any,
+    spec: DreamSpec,
+    draw: Callable[..., bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    finished: bool,
+) -> None:
+    job = bench.submit(spec, [bench.entry(draw(seed)) for seed in (1, 2)])
+    runner, finish = bench.runner(), worker.dreams.finish_dreams
+
+    def away(*_: Any) -> Any:
+        raise ServiceUnavailable("the database can't be used: server closed the connection.")
+
+    def cut_off(*given: Any) -> Any:
+        if finished:  # and only the answer is lost
+            finish(*given)
+        away()
+
+    with monkeypatch.context() as outage:
+        outage.setattr("worker.dreams.finish_dreams", cut_off)
+        outage.setattr("worker.runner.release", away)
+        with pytest.raises(ServiceUnavailable):
+            runner.run()
+    assert len(bench.results()) == 2
+    if not finished:
+        bench.give_up_for_dead()
+        taken = bench.take()  # and has tidied up before the files were written
+        assert taken.stale_tokens == (bench.results()[0].parent.name,)
+    with monkeypatch.context() as outage:
+        outage.setattr("beholder.store.Store.list", away)
+        with pytest.raises(ServiceUnavailable):
+            runner.give_back_the_rest()
+    runner.give_back_the_rest()
+    assert len(bench.results()) == (2 if finished else 0)
+    assert bench.states([job]) == ["done" if finished else "running"]
 
 
 @pytest.mark.parametrize("trouble", [ServiceUnavailable("away."), RuntimeError("unforeseen")])
