@@ -1,6 +1,7 @@
 """Files on a local disk that are there whole or not at all, and outlive a power cut; its room."""
 
 import ctypes
+import errno
 import os
 import secrets
 import shutil
@@ -9,11 +10,14 @@ from io import FileIO
 from pathlib import Path
 from typing import cast
 
+_NO_NEED = frozenset({errno.EINVAL, errno.ENOTSUP})  # of file systems that keep no folders back
+
 
 def write_whole(path: str, parts: Sequence[bytes | memoryview], *, flush: bool) -> None:
     """Write a file of these parts, visible only once it is whole, and flushed to the disk.
 
-    Without `flush`, `flush_filesystem` may do that later, where the system has a way to.
+    Without `flush`, `flush_filesystem` may do that later, where the system has a way to. Its name
+    outlives a power cut once `flush_names` has returned.
     """
     folder, name = os.path.split(path)
     # Hidden, and unique to the writer: two may bring the same picture at the same time.
@@ -39,6 +43,18 @@ def flush_filesystem(folder: str) -> None:
         if _syncfs(descriptor):
             code = ctypes.get_errno()
             raise OSError(code, os.strerror(code))
+    finally:
+        os.close(descriptor)
+
+
+def flush_names(folder: str) -> None:
+    """Flush which names are in a folder to the disk: a file's own flush leaves them out."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_NEED:
+            raise
     finally:
         os.close(descriptor)
 

@@ -17,7 +17,7 @@ from typing import IO, Any, NamedTuple, Self, cast
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from beholder.durable import write_whole
+from beholder.durable import flush_names, write_whole
 from beholder.errors import (
     BeholderError,
     InvalidInput,
@@ -51,6 +51,7 @@ class Files:
         self._fs = fs
         self._root = root.rstrip("/")
         self._local = isinstance(fs, LocalFileSystem)
+        self._named: set[str] = set()  # folders whose own names have been flushed
 
     @classmethod
     def open(cls, url: str) -> Self:
@@ -76,10 +77,25 @@ class Files:
     def put(self, path: str, data: bytes | Parts) -> None:
         """Write a file, visible only once it is whole and, on a local disk, flushed to it.
 
+        Where it is has to be flushed too, once for all files of a folder: `flush_names`.
         data: the whole, or its parts, which need no memory for being joined where they are large.
         """
         with self._reported(path):
             self._write(path, data, flush=True)
+
+    def flush_names(self, folder: str) -> None:
+        """Have what was put into a folder be there after a power cut, for rows that speak of it."""
+        if not self._local:
+            return
+        with self._reported(folder):
+            full = self._full(folder)
+            flush_names(full)
+            while full != self._root and full not in self._named:
+                above = os.path.dirname(full)
+                flush_names(above)
+                if full != self._full(folder):  # which is flushed once, and there are many
+                    self._named.add(full)
+                full = above
 
     def get(self, path: str) -> bytes:
         """A file's bytes. Raises NotFound when there is none."""

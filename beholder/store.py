@@ -72,6 +72,8 @@ class Store(Files):
             here = self._brought_again(path, len(data))
             if not here or (sure and self._digest(self._full(path))[0] != sha256):
                 self._write(path, data, flush=flush)
+                if flush:
+                    self.flush_names(os.path.dirname(path))
         return sha256
 
     def flush(self) -> None:

@@ -17,7 +17,6 @@ from beholder.jobs.finish import finish_choose
 from beholder.jobs.outcomes import Finished
 from beholder.science.inputs import to_image
 from beholder.science.measure import Measurement, measure
-from beholder.store import result_folder
 from worker.pictures import Batch, Wanted
 from worker.studies import MeasureWork, WholeWork, channel_rows
 from worker.sweeping import item_of
@@ -85,8 +84,7 @@ class SoundChooseWork(WholeWork):
 
     def _end(self) -> Finished | None:
         plan, answers, widths = self._plan, self._answers, self.network.widths
-        folder = result_folder(self.claim.job_id, self.claim.token)
-        self.means.store.put(f"{folder}/{PLAN}", plan.model_dump_json().encode())
+        folder = self._hand_on({PLAN: plan.model_dump_json().encode()})
         target, control = self._merged("target"), self._merged("control")
         chosen = plan.condition(plan.headline).channels
         tally = Tally()

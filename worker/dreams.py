@@ -86,6 +86,9 @@ class DreamWork(Work[DreamSpec, DreamOutcome]):
             wait([kept for _, kept in self._pending])
             self._checkpoints.settle()
         ended = [(claim, self._outcomes[claim.token]) for claim in self.standing]
+        for claim, outcomes in ended:
+            if any(isinstance(one, DreamOutcome) for one in outcomes):
+                self.means.store.flush_names(result_folder(claim.job_id, claim.token))
         finished = finish_dreams(self.means.db, ended) if ended else {}
         self._checkpoints.drop(
             [claim for claim in self.lease.claims if self._over(claim, finished)]

@@ -61,6 +61,14 @@ class StudyWork(Work[StudySpec, VerdictOutcome]):
     def _end(self) -> Finished | None:
         """The stage's last transaction."""
 
+    def _hand_on(self, files: Mapping[str, bytes]) -> str:
+        """Put files for the chunks that follow, by name; the claim's folder."""
+        folder = result_folder(self.claim.job_id, self.claim.token)
+        for name, data in files.items():
+            self.means.store.put(f"{folder}/{name}", data)
+        self.means.store.flush_names(folder)
+        return folder
+
     def _shape(self, height: int, width: int) -> Shape:
         return study_shape(self.spec, height, width)
 
@@ -115,10 +123,7 @@ class MeasureWork(StudyWork):
                     )
             self._judge(measured, result.logits)
         files = {f"{role}.npz": statistics.to_bytes() for role, statistics in groups.items()}
-        files |= self._more()
-        folder = result_folder(self.claim.job_id, self.claim.token)
-        for name, data in files.items():
-            self.means.store.put(f"{folder}/{name}", data)
+        folder = self._hand_on(files | self._more())
         return finish_measure(self.means.db, self.claim, self._ended, partial=folder)
 
     def _more(self) -> dict[str, bytes]:

@@ -20,7 +20,6 @@ from beholder.jobs.finish import finish_classify, finish_conclude
 from beholder.jobs.outcomes import Finished
 from beholder.jobs.queries import get_job
 from beholder.layers import LAST_LAYER
-from beholder.store import result_folder
 from worker.pictures import Batch, Wanted
 from worker.rooms import Shape
 from worker.studies import StudyWork, WholeWork
@@ -67,9 +66,7 @@ class SweepWork(StudyWork):
     def _end(self) -> Finished | None:
         folder = None
         if self._parts:
-            folder = result_folder(self.claim.job_id, self.claim.token)
-            data = Readings.merge(self._parts).to_bytes()
-            self.means.store.put(f"{folder}/{READINGS}", data)
+            folder = self._hand_on({READINGS: Readings.merge(self._parts).to_bytes()})
         return finish_classify(self.means.db, self.claim, self._ended, partial=folder)
 
     def _shape(self, height: int, width: int) -> Shape:
@@ -104,14 +101,12 @@ class ConcludeWork(WholeWork):
         logits = raw_logits(evidence.rows, readings)
         raw = logits.to_bytes()
         evidence = evidence.model_copy(update={"logits": logits.told(raw)})
-        folder = result_folder(self.claim.job_id, self.claim.token)
-        self.means.store.put(f"{folder}/{LOGITS}", raw)
-        for name, part in ((EVIDENCE, evidence), (CONCLUSION, evidence.conclusion)):
-            self.means.store.put(f"{folder}/{name}", part.model_dump_json().encode())
+        parts = {EVIDENCE: evidence, CONCLUSION: evidence.conclusion}
+        texts = {name: part.model_dump_json().encode() for name, part in parts.items()}
         return finish_conclude(
             self.means.db,
             self.claim,
-            partial=folder,
+            partial=self._hand_on({LOGITS: raw, **texts}),
             effects=effect_rows(
                 evidence.channels, target=evidence.target_label, method=evidence.main.method
             ),

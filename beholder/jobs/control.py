@@ -81,7 +81,7 @@ def put_away(database: Database, job_id: str, *, ended_before: datetime | None =
 
     ended_before: only if it ended earlier and is not to be kept. Raises NotFound or Conflict.
     """
-    with database.write() as session:
+    with database.write(lasting=True) as session:  # before its files go
         job = _job(session, job_id)
         if job.state not in FINISHED:
             raise Conflict(f"job {job_id} is {job.state}: cancel it before you delete it.")

@@ -43,6 +43,7 @@ _SERVER_TIMEOUTS = {
     "tcp_user_timeout": 25_000,
 }
 _WRITES = "beholder_writes"  # execution option: this connection's transactions will write
+_LASTS = "beholder_lasts"  # and this one: a power cut is to take none of them back
 # Temporary, so that nobody else sees it, and too varied to be compressed.
 _PROBE = """
 CREATE TEMPORARY TABLE beholder_probe ON COMMIT DROP AS
@@ -58,6 +59,7 @@ class Database:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.writer = engine.execution_options(**{_WRITES: True})
+        self._lasting = engine.execution_options(**{_WRITES: True, _LASTS: True})
 
     @classmethod
     def open(
@@ -98,9 +100,15 @@ class Database:
             yield session
 
     @contextmanager
-    def write(self) -> Iterator[Session]:
-        """A session whose changes are committed at the end, all of them or, on an error, none."""
-        with self._reported(), Session(self.writer, expire_on_commit=False) as session:
+    def write(self, *, lasting: bool = False) -> Iterator[Session]:
+        """A session whose changes are committed at the end, all of them or, on an error, none.
+
+        lasting: they and all before them outlive a power cut once committed, as on Postgres all
+        do. SQLite would wait for the disk, some milliseconds each time, so that others do when the
+        system writes them: the end of a chunk that was lost so is reached again.
+        """
+        engine = self._lasting if lasting else self.writer
+        with self._reported(), Session(engine, expire_on_commit=False) as session:
             session.connection()  # takes SQLite's write lock before anything is read
             yield session
             session.commit()
@@ -179,8 +187,15 @@ def _prepare_sqlite(engine: Engine, *, foreign_keys: bool) -> None:
 
     @event.listens_for(engine, "begin")
     def began(connection: Connection) -> None:
-        writes = connection.get_execution_options().get(_WRITES)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        options = connection.get_execution_options()
+        if not options.get(_WRITES):
+            connection.exec_driver_sql("BEGIN")
+            return
+        flush = "FULL" if options.get(_LASTS) else "NORMAL"
+        driver = connection.connection.dbapi_connection
+        assert driver is not None
+        driver.execute(f"PRAGMA synchronous = {flush}")
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _prepare_postgres(engine: Engine) -> None:

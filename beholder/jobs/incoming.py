@@ -65,7 +65,7 @@ def write_job(
         for batch in batches:  # made ready before the lock is taken
             last = batch.last
             chunks += len(batch.chunks)
-            with database.write() as session:
+            with database.write(lasting=last) as session:
                 lock_submissions(session)
                 instead = earlier(session)
                 if instead is None:

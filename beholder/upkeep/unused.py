@@ -102,7 +102,7 @@ class UnusedPictures:
             yield from self._forget(hashes[start : start + size])
 
     def _forget(self, hashes: Sequence[str]) -> list[str]:
-        with self._writer.write() as session:
+        with self._writer.write(lasting=True) as session:  # before their files go
             lock_submissions(session)
             since = select(Item.picture_sha256).where(Item.picture_sha256.in_(hashes))
             if self._last is not None:
