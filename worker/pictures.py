@@ -3,8 +3,9 @@
 What can't be read fails alone.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -23,6 +24,7 @@ from beholder.specs import DEFAULT_SIZE, DreamSpec, Spec
 from beholder.store import Store
 
 _OF_UNKNOWN_SIZE = 8  # pictures decoded at a time where each keeps its own size
+LOOK_S = 0.2  # how soon a stop is noticed, while a picture may take a minute
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,21 @@ class Failed:
     failure: ItemFailure
 
 
+_Loaded = Tensor | ItemFailure
+
+
+def _result(waiting: deque[Future[_Loaded]], check: Callable[[], object]) -> _Loaded:
+    """The first one's, which is then kept nowhere else; on an error the others are not begun."""
+    try:
+        while not wait([waiting[0]], LOOK_S).done:
+            check()
+        return waiting.popleft().result()
+    except BaseException:
+        for one in waiting:
+            one.cancel()
+        raise
+
+
 @dataclass
 class Loader:
     """Reads pictures from a store; `threads` runs the decoding. Used by one thread.
@@ -114,46 +131,54 @@ class Loader:
         *,
         device: torch.device,
         room: Callable[[int, int], int],
+        check: Callable[[], object] = lambda: None,
     ) -> Iterator[Batch | Failed]:
         """The items in batches of one shape, decoded as they are asked for.
 
-        room: how many pictures of a height and width make a batch.
+        room: how many pictures of a height and width make a batch. check: called every moment
+        while they are decoded; what it raises comes at once, whatever a thread is still at.
         """
         group = _OF_UNKNOWN_SIZE if spec.size == "keep" else room(spec.size, spec.size)
         for start in range(0, len(wanted), group):
-            shapes, failed = self._decoded(wanted[start : start + group], spec)
+            shapes, failed = self._decoded(wanted[start : start + group], spec, check)
             yield from failed
             for shape in list(shapes):
                 # Kept nowhere else: the decoded are as large as the batch that is made of them.
                 yield from self._batch(shapes.pop(shape), device).parts(room(*shape[1:]))
 
-    def tensors(self, wanted: Sequence[Wanted], spec: Spec) -> tuple[list[Wanted], Tensor]:
-        """Those that can be read, which are to have one shape, and them as (N, 3, H, W)."""
-        shapes, _ = self._decoded(wanted, spec)
+    def tensors(
+        self, wanted: Sequence[Wanted], spec: Spec, check: Callable[[], object] = lambda: None
+    ) -> tuple[list[Wanted], Tensor]:
+        """Those that can be read, which are to have one shape, and them as (N, 3, H, W).
+
+        check: as for `load`.
+        """
+        shapes, _ = self._decoded(wanted, spec, check)
         pairs = [pair for some in shapes.values() for pair in some]
         if not pairs:
             raise NotFound("none of the pictures that are needed can be read any more.")
         return [one for one, _ in pairs], torch.stack([picture for _, picture in pairs])
 
     def _decoded(
-        self, wanted: Sequence[Wanted], spec: Spec
+        self, wanted: Sequence[Wanted], spec: Spec, check: Callable[[], object]
     ) -> tuple[dict[torch.Size, list[_Decoded]], list[Failed]]:
         shapes: dict[torch.Size, list[_Decoded]] = {}
         failed: list[Failed] = []
-        loaded = self.threads.map(lambda one: self._load(one, spec), wanted)
-        for one, result in zip(wanted, loaded, strict=True):
+        waiting = deque(self.threads.submit(self._load, one, spec) for one in wanted)
+        for one in wanted:
+            result = _result(waiting, check)
             if isinstance(result, ItemFailure):
                 failed.append(Failed(one, result))
             else:
                 shapes.setdefault(result.shape, []).append((one, result))
         return shapes, failed
 
-    def _load(self, wanted: Wanted, spec: Spec) -> Tensor | ItemFailure:
+    def _load(self, wanted: Wanted, spec: Spec) -> _Loaded:
         claim, position = wanted.claim, wanted.item.position
         with about(job=claim.job_id, chunk=claim.chunk_id, item=position):
             return self._tensor(wanted, spec)
 
-    def _tensor(self, wanted: Wanted, spec: Spec) -> Tensor | ItemFailure:
+    def _tensor(self, wanted: Wanted, spec: Spec) -> _Loaded:
         position = wanted.item.position
         try:
             if isinstance(spec, DreamSpec) and position in wanted.claim.before:

@@ -69,7 +69,11 @@ class Work(ABC, Generic[AnySpec, AnyOutcome]):
         """The pictures, decoded as they are asked for; those that can't be fail alone."""
         wanted = [Wanted(claim, item) for claim in self.standing for item in claim.items]
         for loaded in self.means.loader.load(
-            wanted, self.spec, device=self.network.device, room=self._room
+            wanted,
+            self.spec,
+            device=self.network.device,
+            room=self._room,
+            check=self.lease.check,
         ):
             if isinstance(loaded, Failed):
                 self._outcomes[loaded.wanted.claim.token].append(loaded.failure)

@@ -1,5 +1,6 @@
 """What goes wrong, or is asked to end, concerns the right claims alone."""
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +10,7 @@ from sqlalchemy import update
 
 import worker.dreams
 import worker.lease
-from beholder.errors import ServiceUnavailable
+from beholder.errors import PictureError, ServiceUnavailable
 from beholder.jobs.claims import Claim
 from beholder.jobs.control import cancel
 from beholder.jobs.models import Chunk, Job
@@ -109,6 +110,47 @@ def test_a_stop_gives_back_what_runs_and_what_waits(
     for job in jobs:
         assert (bench.chunk(job).state, bench.chunk(job).attempts) == ("queued", 0)
     assert bench.results() == []
+
+
+@pytest.mark.parametrize("ends", ["stop", "cancel"])
+def test_a_picture_that_takes_a_minute_holds_up_no_end(
+    bench: Any,
+    spec: DreamSpec,
+    draw: Callable[..., bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    ends: str,
+) -> None:
+    job = bench.submit(spec, [bench.entry(draw(seed)) for seed in range(40)], chunk_size=40)
+    at_it, begun, go_on = threading.Event(), [], threading.Event()
+
+    def slow(*_: Any, **__: Any) -> Any:
+        begun.append(1)
+        at_it.set()
+        go_on.wait(60)
+        raise PictureError("too late.")
+
+    monkeypatch.setattr("worker.pictures.decoded", slow)
+
+    def end() -> None:
+        at_it.wait(20)
+        if ends == "stop":
+            bench.stopping.set()
+        else:
+            cancel(bench.db, job)
+
+    ending = threading.Thread(target=end)
+    ending.start()
+    started = time.monotonic()
+    try:
+        assert bench.runner().run() == 0
+        assert time.monotonic() - started < 20
+    finally:
+        go_on.set()
+        ending.join()
+    assert bench.states([job]) == ["queued" if ends == "stop" else "cancelled"]
+    if ends == "stop":
+        assert bench.chunk(job).attempts == 0
+    assert len(begun) < 40, "the others were begun all the same"
 
 
 def test_an_error_costs_its_own_claim_an_attempt_and_the_run_its_end(
