@@ -33,6 +33,7 @@ class Settings(BaseSettings):
     device: "auto" takes the GPU when there is one; else as torch spells it ("cpu", "cuda:1").
     gpu_share: how much of a GPU's memory a worker process may take, above 0 and up to 1.
     lease_s: how long a worker may be silent before its chunk goes to another.
+    hang_s: how long none of a worker's steps may come to its end before it is started anew.
     sweep_s: how often a worker looks for chunks that nobody works on.
     retention_days: workers remove jobs that ended longer ago, with their results; None: never.
     checkpoint_s: how often a dream that takes twice as long is kept, to go on from there.
@@ -61,6 +62,7 @@ class Settings(BaseSettings):
     device: str = "auto"
     gpu_share: Annotated[float, Field(gt=0, le=1)] = 1.0
     lease_s: Annotated[float, Field(gt=0)] = 15.0
+    hang_s: Annotated[float, Field(gt=0)] = 1200.0
     sweep_s: Annotated[float, Field(gt=0)] = 3.0
     retention_days: Annotated[float | None, Field(gt=0)] = None
     checkpoint_s: Annotated[float, Field(gt=0)] = 30.0

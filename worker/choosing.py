@@ -69,7 +69,7 @@ class SoundChooseWork(WholeWork):
         )
         self._planner = Planner(self.network, self.spec, self._answers, tell=self.lease.check)
         wanted = [Wanted(self.claim, item_of(one)) for one in self._planner.wanted()]
-        items, pictures = self.means.loader.tensors(wanted, self.spec, self.lease.check)
+        items, pictures = self.means.loader.tensors(wanted, self.spec, self.lease)
         yield Batch(tuple(items), pictures, pictures)
 
     def run(self, batch: Batch) -> None:

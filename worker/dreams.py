@@ -180,7 +180,9 @@ class DreamWork(Work[DreamSpec, DreamOutcome]):
         if self.error(wanted.claim) is not None:
             return None
         with told("store", [wanted.claim], item=wanted.item.position):
-            return self._stored(wanted, start, result, row, seconds)
+            stored = self._stored(wanted, start, result, row, seconds)
+        self.lease.sign()
+        return stored
 
     def _stored(
         self, wanted: Wanted, start: Tensor, result: Dream, row: int, seconds: float

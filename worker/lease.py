@@ -1,16 +1,20 @@
 """Holding claims while they are worked on: `Leases` renews all that a process has in hand.
 
 What runs together is one `Lease`. Its `check()` reads flags, so it may be called after every step.
+Where nothing calls it for long, the process hangs, and renewing for it would be a lie: it ends.
 """
 
 import logging
+import os
 import threading
 from collections.abc import Sequence
-from typing import Protocol
+from contextlib import suppress
+from typing import NoReturn, Protocol
 
 from beholder.errors import BeholderError
-from beholder.jobs.claims import Claim, renew_all
+from beholder.jobs.claims import Claim, give_up, renew_all
 from beholder.jobs.database import Database
+from worker.signs import Signs
 
 log = logging.getLogger(__name__)
 RENEWALS_PER_LEASE = 4
@@ -54,6 +58,15 @@ class Lease:
         """Raise Interrupted if all of the work should end; note how far it is (0 to 1)."""
         if progress is not None:
             self.progress = progress
+        self.sign()
+        self.look()
+
+    def sign(self) -> None:
+        """Note that something was done: of all that this process holds, nothing hangs."""
+        self._leases.signs.give()
+
+    def look(self) -> None:
+        """Raise Interrupted as `check` does, while something is waited for that may never come."""
         if self._leases.stopping:
             raise Stopping
         if len(self._interrupted) == len(self.claims):
@@ -90,9 +103,11 @@ class Leases:
     """Renews in the background, inside a `with`, everything that was begun and has not ended.
 
     stopping: whether the worker was asked to stop; `stop()` also says it, of this work alone.
+    signs: without any for long, what is held is given up, and the process ends.
     """
 
-    def __init__(self, db: Database, *, lease_s: float, stop: Flag | None) -> None:
+    def __init__(self, db: Database, *, lease_s: float, stop: Flag | None, signs: Signs) -> None:
+        self.signs = signs
         self._db = db
         self._lease_s = lease_s
         self._stop_of_worker = stop
@@ -121,6 +136,7 @@ class Leases:
     def begin(self, claims: Sequence[Claim]) -> Lease:
         """Hold these claims from now on."""
         lease = Lease(self, claims)
+        lease.sign()
         with self._lock:
             self._held.append(lease)
         return lease
@@ -144,6 +160,8 @@ class Leases:
         while not self._ended.wait(beat_s):
             with self._lock:
                 held = list(self._held)
+            if held and self.signs.too_long_since(beat_s):
+                self._end_process(held)
             for lease in held:
                 # A failure concerns this lease and beat alone: the next beat tries again. If the
                 # lease runs out meanwhile, the token decides.
@@ -153,6 +171,20 @@ class Leases:
                     log.warning("lease not renewed: %s", error)
                 except Exception:
                     log.exception("lease not renewed")
+
+    def _end_process(self, held: Sequence[Lease]) -> NoReturn:
+        """A thread that hangs can't be ended; as after a worker's death, another is started."""
+        reason = (
+            f"none of its work went on for {self.signs.silent_s:.0f} s, where BEHOLDER_HANG_S is "
+            f"{self.signs.limit_s:g}"
+        )
+        for claim in (claim for lease in held for claim in lease.claims):
+            log.critical(
+                "job %s chunk %s: the worker ends: %s", claim.job_id, claim.chunk_id, reason
+            )
+            with suppress(Exception):  # else its lease will say so
+                give_up(self._db, claim, f"its worker hung, again and again: {reason}.")
+        os._exit(1)
 
     def _renew(self, lease: Lease) -> None:
         standing = [claim for claim in lease.claims if lease.interruption(claim) is None]

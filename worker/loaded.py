@@ -17,6 +17,7 @@ class Loaded:
     folder: Path
     device: str
     network: Network | None = None
+    loading: bool = False  # which may take as long as a download does
     _lent: int = 0
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
@@ -30,7 +31,11 @@ class Loaded:
             if self.network is None or self.network.name != name:
                 self._changed.wait_for(lambda: self._lent == 0)
                 self.network = None
-                self.network = load_network(name, folder=self.folder, device=self.device)
+                self.loading = True
+                try:
+                    self.network = load_network(name, folder=self.folder, device=self.device)
+                finally:
+                    self.loading = False
             self._lent += 1
             return self.network
 

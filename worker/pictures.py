@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -99,11 +100,32 @@ class Failed:
 _Loaded = Tensor | ItemFailure
 
 
-def _result(waiting: deque[Future[_Loaded]], check: Callable[[], object]) -> _Loaded:
+class Awaited(Protocol):
+    """Work that waits for pictures, such as a lease."""
+
+    def look(self) -> None:
+        """What this raises comes at once, whatever a thread is still at."""
+
+    def sign(self) -> None:
+        """One more has come."""
+
+
+class _Nobody:
+    def look(self) -> None:
+        pass
+
+    def sign(self) -> None:
+        pass
+
+
+NOBODY = _Nobody()
+
+
+def _result(waiting: deque[Future[_Loaded]], during: Awaited) -> _Loaded:
     """The first one's, which is then kept nowhere else; on an error the others are not begun."""
     try:
         while not wait([waiting[0]], LOOK_S).done:
-            check()
+            during.look()
         return waiting.popleft().result()
     except BaseException:
         for one in waiting:
@@ -131,42 +153,43 @@ class Loader:
         *,
         device: torch.device,
         room: Callable[[int, int], int],
-        check: Callable[[], object] = lambda: None,
+        during: Awaited = NOBODY,
     ) -> Iterator[Batch | Failed]:
         """The items in batches of one shape, decoded as they are asked for.
 
-        room: how many pictures of a height and width make a batch. check: called every moment
-        while they are decoded; what it raises comes at once, whatever a thread is still at.
+        room: how many pictures of a height and width make a batch. during: is looked at every
+        moment while they are decoded, and gets a sign of each.
         """
         group = _OF_UNKNOWN_SIZE if spec.size == "keep" else room(spec.size, spec.size)
         for start in range(0, len(wanted), group):
-            shapes, failed = self._decoded(wanted[start : start + group], spec, check)
+            shapes, failed = self._decoded(wanted[start : start + group], spec, during)
             yield from failed
             for shape in list(shapes):
                 # Kept nowhere else: the decoded are as large as the batch that is made of them.
                 yield from self._batch(shapes.pop(shape), device).parts(room(*shape[1:]))
 
     def tensors(
-        self, wanted: Sequence[Wanted], spec: Spec, check: Callable[[], object] = lambda: None
+        self, wanted: Sequence[Wanted], spec: Spec, during: Awaited = NOBODY
     ) -> tuple[list[Wanted], Tensor]:
         """Those that can be read, which are to have one shape, and them as (N, 3, H, W).
 
-        check: as for `load`.
+        during: as for `load`.
         """
-        shapes, _ = self._decoded(wanted, spec, check)
+        shapes, _ = self._decoded(wanted, spec, during)
         pairs = [pair for some in shapes.values() for pair in some]
         if not pairs:
             raise NotFound("none of the pictures that are needed can be read any more.")
         return [one for one, _ in pairs], torch.stack([picture for _, picture in pairs])
 
     def _decoded(
-        self, wanted: Sequence[Wanted], spec: Spec, check: Callable[[], object]
+        self, wanted: Sequence[Wanted], spec: Spec, during: Awaited
     ) -> tuple[dict[torch.Size, list[_Decoded]], list[Failed]]:
         shapes: dict[torch.Size, list[_Decoded]] = {}
         failed: list[Failed] = []
         waiting = deque(self.threads.submit(self._load, one, spec) for one in wanted)
         for one in wanted:
-            result = _result(waiting, check)
+            result = _result(waiting, during)
+            during.sign()
             if isinstance(result, ItemFailure):
                 failed.append(Failed(one, result))
             else:

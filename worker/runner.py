@@ -44,6 +44,7 @@ from worker.passed_over import PassedOver
 from worker.pictures import Batch, Loader
 from worker.pipeline import AnyWork, Pipeline, Stations
 from worker.rooms import Rooms
+from worker.signs import Signs
 from worker.stages import study_work
 from worker.threads import PictureThreads
 from worker.told import attributes, told, told_each
@@ -86,6 +87,7 @@ class Runner:
     loaded: Loaded = field(init=False)
     passed_over: PassedOver = field(default_factory=PassedOver)
     _means: Means = field(init=False)
+    _signs: Signs = field(init=False)
     _kept_back: dict[str, Claim] = field(default_factory=dict)
     _counting: threading.Lock = field(default_factory=threading.Lock)
 
@@ -93,6 +95,7 @@ class Runner:
         device = find_device(self.settings.device)
         keep_to(self.settings.gpu_share, device)
         self.loaded = Loaded(self.settings.networks_dir, self.settings.device)
+        self._signs = Signs(self.settings.hang_s, excused=lambda: self.loaded.loading)
         torch.get_num_threads()  # settles this thread's number, before others settle on one
         # A store on the network is waited for without a core.
         same_cores = device.type == "cpu" and self.store.is_local
@@ -114,7 +117,9 @@ class Runner:
         given back, then the error is raised.
         """
         self.give_back_the_rest()
-        leases = Leases(self.db, lease_s=self.settings.lease_s, stop=self.stopping)
+        leases = Leases(
+            self.db, lease_s=self.settings.lease_s, stop=self.stopping, signs=self._signs
+        )
         with leases:
             run = _Run(self, self._means, leases)
             stations = Stations(run.take, run.batches, run.compute, run.close, leases.stop)
@@ -212,16 +217,19 @@ class _Run:
     def compute(self, work: AnyWork, batch: Batch) -> None:
         """Run a batch; what goes wrong is the work's."""
         self.means.threads.settle()
+        work.lease.sign()
         with self.runner.working(work.lease.claims[0].chunk_id):
             try:
                 with told("compute", work.lease.claims):
                     work.run(batch)
             except Exception as error:
                 work.fail(error)
+        work.lease.sign()
 
     def close(self, work: AnyWork) -> None:
         """Finish the claims that stand, and end the others according to what went wrong."""
         ended: dict[str, Finished | None] = {}
+        work.lease.sign()
         try:
             with told("finish", work.lease.claims):
                 ended = work.finish()

@@ -74,7 +74,7 @@ class SweepWork(StudyWork):
 
     def _load(self, subjects: Sequence[Subject]) -> Tensor:
         wanted = [Wanted(self.claim, item_of(subject)) for subject in subjects]
-        items, pictures = self.means.loader.tensors(wanted, self.spec, self.lease.check)
+        items, pictures = self.means.loader.tensors(wanted, self.spec, self.lease)
         if len(items) < len(wanted):  # whose turn they are follows from how many there are
             raise NotFound(
                 f"{len(wanted) - len(items)} of the study's donor pictures can't be read any more: "

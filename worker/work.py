@@ -73,7 +73,7 @@ class Work(ABC, Generic[AnySpec, AnyOutcome]):
             self.spec,
             device=self.network.device,
             room=self._room,
-            check=self.lease.check,
+            during=self.lease,
         ):
             if isinstance(loaded, Failed):
                 self._outcomes[loaded.wanted.claim.token].append(loaded.failure)

@@ -177,6 +177,32 @@ def test_a_picture_that_kills_its_worker_every_time(
     assert (failed.error or "").startswith("its worker died 3 times on this picture")
 
 
+@pytest.mark.parametrize("where", ["device", pytest.param("decode", marks=full)])
+def test_a_picture_on_which_its_worker_hangs_every_time(
+    make_bed: Any, figures: Any, tmp_path: Path, where: str
+) -> None:
+    bed: Bed = make_bed(hang_s=4)
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for seed in range(6):
+        draw("spiral", seed=seed, size=64).save(folder / f"{seed:02}.png")
+    poison = folder / "03.png"
+    bed.env |= {"FAULTS_POISON": _sha256(poison), "FAULTS_POISON_AT": where}
+    bed.env["FAULTS_POISON_HANGS"] = "1"
+    bed.up()
+    options = ("--steps", 5, "--size", 64, "--layer", 12, "--network", "specimens")
+    job = str(bed.json("submit", "--dir", folder, *options)["id"])
+    bed.end_of(job)
+    findings = bed.findings(job, failed=1)
+    hangs = sum(one.event == "poisoned" for one in bed.events())
+    figures("an item on which its worker hangs", Row(f"hangs, at {where}", hangs, "", 3, "lower"))
+    assert findings == []
+    assert hangs == 3
+    (failed,) = items(bed.db, job, state="failed")
+    assert failed.source.endswith("03.png")
+    assert (failed.error or "").startswith("its worker hung, again and again: none of its work")
+
+
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 

@@ -2,6 +2,7 @@
 
 FAULTS_RUNS: a file that gets a line for each batch as it begins on the device, and as it ends.
 FAULTS_POISON: the SHA-256 of a picture; FAULTS_POISON_AT: "decode" or "device", where it kills.
+FAULTS_POISON_HANGS: it does not kill, but never comes to an end.
 Nothing in Beholder itself knows of this.
 """
 
@@ -29,6 +30,8 @@ def poisoned(item, where):
 
 def die():
     note("poisoned")
+    while "FAULTS_POISON_HANGS" in os.environ:
+        time.sleep(60)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
