@@ -104,9 +104,9 @@ class Files:
             return bytes(self._fs.cat_file(full)) if self._local else read(self._fs, full)
 
     def stream(self, path: str, *, begin: int = 0) -> Iterator[bytes]:
-        """A file's bytes from one on, piece by piece, in constant memory. Raises NotFound at once.
+        """A file's bytes from one on, piece by piece, in constant memory.
 
-        The file has more bytes than `begin`.
+        The file has more bytes than `begin`. Raises NotFound with the first piece, not before.
         """
         with self._reported(path), self._open(self._full(path)) as file:
             file.seek(begin)

@@ -280,7 +280,10 @@ def _count(job: Job, outcomes: Sequence[_Outcome], done: str) -> None:
 def _change(
     number: int, seconds: float | None, outcome: _Outcome, done: str, measured: bool
 ) -> dict[str, Any]:
-    """The new values of one item, all rows with the same keys so that they go in one statement."""
+    """The new values of one item: those that failed have one set of keys, the others another.
+
+    All with the same keys go in one statement.
+    """
     if isinstance(outcome, ItemFailure):
         return {"id": number, "state": "failed", "error": outcome.reason}
     values: dict[str, Any] = {"id": number, "state": done, "error": None, "measured": measured}

@@ -42,4 +42,4 @@ class Watch:
         return sum(silent_s < self.lease_s for silent_s in silent.values()) < self.watchers
 
 
-_READ = 64  # of which so many would have to die within an hour for nobody to watch meanwhile
+_READ = 64  # were so many dead that nobody has forgotten yet, all who come after them would watch
