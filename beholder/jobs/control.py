@@ -3,20 +3,14 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import delete as delete_from
-from sqlalchemy import exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from beholder.errors import Conflict, NotFound
-from beholder.jobs.advance import is_sound, start_stage
-from beholder.jobs.bulk import UNSYNCED
-from beholder.jobs.channel_models import removals
 from beholder.jobs.database import Database
-from beholder.jobs.hooks import rearm
-from beholder.jobs.models import FINISHED, INCOMING, ITEM_STATES, Chunk, Item, Job, Verdict
+from beholder.jobs.models import FINISHED, INCOMING, Job
 from beholder.jobs.removal import hide, remove_rows
+from beholder.jobs.reopen import Part, begin, reopen_part
 from beholder.jobs.rows import cancel_everything, lock_job, settle
-from beholder.jobs.stages import Stage, made_by
 
 
 @dataclass(frozen=True)
@@ -45,25 +39,37 @@ def retry(database: Database, job_id: str) -> Retried:
 
     A study measures what it could not measure, then chooses and classifies everything again; if
     nothing is left to measure, it goes on where it stopped, even if only the conclusion is
-    missing. Raises NotFound, or Conflict when the
-    job is still at work or nothing can be run again.
+    missing. Until all of it is queued, which takes many short parts, the job stays at its end.
+    Raises NotFound, or Conflict when the job is still at work or nothing can be run again.
     """
+    part: Part | None = _begin_again(database, job_id)
+    items = chunks = 0
+    while part is not None:
+        items, chunks = items + part.items, chunks + part.chunks
+        part = None if part.over else _next_part(database, job_id)
+    return Retried(items, chunks)
+
+
+def _begin_again(database: Database, job_id: str) -> Part:
+    """The first part, once the job's rows have followed it to its end."""
+    while True:
+        with database.write() as session:
+            job = _job(session, job_id)
+            if job.state not in FINISHED:
+                raise Conflict(f"job {job_id} is {job.state}: wait until it ends, or cancel it.")
+            if job.unsettled:
+                settle(session, job)
+                continue
+            if not begin(session, job):
+                raise Conflict(_nothing_to_retry(job))
+            return reopen_part(session, job)
+
+
+def _next_part(database: Database, job_id: str) -> Part | None:
+    """None where a sweep was quicker, or somebody has removed the job."""
     with database.write() as session:
-        job = _job(session, job_id)
-        if job.state not in FINISHED:
-            raise Conflict(f"job {job_id} is {job.state}: wait until it ends, or cancel it.")
-        if job.unsettled:
-            settle(session, job, limit=None)
-        items = _reopen(session, job)
-        if not items and not _lacks_conclusion(session, job):
-            raise Conflict(_nothing_to_retry(job))
-        chunks = start_stage(session, job, _first_stage(session, job))
-        _recount(session, job)
-        if not job.done and not job.measured:  # nothing that other weights would not go with
-            job.network_sha256 = None
-        job.state, job.error, job.finished_at = "queued", None, None
-        rearm(session, job_id)
-        return Retried(items, chunks)
+        job = lock_job(session, job_id)
+        return None if job is None or job.unsettled is not False else reopen_part(session, job)
 
 
 def delete(database: Database, job_id: str, *, ended_before: datetime | None = None) -> None:
@@ -105,18 +111,6 @@ def _job(session: Session, job_id: str) -> Job:
     return job
 
 
-def _reopen(session: Session, job: Job) -> int:
-    """Queue every item that failed or was cancelled and has something to run on."""
-    runnable = or_(Item.picture_sha256.is_not(None), Item.seed.is_not(None))
-    statement = (
-        update(Item)
-        .where(Item.job_id == job.id, Item.state.in_(("failed", "cancelled")), runnable)
-        .values(state="queued", error=None)
-        .returning(Item.id)
-    )
-    return sum(1 for _ in session.execute(statement, execution_options=UNSYNCED))
-
-
 def _nothing_to_retry(job: Job) -> str:
     if job.failed:
         return (
@@ -124,47 +118,3 @@ def _nothing_to_retry(job: Job) -> str:
             "read when they were submitted. Submit them again."
         )
     return f"job {job.id} has nothing to retry: no item failed."
-
-
-def _lacks_conclusion(session: Session, job: Job) -> bool:
-    """Whether all of a sound study is done but for what follows from it."""
-    concluded = made_by(session, job.id, "conclude") is not None
-    return is_sound(job) and job.target_pictures is not None and job.done > 0 and not concluded
-
-
-def _first_stage(session: Session, job: Job) -> Stage:
-    """Where a retried job begins; a study that has something new to measure starts all over."""
-    if job.kind == "dream":
-        return "dream"
-    unmeasured = exists().where(Item.job_id == job.id, Item.state == "queued", ~Item.measured)
-    if session.scalar(select(unmeasured)):
-        _forget_results(session, job)
-        return "measure"
-    if job.target_pictures is None:
-        return "choose"
-    waiting = exists().where(Item.job_id == job.id, Item.state == "queued")
-    return "classify" if session.scalar(select(waiting)) else "conclude"
-
-
-def _forget_results(session: Session, job: Job) -> None:
-    """Undo a study's last two stages: other pictures will have a say in what is chosen."""
-    job.target_pictures = job.control_pictures = None
-    job.targets_judged = job.targets_kept = job.controls_judged = job.controls_kept = 0
-    of_job = select(Item.id).where(Item.job_id == job.id)
-    later = Chunk.job_id == job.id, Chunk.stage != "measure"
-    for statement in (
-        *removals(job.id),
-        delete_from(Verdict).where(Verdict.kind == "blinded", Verdict.item_id.in_(of_job)),
-        update(Item).where(Item.job_id == job.id, Item.state == "done").values(state="queued"),
-        update(Chunk).where(*later).values(partial=None),
-    ):
-        session.execute(statement, execution_options=UNSYNCED)
-
-
-def _recount(session: Session, job: Job) -> None:
-    """Set the counters from the rows."""
-    statement = select(Item.state, func.count()).where(Item.job_id == job.id)
-    rows = session.execute(statement.group_by(Item.state))
-    counts: dict[str, int] = {row[0]: row[1] for row in rows}
-    for state in ITEM_STATES:
-        setattr(job, state, counts.get(state, 0))

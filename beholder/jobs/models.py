@@ -123,7 +123,8 @@ class Job(Base):
     turn: the number of the claim that served it last; the least is served next in its priority.
     batch_key: jobs with the same one may share a GPU batch where their layers are the same.
     device: the class of workers that may run it, or "any".
-    unsettled: rows of the job, which ended early, are still to follow it; None if not.
+    unsettled: rows of the job, which ended early, are still to follow it; None if not. False: it is
+        about to run again, and rows of it are queued already.
     kept: it is never removed for its age; None if it may be.
     """
 

@@ -11,23 +11,25 @@ from beholder.jobs.database import Database
 from beholder.jobs.deaths import recover
 from beholder.jobs.models import OPEN, Chunk, Job
 from beholder.jobs.removal import give_up_abandoned, remove_some
+from beholder.jobs.reopen import reopen_part
 from beholder.jobs.rows import lock_job, settle
 from beholder.jobs.silence import Running, Silence
 
-_SETTLED = 40  # transactions of a sweep that bring rows in line with a job that ended early
+_SETTLED = 40  # transactions of a sweep that bring rows in line with a job
 
 
 def sweep(database: Database, silence: Silence, *, now: float, limit: int = 500) -> None:
     """Put right what has no live worker.
 
     Abandoned chunks go on elsewhere, or are set aside (`beholder.jobs.deaths`); what a job
-    that ended early has left open follows it. At most `limit` chunks and jobs are put right.
+    that ended early has left open follows it, and what was begun to be run again is queued to the
+    end. At most `limit` chunks and jobs are put right.
     now: as `silence` takes it.
     """
     for job_id, chunks in _neglected(database, silence, now, limit).items():
         with database.write() as session:
             job = lock_job(session, job_id)
-            unsettled = job is not None and job.unsettled
+            unsettled = job is not None and job.unsettled is not None
             if job is not None and not unsettled:
                 _recover_all(session, job, chunks)
         if unsettled:
@@ -41,9 +43,12 @@ def _settle(database: Database, job_id: str) -> None:
     for _ in range(_SETTLED):
         with database.write() as session:
             job = lock_job(session, job_id)
-            if job is None or not job.unsettled:
+            if job is None or job.unsettled is None:
                 return
-            settle(session, job)
+            if job.unsettled:
+                settle(session, job)
+            else:
+                reopen_part(session, job)
 
 
 def _neglected(

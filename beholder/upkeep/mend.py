@@ -80,7 +80,7 @@ def _make_again(
     for start in range(0, len(positions), _TOGETHER):
         with database.write() as session:
             job = lock_job(session, job_id)
-            if job is None or job.kind != "dream":
+            if job is None or job.kind != "dream" or job.unsettled is False:
                 continue
             if job.unsettled:
                 settle(session, job, limit=None)

@@ -24,7 +24,7 @@ def check_rows(session: Session, job_id: str) -> Iterator[Finding]:
     if job is None or job.state == INCOMING:
         return
     checks: list[Callable[[Session, Job], Iterator[Finding]]] = [_counters, _unreasoned]
-    if not job.unsettled:  # else its rows are to follow it later
+    if job.unsettled is None:  # else its rows are to follow it later
         checks += [_ended] if job.state in FINISHED else [_uncovered, _doubled]
     if job.kind == "study":
         checks += [_verdicts, _channels]
@@ -38,7 +38,7 @@ def counted(session: Session, job: Job) -> dict[str, int]:
     statement = select(Item.state, func.count(), measured).where(Item.job_id == job.id)
     rows = session.execute(statement.group_by(Item.state)).all()
     counts = {"total": sum(row[1] for row in rows), "measured": sum(int(row[2]) for row in rows)}
-    if not job.unsettled:
+    if job.unsettled is None:
         counts |= dict.fromkeys(ITEM_STATES, 0) | {row[0]: row[1] for row in rows}
     if job.kind == "study" and not is_sound(job):  # whose evidence alone says what its summary is
         counts |= _judged(session, job)

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import func, insert, select, update
 
 from beholder.errors import Conflict, NotFound
-from beholder.jobs import removal
+from beholder.jobs import removal, reopen
 from beholder.jobs.channel_queries import channels
 from beholder.jobs.control import cancel, delete, retry
 from beholder.jobs.finish import fail_chunk_job, record_network
@@ -17,6 +17,7 @@ from beholder.jobs.repeats import Repeatable
 from beholder.jobs.submit import create_job
 from beholder.jobs.watching import looks
 from beholder.specs import DreamSpec
+from beholder.upkeep.rows import check_rows
 
 
 def test_cancelling_ends_a_job_at_once(desk):
@@ -170,6 +171,104 @@ def test_a_study_cancelled_while_it_measures_forgets_nothing(desk):
     retry(desk.database, job.id)
     desk.check(job.id)
     assert [desk.claim_next(job.id).items[0].position for _ in range(2)] == [1, 2]
+
+
+@pytest.fixture
+def parts(monkeypatch):
+    """Have each part of a retry be of four items; install what happens before each."""
+
+    def install(act):
+        real, calls = reopen.reopen_part, []
+
+        def part(session, job):
+            calls.append(job.id)
+            act(len(calls), session, job)
+            return real(session, job)
+
+        monkeypatch.setattr(reopen, "REOPEN_LIMIT", 4)
+        monkeypatch.setattr("beholder.jobs.control.reopen_part", part)
+        return calls
+
+    return install
+
+
+def _ended_mixed(desk):
+    """A dream of 11 items, of which one is done, two have failed and eight were cancelled."""
+    job = desk.dream(11, chunk_size=3)
+    desk.finish(desk.claim_next(job.id), failing=lambda position: position > 0)
+    cancel(desk.database, job.id)
+    return job.id
+
+
+def test_a_large_retry_is_in_short_parts_and_nothing_shows_before_the_last(desk, parts):
+    job_id = _ended_mixed(desk)
+    before = get_job(desk.database, job_id)
+
+    def nothing_shows(number, session, job):
+        assert get_job(desk.database, job_id) == before
+        assert list(check_rows(session, job_id)) == []
+
+    calls = parts(nothing_shows)
+    assert retry(desk.database, job_id).items == 10
+    assert len(calls) == 3
+    desk.check(job_id)
+    job = desk.run(job_id)
+    assert (job.state, job.done, job.failed) == ("done", 11, 0)
+    desk.check(job_id)
+
+
+@pytest.mark.parametrize("died_in", [2, 3])
+def test_a_retry_that_dies_midway_shows_nothing_and_is_ended_by_a_sweep(desk, parts, died_in):
+    job_id = _ended_mixed(desk)
+    before = get_job(desk.database, job_id)
+
+    def die(number, session, job):
+        if number == died_in:
+            raise KeyboardInterrupt
+
+    parts(die)
+    with pytest.raises(KeyboardInterrupt):
+        retry(desk.database, job_id)
+    assert get_job(desk.database, job_id) == before
+    assert desk.claim() is None, "of a job that has ended nothing is claimed"
+    with desk.database.read() as session:
+        assert list(check_rows(session, job_id)) == []
+    assert desk.sweep() > 0
+    assert get_job(desk.database, job_id).state == "queued"
+    desk.check(job_id)
+    job = desk.run(job_id)
+    assert (job.state, job.done, job.failed) == ("done", 11, 0)
+    desk.check(job_id)
+
+
+@pytest.mark.parametrize("again", [retry, delete])
+def test_what_follows_a_retry_that_died(desk, parts, again):
+    job_id = _ended_mixed(desk)
+
+    def die(number, session, job):
+        if number == 2:
+            raise KeyboardInterrupt
+
+    parts(die)
+    with pytest.raises(KeyboardInterrupt):
+        retry(desk.database, job_id)
+    again(desk.database, job_id)
+    if again is retry:
+        desk.check(job_id)
+        assert desk.run(job_id).done == 11
+    else:
+        removal.forget_hidden(desk.database, job_id)
+        assert _rows(desk.database)["jobs"] == 0
+
+
+def test_a_study_in_parts(desk, parts):
+    job = desk.study(9, 0, chunk_size=2)
+    desk.finish(desk.claim_next(job.id))
+    cancel(desk.database, job.id)
+    parts(lambda *_: None)
+    assert retry(desk.database, job.id).items == 7 + 2
+    desk.check(job.id)
+    assert desk.run(job.id).done == 9
 
 
 def _rows(database):
