@@ -24,8 +24,8 @@ from benchmarks.running import Running
 from worker.dreams import dream_shape
 from worker.precisions import Precisions
 from worker.rooms import Rooms
+from worker.runner import PICTURE_THREADS
 from worker.studies import study_shape
-from worker.threads import PICTURE_THREADS
 
 DRAWN = 24  # different pictures; a file's tail makes each of them another one
 DRAWN_SIZE = 480  # pixels a side, as those of a photograph made for the web

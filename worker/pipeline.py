@@ -1,7 +1,4 @@
-"""Works overlap: one is decoded ahead of the device, one is on it, some are stored behind it.
-
-Where device and pictures want the same cores, they take turns instead.
-"""
+"""Works overlap: one is decoded ahead of the device, one is on it, some are stored behind it."""
 
 import threading
 from collections import deque
@@ -42,13 +39,9 @@ class Stations:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """Drives works through their stations.
-
-    turns: whether the next batch is decoded after this one is through, instead of beside it.
-    """
+    """Drives works through their stations."""
 
     stations: Stations
-    turns: bool
     _steps: SimpleQueue[Step | None] = field(default_factory=SimpleQueue)
     _slots: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(AHEAD))
 
@@ -101,13 +94,9 @@ class Pipeline:
         return works
 
     def _run(self, work: AnyWork, batch: Batch) -> None:
-        if not self.turns:
-            self._slots.release()
+        self._slots.release()
         try:
             self.stations.run(work, batch)
         except BaseException:  # the process is to end: what is half done is given back
             work.fail(Stopping())
             raise
-        finally:
-            if self.turns:
-                self._slots.release()

@@ -5,9 +5,11 @@ A `Runner` keeps what lasts as long as its process and takes claims through the 
 """
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 
@@ -46,11 +48,11 @@ from worker.pipeline import AnyWork, Pipeline, Stations
 from worker.rooms import Rooms
 from worker.signs import Signs
 from worker.stages import study_work
-from worker.threads import PictureThreads
 from worker.told import attributes, told, told_each
 from worker.work import Means
 
 log = logging.getLogger(__name__)
+PICTURE_THREADS = max(4, os.cpu_count() or 1)  # 4: a store on the network has to be waited for
 # What no other worker could do better: the job ends with the reason, and `retry` runs it again.
 _JOB_ERRORS = (Conflict, InvalidInput, NetworkUnavailable, NotFound)
 # But if others could begin the job, then these say that something is wrong with this worker: it has
@@ -69,7 +71,6 @@ class Runner:
     device: its class, where jobs ask for one. claiming: whether it may take more.
     claimed: how many chunks it has had in hand. items: how many of theirs came to their end.
     passed_over: jobs that it leaves to others.
-    turns: whether pictures and device take turns; None: where both want the same cores.
     """
 
     db: Database
@@ -83,7 +84,6 @@ class Runner:
     claiming: Callable[[], bool] = lambda: True
     claimed: int = 0
     items: int = 0
-    turns: bool | None = None
     loaded: Loaded = field(init=False)
     passed_over: PassedOver = field(default_factory=PassedOver)
     _means: Means = field(init=False)
@@ -97,10 +97,8 @@ class Runner:
         self.loaded = Loaded(self.settings.networks_dir, self.settings.device)
         self._signs = Signs(self.settings.hang_s, excused=lambda: self.loaded.loading)
         torch.get_num_threads()  # settles this thread's number, before others settle on one
-        # A store on the network is waited for without a core.
-        same_cores = device.type == "cpu" and self.store.is_local
-        turns = same_cores if self.turns is None else self.turns
-        threads = PictureThreads(turns=turns)
+        # Each thread would have a team of torch's own, all on the same cores.
+        threads = ThreadPoolExecutor(PICTURE_THREADS, "pictures", torch.set_num_threads, (1,))
         self._means = Means(
             self.db,
             self.store,
@@ -123,7 +121,7 @@ class Runner:
         with leases:
             run = _Run(self, self._means, leases)
             stations = Stations(run.take, run.batches, run.compute, run.close, leases.stop)
-            while Pipeline(stations, turns=self._means.threads.turns).drive():
+            while Pipeline(stations).drive():
                 pass  # what was just finished may have queued more
         if run.trouble is not None:
             raise run.trouble
@@ -216,7 +214,6 @@ class _Run:
 
     def compute(self, work: AnyWork, batch: Batch) -> None:
         """Run a batch; what goes wrong is the work's."""
-        self.means.threads.settle()
         work.lease.sign()
         with self.runner.working(work.lease.claims[0].chunk_id):
             try:

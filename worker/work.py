@@ -6,6 +6,7 @@ device, `run` on the device, `finish` behind it.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -22,7 +23,6 @@ from worker.memory import lacking
 from worker.pictures import Batch, Failed, Loader, Wanted
 from worker.precisions import Precisions
 from worker.rooms import Rooms, Shape
-from worker.threads import PictureThreads
 
 Outcome = DreamOutcome | VerdictOutcome | ItemFailure
 AnySpec = TypeVar("AnySpec", bound=Spec)
@@ -41,7 +41,7 @@ class Means:
     store: Store
     loader: Loader
     rooms: Rooms
-    threads: PictureThreads
+    threads: Executor
     precisions: Precisions = field(default_factory=Precisions)
     checkpoint_s: float = 30.0
 

@@ -67,9 +67,8 @@ class Bench:
     settings: Settings
     stopping: threading.Event
 
-    def runner(self, name: str = "worker-1", *, turns: bool | None = False) -> Runner:
-        """turns: none, as with a GPU, so that works overlap; None: as on this machine."""
-        return Runner(self.db, self.store, self.settings, name, self.stopping, turns=turns)
+    def runner(self, name: str = "worker-1") -> Runner:
+        return Runner(self.db, self.store, self.settings, name, self.stopping)
 
     def entry(self, data: bytes, source: str = "picture.png", **fields: object) -> Entry:
         stored = StoredPicture(self.store.put_picture(data), 48, 40, "PNG", len(data))

@@ -10,7 +10,6 @@ import torch
 
 from beholder.science.dream import dream
 from beholder.specs import DreamSpec
-from worker.dreams import dream_shape
 
 pytestmark = pytest.mark.slow  # imports torch
 
@@ -29,41 +28,6 @@ def test_the_next_is_ready_before_this_one_ends_and_stored_while_the_next_runs(
     )
     assert runner.run() == 2
     assert bench.states([first, second]) == ["done", "done"]
-
-
-def test_where_the_cores_are_the_device_pictures_wait_for_it_and_it_for_them(
-    bench: Any, spec: DreamSpec, draw: Callable[..., bytes], during: Callable[..., list[int]]
-) -> None:
-    runner = bench.runner(turns=None)
-    room = runner._means.rooms.room(dream_shape(spec, 5, 48, 48))
-    pictures = [bench.entry(draw(seed)) for seed in range(3 * room)]
-    job = bench.submit(spec, pictures, chunk_size=room)
-    at_it, seen = list[None](), list[int]()
-    # One file takes longer than all of the next batch's decoding.
-    for owner, name, lasts_s in ((runner._means.loader, "_load", 0.02), (runner.store, "put", 0.3)):
-        real = getattr(owner, name)
-        waits = iter([lasts_s, lasts_s])
-
-        def slowly(*arguments: Any, real: Any = real, waits: Any = waits) -> Any:
-            at_it.append(None)
-            time.sleep(next(waits, 0.02))
-            try:
-                return real(*arguments)
-            finally:
-                at_it.pop()
-
-        object.__setattr__(owner, name, slowly)
-
-    def look() -> None:
-        seen.append(len(at_it))
-        time.sleep(0.1)  # for what should not happen
-        seen.append(len(at_it))
-
-    sizes = during(look, look, look)
-    assert runner.run() == 3
-    assert sizes == [room] * 3
-    assert seen == [0] * 6
-    assert bench.states([job]) == ["done"]
 
 
 def test_no_more_than_one_batch_is_taken_ahead(
