@@ -93,6 +93,17 @@ def test_ports_labels_and_probes_fit() -> None:
     assert limits == {"nvidia.com/gpu": 1}
 
 
+def test_no_service_s_links_are_taken_for_settings() -> None:
+    """Kubernetes gives each later pod `NAME_PORT=tcp://...` and more for each Service there is."""
+    links = set()
+    for one in DOCUMENTS:
+        if one["kind"] == "Service":
+            host = one["metadata"]["name"].upper().replace("-", "_")
+            links |= {f"{host}_SERVICE_HOST", f"{host}_SERVICE_PORT", f"{host}_PORT"}
+    assert links - unknown(links) == {"BEHOLDER_API_PORT"}
+    assert all(spec["enableServiceLinks"] is False for spec in _pods().values())
+
+
 def test_no_pod_is_run_by_root() -> None:
     user = re.search(r"useradd --uid (\d+)", (ROOT / "Dockerfile").read_text())
     assert user is not None
