@@ -11,6 +11,7 @@ import yaml
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "docker-compose.yml"
 OURS = ("migrate", "api", "worker-gpu", "worker-cpu", "flower")
+_PROGRAMS = {"store": ["weed"], "prometheus": ["prometheus"]}  # of the images' entrypoints
 _VARIABLE = re.compile(r"\$(?:\$|\{(\w+)(?::-([^}]*))?\})")
 
 
@@ -23,8 +24,8 @@ class Service:
 
     @property
     def command(self) -> list[str]:
-        """What the container runs, where the image's own entrypoint changes nothing."""
-        return [*_words(self.declared.get("entrypoint")), *_words(self.declared.get("command"))]
+        """What the container runs, after what the image's entrypoint puts before it."""
+        return [*_PROGRAMS.get(self.name, ()), *_words(self.declared.get("command"))]
 
     @property
     def environment(self) -> dict[str, str]:

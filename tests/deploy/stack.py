@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.deploy.compose import ROOT, Service, services
 
+APART = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
 PATIENCE_S = 240.0
 EVERY_S = 0.3
 JOB = {"spec": {"layers": [5], "steps": 2, "size": 64, "noise": 2, "network": "specimens"}}
@@ -194,7 +195,7 @@ def _postgres(stack: Stack) -> None:
 
 def _prometheus(stack: Stack) -> dict[str, int]:
     """How many series each of the dashboard's questions finds."""
-    stack.start("prometheus", ["prometheus", *stack.services["prometheus"].command])
+    stack.start("prometheus")
     stack.wait("prometheus")
     ask = "http://prometheus:9090/api/v1/query?query="
 

@@ -1,10 +1,14 @@
 """docker-compose.yml against Compose itself, Settings, the commands there are, and the metrics."""
 
 import importlib.util
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +23,7 @@ from beholder.settings import Settings
 from tests.deploy.compose import FILE, OURS, ROOT, document, services
 from tests.deploy.dashboard import DASHBOARD, queries
 from tests.deploy.settings import in_the_open, unknown
+from tests.deploy.stack import APART, path
 
 PUBLISHING = ROOT / "deploy" / "publish-monitoring.yml"
 SERVICES = services()
@@ -149,6 +154,43 @@ def test_each_service_looks_after_itself() -> None:
 
 
 @pytest.mark.slow
+def test_redis_ends_when_docker_asks_it_to(tmp_path: Path) -> None:
+    """As process 1 of its container, which gets only the signals that it waits for."""
+    if shutil.which("redis-server", path=path()) is None:
+        pytest.skip("no redis-server here")
+    if subprocess.run([*APART, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no namespaces here: this needs root")
+    (tmp_path / "redis_password").write_text("secret\n")
+    places = {"/data": str(tmp_path), "/run/secrets": str(tmp_path)}
+    command = [re.sub("/data|/run/secrets", lambda one: places[one[0]], word)
+               for word in SERVICES["redis"].command]  # fmt: skip
+    log = tmp_path / "log"
+    with log.open("wb") as said:
+        process = subprocess.Popen([*APART, *command], env={"PATH": path()}, stdout=said)
+    try:
+        _until(lambda: "Ready to accept connections" in log.read_text())
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        (first,) = map(int, children.read_text().split())
+        assert Path(f"/proc/{first}/comm").read_text().startswith("redis-server")
+        os.kill(first, signal.SIGTERM)
+        assert process.wait(3) == 0
+    finally:
+        process.kill()
+    assert "bye bye" in log.read_text()
+    assert list(tmp_path.rglob("appendonly*"))
+
+
+def test_no_service_is_run_by_root() -> None:
+    """Ours by the Dockerfile; the others change by their entrypoint, which a shell bypasses."""
+    for name in set(SERVICES) - set(OURS):
+        declared = SERVICES[name].declared
+        assert "entrypoint" not in declared, name
+        bypassed = declared.get("command", [""])[0] in ("sh", "bash")
+        assert ("user" in declared) == bypassed, name
+        assert declared.get("user") not in ("root", "0"), name
+
+
+@pytest.mark.slow
 def test_every_command_of_ours_is_there() -> None:
     for name in OURS:
         program, *words = SERVICES[name].command
@@ -197,6 +239,13 @@ def test_the_dashboard_is_provisioned() -> None:
 def test_prometheus_takes_its_file() -> None:
     file = ROOT / "deploy" / "prometheus" / "prometheus.yml"
     subprocess.run(["promtool", "check", "config", "--syntax-only", str(file)], check=True)
+
+
+def _until(condition: Callable[[], bool], timeout_s: float = 20) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def _names(expression: Any) -> set[str]:

@@ -14,10 +14,9 @@ import pytest
 
 from tests.deploy.compose import ROOT
 from tests.deploy.dashboard import queries
-from tests.deploy.stack import path
+from tests.deploy.stack import APART, path
 
 pytestmark = [pytest.mark.slow, pytest.mark.deployment]
-APART = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
 NAMES = "127.0.0.1 localhost redis postgres store api flower prometheus grafana\n"
 
 
