@@ -60,13 +60,17 @@ def _of_pending(found: Measures) -> Iterator[Metric]:
     items = GaugeMetricFamily(
         "beholder_pending_items", "Items that no worker has begun", labels=["device"]
     )
+    unfinished = GaugeMetricFamily(
+        "beholder_open_items", "Items that wait or run", labels=["device"]
+    )
     oldest = GaugeMetricFamily(
         "beholder_oldest_pending_seconds", "For how long the first waits", labels=["device"]
     )
     for device, pending in found.pending.items():
         items.add_metric([device], pending.items)
+        unfinished.add_metric([device], pending.items + pending.running)
         oldest.add_metric([device], pending.oldest_s)
-    yield from (items, oldest)
+    yield from (items, unfinished, oldest)
 
 
 def _of_states(workers: Sequence[FleetView]) -> Metric:

@@ -17,9 +17,13 @@ MOST_COUNTED = 100_000  # chunks: counting a hundred million takes many seconds
 
 @dataclass(frozen=True)
 class Pending:
-    """items: that no worker has begun. oldest_s: how long the first of them has waited, or 0."""
+    """items: that no worker has begun. oldest_s: how long the first of them has waited, or 0.
+
+    running: items that workers have in hand.
+    """
 
     items: int = 0
+    running: int = 0
     oldest_s: float = 0.0
 
 
@@ -73,12 +77,12 @@ def _pending(session: Session) -> dict[Device, Pending]:
     following = select(Chunk.created_at).where(Chunk.job_id == Job.id, Chunk.state == "queued")
     first = following.order_by(Chunk.first_position).limit(1).scalar_subquery()
     statement = (
-        select(Job.device, func.sum(Job.queued), func.min(first))
+        select(Job.device, func.sum(Job.queued), func.sum(Job.running), func.min(first))
         .where(Job.finished_at.is_(None))
         .group_by(Job.device)
     )
     found = dict.fromkeys(DEVICES, Pending())
-    for device, items, oldest in session.execute(statement):
+    for device, items, running, oldest in session.execute(statement):
         age_s = max(0.0, time.time() - oldest.timestamp()) if oldest else 0.0
-        found[device] = Pending(int(items), age_s)
+        found[device] = Pending(int(items), int(running), age_s)
     return found

@@ -53,6 +53,7 @@ def test_metrics_for_autoscalers(server, worker):
     assert job["device"] == "gpu"
     found = values(server)
     assert found["beholder_pending_items", "gpu"] == job["total"]
+    assert found["beholder_open_items", "gpu"] == job["total"]
     assert found["beholder_pending_items", "any"] == 0
     assert 0 < found["beholder_oldest_pending_seconds", "gpu"] < 60
     assert found["beholder_fleet", "gpu", "idle"] == 1

@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from api.metrics import exposition
 from api.routes import health
 from api.services import Services
+from beholder.devices import open_to
 from beholder.settings import Settings
 from tests.deploy.compose import ROOT, services
 from tests.deploy.settings import in_the_open, unknown
@@ -121,4 +122,8 @@ def test_it_scales_by_a_metric_that_there_is(tmp_path: Path) -> None:
     text = exposition(Services.open(Settings(home=tmp_path))).decode()
     there = {family.name for family in text_string_to_metric_families(text)}
     query = promql_parser.parse(trigger["metadata"]["query"]).prettify()
-    assert set(re.findall(r"beholder_\w+", query)) == {"beholder_items"} <= there
+    assert set(re.findall(r"beholder_\w+", query)) == {"beholder_open_items"} <= there
+    (asked,) = re.findall(r'device=~"([^"]+)"', query)
+    assert set(asked.split("|")) == set(open_to("gpu"))  # what the workers that it adds may run
+    assert trigger["metadata"]["ignoreNullValues"] == "false"
+    assert "fallback" not in spec

@@ -8,7 +8,7 @@ import pytest
 from beholder.errors import Conflict, InvalidInput, NotFound
 from beholder.jobs.claims import claim_next
 from beholder.jobs.fleet import fleet, tell
-from beholder.jobs.measures import measures
+from beholder.jobs.measures import Pending, measures
 from beholder.jobs.models import utc_now
 from beholder.jobs.turns import waiting
 from beholder.jobs.workers import WorkerView, beat
@@ -62,9 +62,13 @@ def test_pending_items_and_the_oldest_s_age(desk):
     found = pending()
     assert (found["gpu"].items, found["any"].items) == (5, 0)
     assert 0 < found["gpu"].oldest_s < 60
-    while desk.claim():
-        pass
-    assert (pending()["gpu"].items, pending()["gpu"].oldest_s) == (0, 0)
+    held = [desk.claim(), desk.claim()]
+    assert (pending()["gpu"].items, pending()["gpu"].running) == (1, 4)
+    held.append(desk.claim())
+    assert pending()["gpu"] == Pending(running=5)
+    for claim in held:
+        desk.finish(claim)
+    assert pending()["gpu"] == Pending()
 
 
 @pytest.fixture
