@@ -208,11 +208,20 @@ def test_every_command_of_ours_is_there() -> None:
 
 
 def test_the_dashboard_asks_for_metrics_that_there_are(tmp_path: Path) -> None:
-    text = exposition(Services.open(Settings(home=tmp_path))).decode()
-    there = {family.name for family in text_string_to_metric_families(text)}
     asked = {name for query in queries() for name in _names(promql_parser.parse(query))}
     assert len(asked) > 6
-    assert {name.removesuffix("_total") for name in asked} <= there
+    assert {name.removesuffix("_total") for name in asked} <= _metrics(tmp_path)
+
+
+def test_the_page_s_rule_for_scaling_asks_for_metrics_that_there_are(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "operations.md").read_text()
+    (question,) = [block for block in _blocks(page, "") if block.startswith("sum(")]
+    assert {"beholder_pending_items", "beholder_worker_items_total"} <= _names(
+        promql_parser.parse(question)
+    )
+    named = set(re.findall(r"beholder_\w+", page))
+    assert len(named) > 4
+    assert {name.removesuffix("_total") for name in named} <= _metrics(tmp_path)
 
 
 def test_the_dashboard_is_provisioned() -> None:
@@ -246,6 +255,12 @@ def _until(condition: Callable[[], bool], timeout_s: float = 20) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def _metrics(home: Path) -> set[str]:
+    """Those of `/metrics`."""
+    text = exposition(Services.open(Settings(home=home))).decode()
+    return {family.name for family in text_string_to_metric_families(text)}
 
 
 def _names(expression: Any) -> set[str]:
