@@ -65,7 +65,17 @@ def test_every_secret_is_one_that_the_script_makes() -> None:
         volumes = {one["name"]: one for one in spec["volumes"]}
         assert set(mounts) == {"/run/secrets/beholder", "/data", "/tmp"}
         assert set(mounts.values()) <= set(volumes)
-        assert volumes["secrets"]["secret"]["secretName"] == "beholder"
+        secret = volumes["secrets"]["secret"]
+        assert secret["secretName"] == "beholder"
+        assert all(one["key"] == one["path"] for one in secret["items"])
+
+
+def test_each_pod_gets_the_secrets_that_it_has_a_use_for() -> None:
+    twins = services()
+    for name, twin in (("migrate", "migrate"), ("api", "api"), ("worker", "worker-gpu")):
+        (volume,) = [one for one in _pods()[name]["volumes"] if one["name"] == "secrets"]
+        mounted = {one["key"] for one in volume["secret"]["items"]}
+        assert mounted == set(twins[twin].declared["secrets"]), name
 
 
 def test_commands_are_those_of_compose() -> None:
