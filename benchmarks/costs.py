@@ -1,14 +1,17 @@
 """What one item costs beside its arithmetic: statements, rows, bytes, store requests, messages.
 
 Counted, not timed, on a real Postgres and a real S3 server, with a real worker's runner: dreams of
-64 pixels, whose counts are those of any size (a picture's bytes are not).
+64 pixels, whose counts are those of any size (a picture's bytes are not). Reckoned from that: what
+the workers of `benchmarks.fleet` and a billion items ask for.
 """
 
+import logging
 import os
 import tempfile
+import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,11 +33,14 @@ from beholder.settings import Settings
 from beholder.specs import DreamSpec
 from beholder.store import Store
 from benchmarks.databases import Server, postgres
+from benchmarks.fleet import BATCH, BATCH_S, WORKERS
 from benchmarks.harness import Options, Row, run
 from worker.queue import MOST_BELLS
 from worker.runner import Runner
 
 ITEMS = 128
+MANY = 1_000_000_000  # items
+PICTURE_BYTES = 100_000  # of 224 pixels, about
 _WRITTEN = "SELECT sum(n_tup_ins + n_tup_upd + n_tup_del) FROM pg_stat_user_tables"
 
 
@@ -55,8 +61,16 @@ class Counted:
 def figures(items: int = ITEMS, server: Server = postgres) -> Iterator[Row]:
     """The rows."""
     with _places(server) as (database, store, settings, counted):
-        yield from _of_a_job(database, store, settings, counted, items)
-        yield from _of_a_worker(database, counted)
+        rows = [
+            *_of_a_job(database, store, settings, counted, items),
+            *_of_a_worker(database, counted),
+            _connections(database, store, settings, items),
+        ]
+        yield from rows
+        costs = {row.name: float(row.value or 0) for row in rows}
+        pool: Any = database.engine.pool
+        most = pool.size() + pool._max_overflow
+        yield from reckoned(costs, kept=_kept(database), api=most)
 
 
 def _of_a_job(
@@ -76,9 +90,6 @@ def _of_a_job(
     how = f"a dream job of {items} items in {job.chunks} chunks"
     yield Row("statements to submit", submitted.statements.total() / items, "an item", detail=how)
     yield Row("statements to run", ran.statements.total() / items, "an item", detail=_top(ran))
-    pool: Any = database.engine.pool
-    open_ones = pool.checkedin() + pool.checkedout()
-    yield Row("database connections", open_ones, "a worker", detail="at the end of its run")
     written = (_written(database) - rows) / items
     yield Row("rows written", written, "an item", detail="inserted, changed or removed")
     grown = (_bytes(database) - before) / items
@@ -99,14 +110,65 @@ def _of_a_worker(database: Database, counted: Counted) -> Iterator[Row]:
     yield Row("statements to claim", claimed.statements.total(), "a batch", detail=_top(claimed))
     renew_all(database, [held], lease_s=15)
     yield Row("statements to renew", counted.take().statements.total(), "each 1.5 s and batch")
-    now = utc_now()
-    beat(database, WorkerView("costs", "host", 1, "cpu", now, now, None, 0, 0.0, None))
-    watch = Watch("costs", 15, 6)
-    watch.is_mine(database, 0.0)
+    now, watch = utc_now(), Watch("costs", 15, 6)
+    for _ in range(2):  # the first one makes its row
+        counted.take()
+        beat(database, WorkerView("costs", "host", 1, "cpu", now, now, None, 0, 0.0, None))
+        watch.is_mine(database, 0.0)
     yield Row("statements of a heartbeat", counted.take().statements.total(), "each 3 s")
     sweep(database, Silence(15, 6), now=0.0)
     waiting(database, limit=MOST_BELLS)
     yield Row("statements of a sweep", counted.take().statements.total(), "each 3 s, of 8 workers")
+
+
+def _connections(database: Database, store: Store, settings: Settings, items: int) -> Row:
+    """Those that a worker's threads have open at once: they claim, end, renew, and sweep."""
+    spec = DreamSpec(network="specimens", size=64, layers=(5,), steps=1, noise=items)
+    create_job(database, spec, noise_entries(spec))
+    over = threading.Event()
+
+    def look_after() -> None:
+        while not over.is_set():
+            sweep(database, Silence(15, 6), now=0.0)
+
+    second = threading.Thread(target=look_after)
+    second.start()
+    try:
+        Runner(database, store, settings, "connections").run()
+    finally:
+        over.set()
+        second.join()
+    pool: Any = database.engine.pool
+    open_ones = pool.checkedin() + pool.checkedout()
+    how = "for claims, ends, renewals and sweeps; less where no two of them met"
+    return Row("database connections", open_ones, "a worker", detail=how)
+
+
+def reckoned(costs: Mapping[str, float], *, kept: int, api: int) -> Iterator[Row]:
+    """What many workers and many items come to, and how many workers connections carry.
+
+    costs: what was measured, by its rows' names. kept, api: connections that Postgres keeps for its
+    administrators, and the most that one API opens.
+    """
+    rate = WORKERS * BATCH / BATCH_S
+    how = f"{WORKERS:,} workers, {rate:,.0f} items a second"
+    stored = costs["store requests"]
+    yield Row("reckoned: PUTs", stored * rate, "a second", detail=how)
+    yield Row("reckoned: rows", costs["rows written"] * rate, "a second", detail=how)
+    how = f"{MANY:,} items"
+    yield Row("reckoned: PUTs in all", stored * MANY, detail=how)
+    yield Row("reckoned: database in all", costs["database"] * MANY / 1e12, "TB", detail=how)
+    size = f"{how}, {PICTURE_BYTES // 1000} KB a picture"
+    yield Row("reckoned: store in all", stored * MANY * PICTURE_BYTES / 1e12, "TB", detail=size)
+    how = f"less {kept} that Postgres keeps and {api} of one API"
+    for most in (100, 400):
+        carried = (most - kept - api) // costs["database connections"]
+        yield Row(f"reckoned: workers on {most} connections", carried, detail=how)
+
+
+def _kept(database: Database) -> int:
+    with database.read() as session:
+        return int(session.scalar(text("SHOW superuser_reserved_connections")) or 0)
 
 
 @contextmanager
@@ -135,6 +197,7 @@ def _bucket(counted: Counted) -> Iterator[str]:
     import s3fs  # type: ignore[import-untyped]
     from moto.server import ThreadedMotoServer
 
+    logging.getLogger("werkzeug").setLevel("ERROR")  # else a line for each request
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()

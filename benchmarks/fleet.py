@@ -2,9 +2,10 @@
 
 Measured: the CPU time, of Postgres and of the client, of the real claims, renewals, ends,
 heartbeats and sweeps of `WORKERS` simulated workers, which do no arithmetic, one after the other,
-on one job of 90,000 items, or with `--full` of 900,000, where 4,000 chunks are held. CPU time,
-since a machine's load changes it least. Reckoned from it: how many cores the workers would keep
-busy, and how many batches a second one job allows, whose row each claim and each end locks.
+in batches of 64 items, which are 8 chunks each, on one job of 360,000 items, or with `--full` of
+900,000, where 32,000 chunks are held. CPU time, since a machine's load changes it least. Reckoned
+from it: how many cores the workers would keep busy, and how many batches a second one job allows,
+whose row each claim and each end locks.
 """
 
 import sys
@@ -16,12 +17,12 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import event, text
+from sqlalchemy import event, text, update
 
 from beholder.jobs.claims import Claim, claim_next, renew_all
 from beholder.jobs.database import Database
 from beholder.jobs.finish import finish_dreams
-from beholder.jobs.models import utc_now
+from beholder.jobs.models import Job, utc_now
 from beholder.jobs.silence import Silence
 from beholder.jobs.sweep import sweep
 from beholder.jobs.turns import waiting
@@ -32,11 +33,12 @@ from benchmarks.harness import Options, Row, run
 from benchmarks.scale import dreamt
 
 WORKERS = 1_000
+BATCH = 64  # items
 IN_HAND = 4  # batches that a worker holds
 # Taken for granted: a GPU's batch, the way to the server and back, and its flush at a commit.
 BATCH_S, WAY_MS, FLUSH_MS = 4.0, 0.3, 1.0
 BEAT_S, RENEWAL_S = 3.0, 1.5
-TENTH, FULL = 90_000, 900_000  # items
+SMALL, FULL = 360_000, 900_000  # items
 BATCHES, LOOKS = 200, 20
 LEASE_S, LOOK_S = 15.0, 6.0
 _TICKS = 100  # of /proc, a second
@@ -98,7 +100,7 @@ def figures(items: int, batches: int = BATCHES, server: Server = postgres) -> It
         _work(meter, batches)
         _watch(meter)
         database.dispose()
-    how = f"{WORKERS:,} workers, {WORKERS * IN_HAND:,} chunks held, a job of {items:,} items"
+    how = f"{WORKERS:,} workers, {_held():,} chunks held, a job of {items:,} items"
     for name, cost in meter.costs.items():
         detail = f"and {cost.client_ms:.1f} of the client; {cost.statements:.0f} statements; {how}"
         yield Row(f"measured: {name}", cost.server_ms, "ms of Postgres", detail=detail)
@@ -111,7 +113,9 @@ def _work(meter: Meter, batches: int) -> None:
     with meter.measuring("claim", batches):
         for _ in range(batches):
             worker = f"host-{next(numbers) % WORKERS:04}"
-            held.append(claim_next(db, worker=worker, lease_s=LEASE_S, room=CHUNK))
+            held.append(claim_next(db, worker=worker, lease_s=LEASE_S, room=BATCH))
+    if not all(len(claims) == BATCH // CHUNK for claims in held):
+        raise SystemExit("too few items are left for whole batches")
     with meter.measuring("renewal", batches):
         for claims in held:
             renew_all(db, claims, lease_s=LEASE_S)
@@ -134,14 +138,20 @@ def _watch(meter: Meter) -> None:
 
 
 def _hold_many(database: Database) -> None:
-    """As many chunks as a thousand workers hold are running."""
+    """As many chunks as a thousand workers hold are running, and the others may share batches."""
     held = text(
         "UPDATE chunks SET state = 'running', worker = 'w' || id % :workers, token = 'held', "
         "lease_until = id WHERE id IN "
         "(SELECT id FROM chunks WHERE state = 'queued' ORDER BY id DESC LIMIT :held)"
     )
     with database.write() as session:
-        session.execute(held, {"workers": WORKERS, "held": WORKERS * IN_HAND})
+        session.execute(update(Job).values(batch_key=Job.id))
+        session.execute(held, {"workers": WORKERS, "held": _held()})
+
+
+def _held() -> int:
+    """Chunks of all batches in hand."""
+    return WORKERS * IN_HAND * BATCH // CHUNK
 
 
 def _register(database: Database) -> None:
@@ -200,7 +210,7 @@ def main() -> None:
         sys.argv.remove("--full")
 
     def rows_of(options: Options) -> Iterator[Row]:
-        return figures(FULL if full else TENTH)
+        return figures(FULL if full else SMALL)
 
     run("fleet", rows_of, about=main.__doc__ or "", seconds=10.0)
 

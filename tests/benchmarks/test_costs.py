@@ -1,8 +1,10 @@
 """What an item costs is counted where it happens: in the database, on the bucket, among bells."""
 
+from pathlib import Path
+
 import pytest
 
-from benchmarks.costs import figures
+from benchmarks.costs import figures, reckoned
 from benchmarks.databases import Server
 
 
@@ -16,4 +18,23 @@ def test_a_small_job_is_counted(a_database: Server) -> None:
     assert 4 <= rows["rows written"].value <= 10
     assert rows["messages"].value == 2 / 16
     assert rows["statements to renew"].value == 4
+    assert rows["statements of a heartbeat"].value == 2
     assert 0 < rows["statements of a sweep"].value <= 8
+    assert 2 <= rows["database connections"].value <= 4
+
+
+def test_the_page_says_what_was_reckoned() -> None:
+    """Whatever a busy machine counts, its arithmetic on the page's own counts is the page's."""
+    costs = {"store requests": 2, "rows written": 5.1, "database": 2_800, "database connections": 4}
+    found = {row.name: row.value for row in reckoned(costs, kept=3, api=15)}
+    page = " ".join((Path(__file__).parents[2] / "docs" / "scaling.md").read_text().split())
+    for said in (
+        f"{found['reckoned: PUTs']:,.0f} PUTs a second",
+        f"{found['reckoned: rows']:,.0f} rows written a second",
+        f"{found['reckoned: PUTs in all'] / 1e9:.0f} billion PUTs",
+        f"{found['reckoned: database in all']:.1f} TB",
+        f"{found['reckoned: store in all']:.0f} TB",
+        f"{found['reckoned: workers on 100 connections']:.0f} workers",
+        f"carries {found['reckoned: workers on 400 connections']:.0f}",
+    ):
+        assert said in page, said
