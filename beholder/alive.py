@@ -9,10 +9,13 @@ import os
 import re
 import secrets
 import socket
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+STRANGER_S = 86_400.0  # after which what another host name left behind is nobody's
 _NAME = re.compile(r"([^/]+)-\d+-[0-9a-f]{6}")  # host, process id, and what is its own
 
 
@@ -45,6 +48,18 @@ class Locks:
         """The names of those that ran here and have ended."""
         return [path.name for path in self._folder.glob("*") if self.is_dead(path.name)]
 
+    def forget_strangers(self, now: float) -> None:
+        """Remove what nobody holds nor has touched for a day, of host names that are not ours.
+
+        Containers that are made anew have a new one over the same data folder. now: seconds since
+        the epoch.
+        """
+        for path in self._folder.glob("*"):
+            with suppress(OSError), path.open("rb") as file:
+                if not _ran_here(path.name) and now - path.stat().st_mtime > STRANGER_S:
+                    fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                    path.unlink()
+
     def silence(self, now: float) -> float | None:
         """How long ago, in seconds, any of this machine's workers said a word; None without one.
 
@@ -69,6 +84,7 @@ class Alive(Locks):
     def __init__(self, home: Path, name: str) -> None:
         """Say that the worker of this name lives, from now until its process ends."""
         super().__init__(home)
+        self.forget_strangers(time.time())
         self._file = _locked(self._folder, name)
 
     def say_so(self) -> None:

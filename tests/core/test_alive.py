@@ -58,6 +58,20 @@ def test_of_other_machines_and_of_none_it_says_nothing(tmp_path: Path) -> None:
     assert not Alive(tmp_path / "file", "name").is_dead("name")
 
 
+def test_what_containers_of_other_names_left_goes_after_a_day(tmp_path: Path) -> None:
+    left, held, young, ours = "a1b2-7-0123ab", "c3d4-7-0123ab", "e5f6-7-0123ab", f"{HOST}-7-0123ab"
+    kept = Alive(tmp_path, held)  # of a machine that shares the folder
+    for name in (left, young, ours):
+        (tmp_path / "workers" / name).touch()
+    for name in (left, held, ours):
+        os.utime(tmp_path / "workers" / name, (1_000, 1_000))
+    mine = Alive(tmp_path, worker_name())
+    assert {path.name for path in (tmp_path / "workers").iterdir()} > {held, young, ours}
+    assert not (tmp_path / "workers" / left).exists()
+    assert mine.ended() == [ours]  # which a sweep removes, once its work goes on elsewhere
+    del kept
+
+
 def test_two_of_one_host_name_and_process_id_are_two(tmp_path: Path) -> None:
     """As containers may be that share a data folder."""
     first, second = worker_name(), worker_name()
