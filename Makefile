@@ -52,8 +52,8 @@ fuzz: $(TEST_STAMP)
 faults: $(TEST_STAMP)
 	FAULTS_JSON=build/faults.json $(BIN)/pytest -q -m faults tests
 
-# Ten minutes, an index, root and wget: the Dockerfile's steps in environments that have nothing, all services of
-# docker-compose.yml on hosts of their own, and an upgrade while jobs run.
+# Ten minutes, an index, root and wget: the Dockerfile's steps in environments that have nothing, all
+# services of docker-compose.yml on hosts of their own, and an upgrade while jobs run.
 deployment: $(TEST_STAMP)
 	$(BIN)/pytest -q -m deployment tests/deploy
 

@@ -29,8 +29,9 @@ class Service:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Its variables."""
-        return {key: str(value) for key, value in self.declared.get("environment", {}).items()}
+        """Its variables; those without a value are the shell's, where it has them."""
+        declared = self.declared.get("environment", {})
+        return {key: str(value) for key, value in declared.items() if value is not None}
 
     @property
     def health(self) -> list[str]:

@@ -9,6 +9,9 @@ _OTHERS = {  # read by libraries, each by its own documentation
     "AWS_ENDPOINT_URL",
     "AWS_SHARED_CREDENTIALS_FILE",
     "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_HEADERS",
+    "OTEL_TRACES_SAMPLER",
+    "OTEL_TRACES_SAMPLER_ARG",
 }
 SECRET = {"api_tokens", "database_password", "redis_password", "monitor_auth"}
 

@@ -59,6 +59,26 @@ def test_compose_takes_the_files(compose: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_compose_hands_on_what_the_shell_has_of_opentelemetry(
+    compose: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "traceidratio")
+    monkeypatch.delenv("OTEL_TRACES_SAMPLER_ARG", raising=False)
+    worker = yaml.safe_load(_check(compose, FILE).stdout)["services"]["worker-cpu"]
+    assert worker["environment"]["OTEL_TRACES_SAMPLER"] == "traceidratio"
+    assert not worker["environment"]["OTEL_TRACES_SAMPLER_ARG"]  # null: it is not set
+
+
+def test_the_commands_that_publish_start_what_they_publish() -> None:
+    published = yaml.safe_load(PUBLISHING.read_text())["services"]
+    page = (ROOT / "docs" / "deployment.md").read_text()
+    for text in (PUBLISHING.read_text(), page[page.index("### Watching") :]):
+        command = text[text.index("docker compose") : text.index(" up ")]
+        profiles = set(re.findall(r"--profile (\w+)", command))
+        assert all(profiles & set(SERVICES[name].declared["profiles"]) for name in published)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("right", "wrong"),
     [
@@ -88,7 +108,7 @@ def test_the_page_s_worker_for_a_second_gpu(compose: str, tmp_path: Path) -> Non
 
 def test_every_variable_is_one_that_something_reads() -> None:
     for name in OURS:
-        environment = SERVICES[name].environment
+        environment = SERVICES[name].declared["environment"]
         assert unknown(environment) == set(), name
         assert in_the_open(environment) == set(), name
 
