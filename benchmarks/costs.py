@@ -1,8 +1,8 @@
 """What one item costs beside its arithmetic: statements, rows, bytes, store requests, messages.
 
-Counted, not timed, on a real Postgres and a real S3 server, with a real worker's runner: dreams of
-64 pixels, whose counts are those of any size (a picture's bytes are not). Reckoned from that: what
-the workers of `benchmarks.fleet` and a billion items ask for.
+Counted, not timed, on a real Postgres and over S3 (moto's server), with a real worker's runner:
+dreams of 64 pixels, whose counts are those of any size (a picture's bytes are not). Reckoned from
+that: what the workers of `benchmarks.fleet` and a billion items ask for.
 """
 
 import logging

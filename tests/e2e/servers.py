@@ -1,7 +1,6 @@
 """Postgres and an S3 server in place of a file and a folder, for machines that are to use them."""
 
 import itertools
-import logging
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import s3fs
 from sqlalchemy import make_url
 
 from beholder.jobs.schema import upgrade
+from tests.e2e.bucket import KEY, SECRET, s3_server
 
 ALL = bool(os.environ.get("E2E_SERVERS"))  # every end-to-end test; `make e2e-servers`
 everywhere = pytest.mark.parametrize(
@@ -54,23 +54,17 @@ def access(url: str) -> dict[str, str]:
     """What S3's clients read from their environment."""
     return {
         "AWS_ENDPOINT_URL": url,
-        "AWS_ACCESS_KEY_ID": "key",
-        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_ACCESS_KEY_ID": KEY,
+        "AWS_SECRET_ACCESS_KEY": SECRET,
     }
 
 
 @pytest.fixture(scope="session")
-def servers(postgres_server: str) -> Iterator[Servers]:
+def servers(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     """They listen on this machine alone. The tests' own process reaches the store too."""
-    moto = pytest.importorskip("moto.server")
-    logging.getLogger("werkzeug").setLevel("ERROR")  # else a line for each request
-    threaded = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    threaded.start()
-    host, port = threaded.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in access(f"http://{host}:{port}").items():
+    with pytest.MonkeyPatch.context() as patch, s3_server(tmp_path_factory.mktemp("s3")) as url:
+        for name, value in access(url).items():
             patch.setenv(name, value)
         s3fs.S3FileSystem(skip_instance_cache=True).mkdir(BUCKET)
-        yield Servers(postgres_server, f"http://{host}:{port}")
-    s3fs.S3FileSystem.clear_instance_cache()
-    threaded.stop()
+        yield Servers(postgres_server, url)
+        s3fs.S3FileSystem.clear_instance_cache()
