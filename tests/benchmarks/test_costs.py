@@ -17,6 +17,7 @@ def test_a_small_job_is_counted(a_database: Server) -> None:
     assert rows["store requests"].detail == "2.00 put_object"
     assert 4 <= rows["rows written"].value <= 10
     assert rows["messages"].value == 2 / 16
+    assert rows["statements to claim"].value == 8
     assert rows["statements to renew"].value == 4
     assert rows["statements of a heartbeat"].value == 2
     assert 0 < rows["statements of a sweep"].value <= 8

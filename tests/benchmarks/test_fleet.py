@@ -17,6 +17,7 @@ def test_a_small_fleet_claims_renews_ends_and_sweeps(
         f"measured: {name}" for name in acts
     ]
     assert sum(rows[f"measured: {name}"].value for name in acts) > 0
+    assert "; 9 statements;" in rows["measured: claim"].detail, "it asks for each of its chunks"
     assert "; 4 statements;" in rows["measured: renewal"].detail
     assert 0 < rows["reckoned: batches of one job"].value < 1000
     few, all_of_them = rows["reckoned: sweeps"], rows["reckoned: sweeps, if every worker swept"]
