@@ -121,7 +121,11 @@ def _token_wanted(url: str, *, has_token: bool) -> str:
 def unreachable(url: str, error: HTTPError, *, answered: bool) -> ServiceUnavailable:
     """No connection, or one that broke before its answer. answered: whether one came before."""
     reason = reason_of(error)
-    if isinstance(error, SSLError):
+    if _is_plain(error):
+        return ServiceUnavailable(
+            f"{url} is answered without TLS: is http:// meant, or another port?"
+        )
+    if is_unsafe(error):
         return ServiceUnavailable(
             f"{url}: no safe connection ({reason}). If its certificate is your own authority's, "
             "name that one's file in SSL_CERT_FILE."
@@ -138,6 +142,20 @@ def unreachable(url: str, error: HTTPError, *, answered: bool) -> ServiceUnavail
     )
 
 
+def is_unsafe(error: HTTPError) -> bool:
+    """Whether TLS fails for good; what else it says may be a line that broke."""
+    if not isinstance(error, SSLError):
+        return False
+    inner = error.args[-1]
+    broken = isinstance(inner, ssl.SSLError) and not isinstance(inner, ssl.CertificateError)
+    return not broken or _is_plain(error)
+
+
+def _is_plain(error: HTTPError) -> bool:
+    inner = error.args[-1] if isinstance(error, SSLError) else None
+    return isinstance(inner, ssl.SSLError) and inner.reason == "WRONG_VERSION_NUMBER"
+
+
 def reason_of(error: HTTPError) -> str:
     """In a few words, without urllib3's object names."""
     if isinstance(error, NameResolutionError):
@@ -145,6 +163,9 @@ def reason_of(error: HTTPError) -> str:
     inner = error.__cause__ or next(reversed(error.args), None)
     if isinstance(inner, ssl.SSLCertVerificationError):
         return inner.verify_message.lower()
+    if isinstance(inner, ssl.SSLError):
+        cut = isinstance(inner, ssl.SSLEOFError | ssl.SSLZeroReturnError) or not inner.reason
+        return "cut off" if cut else inner.reason.replace("_", " ").lower()
     if isinstance(inner, OSError) and inner.strerror:
         return inner.strerror.lower()
     late = isinstance(error, ConnectTimeoutError | ReadTimeoutError)

@@ -19,7 +19,6 @@ from urllib3.exceptions import (
     HTTPError,
     NameResolutionError,
     NewConnectionError,
-    SSLError,
 )
 from urllib3.util import Timeout
 
@@ -32,6 +31,7 @@ from cli.desk.refusals import (
     Answer,
     Broken,
     insist_on_beholder,
+    is_unsafe,
     reason_of,
     refusal,
     unreachable,
@@ -190,7 +190,7 @@ class Wire:
                 )
             except HTTPError as error:
                 unsent = isinstance(error, _NEVER_SENT)
-                if last or isinstance(error, SSLError) or not (again or unsent):
+                if last or is_unsafe(error) or not (again or unsent):
                     raise unreachable(self.url, error, answered=self._answered) from None
                 state = f"can't be reached ({reason_of(error)})"
             else:

@@ -2,14 +2,16 @@
 
 import http.server
 import ipaddress
+import socket
 import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from cryptography import x509
@@ -17,10 +19,11 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from beholder.errors import InvalidInput
+from beholder.errors import InvalidInput, ServiceUnavailable
 from beholder.protocol import API_HEADER, API_LEVEL
 from beholder.tokens import make_token
 from cli.desk.address import read_token, server_address
+from cli.desk.wire import Wire
 from tests.api.conftest import _settings, serving
 from tests.cli.line import Line
 
@@ -198,6 +201,67 @@ def test_a_certificate_is_checked(
         assert refused.err.count("\n") == 1
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
         assert beholder("--server", url, "jobs").code == 0
+
+
+@contextmanager
+def balancer(url: str) -> Iterator[tuple[str, list[bytes]]]:
+    """What takes connections for a server, and closes as many as have bytes to be told before."""
+    closing: list[bytes] = []
+
+    def pass_on() -> None:
+        while True:
+            try:
+                client, _ = listening.accept()
+            except OSError:
+                return
+            if closing:
+                with client, suppress(OSError):
+                    client.recv(1)  # else the rest of the greeting makes it a reset
+                    client.recv(1 << 16)
+                    client.sendall(closing.pop())
+                continue
+            server = socket.create_connection(("127.0.0.1", port))
+            for one, other in ((client, server), (server, client)):
+                threading.Thread(target=_copy, args=(one, other), daemon=True).start()
+
+    port = urlsplit(url).port
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=pass_on, daemon=True).start()
+        yield f"https://127.0.0.1:{listening.getsockname()[1]}", closing
+        listening.shutdown(socket.SHUT_RDWR)
+
+
+def _copy(one: socket.socket, other: socket.socket) -> None:
+    with suppress(OSError):
+        while data := one.recv(1 << 16):
+            other.sendall(data)
+        other.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_line_that_breaks_in_the_handshake_is_tried_again(
+    line: Line, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As behind a load balancer while its server restarts: no certificate is to blame."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    headers = {API_HEADER: str(API_LEVEL)}
+    alert = b"\x15\x03\x03\x00\x02\x02\x50"  # fatal: internal error
+    with (
+        stranger(body=b"{}", certificate=certificate, **headers) as behind,
+        balancer(behind) as (url, closing),
+    ):
+        closing += [b"", alert, b""]
+        assert Wire(url, None).get("/v1/jobs") == {}
+        assert closing == []
+        closing += [b""] * 99
+        with pytest.raises(ServiceUnavailable, match=r"does not answer \(cut off\)"):
+            Wire(url, None).get("/v1/jobs")
+        assert len(closing) < 97
+
+
+def test_a_server_without_tls_is_not_asked_again(line: Line) -> None:
+    url = line.url.replace("http:", "https:")
+    with pytest.raises(ServiceUnavailable, match="is answered without TLS: is http:// meant"):
+        Wire(url, None).get("/v1/jobs")
 
 
 def test_a_server_that_is_not_there_is_one_line(beholder: Beholder, line: Line) -> None:
