@@ -168,5 +168,7 @@ def reason_of(error: HTTPError) -> str:
         return "cut off" if cut else inner.reason.replace("_", " ").lower()
     if isinstance(inner, OSError) and inner.strerror:
         return inner.strerror.lower()
+    if refused := str(inner).partition("Tunnel connection failed: ")[2]:
+        return f"it says {refused[:80]}"
     late = isinstance(error, ConnectTimeoutError | ReadTimeoutError)
     return "no answer in time" if late else "cut off"

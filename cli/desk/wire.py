@@ -10,10 +10,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import IO, Any
-from urllib.parse import urlencode, urlsplit
-from urllib.request import getproxies, proxy_bypass
+from urllib.parse import urlencode
 
-import urllib3
 from urllib3.exceptions import (
     ConnectTimeoutError,
     HTTPError,
@@ -25,7 +23,7 @@ from urllib3.util import Timeout
 from beholder import __version__
 from beholder.durations import duration
 from beholder.errors import ServiceUnavailable
-from beholder.tokens import is_loopback
+from cli.desk.proxies import pool_for
 from cli.desk.refusals import (
     FOR_A_WHILE,
     Answer,
@@ -63,7 +61,7 @@ class Wire:
         self.url = url
         self.hurry = threading.Event()
         self.patience_s = 0.0
-        self._pool = _pool(url)
+        self._pool = pool_for(url, connections=CONNECTIONS)
         self._has_token = token is not None
         self._headers = {"User-Agent": f"beholder/{__version__}", "Accept-Encoding": "identity"}
         if token is not None:
@@ -234,19 +232,6 @@ def lines_of(answer: Answer) -> Iterator[str]:
         yield from (line.decode() for line in whole)
     if rest:
         yield rest.decode()
-
-
-def _pool(url: str) -> urllib3.PoolManager:
-    """Connections, through the proxy that the environment names for this host, if any.
-
-    What goes to this machine goes through none: it may hold a token, and is not encrypted.
-    """
-    parts = urlsplit(url)
-    proxy = getproxies().get(parts.scheme)
-    options: dict[str, Any] = {"maxsize": CONNECTIONS}
-    if proxy and not is_loopback(parts.hostname or "") and not proxy_bypass(parts.netloc):
-        return urllib3.ProxyManager(proxy, **options)
-    return urllib3.PoolManager(**options)
 
 
 def _query(query: Query | None) -> str:

@@ -169,11 +169,12 @@ def test_servers_that_are_none(
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
-    """A new key and a certificate for 127.0.0.1 that it signed itself."""
+    """A new key and a certificate for 127.0.0.1 and beholder.test that it signed itself."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "a test")])
     now = datetime.now(UTC)
-    addresses = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    host = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    addresses = x509.SubjectAlternativeName([host, x509.DNSName("beholder.test")])
     made = (
         x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
         .not_valid_before(now - timedelta(hours=1))
@@ -262,6 +263,106 @@ def test_a_server_without_tls_is_not_asked_again(line: Line) -> None:
     url = line.url.replace("http:", "https:")
     with pytest.raises(ServiceUnavailable, match="is answered without TLS: is http:// meant"):
         Wire(url, None).get("/v1/jobs")
+
+
+@contextmanager
+def proxy(authorization: str | None) -> Iterator[tuple[int, list[str]]]:
+    """A proxy on loopback, where all names are this machine's: its port, and what it was asked.
+
+    authorization: what it wants to be told, if anything.
+    """
+    asked: list[str] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_CONNECT(self) -> None:
+            asked.append(self.path)
+            if self.headers.get("Proxy-Authorization") != authorization:
+                self.send_error(407)
+                return
+            port = int(self.path.rpartition(":")[2])
+            with socket.create_connection(("127.0.0.1", port)) as server:
+                self.send_response(200)
+                self.end_headers()
+                back = threading.Thread(target=_copy, args=(server, self.connection), daemon=True)
+                back.start()
+                _copy(self.connection, server)
+                back.join(5)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield running.server_port, asked
+        running.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("authorization", "before"),
+    [
+        (None, ""),
+        (None, "http://"),
+        ("Basic YWRhOnAvw6Q6QA==", "http://ada:p%2F%C3%A4%3A%40@"),
+        ("Basic YWRhOnB3", "ada:pw@"),
+    ],
+)
+def test_a_proxy_is_asked_as_the_environment_names_it(
+    line: Line,
+    certificate: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    authorization: str | None,
+    before: str,
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    for name in ("https_proxy", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    headers = {API_HEADER: str(API_LEVEL)}
+    with (
+        stranger(body=b"{}", certificate=certificate, **headers) as url,
+        proxy(authorization) as (port, asked),
+    ):
+        monkeypatch.setenv("HTTPS_PROXY", f"{before}127.0.0.1:{port}")
+        named = url.replace("127.0.0.1", "beholder.test")
+        assert Wire(named, None).get("/v1/jobs") == {}
+        assert asked == [named.removeprefix("https://")]
+        assert Wire(url, None).get("/v1/jobs") == {}
+        monkeypatch.setenv("NO_PROXY", "beholder.test")
+        with pytest.raises(ServiceUnavailable, match="no host of that name"):
+            Wire(named, None).get("/v1/jobs")
+        assert len(asked) == 1, "this machine, and what NO_PROXY names, are asked themselves"
+
+
+def test_a_proxy_that_refuses_says_why(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("https_proxy", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with proxy("Basic YWRhOnB3") as (port, _):
+        monkeypatch.setenv("HTTPS_PROXY", f"http://ada:secret@127.0.0.1:{port}")
+        with pytest.raises(ServiceUnavailable) as refused:
+            Wire("https://beholder.test", None).get("/v1/jobs")
+    assert "the proxy does not answer (it says 407 Proxy Authentication" in str(refused.value)
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("named", "words"),
+    [
+        ("socks5://ada:secret@127.0.0.1:1080", "begins with socks5://"),
+        ("ada:secret@127.0.0.1:port", "is none"),
+        ("http://", "is none"),
+    ],
+)
+def test_a_proxy_that_is_none(
+    beholder: Beholder, line: Line, monkeypatch: pytest.MonkeyPatch, named: str, words: str
+) -> None:
+    for name in ("https_proxy", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTPS_PROXY", named)
+    answer = beholder("--server", "https://beholder.test", "jobs")
+    assert (answer.code, answer.out) == (2, "")
+    assert "HTTPS_PROXY is to be a proxy's address such as http://proxy" in answer.err
+    assert words in answer.err
+    assert answer.err.count("\n") == 1
+    assert "secret" not in answer.err
 
 
 def test_a_server_that_is_not_there_is_one_line(beholder: Beholder, line: Line) -> None:
