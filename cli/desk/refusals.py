@@ -48,8 +48,8 @@ class TooLarge(InvalidInput):
     """More than the server takes."""
 
 
-def insist_on_beholder(url: str, answer: Answer) -> None:
-    """Raise unless a Beholder server of this level has answered."""
+def insist_on_beholder(url: str, answer: Answer, *, answered: bool) -> None:
+    """Raise unless a Beholder server of this level has answered. answered: one has before."""
     level = answer.headers.get(API_HEADER)
     if level == str(API_LEVEL):
         return
@@ -59,11 +59,17 @@ def insist_on_beholder(url: str, answer: Answer) -> None:
             f"{url} sends elsewhere, to {where.partition('?')[0][:200]}: give --server "
             "(BEHOLDER_SERVER) the address that is meant."
         )
-    if level is None and answer.status in FOR_A_WHILE:
-        raise ServiceUnavailable(
-            f"what stands before the server at {url} says {answer.status}: is the server "
-            "running? Try again later."
+    before = f"what stands before the server at {url} says {answer.status}"
+    failed = answer.status in FOR_A_WHILE or (answered and answer.status >= 500)
+    if level is None and failed:
+        raise ServiceUnavailable(f"{before}: is the server running? Try again later.")
+    if level is None and answer.status == 413:
+        raise InvalidInput(
+            f"{before}: let it pass bodies of any size, since the server has limits of its own "
+            "(nginx: client_max_body_size 0)."
         )
+    if level is None and answer.status >= 400 and answered:
+        raise InvalidInput(f"{before}: have it pass all requests on.")
     if level is None or not level.isdecimal():
         raise InvalidInput(
             f"{url} is no Beholder server, or an older one than this command "

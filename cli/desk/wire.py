@@ -136,7 +136,7 @@ class Wire:
             timeout=Timeout(connect=CONNECT_S, read=read_s),
         )
         try:
-            insist_on_beholder(self.url, answer)
+            insist_on_beholder(self.url, answer, answered=self._answered)
             self._answered, self._away = True, False
             if answer.status >= 300:
                 raise refusal(self.url, answer, has_token=self._has_token)

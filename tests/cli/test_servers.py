@@ -1,5 +1,6 @@
 """Who a client asks: tokens and their files, addresses, certificates, and servers that are none."""
 
+import http.client
 import http.server
 import ipaddress
 import socket
@@ -20,12 +21,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from beholder.errors import InvalidInput, ServiceUnavailable
+from beholder.jobs.queries import list_jobs
 from beholder.protocol import API_HEADER, API_LEVEL
 from beholder.tokens import make_token
+from cli.context import Context
 from cli.desk.address import read_token, server_address
 from cli.desk.wire import Wire
 from tests.api.conftest import _settings, serving
-from tests.cli.line import Line
+from tests.cli.line import Line, noise
 
 pytestmark = [pytest.mark.slow, pytest.mark.there]  # real servers; seconds in all
 
@@ -165,6 +168,65 @@ def test_servers_that_are_none(
     assert words in answer.err
     assert answer.err.count("\n") == 1
     assert "secret" not in answer.err
+
+
+@contextmanager
+def gate(url: str, refusing: dict[str, int]) -> Iterator[str]:
+    """A reverse proxy that lets no body of more than 1 MiB through, as nginx if told nothing else.
+
+    refusing: what it answers by itself, by the beginning of the path.
+    """
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def pass_on(self) -> None:
+            size = int(self.headers.get("Content-Length", 0))
+            status = next((refusing[path] for path in refusing if self.path.startswith(path)), 0)
+            if status or size > 1 << 20:
+                self.rfile.read(size)
+                self.send_error(status or 413)
+                return
+            server = http.client.HTTPConnection(urlsplit(url).netloc)
+            server.request(self.command, self.path, self.rfile.read(size), dict(self.headers))
+            answer = server.getresponse()
+            data = answer.read()
+            self.send_response_only(answer.status)
+            for name, value in answer.getheaders():
+                if name.lower() != "transfer-encoding":
+                    self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(data)
+            server.close()
+
+        do_GET = do_POST = do_PATCH = pass_on  # noqa: N815 - as the handler wants them
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{running.server_port}"
+        running.shutdown()
+
+
+def test_what_stands_before_the_server_is_told_from_it(
+    beholder: Beholder, line: Line, tmp_path: Path, context: Context
+) -> None:
+    (tmp_path / "large.png").write_bytes(noise(1, side=620))
+    refusing: dict[str, int] = {}
+    with gate(line.url, refusing) as url:
+        large = beholder("--server", url, "submit", "large.png", "--network", "specimens")
+        refusing["/v1/jobs"] = 403
+        refused = beholder("--server", url, "jobs")
+        wire = Wire(url, None)
+        wire.get("/v1/server")
+        for status, kind in ((403, InvalidInput), (404, InvalidInput), (500, ServiceUnavailable)):
+            refusing["/v1/jobs"] = status
+            with pytest.raises(kind, match=f"what stands before the server at .* says {status}"):
+                wire.get("/v1/jobs")
+    assert (large.code, large.out, large.err.count("\n")) == (2, "", 1)
+    assert "says 413: let it pass bodies of any size" in large.err
+    assert list_jobs(context.db) == [], "no picture is to blame"
+    assert "is no Beholder server" in refused.err, "it may have been another from the beginning"
 
 
 @pytest.fixture
