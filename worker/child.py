@@ -72,7 +72,7 @@ class Child:
         self._alive = Alive(settings.home, name)
         self._silence = Silence(settings.lease_s, settings.look_s, self._alive.is_dead)
         self._watch = Watch(name, settings.lease_s, settings.look_s)
-        self._pause = Pause(self._insist_on_means, self._say, stopping)
+        self._pause = Pause(self._insist_on_means, self._say, self._orders.ending)
         threading.Thread(target=self._sweep_forever, name="sweep", daemon=True).start()
         Tidier(self._db, store, settings, name, stopping).start()
 

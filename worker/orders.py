@@ -35,11 +35,14 @@ class Orders:
         """Whether the worker may take more work."""
         return self._told is None and not self._draining.is_set()
 
+    def ending(self) -> bool:
+        """Whether the worker is asked to end, at once or with what it has."""
+        return self._stopping.is_set() or self._draining.is_set()
+
     @property
     def paused(self) -> bool:
         """Whether it is to wait with what it is, and not asked to end."""
-        ending = self._stopping.is_set() or self._draining.is_set()
-        return self._told == "pause" and not ending
+        return self._told == "pause" and not self.ending()
 
     def wait(self) -> None:
         """Until it is no longer paused."""

@@ -7,37 +7,37 @@ from itertools import chain, repeat
 
 from beholder.durable import has_room
 from beholder.errors import BeholderError, StorageFull, StoreMissing
-from worker.lease import Flag
 
 log = logging.getLogger(__name__)
 ROOM_BYTES = 8 << 20  # that have to be free in store and database before work goes on
 LOOKS_S = (1.0, 2.0, 4.0, 8.0, 15.0)  # from look to look, the last of them for ever
 Lack = StorageFull | StoreMissing
-_GLANCE_S = 0.2  # how soon a worker that is asked to stop does
+_GLANCE_S = 0.2  # how soon a worker that is asked to end does
 
 
 class Pause:
     """Around a worker's runs.
 
     insist: raises StorageFull while there is no room, StoreMissing while there is no store. say:
-    told the reason, and None when a run has come to its end.
+    told the reason, and None when a run has come to its end. ending: whether the worker is asked to
+    end, which then has nothing in hand.
     """
 
     def __init__(
         self,
         insist: Callable[[], object],
         say: Callable[[str | None], object],
-        stopping: Flag,
+        ending: Callable[[], bool],
         looks_s: tuple[float, ...] = LOOKS_S,
     ) -> None:
         self._insist = insist
         self._say = say
-        self._stopping = stopping
+        self._ending = ending
         self._looks_s = looks_s
         self._paused = False
 
     def around(self, run: Callable[[], int]) -> None:
-        """Run, and again after each pause, until it comes to its end or the worker is to stop."""
+        """Run, and again after each pause, until it comes to its end or the worker is to end."""
         # One for all pauses: what fits the room that was found may still be too large.
         waits = chain(self._looks_s, repeat(self._looks_s[-1]))
         while (lack := _what_is_lacking(run)) is not None:
@@ -65,13 +65,13 @@ class Pause:
         return ""
 
     def _wait(self, seconds: float) -> bool:
-        """Whether that time has passed without the worker being asked to stop."""
+        """Whether that time has passed without the worker being asked to end."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
-            if self._stopping.is_set():
+            if self._ending():
                 return False
             time.sleep(min(_GLANCE_S, seconds))
-        return not self._stopping.is_set()
+        return not self._ending()
 
 
 def _what_is_lacking(run: Callable[[], int]) -> Lack | None:

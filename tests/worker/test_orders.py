@@ -1,5 +1,6 @@
 """A worker's child does what it was told in the database."""
 
+import errno
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -81,6 +82,23 @@ def test_a_worker_told_to_drain_finishes_what_it_has(
     assert "queued" in states, "it went on claiming"
     child.work()
     assert bench.states(jobs) == states
+
+
+def test_a_worker_that_waits_for_room_ends_when_it_is_drained(
+    bench: Any, child: Child, spec: DreamSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "no room")
+
+    (job,) = bench.submit_apart(spec, 1)
+    monkeypatch.setattr("beholder.files.write_whole", full)
+    task = threading.Thread(target=child.work)
+    task.start()
+    bench.until(lambda: [one.state for one in fleet(bench.db)] == ["paused"])
+    told(bench, child, "drain")
+    task.join(5)
+    assert not task.is_alive()
+    assert bench.states([job]) == ["queued"]
 
 
 def test_a_child_takes_only_what_is_for_its_class(

@@ -21,14 +21,14 @@ class Disk:
         self.lack: Exception = StorageFull("no room left here: free some space.")
         self.said: list[str | None] = []
         self.runs = 0
-        self.stopping = threading.Event()
+        self.ending = threading.Event()
 
     def look(self) -> None:
         if error := self.looks.pop(0):
             raise error
 
     def pause(self) -> Pause:
-        return Pause(self.look, self.said.append, self.stopping, looks_s=(0.001, 0.002))
+        return Pause(self.look, self.said.append, self.ending.is_set, looks_s=(0.001, 0.002))
 
     def run(self) -> int:
         self.runs += 1
@@ -78,9 +78,9 @@ def test_room_on_another_disk_than_the_store_s_is_looked_for_there(
     assert disk.said == ["no room for the weights."] * 3 + [None]
 
 
-def test_a_worker_that_is_asked_to_stop_waits_no_more() -> None:
+def test_a_worker_that_is_asked_to_end_waits_no_more() -> None:
     disk = Disk(StorageFull("still none."))
-    disk.stopping.set()
+    disk.ending.set()
     disk.pause().around(disk.run)
     assert (disk.runs, len(disk.said)) == (1, 1)
 
