@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any, NamedTuple, Self, cast
+from typing import Any, NamedTuple, Self
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
@@ -25,7 +25,7 @@ from beholder.errors import (
     ServiceUnavailable,
     StorageFull,
 )
-from beholder.remote import foreign, read, write
+from beholder.remote import foreign, pieces, read, write
 from beholder.urls import has_password, without_secrets
 
 PROBE = ".room-"  # begins the name of what is written to see whether there is room
@@ -108,10 +108,8 @@ class Files:
 
         The file has more bytes than `begin`. Raises NotFound with the first piece, not before.
         """
-        with self._reported(path), self._open(self._full(path)) as file:
-            file.seek(begin)
-            while piece := file.read(_PIECE):
-                yield piece
+        with self._reported(path):
+            yield from self._pieces(self._full(path), begin)
 
     def probe(self, size: int, name: str) -> None:
         """Raise StorageFull unless `size` bytes more have room; name: of who asks, in letters."""
@@ -193,15 +191,20 @@ class Files:
             if info["name"].rstrip("/") != full:  # some list a folder in itself
                 yield Listed(name, folder, int(info["size"] or 0), modified(info))
 
-    def _open(self, full: str) -> IO[bytes]:
-        return open(full, "rb") if self._local else cast(IO[bytes], self._fs.open(full, "rb"))
+    def _pieces(self, full: str, begin: int) -> Iterator[bytes]:
+        if not self._local:
+            yield from pieces(self._fs, full, begin)
+            return
+        with open(full, "rb") as file:
+            file.seek(begin)
+            while piece := file.read(_PIECE):
+                yield piece
 
     def _digest(self, full: str) -> tuple[str, int]:
         sha256, size = hashlib.sha256(), 0
-        with self._open(full) as file:
-            while piece := file.read(_PIECE):
-                sha256.update(piece)
-                size += len(piece)
+        for piece in self._pieces(full, 0):
+            sha256.update(piece)
+            size += len(piece)
         return sha256.hexdigest(), size
 
     @contextmanager

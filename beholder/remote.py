@@ -1,15 +1,17 @@
-"""Files of a store on the network, as `Files` moves them: `write`, `read`.
+"""Files of a store on the network, as `Files` moves them: `write`, `read`, `pieces`.
 
 Requests are repeated by the file system itself (s3fs: five times, with pauses that grow), and on S3
 each body carries a checksum that the server and botocore compare.
 """
 
+import errno
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
 LARGE_BYTES = 64 << 20  # from which on a file goes part by part, and is never in memory twice
 PART_BYTES = 16 << 20
+RANGE_BYTES = 4 << 20  # of a file that is read piece by piece
 
 
 def write(fs: Any, full: str, parts: Sequence[bytes | memoryview]) -> None:
@@ -34,6 +36,35 @@ def read(fs: Any, full: str) -> bytes:
     """A file's bytes. Of S3 in one request: s3fs would first ask how large it is."""
     once = {"max_concurrency": 1} if "s3" in fs.protocol else {}
     return bytes(fs.cat_file(full, **once))
+
+
+def pieces(fs: Any, full: str, begin: int) -> Iterator[bytes]:
+    """A file's bytes from one on, range by range: one of s3fs's own files would hold 50 MiB.
+
+    Of S3 in one request each: the first that comes short is the last, so that nobody has to ask
+    how large the file is.
+    """
+    if "s3" not in fs.protocol:
+        with fs.open(full, "rb", block_size=RANGE_BYTES) as file:
+            file.seek(begin)
+            while piece := file.read(RANGE_BYTES):
+                yield bytes(piece)
+        return
+    while piece := _range(fs, full, begin):
+        yield piece
+        begin += len(piece)
+        if len(piece) < RANGE_BYTES:
+            return
+
+
+def _range(fs: Any, full: str, begin: int) -> bytes:
+    """Nothing where the file ends just there, which S3 calls an error."""
+    try:
+        return bytes(fs.cat_file(full, start=begin, end=begin + RANGE_BYTES))
+    except OSError as error:
+        if error.errno != errno.EINVAL or fs.size(full) > begin:
+            raise
+        return b""
 
 
 def foreign(error: Exception) -> bool:

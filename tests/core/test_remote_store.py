@@ -143,17 +143,46 @@ def test_where_nobody_answers_or_nothing_is_it_is_an_outage(server, at, monkeypa
         at(server).get("results/a")
 
 
-def test_a_read_asks_once(server, at, monkeypatch):
-    """Each request has its price, and its milliseconds."""
-    store = at(server)
-    store.put("results/a", b"a")
-    asked = []
-    call = type(store._fs)._call_s3
+@pytest.fixture
+def asked(monkeypatch):
+    """The requests that s3fs makes, each with its range: to have a price, and milliseconds."""
+    s3fs, found = pytest.importorskip("s3fs"), []
+    call = s3fs.S3FileSystem._call_s3
 
     async def counted(self, method, *arguments, **options):
-        asked.append(method)
+        found.append((method, options.get("Range")))
         return await call(self, method, *arguments, **options)
 
-    monkeypatch.setattr(type(store._fs), "_call_s3", counted)
+    monkeypatch.setattr(s3fs.S3FileSystem, "_call_s3", counted)
+    return found
+
+
+def test_a_read_asks_once(server, at, asked):
+    store = at(server)
+    store.put("results/a", b"a")
+    asked.clear()
     assert store.get("results/a") == b"a"
-    assert asked == ["get_object"]
+    assert asked == [("get_object", None)]
+
+
+def test_a_stream_holds_one_range_at_a_time(server, at, asked):
+    store, most = at(server), remote.RANGE_BYTES
+    data = os.urandom(2 * most + 1000)
+    store.put("results/a", data)
+    asked.clear()
+    pieces = store.stream("results/a", begin=500)
+    first = next(pieces)
+    assert (first, asked) == (data[500 : most + 500], [("get_object", f"bytes=500-{most + 499}")])
+    assert first + b"".join(pieces) == data[500:]
+    assert [method for method, _ in asked] == ["get_object"] * 3
+    assert store.digest("results/a") == (hashlib.sha256(data).hexdigest(), len(data))
+
+
+@pytest.mark.parametrize("ranges", [0, 1])
+def test_a_stream_ends_where_a_range_does(server, at, ranges):
+    store, data = at(server), os.urandom(ranges * remote.RANGE_BYTES)
+    store.put("results/a", data)
+    assert b"".join(store.stream("results/a")) == data
+    assert store.digest("results/a")[1] == len(data)
+    with pytest.raises(NotFound):
+        next(store.stream("results/b"))
