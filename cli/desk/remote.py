@@ -226,10 +226,10 @@ class RemoteDesk:
             raise PictureError(f"{file.path} is not what was written.")
 
     def picture(self, sha256: str) -> bytes:
-        return self._bytes(f"/v1/pictures/{sha256}/image", {"size": _SHOWN})
+        return self._wire.read(f"/v1/pictures/{sha256}/image", {"size": _SHOWN})
 
     def start(self, job: JobView, item: ItemView) -> bytes:
-        return self._bytes(f"/v1/jobs/{job.id}/items/{item.position}/start")
+        return self._wire.read(f"/v1/jobs/{job.id}/items/{item.position}/start")
 
     def channel_dreams(
         self, spec: "DreamSpec", places: "Sequence[Place]"
@@ -250,13 +250,13 @@ class RemoteDesk:
         return read(Evidence, self._wire.get(f"/v1/studies/{study.id}/evidence"))
 
     def logits(self, study: JobView) -> bytes:
-        return self._bytes(f"/v1/studies/{study.id}/logits")
+        return self._wire.read(f"/v1/studies/{study.id}/logits")
 
     def plan(self, study: JobView) -> bytes:
-        return self._bytes(f"/v1/studies/{study.id}/plan")
+        return self._wire.read(f"/v1/studies/{study.id}/plan")
 
     def report(self, study: JobView) -> bytes:
-        return self._bytes(f"/v1/studies/{study.id}/report")
+        return self._wire.read(f"/v1/studies/{study.id}/report")
 
     def latest_study(self) -> JobView:
         return read(JobView, self._wire.get("/v1/studies/latest"))
@@ -373,7 +373,3 @@ class RemoteDesk:
             if more is None:
                 return
             left = None if left is None else left - len(found[what])
-
-    def _bytes(self, path: str, query: Mapping[str, object] | None = None) -> bytes:
-        with self._wire.open("GET", path, query=query) as answer:
-            return answer.read()

@@ -87,22 +87,27 @@ class Wire:
         if body is not None:
             options["headers"] = {"Content-Type": "application/json", **options.get("headers", {})}
             options["body"] = json.dumps(body).encode()
-        return self._told(method, path, query=query, **options)[1]
+        return self._json(self._told(method, path, query=query, **options)[1])
+
+    def read(self, path: str, query: Query | None = None) -> bytes:
+        """The bytes at a path, of what is small enough to be sent anew where the line broke."""
+        return self._told("GET", path, query=query)[1]
 
     def send(
         self, method: str, path: str, body: Body, kind: str, **options: Any
     ) -> tuple[int, Any]:
         """Status and JSON that a body of this kind is answered with. Options: of `open`."""
         headers = {"Content-Type": kind, **options.pop("headers", {})}
-        return self._told(method, path, headers=headers, body=body, **options)
+        status, data = self._told(method, path, headers=headers, body=body, **options)
+        return status, self._json(data)
 
-    def _told(self, method: str, path: str, **options: Any) -> tuple[int, Any]:
+    def _told(self, method: str, path: str, **options: Any) -> tuple[int, bytes]:
         again = options.setdefault("again", method not in _ONCE)
         pauses = iter(_PAUSES_S)
         while True:
             try:
                 with self.open(method, path, **options) as answer:
-                    return answer.status, self._json(answer)
+                    return answer.status, answer.read()
             except Broken:
                 pause_s = next(pauses, None)
                 if pause_s is None or not again:
@@ -208,8 +213,7 @@ class Wire:
                 self._away = True
                 say(f"{self.url} {state}: trying again for {duration(patience_s)}.")
 
-    def _json(self, answer: Answer) -> Any:
-        data = answer.read()
+    def _json(self, data: bytes) -> Any:
         try:
             return json.loads(data) if data else None
         except ValueError:

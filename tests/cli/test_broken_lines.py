@@ -181,6 +181,21 @@ def test_whoever_gives_up_need_not_wait_for_the_rest_of_a_download(
     assert len(got) == 1
 
 
+def test_bytes_are_asked_for_again_where_the_line_broke(
+    line: Line, server: Server, tmp_path: Path
+) -> None:
+    data = noise(6)
+    sha256 = server.http.post("/v1/pictures", content=data).json()["sha256"]
+    desk = RemoteDesk(Wire(line.url, None), tmp_path)
+    whole = desk.picture(sha256)
+    line.cut_down = [10_000, 5_000]
+    assert desk.picture(sha256) == whole
+    assert not line.cut_down
+    line.cut_down = [10_000] * 9
+    with pytest.raises(ServiceUnavailable, match="broke off in mid-answer"):
+        desk.picture(sha256)
+
+
 def test_keys_of_requests_are_forgotten_after_a_day(tmp_path: Path) -> None:
     def key(body: bytes) -> str:
         with suppress(ZeroDivisionError), pending_key(tmp_path, "here", io.BytesIO(body)) as found:
