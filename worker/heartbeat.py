@@ -66,7 +66,7 @@ class Heartbeat:
             pid=os.getpid(),
             device=self.device,
             started_at=self.started_at,
-            seen_at=utc_now(),
+            seen_at=None,
             chunk_id=chunk_id,
             chunks=chunks,
             chunk_seconds=self.chunk_seconds,

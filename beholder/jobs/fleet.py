@@ -5,7 +5,7 @@ What a worker is told stands in its row; it reads it with its next heartbeat, wh
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Literal
 
 from sqlalchemy import Row, func, select, update
@@ -13,8 +13,9 @@ from sqlalchemy.orm import Session
 
 from beholder.devices import DeviceClass, class_of
 from beholder.errors import Conflict, InvalidInput, NotFound
+from beholder.jobs.clock import ago
 from beholder.jobs.database import Database
-from beholder.jobs.models import Chunk, utc_now
+from beholder.jobs.models import Chunk
 from beholder.jobs.service_models import Order, Worker
 from beholder.jobs.views import View
 from beholder.jobs.workers import IsDead
@@ -109,7 +110,7 @@ def _rows(session: Session, within_s: float) -> Iterator[Row[Any]]:
         select(Worker, Chunk.job_id, Chunk.progress, held.c.count.label("in_hand"))
         .outerjoin(Chunk, Chunk.id == Worker.chunk_id)
         .outerjoin(held, held.c.worker == Worker.name)
-        .where(Worker.seen_at >= utc_now() - timedelta(seconds=within_s))
+        .where(Worker.seen_at >= ago(within_s))
         .order_by(Worker.name)
     )
     yield from session.execute(statement)

@@ -2,15 +2,14 @@
 
 import time
 from dataclasses import dataclass
-from datetime import timedelta
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from beholder.devices import DEVICES, Device
 from beholder.jobs.database import Database
-from beholder.jobs.models import ITEM_STATES, Chunk, Job, utc_now
-from beholder.jobs.workers import IsDead, WorkerView, workers_since
+from beholder.jobs.models import ITEM_STATES, Chunk, Job
+from beholder.jobs.workers import IsDead, WorkerView, workers_heard_of
 
 MOST_COUNTED = 100_000  # chunks: counting a hundred million takes many seconds
 
@@ -57,8 +56,7 @@ def measures(
         some = select(Chunk.id).where(Chunk.state == "queued").limit(MOST_COUNTED).subquery()
         queued = session.scalar(select(func.count()).select_from(some)) or 0
         pending = _pending(session)
-        since = utc_now() - timedelta(seconds=workers_within_s)
-        workers = workers_since(session, since, is_dead)
+        workers = workers_heard_of(session, workers_within_s, is_dead)
     return Measures(
         jobs=dict.fromkeys(ITEM_STATES, 0) | {row[0]: row[1] for row in rows},
         items={

@@ -5,15 +5,15 @@ A worker says it in its heartbeat. Of a full SQLite file it can't, so that is lo
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Row, ScalarSelect, func, select
 from sqlalchemy.orm import Session
 
 from beholder.errors import StorageFull
+from beholder.jobs.clock import ago
 from beholder.jobs.database import insist_on_room
-from beholder.jobs.models import FINISHED, Job, utc_now
+from beholder.jobs.models import FINISHED, Job
 from beholder.jobs.service_models import Worker
 from beholder.jobs.views import JobView, columns_of
 
@@ -24,7 +24,7 @@ _COLUMNS = [getattr(Job, name) for name in columns_of(JobView) if name != "pause
 
 def said_pause() -> ScalarSelect[Any]:
     """As part of a query: why a worker that is alive has paused, else NULL."""
-    heard_of = Worker.seen_at >= utc_now() - timedelta(seconds=HEARD_OF_S)
+    heard_of = Worker.seen_at >= ago(HEARD_OF_S)
     return select(func.max(Worker.paused)).where(heard_of).scalar_subquery()
 
 

@@ -1,34 +1,38 @@
 """The workers that are alive: each writes a heartbeat, `live_workers` reads them.
 
+When, says the database's clock, here and where it is compared: those of the machines may differ.
 A heartbeat's answer is what the worker was told meanwhile (`beholder.jobs.fleet`).
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
+from beholder.jobs.clock import ago
 from beholder.jobs.database import Database
-from beholder.jobs.models import utc_now
 from beholder.jobs.service_models import Order, Worker
 from beholder.jobs.views import View, columns_of
 
-FORGOTTEN_AFTER = timedelta(hours=1)
+FORGOTTEN_AFTER_S = 3_600.0
 IsDead = Callable[[str], bool]  # whether the worker of this name has surely ended
 
 
 @dataclass(frozen=True)
 class WorkerView(View):
-    """A worker as of its last heartbeat; see `beholder.jobs.service_models.Worker`."""
+    """A worker as of its last heartbeat; see `beholder.jobs.service_models.Worker`.
+
+    seen_at: None in a heartbeat that is still to be written.
+    """
 
     name: str
     host: str
     pid: int
     device: str
     started_at: datetime
-    seen_at: datetime
+    seen_at: datetime | None
     chunk_id: int | None
     chunks: int
     chunk_seconds: float
@@ -48,7 +52,7 @@ def beat(database: Database, worker: WorkerView) -> Order | None:
 
     What the heartbeat says of that counts only where nothing was known of the worker.
     """
-    values = {**vars(worker)}
+    values = {**vars(worker), "seen_at": ago(0)}
     told = values.pop("told")
     with database.write() as session:
         same = update(Worker).where(Worker.name == worker.name).values(values)
@@ -68,7 +72,7 @@ def forget(database: Database, names: Sequence[str]) -> None:
 def forget_silent(database: Database) -> None:
     """Forget workers that have not been heard of for long."""
     with database.write() as session:
-        session.execute(delete(Worker).where(Worker.seen_at < utc_now() - FORGOTTEN_AFTER))
+        session.execute(delete(Worker).where(Worker.seen_at < ago(FORGOTTEN_AFTER_S)))
 
 
 def live_workers(
@@ -76,11 +80,11 @@ def live_workers(
 ) -> list[WorkerView]:
     """Workers heard of in the last `within_s` seconds, by name, without those that `is_dead`."""
     with database.read() as session:
-        return workers_since(session, utc_now() - timedelta(seconds=within_s), is_dead)
+        return workers_heard_of(session, within_s, is_dead)
 
 
-def workers_since(session: Session, when: datetime, is_dead: IsDead) -> list[WorkerView]:
-    """Workers heard of since then, by name, without those of which `is_dead` knows better."""
-    statement = select(*_COLUMNS).where(Worker.seen_at >= when).order_by(Worker.name)
+def workers_heard_of(session: Session, within_s: float, is_dead: IsDead) -> list[WorkerView]:
+    """The same, in a session that is there."""
+    statement = select(*_COLUMNS).where(Worker.seen_at >= ago(within_s)).order_by(Worker.name)
     heard_of = [WorkerView(*row) for row in session.execute(statement)]
     return [worker for worker in heard_of if not is_dead(worker.name)]

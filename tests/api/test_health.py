@@ -4,7 +4,6 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import timedelta
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -15,6 +14,7 @@ from beholder.errors import ServiceUnavailable
 from beholder.jobs.models import utc_now
 from beholder.jobs.workers import WorkerView, beat
 from beholder.store import Store
+from tests.silence import silent
 
 pytestmark = pytest.mark.slow  # with real servers or files; seconds in all
 
@@ -62,7 +62,7 @@ def test_readyz_says_everything_that_fails(server, monkeypatch):
 
 
 def test_a_silent_worker_does_not_count(server, worker, queue):
-    beat(server.services.db, replace(worker, seen_at=utc_now().replace(year=2020)))
+    silent(server.services.db, worker.name, 3600)
     assert server.http.get("/readyz").status_code == 503
 
 
@@ -139,5 +139,5 @@ def test_paused_workers_are_not_ready(server, worker, queue):
     assert (answer.status_code, paused in answer.text) == (503, True)
     assert server.http.get(f"/v1/jobs/{job['id']}").json()["paused"] == paused
     assert f"paused: {paused}" in server.http.get(f"/jobs/{job['id']}").text
-    beat(server.services.db, replace(worker, seen_at=worker.seen_at - timedelta(minutes=1)))
+    silent(server.services.db, worker.name, 60)
     assert server.http.get(f"/v1/jobs/{job['id']}").json()["paused"] is None

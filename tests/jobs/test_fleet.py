@@ -1,7 +1,6 @@
 """Workers of several classes, what they are told, and what waits for whom."""
 
 from dataclasses import replace
-from datetime import timedelta
 
 import pytest
 
@@ -12,6 +11,7 @@ from beholder.jobs.measures import Pending, measures
 from beholder.jobs.models import utc_now
 from beholder.jobs.turns import waiting
 from beholder.jobs.workers import WorkerView, beat
+from tests.silence import silent
 
 
 def claimed(desk, device, room=1):
@@ -129,7 +129,7 @@ def test_a_name_has_to_be_one_worker_s_or_a_host_s(desk, two):
     for name in ("rack9", ""):
         with pytest.raises(NotFound, match="`beholder workers` lists them"):
             tell(desk.database, name, "pause")
-    silent = now - timedelta(minutes=5)
-    beat(desk.database, WorkerView("old", "old", 1, "cpu", silent, silent, None, 0, 0.0, None))
+    beat(desk.database, WorkerView("old", "old", 1, "cpu", now, now, None, 0, 0.0, None))
+    silent(desk.database, "old", 300)
     with pytest.raises(NotFound):
         tell(desk.database, "old", "drain")

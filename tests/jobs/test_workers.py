@@ -1,17 +1,23 @@
 """Heartbeats: written over, read while they are fresh, forgotten when they are old."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
+import pytest
+from sqlalchemy import select
+
+from beholder.jobs.fleet import fleet
 from beholder.jobs.models import utc_now
+from beholder.jobs.pauses import said_pause
 from beholder.jobs.workers import (
-    FORGOTTEN_AFTER,
+    FORGOTTEN_AFTER_S,
     WorkerView,
     beat,
     forget,
     forget_silent,
     live_workers,
 )
+from tests.silence import silent
 
 
 def test_a_worker_lives_as_long_as_it_is_heard_of(database):
@@ -19,13 +25,40 @@ def test_a_worker_lives_as_long_as_it_is_heard_of(database):
     worker = WorkerView("host-1", "host", 1, "cpu", now, now, None, 0, 0.0, None)
     beat(database, worker)
     beat(database, replace(worker, chunk_id=7, chunks=3, chunk_seconds=1.5, gpu_bytes=2**33))
-    beat(database, replace(worker, name="host-2", seen_at=now - timedelta(seconds=30)))
+    beat(database, replace(worker, name="host-2"))
+    silent(database, "host-2", 30)
     assert [one.name for one in live_workers(database, within_s=60)] == ["host-1", "host-2"]
     (live,) = live_workers(database, within_s=10)
     assert (live.name, live.chunk_id, live.chunks, live.gpu_bytes) == ("host-1", 7, 3, 2**33)
-    beat(database, replace(worker, name="host-2", seen_at=now - 2 * FORGOTTEN_AFTER))
+    silent(database, "host-2", FORGOTTEN_AFTER_S - 9)
+    forget_silent(database)
+    assert len(live_workers(database, within_s=86_400)) == 2
+    silent(database, "host-2", FORGOTTEN_AFTER_S + 9)
     forget_silent(database)
     assert [one.name for one in live_workers(database, within_s=86_400)] == ["host-1"]
+
+
+@pytest.mark.parametrize("hours", [-2, 2])
+def test_clocks_of_machines_do_not_say_who_is_heard_of(database, monkeypatch, hours):
+    """A worker on a machine whose clock is wrong, as those see it whose clocks are right."""
+
+    class Wrong(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime.now(tz) + timedelta(hours=hours)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("beholder.jobs.models.datetime", Wrong)
+        wrong = utc_now()
+        view = WorkerView("host-1", "host", 1, "cpu", wrong, wrong, None, 0, 0.0, None, "no room")
+        beat(database, view)
+        beat(database, view)  # another statement than the first
+    forget_silent(database)
+    (seen,) = live_workers(database, within_s=10)
+    assert abs(seen.seen_at - datetime.now(UTC)) < timedelta(seconds=10)
+    assert [one.name for one in fleet(database, within_s=10)] == ["host-1"]
+    with database.read() as session:
+        assert session.scalar(select(said_pause())) == "no room"
 
 
 def test_who_is_known_to_have_ended_is_not_alive(database):
