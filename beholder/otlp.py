@@ -23,8 +23,6 @@ from opentelemetry.trace import (
 
 from beholder.traces import SUBMIT, Span, trace_ids
 
-FLUSH_MS = 5_000
-
 
 class Otlp:
     """Keeps spans until a few are together, and sends them from a thread of its own."""
@@ -55,8 +53,10 @@ class Otlp:
         begun.end(span.ended)
 
     def flush(self) -> None:
-        """Send what is left; a collector that does not answer is waited for a few seconds."""
-        self._provider.force_flush(FLUSH_MS)
+        """Send what is left. Of a collector that does not answer only the exporter's own limits say
+        for how long it is waited for (OTEL_EXPORTER_OTLP_TIMEOUT; 10 s unless set).
+        """
+        self._provider.force_flush()
 
     def _root(self, trace_id: int, root_id: int) -> NonRecordingSpan:
         """The first span of a job's trace, wherever it was recorded, sampled as it was there."""

@@ -145,9 +145,9 @@ class Child:
         last.join(SIGNING_OFF_S)
 
     def _sign_off(self) -> None:
-        traces.flush()
         with suppress(BeholderError):
             self._heartbeat.end()
+        traces.flush()  # last, since a collector that does not answer takes its time
 
     def _beat(self) -> None:
         """Raises BeholderError where the database can't be written, and a sweep had no use."""

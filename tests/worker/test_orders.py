@@ -1,8 +1,10 @@
 """A worker's child does what it was told in the database."""
 
 import errno
+import socket
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from beholder.jobs.fleet import fleet, tell
 from beholder.private_redis import find_redis_server, wait_until_ready
 from beholder.specs import DreamSpec
 from worker.app import make_app
-from worker.child import Child
+from worker.child import SIGNING_OFF_S, Child
 from worker.flag import SharedFlag
 from worker.queue import Queue
 
@@ -109,6 +111,25 @@ def test_a_child_takes_only_what_is_for_its_class(
     child.work()
     assert bench.states([on_gpu, anywhere]) == ["queued", "done"]
     bench.until(lambda: Queue(app).lengths()["gpu"] == 1)  # a sweep rings for those who can
+
+
+def test_signing_off_waits_for_no_collector(
+    bench: Any, child: Child, spec: DreamSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    otlp = pytest.importorskip("beholder.otlp")
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        url = f"http://127.0.0.1:{deaf.getsockname()[1]}"
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "3")  # seconds
+        monkeypatch.setattr("beholder.traces._sender", otlp.Otlp("a test"))
+        bench.submit_apart(spec, 1)
+        child.work()
+        bench.until(lambda: fleet(bench.db))
+        begun = time.monotonic()
+        child.end()
+        assert time.monotonic() - begun < SIGNING_OFF_S + 1
+        assert fleet(bench.db) == []
+        assert deaf.accept()[0].recv(1), "nothing was sent"
 
 
 def test_its_heartbeat_says_since_when_and_how_fast(
