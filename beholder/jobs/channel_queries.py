@@ -164,6 +164,6 @@ def _stream(
 ) -> Iterator[ChannelView]:
     whole = limit is not None and limit <= _PAGE  # then in parts would only take more messages
     options = {} if whole else {"yield_per": _PAGE}
-    with database.read() as session:
+    with database.read() if whole else database.snapshot() as session:
         for study, layer, *values in session.execute(statement, execution_options=options):
             yield ChannelView(study, layer, layer_name(layer), *values)

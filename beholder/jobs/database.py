@@ -35,13 +35,16 @@ _TIMEOUTS = {
     "keepalives_count": 3,
     "tcp_user_timeout": 25_000,  # milliseconds that what was sent may go unanswered
 }
-# The server likewise gives a lost client's locks up after that, not after hours.
+# The server likewise gives a lost client's locks up after that, not after hours; and those of one
+# that has stopped in mid-transaction, whose host still answers for it.
 _SERVER_TIMEOUTS = {
+    "idle_in_transaction_session_timeout": "60s",
     "tcp_keepalives_idle": 10,
     "tcp_keepalives_interval": 5,
     "tcp_keepalives_count": 3,
     "tcp_user_timeout": 25_000,
 }
+_SNAPSHOT_IDLE = "1h"
 _WRITES = "beholder_writes"  # execution option: this connection's transactions will write
 _LASTS = "beholder_lasts"  # and this one: a power cut is to take none of them back
 # Temporary, so that nobody else sees it, and too varied to be compressed.
@@ -92,11 +95,17 @@ class Database:
 
     @contextmanager
     def snapshot(self) -> Iterator[Session]:
-        """A session that sees the database as it was at its first question, whatever follows."""
-        engine = self.engine
-        if engine.dialect.name == "postgresql":
+        """A session that sees the database as it was at its first question, whatever follows.
+
+        Its user may take time between questions, such as to write out what came.
+        """
+        engine, postgres = self.engine, self.engine.dialect.name == "postgresql"
+        if postgres:
             engine = engine.execution_options(isolation_level="REPEATABLE READ")
         with self._reported(), Session(engine, expire_on_commit=False) as session:
+            if postgres:
+                idle = f"SET LOCAL idle_in_transaction_session_timeout = '{_SNAPSHOT_IDLE}'"
+                session.execute(text(idle))
             yield session
 
     @contextmanager

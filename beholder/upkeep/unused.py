@@ -137,5 +137,6 @@ class UnusedPictures:
                 Item.picture_sha256.is_not(None),
             )
             with self._database.read() as session:
-                yield [(sha256,) for sha256 in session.scalars(statement) if sha256]
+                page = [(sha256,) for sha256 in session.scalars(statement) if sha256]
+            yield page
             first += _PAGE

@@ -5,6 +5,7 @@ import shutil
 import socket
 import sqlite3
 import threading
+import time
 from contextlib import suppress
 
 import pytest
@@ -12,7 +13,7 @@ from sqlalchemy import make_url, text
 from sqlalchemy.exc import IntegrityError
 
 from beholder.errors import DatabaseOutdated, InvalidInput, ServiceUnavailable, StorageFull
-from beholder.jobs.database import Database
+from beholder.jobs.database import _SERVER_TIMEOUTS, Database
 from beholder.jobs.models import Picture
 
 
@@ -138,6 +139,35 @@ def test_a_host_that_is_gone_is_found_out_by_the_kernel(postgres_server):
     database.dispose()
     thread.join(10)
     listening.close()
+
+
+@pytest.mark.slow
+def test_who_stops_in_mid_transaction_keeps_nobody_waiting(postgres_database, monkeypatch):
+    """As a worker that is paused from outside, whose host still answers."""
+    name = "idle_in_transaction_session_timeout"
+    monkeypatch.setitem(_SERVER_TIMEOUTS, name, "200ms")
+    stopped = Database.open(postgres_database.engine.url.render_as_string(hide_password=False))
+    with postgres_database.write() as session:
+        session.add(_picture())
+
+    def stop():
+        with stopped.write() as session:
+            session.get(Picture, "a" * 64, with_for_update=True)
+            begun = time.monotonic()
+            with postgres_database.write() as other:
+                other.get(Picture, "a" * 64, with_for_update=True).height = 7
+            assert time.monotonic() - begun < 10
+            session.get(Picture, "a" * 64, populate_existing=True).height = 8
+
+    with pytest.raises(ServiceUnavailable, match="idle-in-transaction"):
+        stop()
+    with stopped.snapshot() as session:
+        session.get(Picture, "a" * 64)
+        time.sleep(0.5)
+        assert session.get(Picture, "a" * 64, populate_existing=True).height == 7
+    with postgres_database.read() as session:
+        assert session.scalar(text(f"SHOW {name}")) == "1min"
+    stopped.dispose()
 
 
 def test_a_locked_database_says_so(tmp_path):
