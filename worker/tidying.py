@@ -39,13 +39,14 @@ class Tidier:
         threading.Thread(target=self._go_round, name="tidying", daemon=True).start()
 
     def step(self) -> None:
-        """One round. Files of removed jobs are the first worker's: all at once would do it twice.
+        """One round. What lies in the store is the first worker's to look through and to remove: a
+        thousand that all list it would be most of what the store is asked.
 
         Raises BeholderError where a store or a database can't be used.
         """
         if self._first.is_mine(self._db, time.monotonic()):
             remove_hidden(self._db, self._store)
-        self._tidying.step()
+            self._tidying.step()
         if removed := self._retention.step():
             log.info("job %s removed for its age", removed)
 

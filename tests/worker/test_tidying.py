@@ -12,7 +12,7 @@ from beholder.jobs.models import utc_now
 from beholder.jobs.removal import hidden_jobs
 from beholder.jobs.service_models import Worker
 from beholder.specs import DreamSpec
-from beholder.store import Store
+from beholder.store import Store, checkpoint_path
 from worker.app import make_app
 from worker.child import Child
 from worker.tidying import Tidier
@@ -57,12 +57,14 @@ def test_a_slow_removal_holds_up_neither_sweep_nor_heartbeat(
     bench.stopping.set()
 
 
-def test_files_of_removed_jobs_are_the_first_workers(
+def test_what_lies_in_the_store_is_the_first_workers(
     bench: Any, spec: DreamSpec, draw: Callable[..., bytes]
 ) -> None:
     job = bench.submit(spec, [bench.entry(draw(1))])
     bench.run(job)
     put_away(bench.db, job)
+    stray = checkpoint_path(job, 0)
+    bench.store.put(stray, b"of a job that has ended")
     first, second = (
         Tidier(bench.db, bench.store, bench.settings, name, bench.stopping) for name in "ab"
     )
@@ -70,8 +72,10 @@ def test_files_of_removed_jobs_are_the_first_workers(
         session.add(_worker("a"))
     second.step()
     assert hidden_jobs(bench.db) == [job]
+    assert bench.store.exists(stray)
     first.step()
     assert bench.results() == []
+    assert not bench.store.exists(stray)
 
 
 def _worker(name: str) -> Worker:
