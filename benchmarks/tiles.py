@@ -49,7 +49,7 @@ def _counted(network: Network, memory: int) -> Iterator[Row]:
             f"operations in tiles, layer {layer}",
             times,
             "x",
-            goal=1.5 if layer == LAYER else None,
+            goal=1.5 if layer >= LAYER else None,
             better="lower",
             detail=f"of the whole's, {SIDE} x {SIDE}, counted; tiles of {tile} places, at most "
             f"{memory >> 20} MiB",

@@ -18,9 +18,10 @@ from beholder.layers import LayerKind, Span, seen_by, side_after
 # which torch and a loaded VGG19 are 1.2, the picture and its gradient 1.5.
 TILE_MEMORY = 176 * 2**20
 FLOAT_BYTES = 4
-# A tile goes through the first block in bands: its maps are the largest by far, and see little
+# A tile goes through the first blocks in bands: their maps are the largest by far, and see little
 # beyond their own edges.
-BANDS = 8
+BANDS = 6
+BLOCKS_IN_BANDS = 2
 _TAPS = 9  # of a 3x3 kernel
 _LARGEST_SIDE = 4096  # of a tile, in places of a map
 _FAR = 256  # places of a map; no value of a map sees as far
@@ -74,9 +75,9 @@ class Piece:
 
     @cached_property
     def kept_bytes(self) -> tuple[int, ...]:
-        """What each step leaves for the way back: a byte where its kind of place is remembered."""
+        """What each step leaves for the way back: a ReLU a bit a value, a pool four a window."""
         return tuple(
-            step.outgoing * self.places(index + 1) * remembered
+            kept_bytes(step.kind, step.outgoing * self.places(index + 1)) if remembered else 0
             for index, (step, remembered) in enumerate(
                 zip(self.steps, remembers([step.kind for step in self.steps]), strict=True)
             )
@@ -98,10 +99,10 @@ class Piece:
 
 @dataclass(frozen=True)
 class Tile:
-    """A rectangle of the layer's map: through the first block band by band, then whole.
+    """A rectangle of the layer's map: through the first two blocks band by band, then whole.
 
-    bands: pieces from the picture to the first pool's map, one below the other. rest: from there
-    on; without steps when the layer is in the first block.
+    bands: pieces from the picture to the second pool's map, one below the other. rest: from there
+    on; without steps when the layer is not behind that pool.
     """
 
     bands: tuple[Piece, ...]
@@ -151,6 +152,11 @@ def remembers(kinds: Sequence[LayerKind]) -> tuple[bool, ...]:
     )
 
 
+def kept_bytes(kind: LayerKind, values: int) -> int:
+    """What a step of so many values behind it leaves for the way back, where it is remembered."""
+    return -(-values // 8) if kind == "relu" else -(-values // 2)
+
+
 def plan(steps: Sequence[Step], height: int, width: int, tile: int) -> Iterator[Tile]:
     """The tiles of a picture, row by row; none of more than `tile` places of the map a side."""
     steps = tuple(steps)
@@ -161,9 +167,9 @@ def plan(steps: Sequence[Step], height: int, width: int, tile: int) -> Iterator[
 
 
 def head_depth(steps: Sequence[Step]) -> int:
-    """How many steps go in bands: to the first pool, or all if there is none."""
-    kinds = [step.kind for step in steps]
-    return kinds.index("pool") + 1 if "pool" in kinds else len(kinds)
+    """How many steps go in bands: to the second pool, or all if there is none."""
+    ends = [index + 1 for index, step in enumerate(steps) if step.kind == "pool"]
+    return [*ends, *[len(steps)] * BLOCKS_IN_BANDS][BLOCKS_IN_BANDS - 1]
 
 
 def operations(steps: Sequence[Step], height: int, width: int, tile: int | None = None) -> int:

@@ -12,8 +12,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from beholder.science.tile_memory import Stack, give_back
-from beholder.science.tile_plan import Piece, Tile, operations, plan, remembers, steps_of
+from beholder.science.tile_memory import Stack, give_back, halve, pack, whole, zero_where_not
+from beholder.science.tile_plan import (
+    Piece,
+    Tile,
+    kept_bytes,
+    operations,
+    plan,
+    remembers,
+    steps_of,
+)
 
 _ROWS = 16  # worked on at once where an operation is not a convolution
 _NONE_WON = 4  # added to a 2x2 window's place, 0 to 3, where nothing in it is above 0
@@ -153,7 +161,7 @@ class _Pass:
             else:
                 maps = _hooked(module, maps.relu_())
                 if keep:
-                    torch.gt(maps, 0, out=self.kept.push(maps.shape).view(torch.bool))
+                    pack(_flat(maps), self.kept.push(kept_bytes("relu", maps.numel())))
             self.meter.add(self.piece.forward[index])
         return maps
 
@@ -172,7 +180,7 @@ class _Pass:
             elif isinstance(module, nn.MaxPool2d):
                 gradient = _spread(gradient, self.kept.pop())
             elif keeps[index]:
-                _zero_where_not(gradient, self.kept.pop().view(torch.bool))
+                zero_where_not(_flat(gradient), self.kept.pop())
             self.meter.add(self.piece.backward[index])
         return gradient
 
@@ -184,7 +192,7 @@ class _Pass:
         """The pool's map; what is kept is each window's first largest place, row by row."""
         batch, channels, height, width = maps.shape
         found = _empty_like(maps, (batch, channels, height // 2, width // 2))
-        kept = self.kept.push(found.shape)
+        kept = self.kept.push(kept_bytes("pool", found.numel()))
         for rows in _row_slices(found):
             part = maps[:, :, 2 * rows.start : 2 * rows.stop]
             part, places = F.max_pool2d(part, 2, return_indices=True)
@@ -192,7 +200,8 @@ class _Pass:
             column = places & 1  # a piece's width is even before a pool
             row = places.div_(width, rounding_mode="floor") & 1
             # The ReLU before lets nothing back where nothing is above 0.
-            kept[:, :, rows] = column.add_(row, alpha=2).add_(part <= 0, alpha=_NONE_WON)
+            place = column.add_(row, alpha=2).add_(part <= 0, alpha=_NONE_WON).byte()
+            halve(_flat(place), kept[_halves(found, rows)])
         return found
 
 
@@ -204,6 +213,17 @@ def _window(picture: Tensor, piece: Piece) -> Tensor:
 
 def _laid_out(maps: Tensor) -> Tensor:
     return maps.contiguous(memory_format=torch.channels_last)
+
+
+def _flat(maps: Tensor) -> Tensor:
+    """(1, C, h, w) as it lies in memory, (n,); no copy."""
+    return maps.permute(0, 2, 3, 1).view(-1)
+
+
+def _in_shape(flat: Tensor, shape: torch.Size) -> Tensor:
+    """The other way round."""
+    batch, channels, height, width = shape
+    return flat.view(batch, height, width, channels).permute(0, 3, 1, 2)
 
 
 def _weights(module: nn.Conv2d, kind: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -226,21 +246,17 @@ def _split(padding: tuple[int, int, int, int]) -> tuple[tuple[int, ...], tuple[i
     return (left - across, right - across, above - down, below - down), (down, across)
 
 
-def _spread(gradient: Tensor, place: Tensor) -> Tensor:
+def _spread(gradient: Tensor, kept: Tensor) -> Tensor:
     """`gradient` (1, C, h, w) at the places that won, zero at others: (1, C, 2h, 2w)."""
     batch, channels, height, width = gradient.shape
     found = _empty_like(gradient, (batch, channels, 2 * height, 2 * width))
     for rows in _row_slices(gradient):
-        part, won = gradient[:, :, rows], place[:, :, rows]
+        part = gradient[:, :, rows]
+        won = _in_shape(whole(kept[_halves(gradient, rows)], part.numel()), part.shape)
         for number in range(4):
             windows = found[:, :, 2 * rows.start + number // 2 : 2 * rows.stop : 2, number % 2 :: 2]
             torch.mul(part, won == number, out=windows)
     return found
-
-
-def _zero_where_not(maps: Tensor, mask: Tensor) -> None:
-    for rows in _row_slices(maps):
-        maps[:, :, rows].mul_(mask[:, :, rows])
 
 
 def _row_slices(maps: Tensor) -> Iterator[slice]:
@@ -250,6 +266,12 @@ def _row_slices(maps: Tensor) -> Iterator[slice]:
     height = maps.shape[2]
     for first in range(0, height, _ROWS):
         yield slice(first, min(first + _ROWS, height))
+
+
+def _halves(maps: Tensor, rows: slice) -> slice:
+    """Where the half bytes of such rows of `maps` are; `_ROWS` is even, so that none is split."""
+    of_row = maps[:, :, 0].numel()
+    return slice(rows.start * of_row // 2, -(-rows.stop * of_row // 2))
 
 
 def _empty_like(maps: Tensor, shape: tuple[int, int, int, int]) -> Tensor:
