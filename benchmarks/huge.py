@@ -12,9 +12,10 @@ import time
 import torch
 
 from beholder.layers import LAYERS
-from beholder.science.networks import depth_of, load_network
+from beholder.science.networks import Network, depth_of, load_network
 from beholder.science.prefix import arithmetic
-from beholder.science.tile_plan import TILE_MEMORY, operations, plan, steps_of, tile_side
+from beholder.science.tile_plan import operations, plan, steps_of, tile_side
+from beholder.science.tile_room import tile_room
 from beholder.science.tiles import tiled_gradient
 
 SIDE = 8192  # pixels
@@ -32,7 +33,7 @@ def main() -> None:
     network = load_network("random:0", device=device)
     features = list(network.module.features)[: depth_of(LAYERS[LAYER], pre_relu=False)]
     steps = steps_of(features)
-    tile = tile_side(features, TILE_MEMORY if device.type == "cpu" else GPU_TILE_MEMORY)
+    tile = tile_side(steps, room_of(network))
     picture = torch.rand(1, 3, SIDE, SIDE, device=device)
     part, held = picture, None
     if given.part:  # both buffers are there and have been written to; so is a tile without an edge
@@ -54,6 +55,14 @@ def main() -> None:
     }
     del held
     json.dump(found, sys.stdout)
+
+
+def room_of(network: Network) -> int:
+    """Bytes that a tile of it may take."""
+    if network.device.type == "cuda":
+        return GPU_TILE_MEMORY
+    weights = sum(weight.nbytes for weight in network.module.parameters())
+    return tile_room(SIDE, SIDE, weights)
 
 
 def _three_tiles(tile: int) -> int:

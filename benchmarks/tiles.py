@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from beholder.layers import LAYERS
 from beholder.science.networks import Network, depth_of, load_network
 from beholder.science.prefix import arithmetic, prefix_of
-from beholder.science.tile_plan import TILE_MEMORY, operations, steps_of, tile_side
+from beholder.science.tile_plan import operations, steps_of, tile_side
 from beholder.science.tiles import tiled_gradient
 from benchmarks.harness import Options, Row, alternate, run
-from benchmarks.huge import GPU_TILE_MEMORY, LAYER, SIDE
+from benchmarks.huge import LAYER, SIDE, room_of
 
 ABOUT = "A gradient in tiles, against the whole picture's."
 COUNTED = (5, 12, 20, 28, 35)  # layers
@@ -34,7 +34,7 @@ def rows_of(given: Options) -> Iterator[Row]:
     """Every figure, the cheapest first."""
     kind = given.device.split(":")[0]
     network = load_network("random:0", device=given.device)
-    yield from _counted(network, TILE_MEMORY if kind == "cpu" else GPU_TILE_MEMORY)
+    yield from _counted(network, room_of(network))
     yield from _compared(network, COMPARED[kind], given)
     yield from _rounding(network)
     yield from _huge(given, kind)
@@ -43,7 +43,8 @@ def rows_of(given: Options) -> Iterator[Row]:
 def _counted(network: Network, memory: int) -> Iterator[Row]:
     for layer in COUNTED:
         features = _features(network, layer)
-        steps, tile = steps_of(features), tile_side(features, memory)
+        steps = steps_of(features)
+        tile = tile_side(steps, memory)
         times = operations(steps, SIDE, SIDE, tile) / operations(steps, SIDE, SIDE)
         yield Row(
             f"operations in tiles, layer {layer}",

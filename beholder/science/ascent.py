@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,8 @@ from beholder.layers import find_layer
 from beholder.science.inputs import input_step
 from beholder.science.networks import Network, channel_index, depth_of
 from beholder.science.prefix import Precision, Prefix, arithmetic, kind_of, prefix_of
-from beholder.science.tile_plan import FLOAT_BYTES, TILE_MEMORY, needs_tiles, tile_side
+from beholder.science.tile_plan import FLOAT_BYTES, Step, needs_tiles, steps_of, tile_side
+from beholder.science.tile_room import tile_room
 from beholder.science.tiles import tiled_gradient
 
 MEMORY = 2**30  # bytes that a picture's maps may take before it goes tile by tile
@@ -20,12 +22,12 @@ MEMORY = 2**30  # bytes that a picture's maps may take before it goes tile by ti
 class Ascent:
     """The way from pictures to a layer's norm and back, and which of its channels count.
 
-    depth: how many modules lead to the layer. channels: (C,) int64; None is all. prefix: None where
-    the modules themselves are to be run. memory: bytes that a picture's maps may take.
+    features: the modules that lead to the layer. channels: (C,) int64; None is all. prefix: None
+    where the modules themselves are to be run. memory: bytes that a picture's maps may take.
     """
 
     network: Network
-    depth: int
+    features: nn.Sequential
     channels: Tensor | None
     normalize: bool
     precision: Precision
@@ -50,7 +52,7 @@ class Ascent:
         row = find_layer(layer)
         return cls(
             network,
-            depth_of(row, pre_relu=pre_relu),
+            network.module.features[: depth_of(row, pre_relu=pre_relu)],
             None if channels is None else channel_index(network, row, channels),
             normalize,
             precision,
@@ -65,31 +67,27 @@ class Ascent:
 
         on_share: called with how much of a large picture's gradient is done.
         """
-        features = self.network.module.features[: self.depth]
         prepare = input_step(self.normalize, self.network.device)
         if self.prefix is None:
             with arithmetic(self.network.device, "float32"):
-                return _by_autograd(features, prepare, pictures, self.channels)
-        modules = list(features)
+                return _by_autograd(self.features, prepare, pictures, self.channels)
         height, width = pictures.shape[2:]
         if self.in_tiles(height, width):
-            budget = self._budget
-            if self.network.device.type == "cpu":
-                budget = min(budget, TILE_MEMORY)
+            tile = tile_side(self._steps, self._room(height, width))
             with arithmetic(self.network.device, self.precision):
                 return tiled_gradient(
-                    modules,
+                    list(self.features),
                     pictures,
                     channels=self.channels,
                     prepare=prepare,
-                    tile=tile_side(modules, budget),
+                    tile=tile,
                     kind=kind_of(self.precision),
                     on_progress=on_share,
                 )
         with torch.enable_grad():
             pictures = pictures.detach().requires_grad_()
             ready = prepare(pictures)
-        norms, gradient = self.prefix.gradient(ready.detach(), self.depth, self.channels)
+        norms, gradient = self.prefix.gradient(ready.detach(), len(self.features), self.channels)
         if ready is not pictures:
             (gradient,) = torch.autograd.grad(ready, pictures, gradient)
         return norms, gradient
@@ -98,13 +96,26 @@ class Ascent:
         """Whether a picture of this size is too large to be looked at whole."""
         if self.prefix is None:
             return False
-        modules = list(self.network.module.features[: self.depth])
-        return needs_tiles(modules, height, width, self._budget)
+        return needs_tiles(self._steps, height, width, self._budget)
+
+    @cached_property
+    def _steps(self) -> tuple[Step, ...]:
+        return steps_of(list(self.features))
+
+    def _room(self, height: int, width: int) -> int:
+        """For a tile, in bytes of float32 maps."""
+        if self.network.device.type != "cpu":
+            return self._budget
+        weights = sum(weight.nbytes for weight in self.network.module.parameters())
+        return self._in_floats(min(self.memory, tile_room(height, width, weights)))
 
     @property
     def _budget(self) -> int:
-        """In bytes of float32 maps."""
-        return self.memory * FLOAT_BYTES // max(FLOAT_BYTES, kind_of(self.precision).itemsize)
+        return self._in_floats(self.memory)
+
+    def _in_floats(self, budget: int) -> int:
+        """Bytes of this precision's maps, as those of float32 maps."""
+        return budget * FLOAT_BYTES // max(FLOAT_BYTES, kind_of(self.precision).itemsize)
 
 
 @torch.enable_grad()

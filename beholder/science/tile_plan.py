@@ -5,18 +5,15 @@ the rectangle of every earlier map that decides on it, down to the picture: no m
 `plan` cuts; `operations` and `peak_bytes` count; `needs_tiles` and `tile_side` decide.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 
 from torch import nn
 
 from beholder.layers import LayerKind, Span, seen_by, side_after
 
-# For a tile on a CPU: a gradient of 8192 x 8192 pixels at conv5_1 stays under 3 GiB in all, of
-# which torch and a loaded VGG19 are 1.2, the picture and its gradient 1.5.
-TILE_MEMORY = 176 * 2**20
 FLOAT_BYTES = 4
 # A tile goes through the first blocks in bands: their maps are the largest by far, and see little
 # beyond their own edges.
@@ -24,6 +21,7 @@ BANDS = 6
 BLOCKS_IN_BANDS = 2
 _TAPS = 9  # of a 3x3 kernel
 _LARGEST_SIDE = 4096  # of a tile, in places of a map
+_REMEMBERED = 8  # of what each step of a dream asks for again; a plan is megabytes at most
 _FAR = 256  # places of a map; no value of a map sees as far
 
 
@@ -157,13 +155,15 @@ def kept_bytes(kind: LayerKind, values: int) -> int:
     return -(-values // 8) if kind == "relu" else -(-values // 2)
 
 
-def plan(steps: Sequence[Step], height: int, width: int, tile: int) -> Iterator[Tile]:
+@lru_cache(maxsize=_REMEMBERED)
+def plan(steps: tuple[Step, ...], height: int, width: int, tile: int) -> tuple[Tile, ...]:
     """The tiles of a picture, row by row; none of more than `tile` places of the map a side."""
-    steps = tuple(steps)
     down, across = _sides(steps, height), _sides(steps, width)
-    for rows in _cut(Span(0, down[-1]), tile):
-        for columns in _cut(Span(0, across[-1]), tile):
-            yield _tile(steps, down, across, rows, columns)
+    return tuple(
+        _tile(steps, down, across, rows, columns)
+        for rows in _cut(Span(0, down[-1]), tile)
+        for columns in _cut(Span(0, across[-1]), tile)
+    )
 
 
 def head_depth(steps: Sequence[Step]) -> int:
@@ -172,30 +172,30 @@ def head_depth(steps: Sequence[Step]) -> int:
     return [*ends, *[len(steps)] * BLOCKS_IN_BANDS][BLOCKS_IN_BANDS - 1]
 
 
-def operations(steps: Sequence[Step], height: int, width: int, tile: int | None = None) -> int:
+def operations(steps: tuple[Step, ...], height: int, width: int, tile: int | None = None) -> int:
     """Multiply-adds of one gradient, in tiles or, without `tile`, of the whole picture."""
     if tile is None:
-        return _whole(tuple(steps), height, width).operations
+        return _whole(steps, height, width).operations
     return sum(each.operations for each in plan(steps, height, width, tile))
 
 
-def needs_tiles(features: Sequence[nn.Module], height: int, width: int, budget_bytes: int) -> bool:
+@lru_cache(maxsize=_REMEMBERED)
+def needs_tiles(steps: tuple[Step, ...], height: int, width: int, budget_bytes: int) -> bool:
     """Whether one whole picture's gradient takes more than `budget_bytes`, besides its pixels.
 
     Counted for a way that keeps every convolution's input, as autograd does.
     """
-    steps = steps_of(features)
     whole = _whole(steps, height, width)
     kept = sum(whole.map_bytes(i) for i, step in enumerate(steps) if step.kind != "relu")
     return kept + max(map(whole.map_bytes, range(len(steps) + 1))) > budget_bytes
 
 
-def tile_side(features: Sequence[nn.Module], budget_bytes: int) -> int:
+@lru_cache(maxsize=_REMEMBERED)
+def tile_side(steps: tuple[Step, ...], budget_bytes: int) -> int:
     """The largest tile, in places of the map, whose gradient takes at most `budget_bytes`.
 
     At least 1, whatever the budget. The larger a tile, the less is computed twice.
     """
-    steps = steps_of(features)
     fits, too_large = 1, _LARGEST_SIDE
     while too_large - fits > 1:
         side = (fits + too_large) // 2

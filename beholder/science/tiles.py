@@ -49,7 +49,8 @@ def tiled_gradient(
     steps = steps_of(features)
     height, width = pictures.shape[2:]
     total = operations(steps, height, width, tile) * len(pictures)
-    kept = Stack.of(max(each.kept_bytes for each in plan(steps, height, width, tile)), pictures)
+    tiles = plan(steps, height, width, tile)
+    kept = Stack.of(max(each.kept_bytes for each in tiles), pictures)
     run = _Run(
         tuple(features), channels, prepare, kind or pictures.dtype, kept, _Meter(total, on_progress)
     )
@@ -58,7 +59,7 @@ def tiled_gradient(
     with torch.no_grad():
         for row in range(len(pictures)):
             alone = slice(row, row + 1)
-            for each in plan(steps, height, width, tile):
+            for each in tiles:
                 squares[row] += run.add(each, pictures[alone], gradient[alone])
         norms = squares.sqrt().to(pictures.dtype)  # (B,)
         for row, norm in enumerate(norms):

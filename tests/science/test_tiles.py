@@ -14,7 +14,6 @@ from beholder.science.networks import depth_of
 from beholder.science.tile_memory import halve, pack, zero_where_not
 from beholder.science.tile_memory import whole as whole_of
 from beholder.science.tile_plan import (
-    TILE_MEMORY,
     kept_bytes,
     needs_tiles,
     operations,
@@ -22,8 +21,10 @@ from beholder.science.tile_plan import (
     steps_of,
     tile_side,
 )
+from beholder.science.tile_room import LEAST, TOTAL, tile_room
 from beholder.science.tiles import tiled_gradient
 
+VGG19 = 143_667_240 * 4  # bytes of its weights
 SIZES = [(97, 75), (66, 131)]  # each pool meets odd sides; some last pixels decide on nothing
 
 
@@ -188,25 +189,46 @@ def test_a_whole_picture_takes_as_many_operations_back_as_forth(narrow, starts):
 )
 def test_a_huge_picture_costs_little_more_than_whole(features, layer, most):
     front = features[: depth_of(LAYERS[layer], pre_relu=False)]
-    steps, tile = steps_of(front), tile_side(front, TILE_MEMORY)
+    steps = steps_of(front)
+    tile = tile_side(steps, tile_room(8192, 8192, VGG19))
     ratio = operations(steps, 8192, 8192, tile) / operations(steps, 8192, 8192)
     assert 1 < ratio <= most
+
+
+@pytest.mark.parametrize(("side", "layer", "most"), [(2048, 35, 1.01), (4096, 35, 1.1)])
+def test_a_smaller_picture_has_larger_tiles(features, side, layer, most):
+    steps = steps_of(features[: depth_of(LAYERS[layer], pre_relu=False)])
+    tile = tile_side(steps, min(2**30, tile_room(side, side, VGG19)))
+    assert 1 < operations(steps, side, side, tile) / operations(steps, side, side) <= most
+
+
+def test_a_tile_has_what_the_total_leaves(features):
+    sides = [1024, 2048, 4096, 6000, 8192]
+    rooms = [tile_room(side, side, VGG19) for side in sides]
+    assert rooms == sorted(rooms, reverse=True)
+    for side, room in zip(sides, rooms, strict=True):
+        start = 12 * side * side if room > LEAST else 0
+        assert room + start + 24 * side * side + VGG19 < TOTAL - 700 * 2**20
+    assert tile_room(1024, 4096, VGG19) == tile_room(2048, 2048, VGG19)
+    assert tile_room(2048, 2048, 0) - tile_room(2048, 2048, VGG19) == VGG19
+    assert rooms[-1] == tile_room(20_000, 20_000, VGG19) == LEAST
 
 
 @pytest.mark.parametrize("depth", [1, 4, 12, 30, 37])
 def test_the_largest_tile_that_fits(features, depth):
     steps = steps_of(features[:depth])
-    tile = tile_side(features[:depth], TILE_MEMORY)
+    tile = tile_side(steps, LEAST)
     far = (3 * tile + 64) * LAYERS[depth - 1].stride  # has a tile that touches no edge
-    assert max(each.peak_bytes for each in plan(steps, far, far, tile)) <= TILE_MEMORY
-    assert tile_side(features[:depth], TILE_MEMORY // 4) < tile
-    assert tile_side(features[:depth], 1) == 1
+    assert max(each.peak_bytes for each in plan(steps, far, far, tile)) <= LEAST
+    assert tile_side(steps, LEAST // 4) < tile
+    assert tile_side(steps, 1) == 1
 
 
 def test_only_large_pictures_need_tiles(features):
-    assert not needs_tiles(features[:30], 224, 224, 2**30)
-    assert needs_tiles(features[:30], 8192, 8192, 2**30)
-    assert needs_tiles(features[:30], 64, 1_000_000, 2**30)
+    steps = steps_of(features[:30])
+    assert not needs_tiles(steps, 224, 224, 2**30)
+    assert needs_tiles(steps, 8192, 8192, 2**30)
+    assert needs_tiles(steps, 64, 1_000_000, 2**30)
 
 
 def test_a_place_sees_its_receptive_field():
