@@ -1,4 +1,4 @@
-"""One gradient of a huge picture in a process of its own, which tells what it took.
+"""One gradient of a huge picture, or a dream, in a process of its own, which tells what it took.
 
 `benchmarks.tiles` runs it; memory that a process has ever had can't be told apart later.
 """
@@ -10,8 +10,10 @@ import sys
 import time
 
 import torch
+from torch import nn
 
 from beholder.layers import LAYERS
+from beholder.science.dream import dream
 from beholder.science.networks import Network, depth_of, load_network
 from beholder.science.prefix import arithmetic
 from beholder.science.tile_plan import operations, plan, steps_of, tile_side
@@ -24,37 +26,51 @@ GPU_TILE_MEMORY = 2**30  # what `dream` lets a picture's maps take
 
 
 def main() -> None:
-    """Print {seconds, peak_bytes, operations} as JSON. `--part`: the first nine tiles only."""
+    """Print {seconds, peak_bytes, operations, tiles} as JSON.
+
+    `--part`: the first nine tiles only. `--steps N`: a dream of N steps, whose start nobody keeps.
+    """
     parser = argparse.ArgumentParser()
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--part", action="store_true")
+    parser.add_argument("--steps", type=int, default=0)
     given = parser.parse_args()
     device = torch.device(given.device)
     network = load_network("random:0", device=device)
     features = list(network.module.features)[: depth_of(LAYERS[LAYER], pre_relu=False)]
     steps = steps_of(features)
     tile = tile_side(steps, room_of(network))
-    picture = torch.rand(1, 3, SIDE, SIDE, device=device)
-    part, held = picture, None
-    if given.part:  # both buffers are there and have been written to; so is a tile without an edge
-        held = torch.zeros_like(picture)
-        side = _three_tiles(tile)
-        part = picture[:, :, :side, :side]
     begun = time.perf_counter()
-    with arithmetic(device, "float32"):
-        norms, _ = tiled_gradient(
-            features, part, channels=None, prepare=lambda pixels: pixels, tile=tile
-        )
-    norms.item()  # waits for a GPU
-    height, width = part.shape[2:]
+    if given.steps:
+        side = SIDE
+        dream(network, torch.rand(1, 3, SIDE, SIDE), layer=LAYER, steps=given.steps)
+    else:
+        side = _three_tiles(tile) if given.part else SIDE
+        _gradient(network, features, tile, side)
     found = {
         "seconds": time.perf_counter() - begun,
         "peak_bytes": _peak_bytes(device),
-        "operations": 2 * operations(steps, height, width, tile),
-        "tiles": len(list(plan(steps, height, width, tile))),
+        "operations": 2 * operations(steps, side, side, tile) * max(1, given.steps),
+        "tiles": len(plan(steps, side, side, tile)),
     }
-    del held
     json.dump(found, sys.stdout)
+
+
+def _gradient(network: Network, features: list[nn.Module], tile: int, side: int) -> None:
+    """That of a huge picture's corner, of `side` pixels; all of the picture is in memory."""
+    picture = torch.rand(1, 3, SIDE, SIDE, device=network.device)
+    # Both buffers are there and have been written to, also where little is computed.
+    held = torch.zeros_like(picture) if side < SIDE else None
+    with arithmetic(network.device, "float32"):
+        norms, _ = tiled_gradient(
+            features,
+            picture[:, :, :side, :side],
+            channels=None,
+            prepare=lambda pixels: pixels,
+            tile=tile,
+        )
+    norms.item()  # waits for a GPU
+    del held
 
 
 def room_of(network: Network) -> int:

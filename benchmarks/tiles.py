@@ -1,7 +1,7 @@
 """A gradient in tiles against the whole picture's: operations, memory, time, and how far off.
 
-`--seconds 1200` computes the huge picture to its end on a CPU too; otherwise nine tiles of it, one
-of which touches no edge: memory is the same from tile to tile.
+`--seconds 1200` computes the huge picture to its end on a CPU too, and a dream of two steps of it;
+otherwise nine tiles, one of which touches no edge: memory is the same from tile to tile.
 """
 
 import json
@@ -110,26 +110,37 @@ def _rounding(network: Network) -> Iterator[Row]:
 
 def _huge(given: Options, kind: str) -> Iterator[Row]:
     part = kind == "cpu" and given.seconds < WHOLE_S
-    command = [sys.executable, "-m", "benchmarks.huge", "--device", given.device]
+    found = _in_a_process(given.device, *["--part"] * part)
+    how = f"{SIDE} x {SIDE}, layer {LAYER}, {found['tiles']} tiles{' of it' if part else ''}"
+    yield _peak("peak memory of a huge picture's gradient", found, kind, f"one gradient of {how}")
+    yield Row("seconds of a huge picture's gradient", found["seconds"], "s", detail=how)
+    if not part:
+        found = _in_a_process(given.device, "--steps", "2")
+        yield _peak("peak memory of a huge picture's dream", found, kind, f"two steps of {how}")
+
+
+def _in_a_process(device: str, *options: str) -> dict[str, float]:
     answer = subprocess.run(
-        command + ["--part"] * part,
+        [sys.executable, "-m", "benchmarks.huge", "--device", device, *options],
         cwd=Path(__file__).parents[1],
         capture_output=True,
         text=True,
         check=True,
     )
-    found = json.loads(answer.stdout)
-    how = f"{SIDE} x {SIDE}, layer {LAYER}, {found['tiles']} tiles{' of it' if part else ''}"
+    found: dict[str, float] = json.loads(answer.stdout)
+    return found
+
+
+def _peak(name: str, found: dict[str, float], kind: str, how: str) -> Row:
     where = "GPU memory" if kind == "cuda" else "memory of the process, all in all"
-    yield Row(
-        "peak memory of a huge picture",
+    return Row(
+        name,
         found["peak_bytes"] / 2**30,
         "GiB",
         goal=8.0 if kind == "cuda" else 3.0,
         better="lower",
         detail=f"{where}; {how}",
     )
-    yield Row("seconds of a huge picture's gradient", found["seconds"], "s", detail=how)
 
 
 def _noise(side: int, seed: int = 0) -> Tensor:

@@ -6,8 +6,9 @@ Source of the method: "Deepdream and Mechanistic Interpretability" (peluche, 202
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 from beholder.errors import InvalidSpec
@@ -75,9 +76,11 @@ def dream(
     for which a GPU is waited for. `dream` with that in the place of `pictures`, and all else as it
     was, becomes on the same device what it would have become, bit for bit, with steps and
     objective counted from the start; on a CPU also in a batch of others, except for "exact".
-    `pictures` itself is left alone. Raises InvalidLayer, InvalidChannel, InvalidSpec, InvalidInput.
+    `pictures` itself is left alone, and let go of after the first step. Raises InvalidLayer,
+    InvalidChannel, InvalidSpec, InvalidInput.
     """
     begun = pictures if isinstance(pictures, Checkpoint) else Checkpoint.start(pictures)
+    del pictures
     check_pictures(begun.pictures)
     kept = steps_kept(steps, snapshots)
     if begun.step > steps:
@@ -95,6 +98,8 @@ def dream(
     if precision == "float64":
         current = current.double()
     taken = dict(begun.snapshots)
+    # The start goes when it has been left, unless the caller keeps it: it may be very large.
+    begun = replace(begun, pictures=torch.empty(0), snapshots={}, memory={})
     objective: list[Tensor] = []
 
     def checkpoint() -> Checkpoint:

@@ -1,5 +1,8 @@
 """Dreams: the same numbers as the plain reference, alone or in a batch, and nothing left behind."""
 
+import weakref
+
+import numpy as np
 import pytest
 import torch
 
@@ -259,3 +262,18 @@ def test_a_large_picture_tells_of_parts_of_steps(narrow, starts):
 
 def interrupt(part):
     raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("keeps", [False, True])
+def test_a_start_that_nobody_keeps_is_gone_behind_the_first_step(narrow, keeps):
+    pixels = [np.full((1, 3, 40, 40), 0.5, dtype=np.float32)]
+    alive, seen = weakref.ref(pixels[0]), []
+    start = [torch.from_numpy(pixels.pop())]
+    caller = start[:] if keeps else []
+
+    def look(step):
+        seen.append(alive() is not None)
+
+    dream(narrow, start.pop(), layer=2, steps=2, on_step=look)
+    assert seen == [keeps, keeps]
+    assert all((kept == 0.5).all() for kept in caller)
