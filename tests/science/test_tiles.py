@@ -1,6 +1,11 @@
 """Tiles: the whole picture's gradient at odd sizes and every layer, and what it costs, counted."""
 
 import copy
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -222,6 +227,20 @@ def test_the_largest_tile_that_fits(features, depth):
     assert max(each.peak_bytes for each in plan(steps, far, far, tile)) <= LEAST
     assert tile_side(steps, LEAST // 4) < tile
     assert tile_side(steps, 1) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="Linux tells of a peak")
+def test_a_process_grows_by_what_was_planned():
+    script = Path(__file__).with_name("tile_peak.py")
+    # What is freed is gone at once then, and no hole between maps is counted.
+    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"}
+    answer = subprocess.run(
+        [sys.executable, script], env=environment, capture_output=True, check=True, timeout=300
+    )
+    found = json.loads(answer.stdout)
+    convolving = 24 * 2**20  # what a convolution works in, here
+    assert 0.8 * found["planned"] < found["grown"] < found["planned"] + convolving
 
 
 def test_only_large_pictures_need_tiles(features):
