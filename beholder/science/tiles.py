@@ -105,6 +105,7 @@ class _Run:
         back = rest.backward(maps)  # (1, C, h, w), for the map between bands and rest
         end = back.shape[2]
         for band in reversed(bands):  # what was kept last is on top
+            _trim(picture)
             first = end - len(band.piece.rows[-1])
             part = band.backward(back[:, :, first:end])
             _window(gradient, band.piece).add_(self._prepared_back(picture, band.piece, part))
@@ -116,6 +117,7 @@ class _Run:
         found: Tensor | None = None
         first = 0
         for band in bands:
+            _trim(picture)
             maps = band.forward(_laid_out(self.prepare(_window(picture, band.piece)).to(self.kind)))
             if found is None:
                 height = sum(len(each.piece.rows[-1]) for each in bands)
@@ -152,7 +154,8 @@ class _Pass:
         keeps = remembers([step.kind for step in self.piece.steps])
         for index, (module, keep) in enumerate(zip(self.modules, keeps, strict=True)):
             if isinstance(module, nn.Conv2d):
-                self._give_back(maps)
+                if self.trims:
+                    _trim(maps)
                 ends, both = _split(self.piece.padding(index))
                 maps = F.pad(maps, ends) if any(ends) else maps
                 maps = F.conv2d(maps, *_weights(module, maps.dtype), padding=both)
@@ -172,7 +175,8 @@ class _Pass:
         for index in reversed(range(len(self.modules))):
             module = self.modules[index]
             if isinstance(module, nn.Conv2d):
-                self._give_back(gradient)
+                if self.trims:
+                    _trim(gradient)
                 left, right, above, below = self.piece.padding(index)
                 ends, both = _split((2 - left, 2 - right, 2 - above, 2 - below))
                 gradient = F.pad(gradient, ends) if any(ends) else gradient
@@ -184,10 +188,6 @@ class _Pass:
                 zero_where_not(_flat(gradient), self.kept.pop())
             self.meter.add(self.piece.backward[index])
         return gradient
-
-    def _give_back(self, maps: Tensor) -> None:
-        if self.trims and maps.is_cpu:
-            give_back()
 
     def _pooled(self, module: nn.MaxPool2d, maps: Tensor) -> Tensor:
         """The pool's map; what is kept is each window's first largest place, row by row."""
@@ -204,6 +204,11 @@ class _Pass:
             place = column.add_(row, alpha=2).add_(part <= 0, alpha=_NONE_WON).byte()
             halve(_flat(place), kept[_halves(found, rows)])
         return found
+
+
+def _trim(of: Tensor) -> None:
+    if of.is_cpu:
+        give_back()
 
 
 def _window(picture: Tensor, piece: Piece) -> Tensor:
