@@ -20,13 +20,13 @@ from beholder.jobs.channel_models import Channel
 from beholder.jobs.database import Database
 from beholder.jobs.models import Job, utc_now
 from beholder.jobs.schema import upgrade
+from beholder.jobs.sharing import batch_key
 from beholder.layers import LAYERS
 from beholder.specs import DreamSpec, StudySpec
 
 BIG, STUDY = "big", "judged"  # the dream and the study that have most items
 CHUNK = 8  # items
 CHANNELS = sum(layer.channels for layer in LAYERS)  # rows of a study
-_DONE_PART = 10  # one item in so many of the big job is done
 _STUDIES_TOGETHER = 40  # written in one transaction
 
 # Like hashes, these are all over the index: the multiplier is odd, so no two numbers meet.
@@ -38,12 +38,16 @@ Server = Callable[[], AbstractContextManager[str]]  # the URL of an empty databa
 
 @dataclass(frozen=True)
 class Size:
-    """items: of the dream; judged: of the study; jobs: besides; studies: that have channels."""
+    """items: of the dream; judged: of the study; jobs: besides; studies: that have channels.
+
+    done: how much of the dream is done already.
+    """
 
     items: int
     judged: int
     jobs: int
     studies: int
+    done: float = 0.1
 
     @property
     def channels(self) -> int:
@@ -86,8 +90,8 @@ def fill(url: str, size: Size) -> None:
             session.execute(insert(table_of(Job)), _jobs(size))
             session.execute(text(f"INSERT INTO pictures {_pictures()}"), {"now": utc_now()})
         for job, total in ((BIG, size.items), (STUDY, size.judged)):
-            _write(database, _ITEMS, job=job, total=total, done=_done(job, total))
-        _write(database, _CHUNKS, job=BIG, total=size.items, done=_done(BIG, size.items))
+            _write(database, _ITEMS, job=job, total=total, done=_done(job, total, size.done))
+        _write(database, _CHUNKS, job=BIG, total=size.items, done=_done(BIG, size.items, size.done))
         _write(database, _FILES, job=BIG)
         for kind, label in (("intact", "'kelpie'"), ("blinded", _SOME_KEPT)):
             _write(database, _VERDICTS.format(kind=kind, label=label), job=STUDY)
@@ -99,8 +103,8 @@ def fill(url: str, size: Size) -> None:
         database.dispose()
 
 
-def _done(job: str, total: int) -> int:
-    return total if job == STUDY else total // _DONE_PART // CHUNK * CHUNK
+def _done(job: str, total: int, done: float) -> int:
+    return total if job == STUDY else int(done * total) // CHUNK * CHUNK
 
 
 _NUMBERS = """
@@ -158,9 +162,10 @@ def _jobs(size: Size) -> list[dict[str, Any]]:
 
     chunk_size numbers the studies, which have no chunks.
     """
-    dream = DreamSpec(network="random:0").model_dump(mode="json")
+    spec = DreamSpec(network="random:0")
+    dream = spec.model_dump(mode="json")
     study = StudySpec(network="random:0").model_dump(mode="json")
-    done = _done(BIG, size.items)
+    done = _done(BIG, size.items, size.done)
     rows = [
         _job(BIG, "dream", dream, size.items, done) | {"state": "running", "stage": "dream"},
         _job(STUDY, "study", study, size.judged, size.judged) | {"finished_at": utc_now()},
@@ -177,6 +182,7 @@ def _jobs(size: Size) -> list[dict[str, Any]]:
     return [
         {"finished_at": None, "stage": None, "target_pictures": None, "control_pictures": None}
         | row
+        | {"batch_key": batch_key(spec) if row["kind"] == "dream" else None}
         | {"created_at": now - timedelta(minutes=number), "started_at": now}
         for number, row in enumerate(rows)
     ]

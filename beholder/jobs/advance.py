@@ -5,13 +5,12 @@ from collections.abc import Iterator, Sequence
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from beholder.jobs.chunking import Range, insert_chunks, ranges_of
+from beholder.jobs.chunking import insert_chunks, ranges_of
 from beholder.jobs.frames import Frames, due
 from beholder.jobs.models import OPEN, Item, Job, utc_now
 from beholder.jobs.rows import fail_everything, has_measured_target, with_open_chunks
-from beholder.jobs.stages import WHOLE, Stage
+from beholder.jobs.stages import NO_ITEMS, WHOLE, Stage
 
-NO_ITEMS = Range(0, -1)  # the range of a chunk that works on the whole study
 _PAGE = 1_000
 
 

@@ -304,7 +304,7 @@ def _claim_of(session: Session, found: _Found, items: list[_OpenItem]) -> Claim:
         stale_tokens=tuple(chunk.stale_tokens),
         partials=handed_on(session, job.id, stage),
         chosen=chosen(session, job.id) if stage == "classify" else None,
-        plan=made_by(session, job.id, "choose") if kind == "study" else None,
+        plan=made_by(session, job.id, "choose") if stage in ("classify", "conclude") else None,
         device=job.device,
         frames=Frames.of(job),
         before=before(session, job, [one.item.position for one in items]),

@@ -2,24 +2,21 @@
 
 from typing import Literal
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from beholder.jobs.channel_models import Channel
+from beholder.jobs.chunking import Range
 from beholder.jobs.models import Chunk
 
 Stage = Literal["dream", "measure", "choose", "classify", "conclude"]
 WHOLE: tuple[Stage, ...] = ("choose", "conclude")  # of one chunk, which works on the whole study
+NO_ITEMS = Range(0, -1)  # the range of that chunk
 
 
 def partials(session: Session, job_id: str, stage: Stage) -> tuple[str, ...]:
     """The folders in which a stage's chunks have left what they hand on, by first position."""
-    statement = select(Chunk.partial).where(
-        Chunk.job_id == job_id,
-        Chunk.stage == stage,
-        Chunk.state == "done",
-        Chunk.partial.is_not(None),
-    )
+    statement = _partials(job_id, stage)
     rows = session.scalars(statement.order_by(Chunk.first_position, Chunk.id))
     return tuple(path for path in rows if path)
 
@@ -46,4 +43,15 @@ def handed_on(session: Session, job_id: str, to: Stage) -> tuple[str, ...]:
 
 def made_by(session: Session, job_id: str, stage: Stage) -> str | None:
     """The folder of what a stage of one chunk has made last; None if it has not ended."""
-    return next(reversed(partials(session, job_id, stage)), None)
+    # Of the chunks that are done, a study has thousands: no index has their stage, but this.
+    few = _partials(job_id, stage).where(Chunk.first_position == NO_ITEMS.first)
+    return next(reversed(session.scalars(few.order_by(Chunk.id)).all()), None)
+
+
+def _partials(job_id: str, stage: Stage) -> Select[str | None]:
+    return select(Chunk.partial).where(
+        Chunk.job_id == job_id,
+        Chunk.stage == stage,
+        Chunk.state == "done",
+        Chunk.partial.is_not(None),
+    )

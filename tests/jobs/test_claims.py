@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event, select
 
 from beholder.jobs.claims import claim_next, release, renew_all
 from beholder.jobs.control import cancel
@@ -26,6 +26,27 @@ def test_a_claim_says_what_to_do(desk):
     assert (row.state, row.running, row.queued) == ("running", 2, 0)
     assert row.started_at is not None
     desk.check(job.id)
+
+
+def test_only_claims_that_follow_a_choice_ask_for_it(desk):
+    asked = []
+
+    def note(connection, cursor, statement, parameters, context, many):
+        asked.append("choose" in str(parameters))
+
+    def times_asked(job):
+        asked.clear()
+        event.listen(desk.database.engine, "before_cursor_execute", note)
+        held = desk.claim_next(job.id)
+        event.remove(desk.database.engine, "before_cursor_execute", note)
+        assert len(asked) > 3
+        assert desk.finish(held) is not None
+        return held.stage, sum(asked)
+
+    dream, study = desk.dream(2, chunk_size=1), desk.study(2, 1)
+    assert [times_asked(dream) for _ in range(2)] == [("dream", 0)] * 2
+    found = [times_asked(study) for _ in range(3)]
+    assert found == [("measure", 0), ("choose", 0), ("classify", 1)]
 
 
 def test_a_claimed_chunk_is_nobody_elses_while_the_lease_lasts(desk):

@@ -31,7 +31,7 @@ def plans(sqlite_database):
         statements = []
 
         def note(connection, cursor, statement, parameters, context, many):
-            if not statement.startswith(("BEGIN", "INSERT")):
+            if not statement.startswith(("BEGIN", "INSERT", "PRAGMA")):
                 statements.append((statement, parameters))
 
         event.listen(sqlite_database.engine, "before_cursor_execute", note)
@@ -129,6 +129,15 @@ def test_claiming_reads_no_items_but_the_chunks(desk_on_sqlite, plans):
     of_items = [plan for plan in found if plan.startswith("SEARCH items") and "job_id" in plan]
     assert of_items
     assert all("position>? AND position<?" in plan for plan in of_items)
+
+
+def test_what_was_chosen_is_found_without_reading_all_that_is_done(desk_on_sqlite, plans):
+    job = desk_on_sqlite.study(2, 1, chunk_size=1).id
+    while (held := desk_on_sqlite.claim_next(job)).stage != "choose":
+        desk_on_sqlite.finish(held)
+    desk_on_sqlite.finish(held)
+    found = plans(desk_on_sqlite.claims)
+    assert any("job_id=? AND state=? AND first_position=?" in plan for plan in found)
 
 
 RECORDS = {
