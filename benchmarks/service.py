@@ -7,19 +7,32 @@ slower of its two parts.
 import argparse
 import io
 import itertools
+import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from beholder.jobs.spool import Entry
 from beholder.science.networks import load_network
+from beholder.science.prefix import Precision
 from beholder.specimens.draw import CLASSES, draw
 from beholder.specs import DreamSpec, StudySpec
 from benchmarks import bare
-from benchmarks.harness import Better, Options, Row, Side, Timing, alternate, run, times_faster
+from benchmarks.harness import (
+    Better,
+    Noticed,
+    Options,
+    Row,
+    Side,
+    Timing,
+    alternate,
+    run,
+    times_faster,
+)
 from benchmarks.running import Running
 from worker.dreams import dream_shape
 from worker.precisions import Precisions
@@ -51,22 +64,27 @@ GOALS = {"cpu": _GOALS, "cuda": {**_GOALS, **_ON_A_GPU}}
 class Sizes:
     """How much to do. Each is an option of the command.
 
-    network, pictures, steps, layer: of the dreams. small: jobs of one picture. study: pictures of
-    a study of VGG19; drawn: of one of `specimens`. rounds: how often each side is timed.
+    network, size, layer: of the dreams. pictures, steps: of those that the goal is about; steps as
+    a job has them that asks for none. short, few_steps: of those that are over so soon that the
+    service's own work weighs most; few_steps also of the small jobs. small: jobs of one picture.
+    study: pictures of a study of VGG19; drawn: of one of `specimens`. rounds: how often each side
+    is timed.
     """
 
     network: str = "specimens"
     size: int = 224
-    pictures: int = 128
-    steps: int = 3
     layer: int = 35
-    small: int = 48
+    pictures: int = 24
+    steps: int = DreamSpec(network="specimens").steps
+    short: int = 64
+    few_steps: int = 3
+    small: int = 32
     study: int = 32
     drawn: int = 128
-    rounds: int = 3
+    rounds: int = 2
 
 
-ON_GPU = Sizes("random:0", pictures=1_000, steps=30, small=500, study=10_000, drawn=0, rounds=2)
+ON_GPU = Sizes("random:0", pictures=1_000, short=0, few_steps=30, small=500, study=10_000, drawn=0)
 VGG19 = "random:0"
 
 
@@ -94,7 +112,8 @@ class Bench:
         self.spec = DreamSpec(
             network=sizes.network, size=sizes.size, steps=sizes.steps, layers=(sizes.layer,)
         )
-        self.precision = Precisions().of(self.network, self.spec, sizes.layer)
+        self.short = self.spec.model_copy(update={"steps": sizes.few_steps})
+        self._precisions = Precisions()
         self._rooms = Rooms(self.network.device, folder / "batch-sizes.json")
         self.batch = self._rooms.room(dream_shape(self.spec, sizes.layer, sizes.size, sizes.size))
         self._device = device
@@ -108,37 +127,47 @@ class Bench:
         """A small job and a bare batch: the code has run, the network is loaded."""
         self.running.wait_for_worker()
         files, entries = self._pictures(self.batch)
-        self.running.run([self._dreams(entries)])
-        self._bare_dreams(files)
+        self.running.run([self.running.submit(self.short, entries)])
+        self._bare_dreams(self.short, files)
 
     def dreams(self) -> Iterator[Row]:
-        """From submission to the last file, against the bare loop and against its dreams alone."""
+        """Dreams of a usual job, then the hard case: of so few steps that all else weighs most."""
         sizes = self.sizes
-        files, _ = self._pictures(sizes.pictures)
-        ready = bare.load(files[: self.batch], sizes.size).to(self.network.device)
+        yield from self._against_bare("dreams", self.spec, sizes.pictures, alone=not sizes.short)
+        if sizes.short:
+            name = f"dreams of {sizes.few_steps} steps"
+            yield from self._against_bare(name, self.short, sizes.short, alone=True)
 
-        def loop() -> Side:
-            return lambda: self._bare_dreams(files)
+    def _against_bare(
+        self, name: str, spec: DreamSpec, count: int, *, alone: bool
+    ) -> Iterator[Row]:
+        """From submission to the last file, against the bare loop, and its dreams `alone`."""
+        size, precision = self.sizes.size, self._precision(spec)
+        files, _ = self._pictures(count)
+        ready = bare.load(files[: self.batch], size).to(self.network.device)
 
-        def alone() -> Side:
-            return lambda: bare.dreaming(
-                self.network, self.spec, ready, sizes.pictures, precision=self.precision
-            )
+        def dreaming() -> Side:
+            return lambda: bare.dreaming(self.network, spec, ready, count, precision=precision)
 
         def service() -> Side:
-            folder = self._folder_of(sizes.pictures)
-            return lambda: self.running.run([self._dreams(self.running.take_in(folder))])
+            folder = self._folder_of(count)
+            return lambda: self._run([self.running.submit(spec, self.running.take_in(folder))])
 
-        timings = self._alternate(loop=loop, alone=alone, service=service)
+        timings = self._alternate(
+            loop=lambda: lambda: self._bare_dreams(spec, files),
+            **({"alone": dreaming} if alone else {}),
+            service=service,
+        )
         how = (
-            f"{sizes.network}, {sizes.pictures} of {sizes.size} px, {sizes.steps} steps, "
-            f"{self.precision}"
+            f"{spec.network}, {count} of {size} px, {spec.steps} steps, {precision}, batches of "
+            f"{self.batch}"
         )
         share = 100 * times_faster(timings, "service", "loop")
-        yield self._row("dreams, of the bare loop", share, "%", how)
-        share = 100 * times_faster(timings, "service", "alone")
-        yield self._row("dreams, of dreaming alone", share, "%", f"batches of {self.batch}")
-        yield self._row("dreams", sizes.pictures / timings["service"].median, "/s", how)
+        yield self._row(f"{name}, of the bare loop", share, "%", how)
+        if alone:
+            share = 100 * times_faster(timings, "service", "alone")
+            yield self._row(f"{name}, of dreaming alone", share, "%", how)
+        yield self._row(name, count / timings["service"].median, "/s", how)
 
     def small_jobs(self) -> Row:
         """Jobs of one picture against one job of as many, both queued when the worker is woken."""
@@ -146,13 +175,13 @@ class Bench:
 
         def small() -> Side:
             _, entries = self._pictures(count)
-            jobs = [self._dreams([entry]) for entry in entries]
-            return lambda: self.running.run(jobs)
+            jobs = [self.running.submit(self.short, [entry]) for entry in entries]
+            return lambda: self._run(jobs)
 
         def large() -> Side:
             _, entries = self._pictures(count)
-            job = self._dreams(entries)
-            return lambda: self.running.run([job])
+            job = self.running.submit(self.short, entries)
+            return lambda: self._run([job])
 
         share = 100 * times_faster(self._alternate(small=small, large=large), "small", "large")
         return self._row("small jobs", share, "%", f"{count} jobs of one picture against one job")
@@ -170,9 +199,7 @@ class Bench:
 
         def service() -> Side:
             folder = self._folder_of(count)
-            return lambda: self.running.run(
-                [self.running.submit(spec, self.running.take_in(folder))]
-            )
+            return lambda: self._run([self.running.submit(spec, self.running.take_in(folder))])
 
         timings = self._alternate(
             decoding=lambda: lambda: bare.decoding(files, size, PICTURE_THREADS),
@@ -201,18 +228,24 @@ class Bench:
                 ].seconds
         return {name: Timing(tuple(seconds)) for name, seconds in taken.items()}
 
-    def _bare_dreams(self, files: Sequence[Path]) -> None:
+    def _run(self, jobs: Sequence[str]) -> Noticed:
+        """Up to the end that the database has of them: it is asked seldom, on the same cores."""
+        ended = self.running.run(jobs)
+        ends = [job.finished_at.timestamp() for job in ended if job.finished_at is not None]
+        return Noticed(time.time() - max(ends))
+
+    def _precision(self, spec: DreamSpec) -> Precision:
+        return self._precisions.of(self.network, spec, self.sizes.layer)
+
+    def _bare_dreams(self, spec: DreamSpec, files: Sequence[Path]) -> None:
         bare.dreams(
             self.network,
-            self.spec,
+            spec,
             files,
-            precision=self.precision,
+            precision=self._precision(spec),
             batch=self.batch,
             folder=self._written,
         )
-
-    def _dreams(self, entries: Iterable[Entry]) -> str:
-        return self.running.submit(self.spec, entries)
 
     def _pictures(self, count: int) -> tuple[list[Path], list[Entry]]:
         """New files, and the entries of a job of them."""
@@ -251,6 +284,14 @@ def sizes_of(words: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
     return vars(given), rest
 
 
+def wait_as_the_worker() -> None:
+    """Begin anew where OpenMP's threads would spin, which is settled as torch is imported."""
+    if "OMP_WAIT_POLICY" not in os.environ:
+        command = [sys.executable, "-m", "benchmarks.service", *sys.argv[1:]]
+        os.execve(sys.executable, command, {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"})
+
+
 if __name__ == "__main__":
+    wait_as_the_worker()
     given, sys.argv[1:] = sizes_of(sys.argv[1:])
     run("service", lambda options: rows(options, **given), about=ABOUT, seconds=SECONDS)

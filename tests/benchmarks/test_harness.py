@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from benchmarks.harness import (
+    Noticed,
     Options,
     Row,
     Timing,
@@ -27,6 +28,15 @@ def test_sides_take_turns_after_their_warmup():
     timings = alternate(sides, rounds=3, warmup=2)
     assert "".join(calls) == "aabb" + "ab" * 3
     assert [len(timing.seconds) for timing in timings.values()] == [3, 3]
+
+
+def test_what_a_side_noticed_late_is_not_its_time():
+    def late():
+        time.sleep(0.05)
+        return Noticed(0.04)
+
+    timing = alternate({"late": late}, rounds=1, warmup=0)["late"]
+    assert 0.01 <= timing.best < 0.04 + 0.01
 
 
 def test_no_round_begins_after_the_time_is_up_but_three():

@@ -14,7 +14,17 @@ def test_sizes_are_options_and_the_rest_is_left() -> None:
 
 
 def test_every_goal_has_its_figure() -> None:
-    little = {"size": 32, "layer": 5, "steps": 1, "pictures": 5, "small": 3, "study": 6, "drawn": 6}
+    little = {
+        "size": 32,
+        "layer": 5,
+        "steps": 2,
+        "few_steps": 1,
+        "pictures": 5,
+        "short": 3,
+        "small": 3,
+        "study": 6,
+        "drawn": 6,
+    }
     found = list(rows(Options("cpu", seconds=1), rounds=1, **little))
     assert all(row.value is not None and row.value > 0 for row in found)
     held = {row.name.removeprefix("service, "): row.goal for row in found if row.goal is not None}
