@@ -62,8 +62,8 @@ def dreaming(
 
 
 def decoding(files: Sequence[Path], size: int, threads: int) -> None:
-    """A study's decoding alone: each picture for both of its stages."""
-    with ThreadPoolExecutor(threads) as pool:
+    """A study's decoding alone: each picture for both of its stages, on threads as a worker's."""
+    with ThreadPoolExecutor(threads, "decoding", torch.set_num_threads, (1,)) as pool:
         for _ in range(2):
             list(pool.map(lambda file: load([file], size).shape, files))
 

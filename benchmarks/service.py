@@ -8,16 +8,21 @@ import argparse
 import io
 import itertools
 import os
+import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from beholder.jobs.spool import Entry
-from beholder.science.networks import load_network
+from beholder.science.measure import measure
+from beholder.science.networks import Network, load_network
 from beholder.science.prefix import Precision
 from beholder.specimens.draw import CLASSES, draw
 from beholder.specs import DreamSpec, StudySpec
@@ -38,9 +43,10 @@ from worker.dreams import dream_shape
 from worker.precisions import Precisions
 from worker.rooms import Rooms
 from worker.runner import PICTURE_THREADS
-from worker.studies import study_shape
 
 DRAWN = 24  # different pictures; a file's tail makes each of them another one
+PART = 3
+BATCHES = {"cpu": (4, 8, 16, 32), "cuda": (64, 128, 256)}  # that a bare pass is tried with
 DRAWN_SIZE = 480  # pixels a side, as those of a photograph made for the web
 ABOUT = "The service against the bare library."
 SECONDS = 120.0
@@ -67,8 +73,8 @@ class Sizes:
     network, size, layer: of the dreams. pictures, steps: of those that the goal is about; steps as
     a job has them that asks for none. short, few_steps: of those that are over so soon that the
     service's own work weighs most; few_steps also of the small jobs. small: jobs of one picture.
-    study: pictures of a study of VGG19; drawn: of one of `specimens`. rounds: how often each side
-    is timed.
+    study: pictures of a study of VGG19; drawn: of one of `specimens`; a smaller one of each has
+    1 / PART as many. rounds: how often each side is timed.
     """
 
     network: str = "specimens"
@@ -79,8 +85,8 @@ class Sizes:
     short: int = 64
     few_steps: int = 3
     small: int = 32
-    study: int = 32
-    drawn: int = 128
+    study: int = 96
+    drawn: int = 288
     rounds: int = 2
 
 
@@ -117,6 +123,7 @@ class Bench:
         self._rooms = Rooms(self.network.device, folder / "batch-sizes.json")
         self.batch = self._rooms.room(dream_shape(self.spec, sizes.layer, sizes.size, sizes.size))
         self._device = device
+        self._batches = BATCHES[device.partition(":")[0]]
         self._folder = folder
         self._written = folder / "written"
         self._written.mkdir()
@@ -187,35 +194,55 @@ class Bench:
         return self._row("small jobs", share, "%", f"{count} jobs of one picture against one job")
 
     def study(self, name: str, count: int) -> Iterator[Row]:
-        """From submission to the end, against decoding alone and the network alone."""
-        size = self.sizes.size
+        """What a picture more costs, against decoding it alone and the network alone.
+
+        From two sizes in turn: what a study costs once would weigh on a few pictures as it never
+        does on the thousands that the goal is about. It has a row of its own.
+        """
+        size, few = self.sizes.size, count // PART
         spec = StudySpec(network=name, size=size)
         network = load_network(name, device=self._device)
-        batch = self._rooms.room(study_shape(spec, size, size))
-        files, entries = self._pictures(max(count, batch))
-        files, warm = files[:count], entries[:batch]
-        ready = bare.load(files[:batch], size).to(network.device)
-        self.running.run([self.running.submit(spec, warm)])  # loads the network
+        files, entries = self._pictures(count)
+        ready = self._best(network, bare.load(files[: max(self._batches)], size).to(network.device))
+        self.running.run([self.running.submit(spec, entries[: len(ready)])])  # loads the network
 
-        def service() -> Side:
-            folder = self._folder_of(count)
+        def service(pictures: int) -> Side:
+            folder = self._folder_of(pictures)
             return lambda: self._run([self.running.submit(spec, self.running.take_in(folder))])
 
         timings = self._alternate(
-            decoding=lambda: lambda: bare.decoding(files, size, PICTURE_THREADS),
-            forward=lambda: lambda: bare.forward(network, ready, count),
-            service=service,
+            decoding=lambda: lambda: bare.decoding(files[:few], size, PICTURE_THREADS),
+            forward=lambda: lambda: bare.forward(network, ready, few),
+            few=lambda: service(few),
+            many=lambda: service(count),
         )
-        slower = max(("decoding", "forward"), key=lambda side: timings[side].median)
-        part, both = timings[slower].median, sum(timings[s].median for s in ("decoding", "forward"))
+        more, once = marginal(timings["few"], timings["many"], few, count)
+        parts = {part: [s / few for s in timings[part].seconds] for part in ("decoding", "forward")}
+        slower = max(parts, key=lambda part: statistics.median(parts[part]))
+        both = [sum(pair) for pair in zip(*parts.values(), strict=True)]
         how = (
-            f"{count} of {size} px in batches of {batch}; {slower} is {100 * part / both:.0f}% of "
-            "decoding and the network"
+            f"a picture of {size} px more, by {count} and {few}; {slower} is "
+            f"{100 * statistics.median(parts[slower]) / statistics.median(both):.0f}% of decoding "
+            f"and the network, of which {len(ready)} at once are fastest"
         )
-        share = 100 * times_faster(timings, "service", slower)
-        yield self._row(f"study of {name}, of the slower part", share, "%", how)
-        share = 100 * both / timings["service"].median
-        yield self._row(f"study of {name}, of one part after the other", share, "%", how)
+        yield self._row(
+            f"study of {name}, of the slower part", _share(parts[slower], more), "%", how
+        )
+        yield self._row(
+            f"study of {name}, of one part after the other", _share(both, more), "%", how
+        )
+        how = f"of {few} pictures' {timings['few'].median:.1f} s, from submission to the end"
+        yield Row(
+            f"service, study of {name}, once", statistics.median(once), "s", None, "lower", how
+        )
+
+    def _best(self, network: Network, pictures: Tensor) -> Tensor:
+        """As many of the pictures as go through the network fastest together."""
+        measure(network, pictures[:1])
+        counts = sorted({min(batch, len(pictures)) for batch in self._batches})
+        sides = {str(n): partial(measure, network, pictures[:n]) for n in counts}
+        timings = alternate(sides, rounds=1, warmup=0, device=self._device)
+        return pictures[: min(counts, key=lambda n: timings[str(n)].best / n)]
 
     def _alternate(self, **sides: Callable[[], Side]) -> dict[str, Timing]:
         """Time in turn what each side gives; giving it is preparation, and not timed."""
@@ -266,6 +293,24 @@ class Bench:
     def _row(self, name: str, value: float, unit: str, detail: str) -> Row:
         better, goal = GOALS[self._device.partition(":")[0]].get(name, _NO_GOAL)
         return Row(f"service, {name}", value, unit, goal, better, detail)
+
+
+def marginal(
+    few: Timing, many: Timing, pictures: int, in_all: int
+) -> tuple[list[float], list[float]]:
+    """Seconds of a picture more, and of what costs the same for any number, round by round.
+
+    few, many: of a study of so many `pictures`, and of one of `in_all`.
+    """
+    pairs = list(zip(few.seconds, many.seconds, strict=True))
+    more = [(many_s - few_s) / (in_all - pictures) for few_s, many_s in pairs]
+    once = [few_s - pictures * each for (few_s, _), each in zip(pairs, more, strict=True)]
+    return more, once
+
+
+def _share(alone: Sequence[float], service: Sequence[float]) -> float:
+    """Per cent: the median of the rounds' own ratios."""
+    return 100 * statistics.median(a / b for a, b in zip(alone, service, strict=True))
 
 
 def _jpeg(number: int) -> bytes:
