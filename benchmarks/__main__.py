@@ -48,8 +48,8 @@ BENCHMARKS = (
     Benchmark("tiles", 60, ("cpu", "cuda")),
     Benchmark("service", 175, ("cpu", "cuda")),
     Benchmark("submit", 40),
-    Benchmark("scale", 55),
-    Benchmark("quick", 50),
+    Benchmark("scale", 50),
+    Benchmark("quick", 55),
 )
 
 
