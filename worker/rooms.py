@@ -19,7 +19,7 @@ import torch
 from beholder.errors import MemoryTaken
 from worker.memory import free_bytes, share_of_others
 
-# More pixels at once are no faster: a CPU's caches overflow, a GPU's arithmetic is busy.
+# More pixels at once are no faster: a CPU takes them in pieces anyway, a GPU's arithmetic is busy.
 CPU_PIXELS_A_CORE, CPU_MOST_A_CORE = 2 * 224**2, 8  # pictures, however small
 GPU_PIXELS, GPU_MOST = 64 * 224**2, 256
 GPU_SHARE = 0.85  # of the free memory; the rest is for workspaces that vary with the batch
