@@ -26,8 +26,9 @@ def submit(machine: Any, *, steps: int = STEPS) -> str:
 
 
 def files(machine: Any, folder: str, job_id: str) -> list[str]:
+    """Those that are whole: what is still being written has a hidden name."""
     found: list[str] = machine.stored(f"{folder}/{job_id}")
-    return found
+    return [path for path in found if not path.rpartition("/")[2].startswith(".")]
 
 
 def digests(machine: Any, job_id: str) -> dict[str, str]:
