@@ -109,5 +109,5 @@ def test_the_evidence_can_be_saved(open_report, tmp_path: Path):
 
 def test_all_of_it_is_there_without_script(open_report):
     page = open_report(java_script_enabled=False)
-    assert page.locator("svg.figure").count() == 8
+    assert page.locator("svg.figure").count() == 9
     assert not page.get_by_role("button").is_visible()

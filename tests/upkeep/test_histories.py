@@ -17,6 +17,7 @@ from beholder.jobs.claims import give_up
 from beholder.jobs.control import cancel, retry
 from beholder.jobs.control import delete as delete_job
 from beholder.jobs.models import FINISHED, OPEN, Chunk, File, Item, Job
+from beholder.jobs.removal import GONE
 from beholder.upkeep.checkpoints import Tidying
 from beholder.upkeep.garbage import collect
 from beholder.upkeep.mend import mend, mendable
@@ -104,7 +105,8 @@ class History:
 
     def _unless_refused(self, number, change):
         with self.home.db.read() as session:
-            jobs = list(session.scalars(select(Job.id).order_by(Job.created_at)))
+            there = select(Job.id).where(~GONE).order_by(Job.created_at)
+            jobs = list(session.scalars(there))
         if jobs:
             try:
                 change(self.home.db, jobs[number % len(jobs)])
