@@ -160,7 +160,7 @@ def _spawn(program: Program) -> subprocess.Popen[bytes]:
             stderr=subprocess.STDOUT,
             env=dict(program.env),
             start_new_session=True,  # Ctrl-C reaches the supervisor alone, which stops them
-            preexec_fn=partial(_die_with, os.getpid()) if _LIBC else None,
+            preexec_fn=partial(die_with, os.getpid()) if _LIBC else None,
         )
 
 
@@ -171,8 +171,10 @@ def _output(program: Program) -> AbstractContextManager[IO[bytes] | None]:
     return program.log.open("ab")
 
 
-def _die_with(parent: int) -> None:
-    assert _LIBC is not None
+def die_with(parent: int) -> None:
+    """Have this process end when that one does, as far as the system can (Linux)."""
+    if _LIBC is None:
+        return
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:  # it died before that was asked for
         os._exit(1)

@@ -1,9 +1,11 @@
 """What the workers' device is: `find_class`, asked before any child starts."""
 
+import os
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
 from beholder.devices import DeviceClass, class_of, may_have_gpu
+from beholder.processes import die_with
 
 
 def find_class(name: str) -> DeviceClass:
@@ -13,7 +15,8 @@ def find_class(name: str) -> DeviceClass:
     """
     if name == "cpu" or (name == "auto" and not may_have_gpu()):
         return "cpu"
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+    # A parent that is killed meanwhile would leave it behind, with all of torch, for good.
+    with ProcessPoolExecutor(1, get_context("spawn"), die_with, (os.getpid(),)) as process:
         return class_of(process.submit(_find, name).result())
 
 
