@@ -118,7 +118,8 @@ def _selectivity(sample: Sample, run: Run) -> Interval | None:
     targets, others = sample.targets & run.ran, sample.others & run.ran
     if not targets.any() or not others.any():
         return None
-    return gap(run.lost[targets], run.lost[others], seed=sample.plan.seed)
+    missed = float((~run.before[targets]).mean()), float((~run.before[others]).mean())
+    return gap(run.lost[targets], run.lost[others], seed=sample.plan.seed, missed=missed)
 
 
 def _against_lots(outcome: Outcome, found: Sequence[Outcome]) -> float | None:

@@ -41,19 +41,25 @@ def mcnemar(before: Bools, after: Bools) -> float:
     return float(contingency_tables.mcnemar([[0, lost], [won, 0]], exact=True).pvalue)
 
 
-def gap(targets: Ints, others: Ints, *, seed: int) -> Interval:
+def gap(
+    targets: Ints, others: Ints, *, seed: int, missed: tuple[float, float] = (1.0, 1.0)
+) -> Interval:
     """Mean of `targets` less that of `others`, each -1, 0 or 1 a picture; neither may be empty.
 
     Bootstrap over pictures, of each side by itself (Efron 1979, percentiles). How often each value
     is drawn is multinomial, so that pictures need not be drawn one by one. Few pictures often all
     do the same, whose resamples have no width: either end is the farther of the bootstrap's and of
     square-and-add from Wilson's ends (Newcombe 1998; Zou and Donner 2008).
+
+    missed: share of each side that had no label to lose, and so one to win, before. The ends stay
+    within what can happen: all of one side lost, and all that the other had missed won.
     """
     ours, theirs = _counts(targets), _counts(others)
     drawn, added = _gap_ends(ours, theirs, seed), _added_ends(ours, theirs)
     value = float(targets.mean() - others.mean())
     low, high = min(drawn[0], added[0]), max(drawn[1], added[1])
-    return _interval(value, low, high, "paired bootstrap or square-and-add", bounds=(-2.0, 2.0))
+    bounds = -1 - missed[0], 1 + missed[1]
+    return _interval(value, low, high, "paired bootstrap or square-and-add", bounds=bounds)
 
 
 def mean_intervals(values: Floats, *, seed: int) -> list[Interval]:

@@ -85,7 +85,9 @@ def test_a_gap_lies_in_its_interval_and_comes_out_the_same(
 def test_a_gap_of_few_is_covered_as_often_as_it_is_said(n: int, m: int) -> None:
     """Every outcome of n targets and m others, each weighed by its probability."""
     ends = {
-        (a, b): gap(np.repeat([1, 0], [a, n - a]), np.repeat([1, 0], [b, m - b]), seed=0)
+        (a, b): gap(
+            np.repeat([1, 0], [a, n - a]), np.repeat([1, 0], [b, m - b]), seed=0, missed=(0, 0)
+        )
         for a, b in product(range(n + 1), range(m + 1))
     }
     for p, q in product((0.1, 0.5, 0.8, 0.95, 1.0), (0.0, 0.02, 0.1, 0.3)):
@@ -105,6 +107,16 @@ def test_two_targets_and_one_other_leave_open_whether_it_is_selective() -> None:
     assert found.value == 1
     assert found.low == pytest.approx(1 - ((1 - ours) ** 2 + one.high**2) ** 0.5)
     assert found.low < 0 < gap(np.ones(8, int), np.zeros(8, int), seed=0).low
+
+
+def test_a_gap_goes_no_farther_than_pictures_can() -> None:
+    targets, others = np.array([1, 1, 0]), np.array([0, 0])
+    assert gap(targets, others, seed=0).high > 1  # others might have won
+    bounded = gap(targets, others, seed=0, missed=(0, 0))
+    assert (bounded.low, bounded.high) == (gap(targets, others, seed=0).low, 1)
+    assert gap(targets, others, seed=0, missed=(0, 0.25)).high == 1.25
+    assert gap(-targets, 1 - others, seed=0, missed=(2 / 3, 0)).low == pytest.approx(-5 / 3)
+    assert gap(others, targets, seed=0, missed=(0, 0)).low == -1
 
 
 def test_square_and_add_minds_that_nobody_both_loses_and_wins() -> None:
