@@ -70,11 +70,13 @@ def divide(answers: Answers, labels: Sequence[int], *, seed: int) -> Division:
         _subject(answers, row, labels[row], splits[row], folds.get(row), originals.get(row))
         for row in range(count)
     )
-    return Division(tuple(subjects), _reason(len(targets), len(kept) - len(targets)), seed)
+    tested = sum(splits[row] == "test" for row in kept if answers.role[row] != "target")
+    reason = _reason(len(targets), len(kept) - len(targets), tested)
+    return Division(tuple(subjects), reason, seed)
 
 
-def _reason(targets: int, others: int) -> str | None:
-    """None where there are enough of both."""
+def _reason(targets: int, others: int, tested: int) -> str | None:
+    """None where there are enough of both. tested: how many of the others test."""
     said = []
     if targets < ENOUGH_TARGETS:
         said.append(
@@ -82,9 +84,10 @@ def _reason(targets: int, others: int) -> str | None:
             f"({ENOUGH_TARGETS} are enough): each was tested with channels chosen by the others."
         )
     if others < ENOUGH_OTHERS:
+        went = f": {tested} of them tested, the rest helped to choose." if tested < others else "."
         said.append(
             f"{plural(others, 'other picture')} {_is(others)} too few to show what is spared "
-            f"({ENOUGH_OTHERS} are enough)."
+            f"({ENOUGH_OTHERS} are enough){went}"
         )
     return " ".join(said) or None
 

@@ -59,7 +59,8 @@ def _selectivity(evidence: Evidence) -> Iterator[Card]:
     if gap is None:
         return
     note = f"points more lost by targets than by others; {_reach(gap.low, gap.high)} ({gap.method})"
-    if by_lot is not None:
+    # Over draws of sets it can be small with any pictures, so that few don't lead with it.
+    if by_lot is not None and not evidence.exploratory:
         note += f"; {p_sentence(by_lot)} against random sets"
     yield Card("selectivity", points(gap.value), note)
 

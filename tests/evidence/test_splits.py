@@ -83,8 +83,15 @@ def test_few_of_both_are_both_told():
     division = divided(answered({"kelpie": ("target", 2, 1), "skunk": ("control", 5, 2)}))
     assert "2 targets are too few" in division.exploratory
     assert division.exploratory.endswith(
-        "5 other pictures are too few to show what is spared (20 are enough)."
+        "5 other pictures are too few to show what is spared (20 are enough): 3 of them tested, "
+        "the rest helped to choose."
     )
+    assert counted(division)["control", "test"] == 3
+
+
+def test_a_single_other_is_not_said_to_have_company():
+    division = divided(answered({"kelpie": ("target", 2, 1), "skunk": ("control", 1, 2)}))
+    assert division.exploratory.endswith("(20 are enough).")
 
 
 def test_small_folders_of_a_role_are_shared_out_together():

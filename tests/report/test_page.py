@@ -10,6 +10,7 @@ import pytest
 
 from beholder.evidence.document import Evidence, Probe
 from beholder.report import data
+from beholder.report.cards import cards
 from beholder.report.figures import SORTS, fitting
 from beholder.report.page import content_policy, render_page
 from beholder.report.words import EXPLORATORY, outcome_name, percent
@@ -135,6 +136,17 @@ def test_what_is_exploratory_says_so_wherever_it_shows(exploratory: Evidence) ->
     ):  # fmt: skip
         assert sum(what in text for text in told) == 1
     assert len(told) == 9
+
+
+def test_the_cards_of_few_pictures_lead_with_no_p(
+    exploratory: Evidence, evidence: Evidence
+) -> None:
+    *_, firm, _ = cards(evidence)
+    *_, few, _ = cards(exploratory)
+    assert firm.name == few.name == "selectivity"
+    assert "p = 0.005 against random sets" in firm.note
+    assert "random sets" not in few.note
+    assert "0.005" in render_page(exploratory)  # the table of conditions has it
 
 
 def test_few_others_are_exploratory_though_targets_were_held_out(evidence: Evidence) -> None:
