@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 
+from beholder.evidence.conditions import largest_dose
 from beholder.evidence.document import Evidence, Outcome
 from beholder.evidence.names import Mode, Role
 from beholder.evidence.outcomes import draws_beside
 from beholder.evidence.sample import Sample
 from beholder.evidence.sentence import SEEN, hits, hits_before, others
 from beholder.evidence.statistics import LEVEL, at_least, permutation
-from beholder.report.words import ROLES, p_sentence, percent, plural
+from beholder.report.words import ROLES, listed, p_sentence, percent, plural
 from beholder.report.words import sentence as ended
 from beholder.science.dose import MOST_P, MOST_RECALL
 
@@ -92,7 +93,8 @@ def _pictures(evidence: Evidence, sample: Sample) -> Iterator[str]:
 
 
 def _dose(evidence: Evidence, sample: Sample) -> Iterator[str]:
-    """That a dose was picked by few, or does not do on test pictures what it was picked for."""
+    """That a dose can't be had, was picked by few, or misses on test pictures."""
+    yield from _unfilled(sample)
     if sample.plan.tuned_on is None:
         return
     targets, beside = sample.plan.tuned_on
@@ -110,6 +112,23 @@ def _dose(evidence: Evidence, sample: Sample) -> Iterator[str]:
         f"seen, and {percent(MOST_P)} of their probability in the mean; on test pictures they "
         f"leave {percent(target.kept.value)} and {percent(target.p_target)}."
     )
+
+
+def _unfilled(sample: Sample) -> Iterator[str]:
+    """That doses were asked for which the headline's ranking can't fill."""
+    plan = sample.plan
+    main, spec = plan.condition(plan.headline), plan.record.get("spec", {})
+    ranking = plan.rankings.get(main.method, ())
+    most = largest_dose(ranking, per_layer=not main.pooled) if ranking else 0
+    asked = {*spec.get("doses", ()), spec.get("dose") or 0}
+    if beyond := sorted(dose for dose in asked if dose > most):
+        doses = listed(f"{dose:,}" for dose in beyond)
+        asked_for = f"doses of {doses} were" if len(beyond) > 1 else f"a dose of {doses} was"
+        yield (
+            f"Cut short: {asked_for} asked for, but {main.method} ranks only "
+            f"{plural(most, 'channel')} for {plan.target_label}"
+            f"{'' if main.pooled else ' in any one layer'}, so that {most:,} is the largest dose."
+        )
 
 
 def _harmed(evidence: Evidence) -> Iterator[str]:

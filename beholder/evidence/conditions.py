@@ -36,13 +36,14 @@ def doses_of(spec: StudySpec, ranking: Sequence[Ranked]) -> list[int]:
             "no channel does anything for the target: lower --min-layer, or take another --target."
         )
     asked = {*spec.doses, *filter(None, [spec.dose])}
-    return sorted({min(dose, _most(spec, ranking)) for dose in asked})
+    most = largest_dose(ranking, per_layer=spec.per_layer)
+    return sorted({min(dose, most) for dose in asked})
 
 
-def _most(spec: StudySpec, ranking: Sequence[Ranked]) -> int:
-    """The largest dose that differs from all larger ones."""
+def largest_dose(ranking: Sequence[Ranked], *, per_layer: bool) -> int:
+    """The one that differs from all larger ones, of a ranking that has any."""
     layers = Counter(ranked.layer for ranked in ranking)
-    return max(layers.values()) if spec.per_layer else len(ranking)
+    return max(layers.values()) if per_layer else len(ranking)
 
 
 def condition(

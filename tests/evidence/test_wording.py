@@ -114,6 +114,25 @@ def test_so_few_draws_that_none_could_tell() -> None:
     assert "was as selective, but so few show little (p = 0.100)." in found.sentence
 
 
+@pytest.mark.parametrize(
+    ("doses", "dose", "pooled", "told"),
+    [
+        ((4, 2000), None, True, "a dose of 2,000 was asked for, but iterative ranks only 8"),
+        ((4, 9), 2000, True, "doses of 9 and 2,000 were asked for, but iterative ranks only 8"),
+        ((1, 4), None, False, "ranks only 3 channels for spiral in any one layer, so that 3 is"),
+        ((1, 8), 4, True, None),
+    ],
+)
+def test_a_dose_that_no_ranking_fills_is_said(
+    doses: tuple[int, ...], dose: int | None, pooled: bool, told: str | None
+) -> None:
+    record = {"spec": {"doses": doses, "dose": dose}}
+    found = said([condition("main", pooled=pooled)], record=record)
+    cut = [one for one in found.caveats if one.startswith("Cut short")]
+    assert len(cut) == (told is not None)
+    assert all(told is not None and told in one for one in cut)
+
+
 def test_what_the_intact_network_hardly_sees_can_hardly_be_lost() -> None:
     drawn = draw(PLAIN)
     logits = drawn.logits.copy()
