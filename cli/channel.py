@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 CLASSES = ("class", "n", "fraction_active", "mean", "deviation", "maximum", "studies", "as_target")
 EFFECTS = (
-    "study", "target", "method", "rank", "score", "effect", "interval", "control_effect",
-    "control_interval",
+    "study", "target", "method", "rank", "score", "effect", "interval", "on_others",
+    "on_others_interval",
 )  # fmt: skip
 EXEMPLARS = ("kind", "strength", "source", "group", "region", "study")
 LAYERS_SHARED = ("layer", "layer_name", "width", "first", "second", "shared", "expected")
@@ -189,10 +189,11 @@ def _title(what: str, rows: Sequence[object]) -> str:
 
 
 def _effect(row: dict[str, Any]) -> dict[str, Any]:
-    """With its intervals as words."""
-    for role in ("", "control_"):
-        low, high = row[f"{role}effect_low"], row[f"{role}effect_high"]
-        row[f"{role}interval"] = None if low is None else f"{low:.3g} to {high:.3g}"
+    """With its intervals as words. Others are siblings and controls together, as in a report."""
+    row["on_others"] = row["control_effect"]
+    for name, shown in (("effect", "interval"), ("control_effect", "on_others_interval")):
+        low, high = row[f"{name}_low"], row[f"{name}_high"]
+        row[shown] = None if low is None else f"{low:.3g} to {high:.3g}"
     return row
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import sys
 
 import pyarrow.parquet
@@ -9,10 +10,13 @@ import pytest
 
 from beholder.intake import find_pictures, take_in
 from beholder.jobs import claims, finish
+from beholder.jobs.channel_records import store_channel_effects
+from beholder.jobs.models import Job
 from beholder.jobs.outcomes import (
     ChannelClassRow,
     ChannelRow,
     ClassRow,
+    EffectRow,
     ExemplarRow,
     Judgement,
     VerdictOutcome,
@@ -92,6 +96,24 @@ def test_a_channel_s_record(beholder, study):
     assert f"correlated channels, in study {job}: 7 (r 0.91)" in shown.err
     assert shown.out.index("kelpie") < shown.out.index("germanshepherd")
     assert "25-75% across, 50-100% down" in shown.out
+
+
+def test_a_channel_s_effects_are_on_targets_and_on_others(beholder, study, context):
+    job = study()
+    row = EffectRow(RELU, 100, 0, 5.0, -2.0, -3.0, -1.0, 0.1, -0.1, 0.3, "kelpie", "auroc")
+    with context.db.write() as session:
+        store_channel_effects(session, session.get(Job, job), [row])
+    shown = beholder("channel", "29/100").out
+    heads, values = (
+        [cell.strip() for cell in re.split("[┃│]", line)][1:-1]
+        for line in shown.splitlines()
+        if "on others" in line or "auroc" in line
+    )
+    told = dict(zip(heads, values, strict=True))
+    assert (told["effect"], told["interval"]) == ("-2", "-3 to -1")
+    assert (told["on others"], told["on others interval"]) == ("0.1", "-0.1 to 0.3")
+    (record,) = json.loads(beholder("channel", "29/100", "--json").out)["records"]
+    assert record["effects"][0]["control_effect_high"] == 0.3
 
 
 @pytest.mark.both
