@@ -78,6 +78,20 @@ def test_nothing_is_wider_than_what_shows_it(open_report, media, width):
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+def test_a_caption_stays_where_its_table_scrolls(open_report):
+    page = open_report(width=375)
+    box = page.locator('.tables[aria-label="Groups under the headline"]')
+    beyond = box.evaluate("one => one.scrollWidth - one.clientWidth")
+    caption = box.locator("caption span")
+    before, room = caption.bounding_box(), box.bounding_box()
+    assert room["x"] <= before["x"] < before["x"] + before["width"] <= room["x"] + room["width"]
+    box.evaluate("one => { one.scrollLeft = one.scrollWidth }")
+    assert box.evaluate("one => one.scrollLeft") == beyond > 100
+    assert abs(caption.bounding_box()["x"] - before["x"]) < 2
+    shadows = "one => getComputedStyle(one).backgroundAttachment"
+    assert box.evaluate(shadows).split(", ").count("scroll") >= 2  # at either side
+
+
 def test_figures_take_the_scheme_s_colours(open_report):
     page = open_report(color_scheme="dark")
     colour = "getComputedStyle(document.querySelector('.figure text')).fill"
