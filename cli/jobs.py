@@ -205,7 +205,9 @@ def _show_study(desk: "Desk", job: "JobView", overview: "Overview") -> None:
         title = f"first {len(judged)} of {job.total:,}" if job.total > SHOWN_VERDICTS else ""
         columns = ["picture", "role", "intact", "blinded", "changed"]
         out.print(table(columns, judged, title=title))
-        out.print(overview.summary.words(), markup=False, highlight=False)
+        # Once it has concluded, a sound study's summary leaves out what chose and tuned.
+        whose = "of the test pictures alone, " if overview.conclusion else ""
+        out.print(f"{whose}{overview.summary.words()}", markup=False, highlight=False)
     if overview.conclusion:
         _show_conclusion(job, overview.conclusion)
 

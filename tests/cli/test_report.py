@@ -58,6 +58,14 @@ def test_one_html_file_in_the_working_folder(
     assert (tmp_path / f"{job}-report.html").stat().st_mtime_ns == before
 
 
+def test_show_says_of_which_pictures_its_figure_is(
+    beholder: Beholder, study_job: Make, concluded: tuple[str, Evidence]
+) -> None:
+    counted = "target class kept: 1 of 3; controls kept: 3 of 3"
+    assert f"\nof the test pictures alone, {counted}\n" in beholder("show", concluded[0]).out
+    assert f"\n{counted}\n" in beholder("show", study_job()).out  # a survey splits nothing
+
+
 def test_channels_come_with_what_drives_them_and_what_they_dreamt(
     beholder: Beholder,
     context: Context,
