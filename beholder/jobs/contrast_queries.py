@@ -139,7 +139,10 @@ def _with_labels(
     some = ", ".join(there[:_SHOWN_LABELS])
     more = f" and {len(there) - _SHOWN_LABELS} more" if len(there) > _SHOWN_LABELS else ""
     if missing:
-        raise InvalidInput(f"no study has a class {missing[0]!r}: classes are {some}{more}.")
+        raise InvalidInput(
+            f"no study has a class {missing[0]!r}: classes are {some}{more}, as folders of their "
+            "pictures are called."
+        )
     raise InvalidInput(
         f"{' and '.join(labels)} were never measured on one network with like inputs: their "
         "strengths can't be compared. Put them into one study."

@@ -99,7 +99,7 @@ def test_errors_say_which_classes_there_are(desk):
     with pytest.raises(NotFound, match="no study has measured strengths by class"):
         contrasts(desk.database, ["kelpie"])
     study(desk, {"kelpie": KELPIE, "skunk": [1.0]})
-    with pytest.raises(InvalidInput, match="no study has a class 'cat': classes are kelpie, skunk"):
+    with pytest.raises(InvalidInput, match="class 'cat': classes are kelpie, skunk, as folders of"):
         contrasts(desk.database, ["kelpie"], ["cat"])
     with pytest.raises(InvalidInput, match="class skunk has 1 picture: 2 at least"):
         contrasts(desk.database, ["kelpie"], ["skunk"])
