@@ -4,8 +4,11 @@ Of GPUs only what can be told without torch, which takes seconds to import.
 """
 
 import os
+import re
 from pathlib import Path
 from typing import Literal
+
+from beholder.errors import InvalidSpec
 
 DeviceClass = Literal["gpu", "cpu"]  # of a worker
 Device = Literal["any", "gpu", "cpu"]  # that a job asks for
@@ -13,11 +16,18 @@ Device = Literal["any", "gpu", "cpu"]  # that a job asks for
 CLASSES: tuple[DeviceClass, ...] = ("gpu", "cpu")
 DEVICES: tuple[Device, ...] = ("any", "gpu", "cpu")
 DEFAULT_DEVICE: Device = "any"
+_NAME = re.compile(r"auto|(cpu|cuda|mps|xpu)(:\d+)?")
 
 
 def class_of(device: str) -> DeviceClass:
     """Of a device as torch spells it: "cpu", "cuda", "cuda:1"."""
     return "cpu" if device.startswith("cpu") else "gpu"
+
+
+def insist_on_name(device: str) -> None:
+    """Raise InvalidSpec where no machine has a device of this name; torch is not asked."""
+    if not _NAME.fullmatch(device):
+        raise InvalidSpec(f"no device {device!r}: write auto, cpu, cuda or cuda:1.")
 
 
 def open_to(device: DeviceClass) -> tuple[Device, ...]:

@@ -69,7 +69,10 @@ class Files:
         except (ImportError, ValueError, OSError) as error:
             reason = " ".join(str(error).split())
             shown = without_secrets(url)
-            raise ServiceUnavailable(f"the store {shown!r} can't be opened: {reason}") from None
+            raise ServiceUnavailable(
+                f"the store {shown!r} can't be opened ({reason}): write a folder's path or "
+                "s3://BUCKET/PATH as BEHOLDER_STORE_URL."
+            ) from None
         # What other processes write and remove is to be seen: a list may be as old as this one.
         fs.dircache.use_listings_cache = False
         return cls(fs, root)

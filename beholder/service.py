@@ -16,7 +16,7 @@ from typing import IO
 
 from pydantic import SecretStr
 
-from beholder.devices import worker_devices
+from beholder.devices import insist_on_name, worker_devices
 from beholder.errors import ServiceUnavailable, StorageFull
 from beholder.private_redis import (
     answers,
@@ -26,6 +26,8 @@ from beholder.private_redis import (
 )
 from beholder.processes import Program, Supervisor
 from beholder.settings import Settings
+from beholder.store import Store
+from beholder.urls import insist_on_redis
 
 _TRIES, _TRY_EVERY_S = 5, 0.05  # to take the lock
 _LEAST_FREE_BYTES = 64 << 20
@@ -67,6 +69,7 @@ class Service:
     def start(self) -> bool:
         """Start the API, Redis (unless BEHOLDER_REDIS_URL names one), then the worker."""
         require_torch()
+        check_settings(self._settings)
         self._lock = _lock(self._settings.home, tries=_TRIES)
         if self._lock is None:
             return False
@@ -134,6 +137,13 @@ def require_torch() -> None:
             "running jobs needs torch and torchvision here: `pip install '.[worker]'` in "
             "Beholder's folder."
         )
+
+
+def check_settings(settings: Settings) -> None:
+    """Raise BeholderError for settings with which a program would end as often as it is started."""
+    insist_on_name(settings.device)
+    insist_on_redis(settings.broker)
+    Store.open(settings.store)
 
 
 def has_api() -> bool:

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from beholder.devices import gpu_cards
+from beholder.devices import gpu_cards, insist_on_name
 from beholder.errors import BeholderError, StoreMissing
 from beholder.urls import without_secrets
-from cli.checks import Check
+from cli.checks import Check, silence_of_redis
 from cli.context import Context
 from cli.desk.local import WORKER_SILENCE_S
 from cli.output import JsonOption, console, print_json
@@ -93,6 +93,7 @@ def _check_torch(settings: "Settings") -> Check:
 
 
 def _check_gpu(settings: "Settings") -> Check:
+    insist_on_name(settings.device)
     detail = ", ".join(gpu_cards()) or "none seen: jobs run on the CPU."
     return Check("gpu", True, f"{detail} (BEHOLDER_DEVICE={settings.device})")
 
@@ -181,26 +182,12 @@ def _check_redis(settings: "Settings") -> Check:
     from beholder.service import redis_answers
 
     if settings.redis_url is not None:
-        return _remote_redis(settings.broker)
+        silence = silence_of_redis(settings)
+        shown = without_secrets(settings.broker)
+        return Check("redis", silence is None, silence or f"{shown} answers", needed=True)
     if redis_answers(settings):
         return Check("redis", True, f"the private one answers at {settings.redis_socket}")
     return Check("redis", True, f"{find_redis_server()}, started by `beholder up`")
-
-
-def _remote_redis(url: str) -> Check:
-    from redis import Redis, RedisError
-
-    shown = without_secrets(url)
-    # redis-py's word for a unix socket differs from Celery's.
-    address = url.replace("redis+socket://", "unix://", 1)
-    try:
-        with Redis.from_url(address, socket_connect_timeout=3, socket_timeout=3) as client:
-            client.ping()
-    except (RedisError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        detail = f"{shown} does not answer ({reason}): check BEHOLDER_REDIS_URL."
-        return Check("redis", False, detail, needed=True)
-    return Check("redis", True, f"{shown} answers", needed=True)
 
 
 def _check_service(settings: "Settings") -> Check:

@@ -131,6 +131,10 @@ def prepare(context: Context, spec: "Spec", *, wait: bool, output: Path | None) 
     if output and not wait:
         raise InvalidInput("--output needs --wait; or fetch later: `beholder fetch JOB -o DIR`.")
     own = context.settings.redis_url is None and context.settings.server is None
+    if wait and own:
+        from beholder.service import check_settings
+
+        check_settings(context.settings)
     if wait and spec.network == "vgg19" and own:
         from beholder.science.imagenet import FILE, imagenet_file
 

@@ -55,7 +55,8 @@ def up(
     ] = True,
 ) -> None:
     """Run everything on this machine: a private Redis, a worker, the page. Ctrl-C stops it."""
-    from beholder.service import Service, has_api, service_runs
+    from beholder.service import Service, check_settings, has_api, service_runs
+    from cli.checks import silence_of_redis
 
     if not page and (host or port):
         raise InvalidInput("--host and --port are of the page: leave out --no-page, or both.")
@@ -64,6 +65,7 @@ def up(
         raise Conflict(f"`beholder up` already runs on {context.settings.home}.")
     with_api = page and has_api()
     settings = _listening(context.settings, host, port) if with_api else context.settings
+    check_settings(settings)
     _ = context.db  # made, or found fit, before anything starts
     stop = threading.Event()
     for signal_number in (signal.SIGINT, signal.SIGTERM):
@@ -78,6 +80,8 @@ def up(
             tell(f"The page: {settings.api_address}")
         elif page:
             tell(f"No page here: {INSTALL_API}")
+        if silence := silence_of_redis(settings):
+            tell(silence)
         stop.wait()
         tell("Stopping: a chunk in hand goes back to the queue.")
     finally:

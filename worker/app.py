@@ -4,17 +4,14 @@ The database is the truth, so delivery may lose or repeat a message: acknowledge
 no chords. The reasons, with figures, are in docs/decisions.md.
 """
 
-from urllib.parse import urlsplit
-
 from celery import Celery
 
 from beholder.devices import DEFAULT_DEVICE, Device, DeviceClass, open_to
-from beholder.errors import InvalidInput
+from beholder.urls import insist_on_redis
 
 QUEUE = "beholder"
 WORK = "beholder.work"
 CONNECT_TIMEOUT_S = 2.0
-_SCHEMES = ("redis", "rediss", "redis+socket")
 
 
 def queue_name(device: Device) -> str:
@@ -29,7 +26,7 @@ def queues_of(device: DeviceClass) -> str:
 
 def make_app(broker_url: str) -> Celery:
     """A Celery app on this broker; connects to nothing yet. Raises InvalidInput for no Redis."""
-    _insist_on_redis(broker_url)
+    insist_on_redis(broker_url)
     app = Celery("beholder", broker=broker_url, set_as_current=False)
     app.conf.update(
         accept_content=["json"],
@@ -59,16 +56,3 @@ def make_app(broker_url: str) -> Celery:
         worker_send_task_events=False,
     )
     return app
-
-
-def _insist_on_redis(url: str) -> None:
-    try:
-        parts = urlsplit(url)
-        fits = parts.scheme in _SCHEMES and parts.port != 0
-    except ValueError:  # half a bracket, a port that is no number
-        fits = False
-    if not fits:
-        raise InvalidInput(
-            "BEHOLDER_REDIS_URL is no Redis URL: write redis://:PASSWORD@HOST:6379/0, with "
-            "%-escapes for other characters than letters and digits in the password."
-        )

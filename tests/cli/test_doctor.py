@@ -1,7 +1,11 @@
 """`doctor` believes the kernel's locks, and looks for the store that the database knows."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -48,3 +52,49 @@ def test_doctor_misses_the_store_that_the_database_knows(
     assert f"store       the store {store} is not there: mount or restore it" in answer.out
     store.mkdir()
     assert "has no file 'database': mount or restore it" in beholder("doctor").out
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "line"),
+    [
+        ("DEVICE", "tpu", "no device 'tpu': write auto, cpu, cuda or cuda:1."),
+        ("REDIS_URL", "foo", "BEHOLDER_REDIS_URL is no Redis URL: write redis://"),
+        ("STORE_URL", "nothing://x", "write a folder's path or s3://BUCKET/PATH"),
+    ],
+)
+def test_a_setting_that_no_program_could_run_with_is_refused_before_any_starts(
+    beholder: Beholder,
+    context: Context,
+    pictures: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    value: str,
+    line: str,
+) -> None:
+    monkeypatch.setenv(f"BEHOLDER_{name}", value)
+    for command in (("up", "--no-page"), ("submit", "--dir", str(pictures), "--wait")):
+        answer = beholder(*command)
+        assert answer.code != 0
+        assert line in answer.err
+        assert "Running" not in answer.err
+    assert not (context.settings.home / "logs").exists()  # nothing was started
+    answer = beholder("doctor")
+    assert answer.code == 2
+    assert line in answer.out
+
+
+def test_up_says_once_that_the_redis_it_is_to_use_is_silent(tmp_path: Path) -> None:
+    env = {
+        **os.environ,
+        "BEHOLDER_HOME": str(tmp_path),
+        "BEHOLDER_REDIS_URL": "redis://127.0.0.1:1",
+    }
+    command = [sys.executable, "-m", "cli", "up", "--no-page"]
+    with subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True) as up:
+        assert up.stderr is not None
+        said = [up.stderr.readline(), up.stderr.readline()]
+        up.terminate()
+        said += (up.communicate(timeout=30)[1] or "").splitlines()
+    silent = [one for one in said if "redis://127.0.0.1:1 does not answer" in one]
+    assert len(silent) == 1, said
+    assert "check BEHOLDER_REDIS_URL." in silent[0]
