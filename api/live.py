@@ -75,9 +75,11 @@ class Live:
         self._db = db
         self._channels: dict[str, _Channel] = {}
         self._task: asyncio.Task[None] | None = None
+        self._closed = False
 
     async def close(self) -> None:
-        """Stop looking, and let every watcher go."""
+        """Stop looking, and let every watcher go, now and from now on."""
+        self._closed = True
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -102,6 +104,8 @@ class Live:
 
         None now and then, when nothing has happened.
         """
+        if self._closed:
+            return
         asked_at = time.monotonic()
         channel = self._join(job_id)
         try:

@@ -1,5 +1,6 @@
 """The real processes: `beholder up` has its page soon, and the API needs no torch."""
 
+import contextlib
 import os
 import re
 import signal
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from PIL import Image
 
 from beholder import service
 from beholder.settings import Settings
@@ -73,6 +75,44 @@ def test_up_has_its_page_within_five_seconds(tmp_path):
     assert f"The page: http://127.0.0.1:{port}/" in said
     assert took < SOON_S
     assert up.returncode == 0
+
+
+@pytest.mark.slow
+def test_an_api_that_is_stopped_ends_the_streams_that_are_watched(tmp_path):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    Image.new("RGB", (64, 64)).save(tmp_path / "grey.png")
+    made = _beholder(
+        tmp_path, "submit", str(tmp_path / "grey.png"), "--layer", "7", BEHOLDER_NETWORK="specimens"
+    )
+    command = [sys.executable, "-m", "api"]
+    env = _env(tmp_path, BEHOLDER_API_PORT=port)
+    api = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True)
+    url = f"http://127.0.0.1:{port}/v1/jobs/{made.stdout.strip()}/events"
+    try:
+        _until_heard(port)
+        with httpx.stream("GET", url, timeout=10) as answer:
+            lines = answer.iter_lines()
+            assert "event: progress" in (next(lines) for _ in range(4))
+            asked = time.monotonic()
+            api.send_signal(signal.SIGTERM)
+            list(lines)  # a stream that is cut off raises here
+            assert time.monotonic() - asked < 2.5  # less than requests in hand are given
+    finally:
+        api.terminate()
+        said = api.communicate(timeout=30)[1]
+    assert "Traceback" not in said
+    assert "graceful shutdown exceeded" not in said
+
+
+def _until_heard(port: str) -> None:
+    deadline = time.monotonic() + 4 * SOON_S
+    while True:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", int(port)), 1):
+            return
+        assert time.monotonic() < deadline, "no API"
+        time.sleep(0.05)
 
 
 @pytest.mark.slow
