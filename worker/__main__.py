@@ -9,6 +9,8 @@ import sys
 from typing import NoReturn
 
 import celery.apps.worker
+from celery.signals import setup_logging
+from celery.utils.log import get_multiprocessing_logger
 
 from beholder.devices import DeviceClass
 from beholder.errors import BeholderError
@@ -38,6 +40,7 @@ def main() -> None:
     # Before any child is forked, so that one which takes a dead one's place starts at once. No
     # device is touched by it, and no thread is left in a fork (OpenBLAS ends its own).
     importlib.import_module("worker.child")
+    setup_logging.connect(log_as_set_up)
     app = make_app(settings.broker)
     register(app, settings)
     if settings.log == "json":
@@ -57,6 +60,13 @@ def main() -> None:
         ]
     )
     leave(code or 0)
+
+
+def log_as_set_up(**_: object) -> None:
+    """Leave logging as it is, also that of Celery's pool, which has a form of its own else."""
+    pool = get_multiprocessing_logger()
+    pool.setLevel(logging.ERROR)
+    pool.propagate = True
 
 
 def say_nothing_else() -> None:

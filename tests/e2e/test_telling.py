@@ -107,6 +107,8 @@ def told(
         assert answer.status_code == 201, answer.text
         for one in (job, study, answer.json()["id"]):
             machine.ended(one)
+        machine.kill(*machine.children())
+        machine.until(lambda: "signal 9" in machine.log("worker"), timeout_s=30)
     finally:
         up.send_signal(signal.SIGTERM)
         up.wait(60)
