@@ -1,11 +1,14 @@
 """Settings, read once by an entrypoint from the environment (`BEHOLDER_...`) and passed on.
 
 With none set, everything lives in one folder on this machine: SQLite, a private Redis, pictures.
-`read_settings()` reads them; `BEHOLDER_..._FILE` names a file that holds a setting's value.
+`read_settings()` reads them; `BEHOLDER_..._FILE` names a file that holds a setting's value;
+`unknown_settings()` says what is set and never read.
 """
 
+import difflib
 import hashlib
 import os
+import re
 import tempfile
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,6 +23,8 @@ from beholder.pictures import DEFAULT_MAX_PIXELS, PILLOW_MAX_PIXELS
 from beholder.urls import with_password
 
 _PREFIX = "BEHOLDER_"
+# Docker Compose reads the first two; Kubernetes sets the rest for services that are named so.
+_OTHERS = re.compile(r"VERSION|PUBLISH|(.*_)?(SERVICE_(HOST|PORT.*)|PORT(_\d+_(TCP|UDP).*)?)")
 _MAX_SOCKET_PATH = 100  # a unix socket's path holds 107 bytes on Linux
 
 
@@ -188,6 +193,22 @@ def read_settings(**given: Any) -> Settings:
         detail = error.errors()[0]
         name = f"{_PREFIX}{detail['loc'][0]}".upper()
         raise InvalidInput(f"{name}: {detail['msg']}; got {detail['input']!r}.") from None
+
+
+def unknown_settings() -> list[str]:
+    """A sentence on each variable that looks like a setting and is none, such as a misspelt one."""
+    names = [f"{_PREFIX}{name.upper()}" for name in Settings.model_fields]
+    known = {*names, *(f"{name}_FILE" for name in names)}
+    given = [name for name in sorted(os.environ) if name.upper().startswith(_PREFIX)]
+    found = []
+    for name in given:
+        spelt = name.upper()
+        if spelt in known or _OTHERS.fullmatch(spelt.removeprefix(_PREFIX)):
+            continue
+        close = difflib.get_close_matches(spelt, sorted(known), 1, 0.8)
+        hint = f": did you mean {close[0]}?" if close else "."
+        found.append(f"{name} is no setting, and nothing reads it{hint}")
+    return found
 
 
 def _with_password(kind: str, url: str | None, password: SecretStr) -> str:

@@ -80,6 +80,14 @@ def _check_python(settings: "Settings") -> Check:
     return Check("python", sys.version_info >= (3, 11), platform.python_version(), needed=True)
 
 
+def _check_settings(settings: "Settings") -> Check:
+    from beholder.settings import unknown_settings
+
+    unknown = " ".join(unknown_settings())
+    named = ", ".join(sorted(name for name in os.environ if name.startswith("BEHOLDER_")))
+    return Check("settings", not unknown, unknown or f"set here: {named or 'none'}")
+
+
 def _check_torch(settings: "Settings") -> Check:
     missing = [name for name in ("torch", "torchvision") if not _installed(name)]
     if missing:
@@ -229,6 +237,7 @@ def _check_networks(settings: "Settings") -> Check:
 
 CHECKS: tuple[Callable[["Settings"], Check], ...] = (
     _check_python,
+    _check_settings,
     _check_torch,
     _check_gpu,
     _check_data_folder,

@@ -71,6 +71,7 @@ def up(
     for signal_number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signal_number, lambda *_: stop.set())
     tell = _teller(settings)
+    _warn(tell)
     service = Service(settings, api=with_api, on_event=tell)
     if not service.start():
         raise Conflict(f"`beholder up` already runs on {settings.home}.")
@@ -100,6 +101,14 @@ def _teller(settings: "Settings") -> Callable[[str], None]:
     return logging.getLogger("beholder").info
 
 
+def _warn(tell: Callable[[str], None]) -> None:
+    """Of what is set and never read."""
+    from beholder.settings import unknown_settings
+
+    for line in unknown_settings():
+        tell(line)
+
+
 def api(host: HostOption = None, port: PortOption = None) -> None:
     """Serve the API and the page alone; workers run elsewhere."""
     from beholder.service import has_api
@@ -109,7 +118,9 @@ def api(host: HostOption = None, port: PortOption = None) -> None:
     context = Context()
     settings = _listening(context.own, host, port)
     _ = context.db
-    _teller(settings)(f"The page: {settings.api_address}")
+    tell = _teller(settings)
+    _warn(tell)
+    tell(f"The page: {settings.api_address}")
     os.environ["BEHOLDER_API_HOST"] = settings.api_host
     os.environ["BEHOLDER_API_PORT"] = str(settings.api_port)
     os.execv(sys.executable, [sys.executable, "-m", "api"])
@@ -164,10 +175,12 @@ def worker(
     require_torch()
     context = Context()
     _ = context.db
+    tell = _teller(context.settings)
+    _warn(tell)
     chosen = {"device": device} if device else {}
     programs = worker_programs(context.settings.model_copy(update=chosen), concurrency=concurrency)
     if len(programs) > 1:
-        _run_all(programs, _teller(context.settings))
+        _run_all(programs, tell)
         return
     os.environ["BEHOLDER_DEVICE"] = programs[0].env["BEHOLDER_DEVICE"]
     os.execv(programs[0].command[0], programs[0].command)

@@ -83,18 +83,29 @@ def test_a_setting_that_no_program_could_run_with_is_refused_before_any_starts(
     assert line in answer.out
 
 
-def test_up_says_once_that_the_redis_it_is_to_use_is_silent(tmp_path: Path) -> None:
+def test_up_says_once_that_its_redis_is_silent_and_what_it_does_not_read(tmp_path: Path) -> None:
     env = {
         **os.environ,
         "BEHOLDER_HOME": str(tmp_path),
         "BEHOLDER_REDIS_URL": "redis://127.0.0.1:1",
+        "BEHOLDER_RETENTION_DAY": "3",
     }
     command = [sys.executable, "-m", "cli", "up", "--no-page"]
     with subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True) as up:
         assert up.stderr is not None
-        said = [up.stderr.readline(), up.stderr.readline()]
+        said = [up.stderr.readline() for _ in range(3)]
         up.terminate()
         said += (up.communicate(timeout=30)[1] or "").splitlines()
     silent = [one for one in said if "redis://127.0.0.1:1 does not answer" in one]
     assert len(silent) == 1, said
     assert "check BEHOLDER_REDIS_URL." in silent[0]
+    assert "did you mean BEHOLDER_RETENTION_DAYS?" in said[0]
+
+
+def test_doctor_names_a_setting_that_is_none(
+    beholder: Beholder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BEHOLDER_RETENTION_DAY", "3")
+    answer = beholder("doctor")
+    assert "did you mean BEHOLDER_RETENTION_DAYS?" in answer.out
+    assert answer.code == 0

@@ -7,7 +7,7 @@ from sqlalchemy import make_url
 
 from beholder.errors import InvalidInput
 from beholder.jobs.silence import Running, Silence
-from beholder.settings import Settings, read_settings
+from beholder.settings import Settings, read_settings, unknown_settings
 
 
 def test_nothing_set_means_everything_in_one_folder(
@@ -100,3 +100,22 @@ def test_what_can_not_be_read_is_one_line(
     assert said in str(caught.value)
     assert "gEheim" not in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_what_is_misspelt_is_named_with_what_was_meant(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [one for one in os.environ if one.startswith("BEHOLDER_")]:
+        monkeypatch.delenv(name)
+    known = (
+        "RETENTION_DAYS", "REDIS_PASSWORD_FILE", "SERVER", "TOKEN_FILE", "VERSION", "PUBLISH",
+        "SERVICE_HOST", "API_SERVICE_PORT_HTTP", "API_PORT", "PORT_8321_TCP_ADDR",
+    )  # fmt: skip
+    for name in known:
+        monkeypatch.setenv(f"BEHOLDER_{name}", "3")
+    assert unknown_settings() == []
+    monkeypatch.setenv("BEHOLDER_RETENTION_DAY", "3")
+    monkeypatch.setenv("BEHOLDER_ZZZ", "3")
+    assert unknown_settings() == [
+        "BEHOLDER_RETENTION_DAY is no setting, and nothing reads it: "
+        "did you mean BEHOLDER_RETENTION_DAYS?",
+        "BEHOLDER_ZZZ is no setting, and nothing reads it.",
+    ]
