@@ -33,12 +33,13 @@ def workers(asked: typer.Context, json: JsonOption = False) -> None:
     """List the workers heard of in the last minute: what each runs, where, since when, how fast."""
     if asked.invoked_subcommand is not None:
         return
-    found = Context().desk.workers()
+    context = Context()
+    found = context.desk.workers()
     if json:
         print_json([worker.row() for worker in found])
         return
     if not found:
-        say("No workers heard of: start `beholder up` or `beholder worker`.")
+        say(f"No workers heard of: start {_start(context)}.")
         return
     console().print(table(COLUMNS, [_listed(worker) for worker in found]))
     for worker in found:
@@ -64,6 +65,14 @@ def drain(name: NameArgument) -> None:
 def _tell(name: str, order: "Order | None", what: str) -> None:
     for told in Context().desk.tell(name, order):
         say(f"{told} {what}; it hears of it within seconds.")
+
+
+def _start(context: Context) -> str:
+    """What is to be started: not the service, where it runs and its worker was drained."""
+    from beholder.service import service_runs
+
+    runs = context.settings.server is None and service_runs(context.settings)
+    return "`beholder worker`" if runs else "`beholder up` or `beholder worker`"
 
 
 def _listed(worker: "FleetView") -> dict[str, Any]:

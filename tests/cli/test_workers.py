@@ -1,5 +1,6 @@
 """`beholder workers`: the table, its JSON, and what a worker is told."""
 
+import fcntl
 import json
 
 import pytest
@@ -20,7 +21,10 @@ def alive(context):
 
 
 def test_none_is_said(beholder, home):
-    assert "start `beholder up`" in beholder("workers").err
+    assert "start `beholder up` or `beholder worker`." in beholder("workers").err
+    with (home / "service.lock").open("ab") as lock:  # as a service whose worker was drained
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert "No workers heard of: start `beholder worker`." in beholder("workers").err
 
 
 @pytest.mark.both
