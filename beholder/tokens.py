@@ -67,10 +67,17 @@ class Tokens:
 
 def make_token(name: str, scope: str) -> tuple[str, str]:
     """A new token, and its entry for BEHOLDER_API_TOKENS. Raises InvalidInput."""
+    if not _NAME.fullmatch(name):
+        raise InvalidInput(
+            f"no token can be {name[:64]!r}'s: a name is of up to 64 letters, digits, dots, "
+            "dashes and underscores."
+        )
+    if scope not in SCOPES:
+        raise InvalidInput(
+            f"--scope {scope[:64]!r}: write {', '.join(SCOPES[:-1])} or {SCOPES[-1]}."
+        )
     token = _PREFIX + secrets.token_urlsafe(32)
-    entry = f"{name}:{scope}:{_hash(token)}"
-    list(_entries(entry))
-    return token, entry
+    return token, f"{name}:{scope}:{_hash(token)}"
 
 
 def check_bind(settings: Settings) -> None:

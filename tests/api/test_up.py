@@ -155,7 +155,9 @@ def test_the_token_command(tmp_path):
     token, entry = _beholder(tmp_path, "token", "ada", "--scope", "submit").stdout.split()
     assert re.fullmatch(r"ada:submit:[0-9a-f]{64}", entry)
     assert Tokens(entry).caller(token).scope == "submit"
-    assert "scope read, submit, admin" in _beholder(tmp_path, "token", "x", "--scope", "y").stderr
+    refused = _beholder(tmp_path, "token", "x", "--scope", "root")
+    assert refused.stderr == "beholder: --scope 'root': write read, submit or admin.\n"
+    assert "a name is of up to 64 letters, digits" in _beholder(tmp_path, "token", "a:b").stderr
 
 
 def test_without_the_packages_there_is_no_api(monkeypatch):
