@@ -13,13 +13,16 @@ _PAGES = 4_096  # copied at a time
 def back_up(url: str, target: Path) -> None:
     """Copy the database at `url` to a new file; whole, or not there at all.
 
-    Raises InvalidInput for a database that is not SQLite, Conflict where the file exists.
+    Raises InvalidInput for a database that is not SQLite, or where the folder is missing; Conflict
+    where the file exists.
     """
     parsed = parse_url(url)
     if parsed.get_backend_name() != "sqlite":
         raise InvalidInput("this copies SQLite only: use `pg_dump --format=custom` for Postgres.")
     if target.exists():
         raise Conflict(f"{target} is there already: name a new file.")
+    if not target.parent.is_dir():
+        raise InvalidInput(f"no folder {target.parent}: make it first, or name another.")
     source, partial = Path(parsed.database or ""), target.with_name(f".{target.name}.partial")
     if not source.is_file():
         raise ServiceUnavailable(f"no database {source}: set BEHOLDER_HOME to where it is.")

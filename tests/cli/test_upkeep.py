@@ -222,8 +222,8 @@ def test_a_backup_is_whole_and_never_overwritten(
     again = beholder("db", "backup", str(copy))
     assert (again.code, again.err) == (2, f"beholder: {copy} is there already: name a new file.\n")
     nowhere = beholder("db", "backup", str(tmp_path / "no" / "copy.db"))
-    assert nowhere.code == 2
-    assert len(nowhere.err.splitlines()) == 1
+    said = f"beholder: no folder {tmp_path / 'no'}: make it first, or name another.\n"
+    assert (nowhere.code, nowhere.err) == (2, said)
 
 
 def test_a_postgres_is_backed_up_by_its_own_tool(
