@@ -1,10 +1,12 @@
 """Where the server is and who asks: `server_address` and `read_token`, before anything is sent."""
 
+import os
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from beholder.errors import InvalidInput
 from beholder.tokens import is_loopback
+from cli.output import say
 
 _MOST_BYTES = 1_000  # of a token's file
 
@@ -35,11 +37,15 @@ def server_address(url: str, *, has_token: bool) -> str:
 
 
 def read_token(path: Path) -> str:
-    """The token in a file. Raises InvalidInput, without a word of what is in it."""
+    """The token in a file; says so where others may read it.
+
+    Raises InvalidInput, without a word of what is in it.
+    """
     hint = "check --token-file (BEHOLDER_TOKEN_FILE)."
     try:
         with path.expanduser().open("rb") as file:
             data = file.read(_MOST_BYTES + 1)
+            mode = os.fstat(file.fileno()).st_mode
     except OSError as error:
         raise InvalidInput(
             f"the token file {path} can't be read ({error.strerror}): {hint}"
@@ -52,6 +58,8 @@ def read_token(path: Path) -> str:
         )
     if not words[0].isascii():
         raise InvalidInput(f"the token in {path} has letters that no token has: {hint}")
+    if mode & 0o044:
+        say(f"Others may read the token file {path}: `chmod 600 {path}`.")
     return words[0]
 
 

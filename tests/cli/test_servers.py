@@ -44,6 +44,7 @@ def guarded(tmp_path: Path, empty_database: Path, monkeypatch: Any) -> Iterator[
         entries.append(entry)
         files[scope] = tmp_path / f"{scope}.token"
         files[scope].write_text(f"{token}\n")
+        files[scope].chmod(0o600)
     files["unknown"] = tmp_path / "unknown.token"
     files["unknown"].write_text("bhd_unknown")
     (tmp_path / "guarded").mkdir()
@@ -92,6 +93,20 @@ def test_a_token_file_that_is_none(tmp_path: Path, content: bytes | None, words:
         read_token(path)
     assert words in str(refused.value)
     assert "bhd_" not in str(refused.value)
+
+
+def test_a_token_file_that_others_may_read_is_remarked_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "token"
+    path.write_text("bhd_secret\n")
+    path.chmod(0o600)
+    assert read_token(path) == "bhd_secret"
+    assert capsys.readouterr() == ("", "")
+    path.chmod(0o644)
+    assert read_token(path) == "bhd_secret"
+    said = f"Others may read the token file {path}: `chmod 600 {path}`.\n"
+    assert capsys.readouterr() == ("", said)
 
 
 @pytest.mark.parametrize(
