@@ -29,7 +29,7 @@ from beholder.errors import BeholderError, InvalidInput
 from beholder.jobs.stock import record_pictures
 from beholder.jobs.submit import create_job, noise_entries
 from beholder.layers import LAYERS, Layer, is_number, parse_channels
-from beholder.networks import NETWORKS, WEIGHT_SUFFIXES
+from beholder.networks import NETWORKS, WEIGHT_SUFFIXES, width_divisor
 from beholder.precisions import PRECISIONS
 from beholder.priorities import DEFAULT_PRIORITY, PRIORITIES, Priority
 from beholder.recipes import (
@@ -269,7 +269,7 @@ def _form(
         kind=kind,
         problem=problem,
         values=values,
-        blocks=_blocks(),
+        blocks=_blocks(width_divisor(values["network"]) or 1),
         priorities=PRIORITIES,
         precisions=PRECISIONS,
         networks=[entry for entry in NETWORKS if entry.name != "PATH"],
@@ -329,11 +329,11 @@ def _written(value: object) -> str:
     return "" if value in (None, False) else "yes" if value is True else str(value)
 
 
-def _blocks() -> list[Block]:
+def _blocks(divisor: int) -> list[Block]:
     blocks: list[Block] = []
     start = 0
     for end, layer in enumerate(LAYERS, start=1):
         if layer.kind == "pool":
-            blocks.append(Block(len(blocks), layer.channels, LAYERS[start:end]))
+            blocks.append(Block(len(blocks), layer.channels // divisor, LAYERS[start:end]))
             start = end
     return blocks
