@@ -63,6 +63,16 @@ class PageRoute(APIRoute):
         return handle
 
 
+def missing_page(request: Request) -> HTMLResponse | None:
+    """What a browser is shown where nothing is; None for others, and for the API's addresses."""
+    path = request.url.path
+    looks = request.method in ("GET", "HEAD") and "text/html" in request.headers.get("accept", "")
+    if not looks or path.startswith(("/v1/", "/static/")):
+        return None
+    message = f"Nothing is at {path}: begin at “All jobs”."
+    return render(request, "error.html", 404, heading="Not found", message=message)
+
+
 def status_of(error: BeholderError) -> tuple[int, str]:
     """The HTTP status of an error, and a heading for it."""
     found = ((code, words) for kind, code, words in PROBLEMS if isinstance(error, kind))
@@ -70,8 +80,8 @@ def status_of(error: BeholderError) -> tuple[int, str]:
 
 
 def sentence(error: BeholderError) -> str:
-    """An error's message with a capital."""
-    text = str(error)
+    """An error's message with a capital, in words for who has a browser before them."""
+    text = str(error).replace("`beholder jobs` lists them", "“All jobs” lists them")
     return text[:1].upper() + text[1:]
 
 

@@ -4,7 +4,7 @@
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.responses import Response
 
 from beholder import errors
 
@@ -102,8 +103,11 @@ def bug() -> JSONResponse:
     return problem(500, _BUG, title="Error")
 
 
-def install(app: FastAPI) -> None:
-    """Answer every error of `app` with a problem."""
+def install(app: FastAPI, missing_page: Callable[[Request], Response | None]) -> None:
+    """Answer every error of `app` with a problem.
+
+    missing_page: what a browser is shown instead where nothing is; None for who is no browser.
+    """
 
     @app.exception_handler(errors.BeholderError)
     async def core_error(request: Request, error: errors.BeholderError) -> JSONResponse:
@@ -114,11 +118,13 @@ def install(app: FastAPI) -> None:
         return problem(422, sentence(error.errors()), title="Invalid input")
 
     @app.exception_handler(HTTPException)
-    async def refused(request: Request, error: HTTPException) -> JSONResponse:
+    async def refused(request: Request, error: HTTPException) -> Response:
         if isinstance(error.__cause__, errors.BeholderError):  # raised while the body was read
             return problem_of(error.__cause__)
         detail = str(error.detail)
         if error.status_code == 404 and detail == "Not Found":
+            if page := missing_page(request):
+                return page
             detail = f"nothing at {request.url.path}: /openapi.json lists the addresses."
         elif error.status_code == 405:
             detail = f"{request.method} is not for {request.url.path}: see /openapi.json."

@@ -115,7 +115,7 @@ def test_empty_states_say_what_to_do(bare_site, open_page):
 @pytest.mark.parametrize(
     ("address", "status", "words"),
     [
-        ("/jobs/none", 404, "No job 'none'"),
+        ("/jobs/none", 404, "No job 'none': “all jobs” lists them."),
         ("/channels/specimens/conv5_9/1", 422, "Did you mean conv5_"),
         ("/channels/specimens/conv5_1/128", 422, "has channels 0-127; got 128"),
         ("/channels/etc/conv5_1/1", 404, "no study is on a network"),
@@ -126,6 +126,26 @@ def test_errors_are_pages_that_say_what_to_change(site, address, status, words):
     answer = site.http.get(address)
     assert answer.status_code == status
     assert words.lower() in answer.text.lower().replace("&#39;", "'")
+
+
+def test_a_browser_that_goes_astray_is_shown_a_page_and_programs_a_problem(site):
+    browser = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    for address in ("/workers", "/workers<b>"):
+        shown = site.http.get(address, headers=browser)
+        assert shown.status_code == 404
+        assert shown.headers["content-type"].startswith("text/html")
+        assert 'href="/">All jobs' in shown.text
+        assert "<b>" not in shown.text
+    for address, headers in (("/workers", {}), ("/v1/workerz", browser)):
+        problem = site.http.get(address, headers=headers)
+        assert problem.headers["content-type"] == "application/problem+json"
+        assert problem.json()["detail"].startswith(f"nothing at {address}")
+
+
+def test_a_new_jobs_layers_have_the_widths_of_the_network_that_is_chosen(site):
+    chosen = site.http.get("/new").text
+    assert 'name="network" list="networks" value="specimens"' in chosen
+    assert "block 5 · 128 channels" in chosen
 
 
 def test_names_are_escaped(site):
