@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from beholder.jobs.verdicts import Summary, blinded_words
-from beholder.names import channels_text
 from beholder.specs import DreamSpec, Spec
-from cli.words import network_words
+from cli.words import network_words, sheet_words
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -93,7 +92,8 @@ def _dream_sheets(
     from beholder.sheets import grid_sheet
 
     pictures = list(shown.pictures.values())
-    look = _Look(_about(job, spec), _aspect(pictures) if spec.size == "keep" else None)
+    aspect = _aspect(pictures) if spec.size == "keep" else None
+    look = _Look(_about(job, spec), aspect, spec.objective or "")
     dreamt = [each for each in pictures if any(one.files for one in each.layers.values())]
     for picture in dreamt[:MAX_PICTURE_SHEETS]:
         yield from _picture_sheets(picture, spec, starts, look)
@@ -117,7 +117,9 @@ def _picture_sheets(
     }
     if len(spec.layers) > 1:
         last = {layer: openers[spec.steps] for layer, openers in steps.items()}
-        sheet = layers_sheet(picture.name, start, last, notes=notes, **vars(look))
+        sheet = layers_sheet(
+            picture.name, start, last, notes=notes, about=look.about, aspect=look.aspect
+        )
         yield f"layers--{picture.name}", sheet
     if len(spec.steps_kept) > 1:
         sheet = steps_sheet(picture.name, start, steps, notes=notes, **vars(look))
@@ -185,10 +187,8 @@ def _read(path: Path) -> "Image.Image":
 
 
 def _about(job: "JobView", spec: DreamSpec) -> str:
-    parts = [f"{spec.steps:,} steps", f"learning rate {spec.learning_rate:g}"]
-    if spec.channels:
-        parts.append(f"channels {channels_text(spec.channels)}")
-    return " · ".join([*parts, network_words(job.network, job.network_sha256), *_state(job)])
+    network = network_words(job.network, job.network_sha256)
+    return " · ".join([sheet_words(spec), network, *_state(job)])
 
 
 def _state(job: "JobView") -> list[str]:
@@ -209,6 +209,7 @@ class _Look:
 
     about: str
     aspect: float | None
+    objective: str
 
 
 class _Starts:

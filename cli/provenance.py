@@ -104,7 +104,8 @@ def _facts(found: "Provenance") -> Iterator[tuple[str, str]]:
 
     source = found.source_sha256 or f"noise, seed {found.seed}"
     yield "start", f"{found.source}  {source}"
-    yield "layer", layer_words(found.layer)
+    objective = found.spec.get("objective")
+    yield ("objective", str(objective)) if objective else ("layer", layer_words(found.layer))
     yield (
         "step",
         f"{found.step:,}" + (f" of frame {found.frame}" if found.frame is not None else ""),

@@ -9,6 +9,7 @@ from beholder.recipes import DEFAULT_RECIPE
 from beholder.specs import DEFAULT_SIZE, DreamSpec, Spec, StudySpec
 
 SHOWN_LAYERS = 6
+SHOWN_LETTERS = 80  # of an objective, on a sheet
 _SAID = (  # in words of their own
     "steps",
     "learning_rate",
@@ -28,6 +29,17 @@ _SAID = (  # in words of their own
 def spec_words(spec: Spec) -> str:
     """What a job asks for, on one line; settings at their defaults are left out where they may."""
     return ", ".join(_words(spec))
+
+
+def sheet_words(spec: DreamSpec) -> str:
+    """How the dreams of a sheet were made, beside the layers, steps and starts that it shows."""
+    goal = [shortened(spec.objective)] if spec.objective else []
+    return " · ".join(_climb_words(spec, goal))
+
+
+def shortened(text: str) -> str:
+    """A text such as an objective, its end left out where it is long."""
+    return text if len(text) <= SHOWN_LETTERS else f"{text[: SHOWN_LETTERS - 1]}…"
 
 
 def _words(spec: Spec) -> Iterator[str]:
@@ -68,17 +80,7 @@ def _sound_words(spec: StudySpec) -> Iterator[str]:
 
 
 def _dream_words(spec: DreamSpec) -> Iterator[str]:
-    if spec.recipe != DEFAULT_RECIPE:
-        yield spec.recipe
-    yield f"{spec.steps:,} {'step' if spec.steps == 1 else 'steps'}"
-    yield f"learning rate {spec.learning_rate:g}"
-    yield spec.objective or layers_words(spec.layers)
-    for field, value in spec.overrides.items():
-        if field not in _SAID:
-            yield _control_words(field, value)
-    if spec.channels:
-        noun = "channel" if len(spec.channels) == 1 else "channels"
-        yield f"{noun} {channels_text(spec.channels)}"
+    yield from _climb_words(spec, [spec.objective or layers_words(spec.layers)])
     if spec.snapshots:
         yield f"kept at steps {', '.join(str(step) for step in spec.steps_kept)}"
     if spec.noise:
@@ -89,6 +91,21 @@ def _dream_words(spec: DreamSpec) -> Iterator[str]:
         yield f"frames of a film, {spec.carry:g} of each carried into the next"
     if spec.precision != DEFAULT_PRECISION:
         yield f"in {spec.precision}"
+
+
+def _climb_words(spec: DreamSpec, goal: Sequence[str]) -> Iterator[str]:
+    """Recipe, steps, learning rate, goal, what differs from the recipe, and channels."""
+    if spec.recipe != DEFAULT_RECIPE:
+        yield spec.recipe
+    yield f"{spec.steps:,} {'step' if spec.steps == 1 else 'steps'}"
+    yield f"learning rate {spec.learning_rate:g}"
+    yield from goal
+    for field, value in spec.overrides.items():
+        if field not in _SAID:
+            yield _control_words(field, value)
+    if spec.channels:
+        noun = "channel" if len(spec.channels) == 1 else "channels"
+        yield f"{noun} {channels_text(spec.channels)}"
 
 
 def _control_words(field: str, value: object) -> str:

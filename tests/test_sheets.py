@@ -143,6 +143,18 @@ def test_steps_sheet_has_a_row_a_layer() -> None:
     assert two.height > one.height + 224
 
 
+def test_an_objective_stands_where_its_layer_would() -> None:
+    rows = [GridRow("p", flat(1), [flat(2)])]
+    named = grid_sheet("one", [28], rows, objective="28  conv5_1")
+    assert ImageChops.difference(named, grid_sheet("one", [28], rows)).getbbox() is None
+    other = grid_sheet("one", [28], rows, objective="conv5_1:0-3*2 - conv4_2:1*0.5")
+    assert ImageChops.difference(named, other).getbbox() is not None
+    steps = {28: {10: flat(1), 20: flat(2)}}
+    of_layer = steps_sheet("one", flat(0), steps, about="goal")
+    same = steps_sheet("one", flat(0), steps, about="28  conv5_1 · goal", objective="goal")
+    assert ImageChops.difference(same, of_layer).getbbox() is None
+
+
 def test_grid_puts_pairs_side_by_side_and_says_what_it_leaves_out() -> None:
     rows = [GridRow(f"p{number}", flat(1), [flat(2)]) for number in range(100)]
     all_of_60 = grid_sheet("many", [35], rows[:60])

@@ -68,13 +68,15 @@ def steps_sheet(
     notes: Mapping[int, str] | None = None,
     about: str = "",
     aspect: float | None = None,
+    objective: str = "",
 ) -> Image.Image:
     """One start dreamed deeper and deeper: a row a layer, a tile a step.
 
-    dreams: by layer, then by step. notes, aspect: as in `layers_sheet`.
+    dreams: by layer, then by step. notes, aspect: as in `layers_sheet`. objective: what is climbed
+    in the place of a layer, when `about` says so.
     """
     several = len(dreams) > 1
-    if not several:
+    if not several and not objective:
         about = _joined(*(layer_title(layer) for layer in dreams), about)
     sections = [
         Section(
@@ -100,14 +102,16 @@ def grid_sheet(
     total: int | None = None,
     about: str = "",
     aspect: float | None = None,
+    objective: str = "",
 ) -> Image.Image:
     """Many starts against one or more layers; with few layers several starts share a row.
 
-    total: how many starts there are when `rows` are only the first.
+    total: how many starts there are when `rows` are only the first. objective: what dreams are
+    captioned with in the place of their layer.
     """
     each = 1 + len(layers)
     shown = rows[: max(1, min(MAX_ROWS, MAX_TILES // each))]
-    tiles = [_grid_tiles(row, layers) for row in shown]
+    tiles = [_grid_tiles(row, layers, objective) for row in shown]
     abreast = max(1, COLUMNS // each) if each <= COLUMNS else 1
     sections = [
         Section([tile for block in tiles[first : first + abreast] for tile in block])
@@ -124,7 +128,7 @@ def first_of(shown: int, total: int) -> str:
     return f"first {shown:,} of {total:,}" if shown < total else ""
 
 
-def _grid_tiles(row: GridRow, layers: Sequence[int]) -> list[Tile]:
+def _grid_tiles(row: GridRow, layers: Sequence[int], objective: str) -> list[Tile]:
     notes = [*row.notes, *("" for _ in layers)]
     if len(layers) >= COLUMNS and not any(row.dreams):
         # Rows upon rows of one reason would only be in the way.
@@ -132,7 +136,7 @@ def _grid_tiles(row: GridRow, layers: Sequence[int]) -> list[Tile]:
     return [
         _start(row.start, row.name, row.blank),
         *(
-            _dream(picture, layer_title(layer), note)
+            _dream(picture, objective or layer_title(layer), note)
             for layer, picture, note in zip(layers, row.dreams, notes, strict=False)
         ),
     ]

@@ -63,6 +63,16 @@ def work(context: Context, made: bytes) -> None:
     finish.finish_dreams(context.db, [(claim, [outcome])])
 
 
+def test_an_objective_is_said_in_the_place_of_a_layer(beholder: Beholder, tmp_path: Path) -> None:
+    file = tmp_path / "dream.png"
+    for fields, line in (
+        ({"layers": (20,), "objective": "relu4_1:3*2 - tv*0.1"}, "objective relu4_1:3*2 - tv*0.1"),
+        ({}, "layer     20 relu4_1"),
+    ):
+        dream(file, **fields)
+        assert line in beholder("inspect", str(file)).out.splitlines()
+
+
 @pytest.mark.both  # a client asks for pictures where the desk is
 def test_it_starts_from_the_very_picture(
     beholder: Beholder, context: Context, tmp_path: Path

@@ -1,7 +1,7 @@
 """What a job asks for is said in the words of its recipe."""
 
-from beholder.specs import StudySpec
-from cli.words import spec_words
+from beholder.specs import DreamSpec, StudySpec
+from cli.words import sheet_words, spec_words
 
 
 def test_a_sound_study_says_what_it_compares():
@@ -19,3 +19,19 @@ def test_a_sound_study_says_what_it_compares():
 
 def test_the_published_study_says_how_it_blinds():
     assert "that at least 4 pictures share" in spec_words(StudySpec.build())
+
+
+def test_a_sheet_says_how_its_dreams_were_made():
+    goal = "conv5_1:0-3*2 - conv4_2:1*0.5"
+    spec = DreamSpec.build(
+        recipe="deepdream", network="specimens", objective=goal, mask="a1" * 32, steps=12
+    )
+    expected = f"deepdream · 12 steps · learning rate 0.02 · {goal} · mask a1a1a1a1a1a1"
+    assert sheet_words(spec) == expected
+    assert sheet_words(DreamSpec.build(layers=(28,), channels=(17,))) == (
+        "30 steps · learning rate 0.01 · channel 17"
+    )
+    many = " + ".join(f"conv5_1:{number}" for number in range(20))
+    *_, last = sheet_words(DreamSpec.build(objective=many)).split(" · ")
+    assert last.endswith("…")
+    assert (len(last), last[:20]) == (80, many[:20])
