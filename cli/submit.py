@@ -221,6 +221,8 @@ def submit(
     json: JsonOption = False,
 ) -> None:
     """Queue dreams: one for each picture and layer."""
+    if objective is not None and layer is not None:  # a spec is whole, and has both
+        raise InvalidInput("--layer: the objective names its own; leave it out.")
     context = Context()
     given: dict[str, Any] = {
         "recipe": recipe,

@@ -25,6 +25,13 @@ def test_what_is_not_as_the_recipe_has_it_is_kept(beholder: Beholder) -> None:
     assert (spec["layers"], spec["snapshots"], spec["jitter"]) == ([20, 35], [4], 32)
 
 
+def test_an_objective_names_its_own_layer(beholder: Beholder) -> None:
+    """Even the same one, which a spec that was written down has beside it."""
+    answer = beholder(*DREAM, "--objective", "conv5_1:3", "--layer", "conv5_1")
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err == "beholder: --layer: the objective names its own; leave it out.\n"
+
+
 @pytest.mark.both  # kept here, or sent
 def test_a_mask_and_a_guide_are_kept(beholder: Beholder, context: Context, tmp_path: Path) -> None:
     mask, guide = tmp_path / "mask.png", tmp_path / "guide.png"
