@@ -121,7 +121,16 @@ def _sentence(error: BeholderError | TyperException) -> str:
     given = re.search(r"'--precision': '(.{1,20}?)' is not one of", message)
     if given and (meant := PRECISIONS_ELSEWHERE.get(given[1].lower())):
         message += f"; {given[1]} is called {meant} here"
-    return f"{message}. `beholder COMMAND --help` lists what there is."
+    return f"{message}. `{_command(error)} --help` lists what there is."
+
+
+def _command(error: TyperException) -> str:
+    """The command that was used wrongly: "beholder study"."""
+    context, names = getattr(error, "ctx", None), []
+    while context is not None and context.parent is not None:  # the first is beholder itself
+        names.append(context.info_name)
+        context = context.parent
+    return " ".join(["beholder", *reversed(names)])
 
 
 def _fail(message: str, code: int) -> NoReturn:

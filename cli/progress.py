@@ -47,7 +47,8 @@ def follow(desk: "Desk", job_id: str, *, on_look: Callable[[], object] = lambda:
 
 def waiting_words(desk: "Desk", job: "JobView") -> str:
     """What a queued job waits for: those of a higher priority, or its turn among the others."""
-    running = desk.jobs(state="running", limit=RUNNING_LOOKED_AT)
+    looked_at = desk.jobs(state="running", limit=RUNNING_LOOKED_AT)
+    running = [other for other in looked_at if other.id != job.id]  # it may have begun meanwhile
     if not running:
         return "queued"
     first = min(running, key=lambda other: PRIORITIES.index(other.priority))

@@ -39,11 +39,20 @@ def register(app: typer.Typer) -> None:
     app.command("study")(study)
 
 
+def _insist_on_dir(named: list[Path] | None) -> None:
+    if named:
+        raise InvalidInput(f"a study is of folders, as an option: write --dir {named[0]}")
+
+
 def study(
     folders: Annotated[
         list[Path],
         typer.Option("--dir", "-d", help="A folder of pictures of one class; may be repeated."),
     ],
+    named: Annotated[  # eager, or the missing --dir would be all that is said
+        list[Path] | None,
+        typer.Argument(hidden=True, metavar="--dir DIR", is_eager=True, callback=_insist_on_dir),
+    ] = None,
     control: Annotated[
         list[Path] | None,
         typer.Option("--control", "-c", help="A folder of other pictures; may be repeated."),

@@ -51,7 +51,7 @@ def documented(section: str) -> set[str]:
 def taken(command: Any) -> set[str]:
     """The options and arguments that the command has."""
     words: set[str] = set()
-    for parameter in command.params:
+    for parameter in (each for each in command.params if not getattr(each, "hidden", False)):
         if parameter.param_type_name == "argument":
             words.add(str(parameter.name).upper())
         elif "--help" not in parameter.opts:

@@ -260,9 +260,9 @@ def test_a_priority_is_submitted_and_shown(beholder: Beholder, pictures: Path) -
 @pytest.mark.parametrize(
     ("given", "hint"),
     [
-        ("fp16", "'bf16'. `beholder COMMAND --help` lists what there is.\n"),
-        ("bfloat16", "'bf16'; bfloat16 is called bf16 here. `beholder COMMAND --help` lists"),
-        ("FP32", "'bf16'; FP32 is called float32 here. `beholder COMMAND --help` lists"),
+        ("fp16", "'bf16'. `beholder submit --help` lists what there is.\n"),
+        ("bfloat16", "'bf16'; bfloat16 is called bf16 here. `beholder submit --help` lists"),
+        ("FP32", "'bf16'; FP32 is called float32 here. `beholder submit --help` lists"),
     ],
 )
 def test_a_wrong_precision_is_one_line(beholder: Beholder, given: str, hint: str) -> None:
@@ -271,6 +271,22 @@ def test_a_wrong_precision_is_one_line(beholder: Beholder, given: str, hint: str
     wrong = f"beholder: Invalid value for '--precision': '{given}' is not one of 'auto', "
     assert answer.err.startswith(wrong)
     assert hint in answer.err
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (("study",), "Missing option '--dir' / '-d'. `beholder study --help` lists what there is."),
+        (("study", "spirals"), "a study is of folders, as an option: write --dir spirals"),
+        (("studdy",), "`beholder --help` lists what there is."),
+    ],
+)
+def test_wrong_use_says_where_the_right_use_is_written(
+    beholder: Beholder, given: tuple[str, ...], words: str
+) -> None:
+    answer = beholder(*given)
+    assert (answer.code, answer.out, answer.err.count("\n")) == (2, "", 1)
+    assert answer.err.endswith(f"{words}\n")
 
 
 def test_a_queued_job_says_what_it_waits_for(context: Context, beholder: Beholder) -> None:
@@ -283,6 +299,7 @@ def test_a_queued_job_says_what_it_waits_for(context: Context, beholder: Beholde
     normal = job("normal")
     claim_next(context.db, worker="test", lease_s=60)
     assert waiting_words(context.desk, low) == f"queued, normal priority goes first: {_at(normal)}"
+    assert waiting_words(context.desk, normal) == "queued"  # as it was asked for, begun meanwhile
     assert waiting_words(context.desk, job("normal")) == f"queued, next in turn with {_at(normal)}"
     assert waiting_words(context.desk, job("high")) == f"queued, next in turn with {_at(normal)}"
 
