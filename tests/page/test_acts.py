@@ -141,7 +141,9 @@ def test_a_cancelled_dream_says_what_runs_it(ask, job):
     page = ask("read", "GET", job).text
     assert "This one was cancelled. Retry runs it." in page
     assert "<span data-count>0 of 2</span>" in page  # what was cancelled is not called done
-    assert '<progress max="2" value="2.00" class="cancelled"' in page
+    assert '<progress max="2" value="0.00" class="cancelled"' in page
+    assert '<rect class="failed" x="0.00" width="0" height="1"/>' in page
+    assert '<rect class="cancelled" x="0.00" width="2" height="1"/>' in page
 
 
 def test_a_job_that_failed_as_a_whole_says_so_once(ask, job, tmp_path):

@@ -264,6 +264,8 @@ def test_a_cancelled_job_runs_again_before_ones_eyes(site, page):
     site.http.post(f"/v1/jobs/{job}/cancel")
     wait_for_state(page, "cancelled")
     assert page.locator("[data-count]").inner_text() == "0 of 1"
+    assert page.locator("progress").evaluate("bar => bar.value") == 0
+    assert page.locator(".shares rect.cancelled").get_attribute("width") == "1"
 
 
 def test_an_end_that_is_out_of_date_is_not_the_last_word(site, page):

@@ -48,17 +48,41 @@ export function show(place, progress) {
   state.textContent = progress.state;
   state.className = `state ${progress.state}`;
   bar.max = progress.total;
-  bar.value = progress.completed;
+  bar.value = fruitful(progress);
   bar.className = progress.state;
+  share(part, progress);
   put(part, "[data-count]", counts(progress));
   put(part, "[data-pace]", pace(progress));
 }
 
+/**
+ * What failed and what was cancelled, behind what is done.
+ * @param {Element} part
+ * @param {Progress} progress
+ */
+function share(part, progress) {
+  const done = fruitful(progress);
+  part.querySelector(".shares svg")?.setAttribute("viewBox", `0 0 ${Math.max(progress.total, 1)} 1`);
+  const rests = { failed: [done, progress.failed], cancelled: [done + progress.failed, progress.cancelled] };
+  for (const [name, [from, width]] of Object.entries(rests)) {
+    const rect = part.querySelector(`.shares rect.${name}`);
+    rect?.setAttribute("x", `${from}`);
+    rect?.setAttribute("width", `${width}`);
+  }
+}
+
+/**
+ * What is done, with what is partly done in an open job.
+ * @param {Progress} progress
+ */
+function fruitful(progress) {
+  const ended = ["done", "failed", "cancelled"].includes(progress.state);
+  return ended ? progress.done : Math.max(progress.done, progress.completed - progress.failed - progress.cancelled);
+}
+
 /** @param {Progress} progress */
 function counts(progress) {
-  const ended = ["done", "failed", "cancelled"].includes(progress.state);
-  const fruitful = Math.floor(progress.completed - progress.failed - progress.cancelled);
-  const done = ended ? progress.done : Math.max(progress.done, fruitful);
+  const done = Math.floor(fruitful(progress));
   const failed = progress.failed ? `, ${progress.failed.toLocaleString("en")} failed` : "";
   return `${done.toLocaleString("en")} of ${progress.total.toLocaleString("en")}${failed}`;
 }
