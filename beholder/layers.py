@@ -179,13 +179,18 @@ def numbers_text(numbers: Sequence[int]) -> str:
     return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
 
 
-def check_channels(layer: Layer, channels: Sequence[int], *, width_divisor: int = 1) -> None:
-    """Raise InvalidChannel if `layer` lacks one of `channels` in a network of this width."""
+def check_channels(
+    layer: Layer, channels: Sequence[int], *, width_divisor: int = 1, network: str | None = None
+) -> None:
+    """Raise InvalidChannel if `layer` lacks one of `channels` in a network of this width.
+
+    network: its name, where what is wrong should name it.
+    """
     count = layer.channels // width_divisor
-    whose = "" if width_divisor == 1 else " --network NETWORK"
+    whose = f" --network {network or 'NETWORK'}" if network or width_divisor != 1 else ""
     for channel in channels:
         if not 0 <= channel < count:
             raise InvalidChannel(
-                f"{layer.name} has channels 0-{count - 1}; got {channel}. "
-                f"`beholder layers{whose}` lists them."
+                f"{f'on {network}, ' if network else ''}{layer.name} has channels 0-{count - 1}; "
+                f"got {channel}. `beholder layers{whose}` lists them."
             )

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from beholder.errors import InvalidChannel, InvalidInput
+from beholder.errors import InvalidChannel, InvalidInput, NotFound
 from beholder.layers import LAYERS, Layer, check_channels, find_layer, is_number
 from beholder.networks import width_divisor
 from cli.context import Context
@@ -53,8 +53,13 @@ def channel(
     """Show all that studies found of one channel, over all of them."""
     from beholder.jobs.record_document import document_of
 
-    layer, number = parse_place(channel, network)
-    records = Context().desk.records(layer=layer.index, channel=number, network=network)
+    layer, number = parse_place(channel)
+    desk = Context().desk
+    try:
+        records = desk.records(layer=layer.index, channel=number, network=network)
+    except (NotFound, InvalidInput):
+        check_channels_of(network or desk.network, layer, [number])
+        raise
     if json:
         print_json(document_of(records))
         return
@@ -82,17 +87,22 @@ def overlap(
     _show_overlap(found)
 
 
-def parse_place(text: str, network: str | None = None) -> tuple[Layer, int]:
+def check_channels_of(network: str, layer: Layer, channels: Sequence[int]) -> None:
+    """Raise InvalidChannel if the layer lacks one there. A file's own width nobody knows yet."""
+    divisor = width_divisor(network)
+    check_channels(
+        layer, channels, width_divisor=divisor or 1, network=network if divisor else None
+    )
+
+
+def parse_place(text: str) -> tuple[Layer, int]:
     """A layer and its channel, as in "conv5_1/100". Raises InvalidChannel or InvalidLayer."""
     word, slash, number = text.strip().rpartition("/")
     if not slash or not is_number(number):
         raise InvalidChannel(
             f"a channel is written with its layer, as in conv5_1/100; got {text[:40]!r}."
         )
-    layer = find_layer(word)
-    divisor = (width_divisor(network) if network else None) or 1
-    check_channels(layer, [int(number)], width_divisor=divisor)
-    return layer, int(number)
+    return find_layer(word), int(number)
 
 
 def show_contrast(

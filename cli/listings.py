@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from beholder.errors import InvalidChannel, InvalidInput, NotFound
-from beholder.layers import LAYERS, check_channels, parse_channels, parse_layers
+from beholder.layers import LAYERS, parse_channels, parse_layers
 from beholder.networks import width_divisor
-from cli.channel import relu_layers, show_contrast
+from cli.channel import check_channels_of, relu_layers, show_contrast
 from cli.context import Context
 from cli.doctor import doctor
 from cli.networks import layers, networks, recipes
@@ -171,10 +171,14 @@ def show_channels(
         say(str(error))
         _print((), as_format)
         return
-    selected = _checked(layers, channels, job)
+    if job and channels is not None:
+        _check(layers, channels, job.network)
+    selected = _with_channels(layers, channels)
     if top is None and channels is None and not chosen:
         top = DEFAULT_TOP
     rows = list(_rows(desk, job, selected, channels, top, chosen))
+    if job is None and channels is not None and not rows:
+        _check(layers, channels, desk.network)
     if as_format == "table" or not rows:
         _explain(rows, job)
     _print(rows, as_format)
@@ -194,24 +198,27 @@ def _study(desk: "Desk", study: str | None, *, anywhere: bool) -> "JobView | Non
     return job
 
 
-def _checked(
-    layers: Sequence[int] | None, channels: Sequence[int] | None, job: "JobView | None"
-) -> Sequence[int] | None:
-    """The layers to ask for: with channels, those that have them. None stands for all."""
-    if channels is None:
-        return layers
-    divisor = (width_divisor(job.network) if job else 1) or 1
+def _check(layers: Sequence[int] | None, channels: Sequence[int], network: str) -> None:
+    """Raise InvalidChannel for channels that these layers, or all, have not in a network."""
     if layers is not None:
         for layer in layers:
-            check_channels(LAYERS[layer], channels, width_divisor=divisor)
-        return layers
-    widest = max(layer.channels for layer in LAYERS) // divisor
+            check_channels_of(network, LAYERS[layer], channels)
+        return
+    widest = max(LAYERS, key=lambda layer: layer.channels).channels // (width_divisor(network) or 1)
     if max(channels) >= widest:
         raise InvalidChannel(
-            f"the widest layers have channels 0-{widest - 1}; got {max(channels)}. "
-            "`beholder layers` lists them."
+            f"on {network}, the widest layers have channels 0-{widest - 1}; got {max(channels)}. "
+            f"`beholder layers --network {network}` lists them."
         )
-    return [layer.index for layer in LAYERS if layer.channels // divisor > min(channels)]
+
+
+def _with_channels(
+    layers: Sequence[int] | None, channels: Sequence[int] | None
+) -> Sequence[int] | None:
+    """The layers to ask for: with channels, those that may have them. None stands for all."""
+    if layers is not None or channels is None:
+        return layers
+    return [layer.index for layer in LAYERS if layer.channels > min(channels)]
 
 
 def _rows(

@@ -14,14 +14,18 @@ if TYPE_CHECKING:
 
 def layers(
     network: Annotated[
-        str, typer.Option(help="Whose channels to show: vgg19, specimens, random:SEED, a path.")
-    ] = "vgg19",
+        str | None,
+        typer.Option(
+            help="Whose channels to show: vgg19, specimens, random:SEED, a path. Default: the one "
+            "that jobs take."
+        ),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """List the 37 layers: index, name, kind, channels, stride and receptive field in pixels."""
     from beholder.catalogue import layer_rows
 
-    divisor = width_divisor(check_network(network))
+    divisor = width_divisor(check_network(network or Context().desk.network))
     if divisor is None:
         say("Channels as VGG19 has them; a file's own are known once a worker has loaded it.")
     rows = layer_rows(divisor or 1)

@@ -171,6 +171,27 @@ def test_layers(beholder: Beholder) -> None:
     assert "once a worker has loaded it" in beholder("layers", "--network", "mine.pth").err
 
 
+def test_the_default_network_says_which_channels_there_are(
+    beholder: Beholder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BEHOLDER_NETWORK", "specimens")
+    assert rows(beholder("layers", "--json"))[28]["channels"] == 128
+    wrong = "beholder: on specimens, {} has channels 0-127; got {}. `beholder layers --network "
+    for arguments, layer, number in (
+        (("channel", "relu5_4/260"), "relu5_4", 260),
+        (("channel", "relu5_4/900"), "relu5_4", 900),
+        (("channels", "--layer", "conv5_1", "--channel", "260"), "conv5_1", 260),
+        (("channels", "--layer", "conv5_1", "--channel", "900"), "conv5_1", 900),
+    ):
+        answer = beholder(*arguments)
+        assert (answer.code, answer.out) == (2, "")
+        assert answer.err == wrong.format(layer, number) + "specimens` lists them.\n"
+    monkeypatch.setenv("BEHOLDER_NETWORK", "specimns")
+    answer = beholder("layers")
+    assert (answer.code, answer.out) == (2, "")
+    assert "no network 'specimns'" in answer.err
+
+
 @pytest.mark.both
 def test_networks(beholder: Beholder, home: Path) -> None:
     found = {row["name"]: row["here"] for row in rows(beholder("networks", "--json"))}
