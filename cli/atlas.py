@@ -17,7 +17,8 @@ from cli.context import Context
 from cli.desk import asking, result
 from cli.features import say_made
 from cli.files import make_folder, write_file
-from cli.output import plural, say
+from cli.output import amount, plural, say
+from cli.progress import RUNNING_LOOKED_AT
 from cli.queueing import prepare, running_service
 from cli.submit import NetworkOption, WaitOption, network_name
 
@@ -101,14 +102,31 @@ def _channels(layer: Layer, text: str | None, network: str) -> Sequence[int]:
 
 def _wait(context: Context, job_ids: Sequence[str]) -> None:
     """Until all of these have ended; runs what they need meanwhile."""
-    said, total = float("-inf"), len(job_ids)
+    said, last, total = float("-inf"), "", len(job_ids)
     with running_service(context) as ensure:
         while left := context.desk.still_open(job_ids):
             ensure()
             if time.monotonic() - said >= SAID_EVERY_S:
                 said = time.monotonic()
-                say(f"{total - left:,} of {plural(total, 'dream')}")
+                line = f"{total - left:,} of {plural(total, 'dream')}{under_way(context, job_ids)}"
+                if line != last:
+                    say(line)
+                last = line
             time.sleep(POLL_S)
+
+
+def under_way(context: Context, job_ids: Sequence[str]) -> str:
+    """ ", 4 under way, 35% through": those that share a batch end together."""
+    ours = set(job_ids)
+    looked_at = context.desk.jobs(state="running", limit=RUNNING_LOOKED_AT)
+    running = [job.id for job in looked_at if job.id in ours]
+    if not running:
+        return ""
+    try:
+        job, through = next(iter(context.desk.watch(running[0])))
+    except NotFound:  # deleted meanwhile
+        return ""
+    return f", {len(running):,} under way, {through / max(job.total, 1):.0%} through"
 
 
 def _tiles(
@@ -161,4 +179,4 @@ def _write(path: Path, layer: Layer, network: str, tiles: "Sequence[Tile]") -> N
     page = render_atlas(f"{layer.index} {layer.name}", f"{network_word(network)}, {shown}", tiles)
     make_folder(path.parent)
     write_file(path, page.encode())
-    say(f"{path} written: {shown}, {len(page) / 1_000_000:.1f} MB")
+    say(f"{path} written: {shown}, {amount(len(page))}")

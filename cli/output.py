@@ -78,3 +78,14 @@ def _cell(value: Any) -> str:
 
 def _width() -> int:
     return int(os.environ.get("COLUMNS", _PIPE_WIDTH))
+
+
+def amount(size: float) -> str:
+    """ "512 bytes", "1.5 MB"."""
+    if size < 1000:
+        return plural(int(size), "byte")
+    for unit in ("kB", "MB", "GB"):
+        size /= 1000
+        if size < 1000:
+            return f"{size:.1f} {unit}"
+    return f"{size / 1000:.1f} TB"

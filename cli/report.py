@@ -8,13 +8,12 @@ import typer
 
 from cli.context import Context
 from cli.files import make_folder, write_file
-from cli.output import plural, say
+from cli.output import amount, plural, say
 
 if TYPE_CHECKING:
     from beholder.evidence.document import Evidence
 
 Format = Literal["html", "pdf", "png", "npz", "plan"]
-_MEGABYTE = 1_000_000
 
 
 def register(app: typer.Typer) -> None:
@@ -98,4 +97,4 @@ def _file(output: Path | None, name: str) -> Path:
 def _write(data: bytes, path: Path) -> None:
     make_folder(path.parent)
     write_file(path, data)
-    say(f"{path} written: {len(data) / _MEGABYTE:.1f} MB")
+    say(f"{path} written: {amount(len(data))}")

@@ -11,7 +11,7 @@ import typer
 
 from beholder.errors import BeholderError, InvalidInput
 from cli.context import Context
-from cli.output import JsonOption, console, plural, print_json, say, table
+from cli.output import JsonOption, amount, console, plural, print_json, say, table
 from cli.progress import counting
 
 if TYPE_CHECKING:
@@ -263,14 +263,3 @@ def keep(
     view = desk.job(job)
     desk.keep(view.id, kept=not undo)
     say(f"job {view.id}: {'no longer kept' if undo else 'kept, whatever its age'}.")
-
-
-def amount(size: float) -> str:
-    """ "512 bytes", "1.5 MB"."""
-    if size < 1000:
-        return plural(int(size), "byte")
-    for unit in ("kB", "MB", "GB"):
-        size /= 1000
-        if size < 1000:
-            return f"{size:.1f} {unit}"
-    return f"{size / 1000:.1f} TB"

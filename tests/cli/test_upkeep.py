@@ -16,7 +16,8 @@ from beholder.jobs.queries import get_job, items
 from beholder.store import picture_path
 from beholder.upkeep import retention
 from cli.context import Context
-from cli.upkeep import _kind_words, age, amount
+from cli.output import amount
+from cli.upkeep import _kind_words, age
 
 
 def files_of(context: Context, job_id: str) -> list[Path]:
