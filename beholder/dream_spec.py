@@ -142,7 +142,7 @@ class DreamSpec(JobSpec):
     @model_validator(mode="after")
     def _frames_fit(self) -> Self:
         if self.zoom is not None and self.frames == 1:
-            raise ValueError("frames: a zoom needs two at least")
+            raise ValueError("frames: a zoom needs 2 at least")
         if self.zoom is None and self.frames > 1:
             raise ValueError("frames: they are a zoom's; say how far each goes in, such as 1.05")
         if self.carry is not None and (self.zoom is not None or self.noise):

@@ -17,6 +17,7 @@ from cli.context import Context
 from cli.desk import asking, result
 from cli.features import say_made
 from cli.files import make_folder, write_file
+from cli.options import in_options
 from cli.output import amount, plural, say
 from cli.progress import RUNNING_LOOKED_AT
 from cli.queueing import prepare, running_service
@@ -74,7 +75,8 @@ def atlas(
 
     context = Context()
     name = network_name(context, network)
-    spec = channel_spec(name, recipe, steps=steps, learning_rate=learning_rate, size=size)
+    with in_options():
+        spec = channel_spec(name, recipe, steps=steps, learning_rate=learning_rate, size=size)
     row = find_layer(layer)
     places = [(row.index, number) for number in _channels(row, channel, spec.network)]
     prepare(context, spec, wait=wait, output=None)

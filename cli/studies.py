@@ -13,6 +13,7 @@ from beholder.evidence.names import Method, Mode
 from beholder.layers import find_layer
 from beholder.priorities import DEFAULT_PRIORITY
 from cli.context import Context
+from cli.options import in_options, option_of
 from cli.output import JsonOption
 from cli.queueing import Source, prepare, queue_job, report
 from cli.submit import (
@@ -30,8 +31,6 @@ from cli.submit import (
     parse_size,
     parse_steps,
 )
-
-_OPTIONS = {"methods": "--method", "modes": "--mode"}
 
 
 def register(app: typer.Typer) -> None:
@@ -142,18 +141,19 @@ def study(
     }
     _insist_on_meaning(recipe, asked)
     _insist_on_apart({"--dir": folders, "--sibling": sibling or (), "--control": control or ()})
-    spec = StudySpec.build(
-        network=network_name(context, network),
-        size=parse_size(size),
-        normalize=normalize,
-        pre_relu=pre_relu,
-        top=top,
-        min_layer=find_layer(min_layer).index,
-        most_common=most_common,
-        threshold=threshold,
-        recipe=recipe,
-        **asked,
-    )
+    with in_options():
+        spec = StudySpec.build(
+            network=network_name(context, network),
+            size=parse_size(size),
+            normalize=normalize,
+            pre_relu=pre_relu,
+            top=top,
+            min_layer=find_layer(min_layer).index,
+            most_common=most_common,
+            threshold=threshold,
+            recipe=recipe,
+            **asked,
+        )
     check_target(spec.network, spec.target)
     prepare(context, spec, wait=wait, output=output)
     sources = [
@@ -175,8 +175,7 @@ def _insist_on_meaning(recipe: str, asked: Mapping[str, Any]) -> None:
     fields = StudySpec.model_fields
     given = [name for name, value in asked.items() if value != fields[name].default]
     if recipe == "article" and given:
-        option = _OPTIONS.get(given[0], f"--{given[0].replace('_', '-')}")
-        raise InvalidInput(f"{option} needs --recipe sound.")
+        raise InvalidInput(f"{option_of(given[0])} needs --recipe sound.")
     if "alpha" in given and "scale" not in asked["modes"]:
         raise InvalidInput("--alpha needs --mode scale.")
 

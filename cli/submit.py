@@ -13,6 +13,7 @@ from beholder.precisions import DEFAULT_PRECISION, DreamPrecision
 from beholder.priorities import DEFAULT_PRIORITY, Priority
 from beholder.recipes import DEFAULT_RECIPE, beside_pictures
 from cli.context import Context
+from cli.options import in_options
 from cli.output import JsonOption, say
 from cli.queueing import Source, prepare, queue_job, report
 
@@ -278,7 +279,8 @@ def _spec(context: Context, named: dict[str, Path | None], **fields: Any) -> "Dr
     from beholder.specs import DreamSpec
 
     files = {field: file for field, file in named.items() if file is not None}
-    DreamSpec.build(**fields, **dict.fromkeys(files, "0" * 64))
+    with in_options():
+        DreamSpec.build(**fields, **dict.fromkeys(files, "0" * 64))
     hashes = {field: context.desk.take_one(file).sha256 for field, file in files.items()}
     return DreamSpec.build(**fields, **hashes)
 

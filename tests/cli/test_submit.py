@@ -32,6 +32,27 @@ def test_an_objective_names_its_own_layer(beholder: Beholder) -> None:
     assert answer.err == "beholder: --layer: the objective names its own; leave it out.\n"
 
 
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (("submit", "--noise", "1", "--zoom", "1.1"), "--frames: a zoom needs 2 at least"),
+        (("submit", "--recipe", "guide", "--noise", "1"), "--guide: the dream"),
+        (("submit", "--blend", "2", "--octave-scale", "9"),
+         "--octave-scale: input should be less than or equal to 4; got 9.0; --blend: "),
+        (("submit", "--noise", "1", "--objective", "conv5_1 +"), "--objective: "),
+        (("study", "--dir", "x", "--recipe", "sound", "--method", "best"), "--method: input"),
+        (("study", "--dir", "x", "--top", "0"), "--top: input should be greater than"),
+        (("atlas", "--layer", "conv1_1", "--steps", "0"), "--steps: input should be greater than"),
+    ],
+)  # fmt: skip
+def test_a_mistake_names_the_option(
+    beholder: Beholder, given: tuple[str, ...], sentence: str
+) -> None:
+    answer = beholder(*given)
+    assert (answer.code, answer.out, answer.err.count("\n")) == (2, "", 1)
+    assert answer.err.startswith(f"beholder: {sentence}")
+
+
 @pytest.mark.both  # kept here, or sent
 def test_a_mask_and_a_guide_are_kept(beholder: Beholder, context: Context, tmp_path: Path) -> None:
     mask, guide = tmp_path / "mask.png", tmp_path / "guide.png"

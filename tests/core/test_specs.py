@@ -40,7 +40,7 @@ def test_a_spec_survives_json_and_is_frozen() -> None:
             {"size": 2048, "steps": 65, "snapshots": tuple(range(1, 65))},
             "snapshots: 65 steps of 2048 x 2048 pixels are too much .* keep 64 with the last",
         ),
-        ({"zoom": 1.1}, "frames: a zoom needs two at least"),
+        ({"zoom": 1.1}, "frames: a zoom needs 2 at least"),
         ({"zoom": 1.0, "frames": 2}, "zoom: .* greater than 1"),
         ({"frames": 9}, "frames: they are a zoom's"),
         ({"carry": 0.5, "noise": 1}, "carry: it is for pictures that are a film already"),
