@@ -35,3 +35,9 @@ def test_a_sheet_says_how_its_dreams_were_made():
     *_, last = sheet_words(DreamSpec.build(objective=many)).split(" · ")
     assert last.endswith("…")
     assert (len(last), last[:20]) == (80, many[:20])
+
+
+def test_a_film_is_said_once():
+    zoom = spec_words(DreamSpec.build(size=64, zoom=1.05, frames=10))
+    assert (zoom.count("zoom"), zoom.count("frames"), zoom.count("1.05")) == (0, 1, 1)
+    assert spec_words(DreamSpec.build(size=64, carry=0.5)).count("0.5") == 1
