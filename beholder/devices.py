@@ -27,7 +27,12 @@ def class_of(device: str) -> DeviceClass:
 def insist_on_name(device: str) -> None:
     """Raise InvalidSpec where no machine has a device of this name; torch is not asked."""
     if not _NAME.fullmatch(device):
-        raise InvalidSpec(f"no device {device!r}: write auto, cpu, cuda or cuda:1.")
+        raise no_device(device)
+
+
+def no_device(name: object) -> InvalidSpec:
+    """What is said of a name that no device has."""
+    return InvalidSpec(f"no device {name!r}: write auto, cpu, cuda or cuda:1.")
 
 
 def open_to(device: DeviceClass) -> tuple[Device, ...]:

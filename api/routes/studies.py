@@ -29,6 +29,11 @@ _JSON: dict[str, Any] = {
 }
 
 
+def _whole(description: str, content: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
+    """The answers of a route that gives a file of a study that has concluded."""
+    return {200: {"description": description, "content": content}, **responses(404, 409)}
+
+
 class NewFeatures(BaseModel):
     """Dreams of which of a study's channels, and how; what is None is the recipe's own."""
 
@@ -90,10 +95,7 @@ def features(
     "/{job_id}/evidence",
     response_class=Response,
     summary="What a sound study concluded",
-    responses={
-        200: {"description": "The evidence; raw logits are beside it", "content": _JSON},
-        **responses(404, 409),
-    },
+    responses=_whole("The evidence; raw logits are beside it", _JSON),
 )
 def evidence(found: Job, opened: Opened) -> Response:
     """As `beholder report --json` prints it. 409 says why there is none yet."""
@@ -105,10 +107,7 @@ def evidence(found: Job, opened: Opened) -> Response:
     "/{job_id}/logits",
     response_class=Response,
     summary="A sound study's raw logits",
-    responses={
-        200: {"description": "A compressed NumPy archive", "content": _NPZ},
-        **responses(404, 409),
-    },
+    responses=_whole("A compressed NumPy archive", _NPZ),
 )
 def logits(found: Job, opened: Opened) -> Response:
     """Arrays `positions`, `intact` and `blinded` of all pictures; the evidence has its SHA-256."""
@@ -122,10 +121,7 @@ def logits(found: Job, opened: Opened) -> Response:
     "/{job_id}/plan",
     response_class=Response,
     summary="What a sound study has tried",
-    responses={
-        200: {"description": "Splits, rankings, and every set of channels", "content": _JSON},
-        **responses(404, 409),
-    },
+    responses=_whole("Splits, rankings, and every set of channels", _JSON),
 )
 def plan(found: Job, opened: Opened) -> Response:
     """As `beholder report --format plan` writes it; the evidence's record has its SHA-256."""

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from beholder.devices import no_device
 from beholder.errors import InvalidChannel, InvalidInput, InvalidSpec, NetworkUnavailable
 from beholder.layers import LAYERS, Layer
 from beholder.networks import check_network
@@ -102,7 +103,7 @@ def find_device(name: str | torch.device) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise InvalidSpec(f"no device {name!r}: write auto, cpu, cuda or cuda:1.") from None
+        raise no_device(name) from None
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise InvalidSpec(f"this machine has no {device}: write auto or cpu.")
     return device

@@ -17,6 +17,7 @@ from PIL import Image
 from beholder import service
 from beholder.settings import Settings
 from beholder.tokens import Tokens
+from tests.e2e.conftest import free_port
 
 SOON_S = 5.0
 _WITHOUT_TORCH = """
@@ -56,9 +57,7 @@ def test_up_has_its_page_within_five_seconds(tmp_path):
 
 
 def _seconds_to_the_page(home: Path) -> float:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     began = time.monotonic()
     up = subprocess.Popen(
         [sys.executable, "-m", "cli", "up", "--port", str(port)],
@@ -67,13 +66,8 @@ def _seconds_to_the_page(home: Path) -> float:
         text=True,
     )
     try:
-        while True:
-            try:
-                answer = httpx.get(f"http://127.0.0.1:{port}/", timeout=2)
-                break
-            except httpx.TransportError:
-                assert time.monotonic() - began < 4 * SOON_S, "no page"
-                time.sleep(0.05)
+        _until_heard(port)
+        answer = httpx.get(f"http://127.0.0.1:{port}/", timeout=4 * SOON_S)
         took = time.monotonic() - began
     finally:
         up.send_signal(signal.SIGTERM)
@@ -87,15 +81,13 @@ def _seconds_to_the_page(home: Path) -> float:
 
 @pytest.mark.slow
 def test_an_api_that_is_stopped_ends_the_streams_that_are_watched(tmp_path):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
+    port = free_port()
     Image.new("RGB", (64, 64)).save(tmp_path / "grey.png")
     made = _beholder(
         tmp_path, "submit", str(tmp_path / "grey.png"), "--layer", "7", BEHOLDER_NETWORK="specimens"
     )
     command = [sys.executable, "-m", "api"]
-    env = _env(tmp_path, BEHOLDER_API_PORT=port)
+    env = _env(tmp_path, BEHOLDER_API_PORT=str(port))
     api = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True)
     url = f"http://127.0.0.1:{port}/v1/jobs/{made.stdout.strip()}/events"
     try:
@@ -114,12 +106,12 @@ def test_an_api_that_is_stopped_ends_the_streams_that_are_watched(tmp_path):
     assert "graceful shutdown exceeded" not in said
 
 
-def _until_heard(port: str) -> None:
+def _until_heard(port: int) -> None:
     deadline = time.monotonic() + 4 * SOON_S
     while True:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", int(port)), 1):
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return
-        assert time.monotonic() < deadline, "no API"
+        assert time.monotonic() < deadline, "nobody answers"
         time.sleep(0.05)
 
 

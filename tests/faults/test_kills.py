@@ -155,16 +155,7 @@ def _waiting(bed: Bed, job: str) -> set[int]:
 def test_a_picture_that_kills_its_worker_every_time(
     bed: Bed, figures: Any, tmp_path: Path, where: str
 ) -> None:
-    folder = tmp_path / "pictures"
-    folder.mkdir()
-    for seed in range(24):
-        draw("spiral", seed=seed, size=64).save(folder / f"{seed:02}.png")
-    poison = folder / "11.png"
-    bed.env |= {"FAULTS_POISON": _sha256(poison), "FAULTS_POISON_AT": where}
-    bed.up()
-    options = ("--steps", 5, "--size", 64, "--layer", 12, "--network", "specimens")
-    job = str(bed.json("submit", "--dir", folder, *options)["id"])
-    bed.end_of(job)
+    job = _poisoned(bed, tmp_path / "pictures", 24, "11.png", where)
     findings = bed.findings(job, failed=1)
     deaths = sum(one.event == "poisoned" for one in bed.events())
     fault = "an item that kills its worker"
@@ -182,17 +173,8 @@ def test_a_picture_on_which_its_worker_hangs_every_time(
     make_bed: Any, figures: Any, tmp_path: Path, where: str
 ) -> None:
     bed: Bed = make_bed(hang_s=4)
-    folder = tmp_path / "pictures"
-    folder.mkdir()
-    for seed in range(6):
-        draw("spiral", seed=seed, size=64).save(folder / f"{seed:02}.png")
-    poison = folder / "03.png"
-    bed.env |= {"FAULTS_POISON": _sha256(poison), "FAULTS_POISON_AT": where}
     bed.env["FAULTS_POISON_HANGS"] = "1"
-    bed.up()
-    options = ("--steps", 5, "--size", 64, "--layer", 12, "--network", "specimens")
-    job = str(bed.json("submit", "--dir", folder, *options)["id"])
-    bed.end_of(job)
+    job = _poisoned(bed, tmp_path / "pictures", 6, "03.png", where)
     findings = bed.findings(job, failed=1)
     hangs = sum(one.event == "poisoned" for one in bed.events())
     figures("an item on which its worker hangs", Row(f"hangs, at {where}", hangs, "", 3, "lower"))
@@ -203,8 +185,18 @@ def test_a_picture_on_which_its_worker_hangs_every_time(
     assert (failed.error or "").startswith("its worker hung, again and again: none of its work")
 
 
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _poisoned(bed: Bed, folder: Path, count: int, poison: str, where: str) -> str:
+    """A job of so many pictures that has ended, one of which does harm at a station each time."""
+    folder.mkdir()
+    for seed in range(count):
+        draw("spiral", seed=seed, size=64).save(folder / f"{seed:02}.png")
+    digest = hashlib.sha256((folder / poison).read_bytes()).hexdigest()
+    bed.env |= {"FAULTS_POISON": digest, "FAULTS_POISON_AT": where}
+    bed.up()
+    options = ("--steps", 5, "--size", 64, "--layer", 12, "--network", "specimens")
+    job = str(bed.json("submit", "--dir", folder, *options)["id"])
+    bed.end_of(job)
+    return job
 
 
 @pytest.mark.parametrize("lease_s", [3, pytest.param(LEASE_S, marks=full)])
