@@ -22,7 +22,7 @@ from benchmarks.harness import Options, Row, alternate, run
 from benchmarks.running import Running
 
 ROUNDS = 8
-STARTS = 7
+STARTS = 5
 HELP_S, JOBS_S, DREAM_S = 0.25, 0.5, 3.0  # the goals
 SIDE = 300  # pixels of the dreamt picture
 

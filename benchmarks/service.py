@@ -80,13 +80,13 @@ class Sizes:
     network: str = "specimens"
     size: int = 224
     layer: int = 35
-    pictures: int = 24
+    pictures: int = 12
     steps: int = DreamSpec(network="specimens").steps
-    short: int = 64
+    short: int = 32
     few_steps: int = 3
     small: int = 32
-    study: int = 96
-    drawn: int = 288
+    study: int = 24
+    drawn: int = 192
     rounds: int = 2
 
 

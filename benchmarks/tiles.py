@@ -25,7 +25,7 @@ from benchmarks.huge import LAYER, SIDE, room_of
 ABOUT = "A gradient in tiles, against the whole picture's."
 COUNTED = (5, 12, 20, 28, 35)  # layers
 WHOLE_S = 900  # with so much time a CPU may finish the huge picture
-COMPARED = {"cpu": 640, "cuda": 2048}  # pixels a side of what fits whole
+COMPARED = {"cpu": 480, "cuda": 2048}  # pixels a side of what fits whole
 ROUNDED, PICTURES = 160, 4  # pixels a side, and how many
 TILES_A_SIDE = 2
 

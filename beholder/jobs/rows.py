@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from beholder.jobs.bulk import UNSYNCED
 from beholder.jobs.models import OPEN, Chunk, Item, Job, utc_now
 
-SETTLE_LIMIT = 1_000  # chunks, and items, of a job that ended early that follow it at a time
+SETTLE_LIMIT = 500  # chunks, and items, of a job that ended early that follow it at a time
 MOST_STALE = 32  # tokens that a chunk remembers: of claims in a long outage, each for nothing
 
 

@@ -15,7 +15,7 @@ from beholder.jobs.reopen import reopen_part
 from beholder.jobs.rows import lock_job, settle
 from beholder.jobs.silence import Running, Silence
 
-_SETTLED = 40  # transactions of a sweep that bring rows in line with a job
+_SETTLED = 80  # transactions of a sweep that bring rows in line with a job
 
 
 def sweep(database: Database, silence: Silence, *, now: float, limit: int = 500) -> None:

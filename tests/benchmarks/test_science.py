@@ -11,7 +11,7 @@ from benchmarks.rates import Product
 
 @pytest.mark.slow
 def test_every_goal_has_its_row(monkeypatch):
-    monkeypatch.setitem(science.PLANS, "cpu", science.Plan((1, 2), (1, 2), 1, 1, 1, 10))
+    monkeypatch.setitem(science.PLANS, "cpu", science.Plan((1, 2), (1, 2), 1, 1, 1, 10, 1))
     monkeypatch.setattr(rates, "CPU_SIZES", (128,))
     monkeypatch.setattr(harness, "LEAST_ROUNDS", 1)
     rows = {row.name: row for row in science.rows_of(Options("cpu", 0.01), size=32)}
