@@ -7,15 +7,15 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 
 from api import page_links as links
 from api.page_dream import dream_values
+from api.page_facts import facts
 from api.page_jobs import job_spec
 from api.page_render import PageRoute, render, see_other
 from api.page_study import study_values
-from api.page_words import CONTROLS, ask_words, command, layers_words
+from api.page_words import ask_words, command
 from api.services import Services, services
 from beholder.jobs.completion import completed
 from beholder.jobs.queries import get_job, items
 from beholder.jobs.views import JobView
-from beholder.layers import numbers_text
 from beholder.specs import DreamSpec, Spec
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -52,7 +52,7 @@ def job(
         through=completed(opened.db, view),
         zip=links.zip_file(view.id),
         network_path=links.network_path(view),
-        facts=_facts(spec),
+        facts=facts(spec),
         command=command(
             spec,
             view.name,
@@ -70,33 +70,3 @@ def _has_pictures(job: JobView, spec: Spec) -> bool:
     return not isinstance(spec, DreamSpec) or job.total > spec.noise * spec.frames * len(
         spec.layers
     )
-
-
-def _facts(spec: Spec) -> list[tuple[str, str]]:
-    """Every setting with a name for people, in the order of the spec."""
-    facts = []
-    usual = spec.model_construct() if isinstance(spec, DreamSpec) else None
-    for name, value in spec.model_dump().items():
-        hidden = (*CONTROLS, "recipe", "objective")
-        if usual and name in hidden and value == getattr(usual, name):
-            continue
-        text = _fact(name, value)
-        if text is not None:
-            facts.append((name.replace("_", " ").capitalize(), text))
-    return facts
-
-
-def _fact(name: str, value: object) -> str | None:
-    if name == "network":
-        return None  # stands among what ran, with its hash
-    if name == "layers" and isinstance(value, tuple):
-        return f"{numbers_text(value)} ({layers_words(value)})"
-    if name == "min_layer" and isinstance(value, int):
-        return f"{value} ({layers_words([value])})"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, tuple):
-        return numbers_text(value) or "the last"
-    if value is None:
-        return "the whole layer"
-    return f"{value:g}" if isinstance(value, float) else str(value)

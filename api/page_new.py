@@ -45,7 +45,7 @@ from beholder.recipes import (
     recipe_defaults,
 )
 from beholder.specs import DreamSpec, JobKind, Recipe, Spec, StudySpec
-from beholder.terms import Plain
+from beholder.terms import Plain, number_text
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 Opened = Annotated[Services, Depends(services)]
@@ -325,7 +325,7 @@ def _defaults(spec: Spec) -> dict[str, Any]:
 def _written(value: object) -> str:
     """As a field of the form has it; a tick that is not set is empty."""
     if isinstance(value, float):
-        return f"{value:g}"
+        return number_text(value)
     return "" if value in (None, False) else "yes" if value is True else str(value)
 
 

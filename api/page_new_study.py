@@ -6,6 +6,7 @@ from typing import Any, get_args
 
 from beholder.evidence.names import Method, Mode
 from beholder.specs import Recipe, StudySpec
+from beholder.terms import number_text
 
 STUDY_FIELDS = (
     "recipe",
@@ -65,7 +66,7 @@ def study_values(spec: StudySpec) -> dict[str, Any]:
         **spec.model_dump(),
         "method": spec.method,
         "mode": spec.mode,
-        "alpha": f"{spec.alpha:g}",
+        "alpha": number_text(spec.alpha),
         "dose": "" if spec.dose is None else str(spec.dose),
     }
 

@@ -13,6 +13,7 @@ from beholder.precisions import DEFAULT_PRECISION
 from beholder.priorities import DEFAULT_PRIORITY, Priority
 from beholder.recipes import DEFAULT_RECIPE
 from beholder.specs import DreamSpec, Spec, StudySpec
+from beholder.terms import number_text
 
 SHOWN_LAYERS = 4
 CONTROLS = (  # a dream's fields that the article's has not
@@ -148,16 +149,16 @@ def _dream(spec: DreamSpec, pictures: bool) -> Iterator[str]:
         yield from ("--channel", numbers_text(spec.channels))
     for field in ("steps", "learning_rate"):
         if spec.recipe == DEFAULT_RECIPE or field in changed:
-            yield from (f"--{field.replace('_', '-')}", f"{getattr(spec, field):g}")
+            yield from _option(field, getattr(spec, field))
     for field in CONTROLS:
         if field in changed:
             yield from _option(field, changed[field])
     if spec.snapshots:
         yield from ("--snapshots", ",".join(map(str, sorted(spec.snapshots))))
     if spec.zoom:
-        yield from ("--zoom", f"{spec.zoom:g}", "--frames", str(spec.frames))
+        yield from ("--zoom", number_text(spec.zoom), "--frames", str(spec.frames))
     if spec.carry:
-        yield from ("--carry", f"{spec.carry:g}")
+        yield from ("--carry", number_text(spec.carry))
     if spec.precision != DEFAULT_PRECISION:
         yield from ("--precision", spec.precision)
 
@@ -168,7 +169,7 @@ def _option(field: str, value: object) -> Iterator[str]:
     if field in ("mask", "guide"):
         yield field.upper()
     elif not isinstance(value, bool):
-        yield f"{value:g}" if isinstance(value, float) else str(value)
+        yield number_text(value) if isinstance(value, float) else str(value)
 
 
 def _looks(changed: Mapping[str, Any]) -> Iterator[str]:

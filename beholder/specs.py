@@ -18,7 +18,7 @@ from beholder.job_spec import MAX_WHOLE_SIZE, STORED, JobSpec, LayerIndex
 JobKind = Literal["dream", "study"]
 Recipe = Literal["article", "sound"]
 
-_OF_SOUND = (
+OF_SOUND = (  # a study's fields that the article's has no use for
     "target",
     "methods",
     "modes",
@@ -86,7 +86,7 @@ class StudySpec(JobSpec):
     @model_validator(mode="after")
     def _fits_the_recipe(self) -> Self:
         if self.recipe == "article":
-            given = [name for name in _OF_SOUND if name in self.model_fields_set]
+            given = [name for name in OF_SOUND if name in self.model_fields_set]
             changed = [n for n in given if getattr(self, n) != type(self).model_fields[n].default]
             if changed:
                 raise ValueError(

@@ -7,6 +7,7 @@ from beholder.names import channels_text
 from beholder.precisions import DEFAULT_PRECISION
 from beholder.recipes import DEFAULT_RECIPE
 from beholder.specs import DEFAULT_SIZE, DreamSpec, Spec, StudySpec
+from beholder.terms import number_text
 
 SHOWN_LAYERS = 6
 SHOWN_LETTERS = 80  # of an objective, on a sheet
@@ -57,7 +58,7 @@ def _words(spec: Spec) -> Iterator[str]:
             f"a layer that at least {spec.threshold} pictures share"
         )
         if spec.norm_threshold:
-            yield f"strengths above {spec.norm_threshold:g}"
+            yield f"strengths above {number_text(spec.norm_threshold)}"
     if spec.size != DEFAULT_SIZE:
         yield "own size" if spec.size == "keep" else f"size {spec.size}"
     if spec.normalize:
@@ -89,9 +90,9 @@ def _dream_words(spec: DreamSpec) -> Iterator[str]:
     if spec.noise:
         yield f"{spec.noise:,} from noise (seed {spec.seed})"
     if spec.zoom:
-        yield f"{spec.frames:,} frames, each {spec.zoom:g} times the one before"
+        yield f"{spec.frames:,} frames, each {number_text(spec.zoom)} times the one before"
     if spec.carry:
-        yield f"frames of a film, {spec.carry:g} of each carried into the next"
+        yield f"frames of a film, {number_text(spec.carry)} of each carried into the next"
     if spec.precision != DEFAULT_PRECISION:
         yield f"in {spec.precision}"
 
@@ -101,7 +102,7 @@ def _climb_words(spec: DreamSpec, goal: Sequence[str]) -> Iterator[str]:
     if spec.recipe != DEFAULT_RECIPE:
         yield spec.recipe
     yield f"{spec.steps:,} {'step' if spec.steps == 1 else 'steps'}"
-    yield f"learning rate {spec.learning_rate:g}"
+    yield f"learning rate {number_text(spec.learning_rate)}"
     yield from goal
     for field, value in spec.overrides.items():
         if field not in _SAID:
@@ -117,7 +118,7 @@ def _control_words(field: str, value: object) -> str:
         return words
     if field in ("mask", "guide"):
         return f"{words} {str(value)[:12]}"
-    return f"{words} {value:g}" if isinstance(value, float) else f"{words} {value}"
+    return f"{words} {number_text(value) if isinstance(value, float) else value}"
 
 
 def layers_words(layers: Sequence[int]) -> str:

@@ -5,6 +5,7 @@ import shlex
 import pytest
 
 from api.page_charts import curve, strip
+from api.page_facts import facts
 from api.page_new import spec_of_form
 from api.page_words import ask_words, bytes_words, command, duration, short
 from beholder.errors import InvalidInput
@@ -36,6 +37,8 @@ from beholder.specs import DreamSpec, StudySpec
         DreamSpec(jitter=8, optimiser="adam", gradient="scaled", measure="squared", octave_scale=2),
         DreamSpec(zoom=1.05, frames=12),
         DreamSpec(carry=0.5, size="keep"),
+        DreamSpec(carry=0.0123456789, learning_rate=0.0123456789, smoothing=1.23456789),
+        DreamSpec(zoom=1.23456789, frames=2, blend=0.123456789, octaves=2, octave_scale=1.23456789),
         StudySpec(),
         StudySpec(
             recipe="sound",
@@ -113,6 +116,30 @@ def test_a_forms_fields_are_read_as_people_write_them():
     ):
         with pytest.raises(InvalidInput, match=words):
             spec_of_form("dream", fields, layers)
+
+
+def test_a_pages_facts_are_those_that_count():
+    sound = dict(facts(StudySpec(recipe="sound", methods=("iterative", "count"), modes=("mean",))))
+    assert sound["Methods"] == "iterative, count"
+    assert sound["Modes"] == "mean"
+    assert sound["Dose"] == "tuning pictures decide"
+    assert "Alpha" not in sound
+    bare = dict(facts(StudySpec(recipe="sound", doses=(), dose=3)))
+    assert [bare[name] for name in ("Methods", "Modes", "Dose", "Doses")] == [
+        "iterative", "zero", "3", "the dose alone",
+    ]  # fmt: skip
+    article = dict(facts(StudySpec()))
+    assert article["Min layer"] == "20 (relu4_1)"
+    assert not {"Target", "Methods", "Modes", "Dose", "Doses", "Draws"} & set(article)
+
+    dream = dict(facts(DreamSpec(learning_rate=0.0123456789)))
+    assert dream["Channels"] == "the whole layer"
+    assert dream["Snapshots"] == "the last"
+    assert dream["Learning rate"] == "0.0123456789"
+    assert not {"Zoom", "Frames", "Carry", "Objective"} & set(dream)
+    film = dict(facts(DreamSpec(zoom=1.05, frames=12, objective="conv5_1:3")))
+    assert [film[name] for name in ("Zoom", "Frames", "Objective")] == ["1.05", "12", "conv5_1:3"]
+    assert not {"Layers", "Channels", "Carry"} & set(film)
 
 
 def test_numbers_in_words():
