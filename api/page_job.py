@@ -67,6 +67,4 @@ def job(
 
 def _has_pictures(job: JobView, spec: Spec) -> bool:
     """Whether a job began from anything but noise."""
-    return not isinstance(spec, DreamSpec) or job.total > spec.noise * spec.frames * len(
-        spec.layers
-    )
+    return not isinstance(spec, DreamSpec) or job.total > spec.noise * spec.passes

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Annotated, Any, cast, get_args
 
 from fastapi import APIRouter, Depends, Request
@@ -190,7 +191,7 @@ def _queue(opened: Services, form: _Form) -> str:
         raise InvalidInput("a file of weights is named from the command line, not from here.")
     noise = noise_entries(spec) if isinstance(spec, DreamSpec) else ()
     name = form.text.get("name") or form.submission.name
-    entries = (*form.submission.entries, *noise)
+    entries = chain(form.submission.entries, noise)
     return create_job(opened.db, spec, entries, name=name, priority=_priority(form)).id
 
 

@@ -6,7 +6,15 @@ from typing import Annotated, Any, Self
 from pydantic import Field, ValidationInfo, model_validator
 
 from beholder.defaults import DEFAULT_LAYER
-from beholder.job_spec import MAX_SIZE, MAX_WHOLE_SIZE, MIN_SIZE, STORED, JobSpec, LayerIndex
+from beholder.job_spec import (
+    MAX_ITEMS,
+    MAX_SIZE,
+    MAX_WHOLE_SIZE,
+    MIN_SIZE,
+    STORED,
+    JobSpec,
+    LayerIndex,
+)
 from beholder.labels import known_labels
 from beholder.layers import LAYERS, check_channels
 from beholder.networks import width_divisor
@@ -157,6 +165,11 @@ class DreamSpec(JobSpec):
         return self
 
     def _mistakes(self) -> Iterator[str]:
+        if self.noise * self.passes > MAX_ITEMS:
+            yield (
+                f"noise: {self.noise * self.passes:,} items are more than {MAX_ITEMS:,}; name "
+                "fewer layers, frames or noise"
+            )
         if self.octaves > self.steps:
             yield f"octaves: {self.octaves} of them need a step each; got {self.steps} steps"
         measures = self.objective_at(self.layers[0]).measures
@@ -208,6 +221,11 @@ class DreamSpec(JobSpec):
         usual = DreamSpec.model_construct(**recipe_defaults(self.recipe, self.network))
         names = [name for name in type(self).model_fields if name not in ("recipe", "network")]
         return {n: getattr(self, n) for n in names if getattr(self, n) != getattr(usual, n)}
+
+    @property
+    def passes(self) -> int:
+        """How many items each of its pictures and noise starts becomes."""
+        return len(self.layers) * self.frames
 
     @property
     def steps_kept(self) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ from beholder.networks import check_network
 
 MIN_SIZE, MAX_SIZE = 32, 8192  # five 2x2 pools need 32 pixels a side
 MAX_WHOLE_SIZE = 2048  # pixels a side of what can't go tile by tile: maps of some 6 GiB
+MAX_ITEMS = 10_000_000  # of one job: each is a row, and a short request can ask for trillions
 STORED = "stored"  # in a validation's context: see `JobSpec.stored`
 LayerIndex = Annotated[int, Field(ge=0, le=LAST_LAYER)]
 Size = int | Literal["keep"]

@@ -14,7 +14,8 @@ from sqlalchemy.orm import Session
 
 from beholder import traces
 from beholder.devices import DEFAULT_DEVICE, Device
-from beholder.errors import NoPictures
+from beholder.errors import InvalidSpec, NoPictures
+from beholder.job_spec import MAX_ITEMS
 from beholder.jobs.bulk import BATCH
 from beholder.jobs.chunking import Ranges, chunk_size_of
 from beholder.jobs.database import Database
@@ -76,7 +77,8 @@ def create_job(
     made a job before, that job is the answer, and nothing is written. hook: told when the job ends.
     Raises NoPictures if there is nothing to run, or nothing to hold a sound study's targets
     against, InvalidSpec for a mask or guide that is not here or a target that is no class of the
-    network, and InvalidInput if the request's key was used for something else.
+    network or more items than a job may have, and InvalidInput if the request's key was used for
+    something else.
     """
     kind: JobKind = "dream" if isinstance(spec, DreamSpec) else "study"
     begun = time.time_ns()
@@ -86,6 +88,7 @@ def create_job(
     with Spool() as spool:
         for entry in entries:
             spool.add(entry, role=None if kind == "dream" else entry.role or "target")
+            _insist_on_few(spool, spec)
         _insist_on_work(spool, kind)
         if isinstance(spec, StudySpec) and spec.recipe == "sound":
             _insist_on_others(spool)
@@ -121,7 +124,7 @@ def create_job(
 
 
 def _new_job(kind: JobKind, spec: Spec, spool: Spool, name: str, chunk_size: int | None) -> Job:
-    passes = len(spec.layers) * spec.frames if isinstance(spec, DreamSpec) else 1
+    passes = _passes(spec)
     return Job(
         id="".join(secrets.choice(_ID_ALPHABET) for _ in range(_ID_LENGTH)),
         kind=kind,
@@ -136,6 +139,17 @@ def _new_job(kind: JobKind, spec: Spec, spool: Spool, name: str, chunk_size: int
         queued=(spool.total - spool.failed) * passes,
         failed=spool.failed * passes,
     )
+
+
+def _passes(spec: Spec) -> int:
+    return spec.passes if isinstance(spec, DreamSpec) else 1
+
+
+def _insist_on_few(spool: Spool, spec: Spec) -> None:
+    """While pictures come: of a small request, the rows would fill the disk."""
+    if spool.total * _passes(spec) > MAX_ITEMS:
+        what = "pictures, layers, frames or noise" if isinstance(spec, DreamSpec) else "pictures"
+        raise InvalidSpec(f"a job may have {MAX_ITEMS:,} items: name fewer {what}.")
 
 
 def _insist_on_work(spool: Spool, kind: str) -> None:

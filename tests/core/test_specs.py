@@ -67,6 +67,13 @@ def test_a_study_measures_no_larger_maps_than_memory_holds() -> None:
     assert spec_of("study", {"size": 4096}).size == 4096, "of a study that was made before"
 
 
+def test_a_short_spec_asks_for_no_more_items_than_a_job_may_have() -> None:
+    most = {"layers": tuple(range(20)), "zoom": 1.05, "frames": 100_000}
+    assert DreamSpec.build(**most, noise=5).passes == 2_000_000
+    with pytest.raises(InvalidSpec, match="noise: 12,000,000 items are more than 10,000,000; name"):
+        DreamSpec.build(**most, noise=6)
+
+
 def test_a_wrong_layer_is_one_mistake() -> None:
     with pytest.raises(InvalidSpec) as raised:
         DreamSpec.build(layers=(99,))

@@ -5,7 +5,7 @@ import tracemalloc
 import pytest
 from sqlalchemy import func, select
 
-from beholder.errors import NoPictures
+from beholder.errors import InvalidSpec, NoPictures
 from beholder.jobs.models import Chunk, Item, Job, Picture
 from beholder.jobs.queries import get_job, items
 from beholder.jobs.submit import Entry, create_job, noise_entries
@@ -90,6 +90,18 @@ def test_nothing_to_work_on_is_refused(sqlite_database, desk, spec):
     with pytest.raises(NoPictures, match=reason):
         create_job(sqlite_database, spec, [desk.broken(0), desk.broken(1)])
     assert _count(sqlite_database, Job) == 0
+
+
+def test_too_many_items_are_refused_before_any_is_written(desk):
+    spec = DreamSpec(network="random:0", layers=tuple(range(37)), zoom=1.05, frames=100_000)
+
+    def entries():
+        yield from map(desk.entry, range(3))  # 11,100,000 items
+        raise AssertionError("no more is read")
+
+    with pytest.raises(InvalidSpec, match="10,000,000 items: name fewer pictures, layers"):
+        create_job(desk.database, spec, entries())
+    assert [_count(desk.database, model) for model in (Job, Item, Picture)] == [0] * 3
 
 
 def test_a_study_of_controls_alone_is_refused(desk):
