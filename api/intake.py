@@ -20,7 +20,6 @@ from api.schemas import (
     PictureRef,
     build_spec,
     make_job,
-    plain,
     read_job,
     read_json,
     source_of,
@@ -36,6 +35,7 @@ from beholder.jobs.submit import CreatedJob, create_job, noise_entries
 from beholder.protocol import LINES
 from beholder.recipes import beside_pictures
 from beholder.specs import DreamSpec, JobKind
+from beholder.texts import cut_name, plain
 
 MAX_JSON_BYTES = 32 << 20
 MAX_NAMES = 3  # in a job's name
@@ -67,7 +67,7 @@ class Submission:
     def name(self) -> str:
         """What to call the job where the request does not say: its folders, or its pictures."""
         if len(self.names) <= MAX_NAMES:
-            return ", ".join(self.names) or "noise"
+            return cut_name(", ".join(self.names)) or "noise"
         return f"{self.entries.total} pictures"
 
 

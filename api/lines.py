@@ -12,14 +12,14 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from api.problems import TooLarge
-from api.schemas import MAX_NAME, Sha256, body_sentence
+from api.schemas import MAX_SOURCE, Sha256, body_sentence
 from beholder.errors import InvalidInput
 from beholder.jobs.spool import Role
 
 MAX_LINE_BYTES = 64 << 10
 MAX_PICTURES = 2_000_000
 _BATCH = 500
-Name = Annotated[str, Field(max_length=MAX_NAME)]
+Name = Annotated[str, Field(max_length=MAX_SOURCE)]
 
 
 class PictureLine(BaseModel):

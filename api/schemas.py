@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 
 from api.problems import sentence
@@ -12,11 +12,13 @@ from beholder.errors import InvalidInput, InvalidSpec
 from beholder.networks import WEIGHT_SUFFIXES, check_network
 from beholder.priorities import DEFAULT_PRIORITY, Priority
 from beholder.specs import DreamSpec, StudySpec
+from beholder.texts import MAX_NAME, folded, plain
 
 EXAMPLE_SHA256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
-MAX_NAME = 500
+MAX_SOURCE = 500  # letters of what a picture, or its group, is called
 MAX_HASHES = 100_000
 
+Name = Annotated[str, Field(max_length=MAX_NAME), AfterValidator(folded)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$", description="A picture's SHA-256, in hex.")]
 
 
@@ -28,8 +30,8 @@ class PictureRef(_Body):
     """A picture that is stored already, and what to call it."""
 
     sha256: Sha256
-    source: Annotated[str, Field(max_length=MAX_NAME)] = ""
-    group: Annotated[str | None, Field(max_length=MAX_NAME)] = None
+    source: Annotated[str, Field(max_length=MAX_SOURCE)] = ""
+    group: Annotated[str | None, Field(max_length=MAX_SOURCE)] = None
 
 
 Pictures = Annotated[list[Sha256 | PictureRef], Field(max_length=MAX_HASHES)]
@@ -43,15 +45,10 @@ class NewHook(_Body):
 
 
 class _NewJob(_Body):
-    name: Annotated[str, Field(max_length=MAX_NAME)] = ""
+    name: Name = ""
     priority: Priority = DEFAULT_PRIORITY
     device: Device = DEFAULT_DEVICE
     webhook: NewHook | None = None
-
-    @field_validator("name")
-    @classmethod
-    def _plain(cls, name: str) -> str:
-        return plain(name)
 
 
 class NewDream(_NewJob):
@@ -132,14 +129,9 @@ def check_remote_network(name: str) -> None:
         ) from None
 
 
-def plain(text: str) -> str:
-    """Text without control characters, which neither databases nor terminals want."""
-    return "".join(letter for letter in text if letter.isprintable()).strip()
-
-
 def source_of(filename: str) -> str:
     """What to call an uploaded file: its path without "..", as "kelpies/kelpie1.jpg"."""
-    short = "/".join(_parts(plain(filename)))[-MAX_NAME:]
+    short = "/".join(_parts(plain(filename)))[-MAX_SOURCE:]
     return "/".join(_parts(short)) or "picture"  # again: the cut may leave "/" or ".." in front
 
 

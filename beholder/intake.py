@@ -18,12 +18,12 @@ from beholder.errors import InvalidInput, NoPictures, PictureError
 from beholder.jobs.spool import Entry, Role, StoredPicture
 from beholder.pictures import PICTURE_SUFFIXES, peek
 from beholder.store import Store
+from beholder.texts import MARK
 
 MAX_FILE_BYTES = 512 * 2**20
 THREADS = 4  # reading, hashing and writing release the interpreter's lock
 _TOGETHER = 16  # pictures that a thread takes at a time
 _AHEAD = 3  # such batches a thread that may be finished before they are asked for
-_MARK = "\N{REPLACEMENT CHARACTER}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ def _shown(name: str) -> str:
     if name.isprintable():  # which a lone surrogate is not
         return name
     text = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    return "".join(letter if letter.isprintable() else _MARK for letter in text)
+    return "".join(letter if letter.isprintable() else MARK for letter in text)
 
 
 def take_in(

@@ -27,6 +27,6 @@ def _in_options(sentence: str) -> str:
     """ "blend: less than 1; steps: ..." as "--blend: less than 1; --steps: ..."."""
     from beholder.specs import DreamSpec, StudySpec
 
-    fields = "|".join({*DreamSpec.model_fields, *StudySpec.model_fields})
+    fields = "|".join({"name", *DreamSpec.model_fields, *StudySpec.model_fields})
     found = re.compile(rf"(?:^|(?<=; ))({fields})(?=: )")
     return found.sub(lambda word: option_of(word[1]), sentence)

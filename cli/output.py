@@ -10,9 +10,13 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
+from beholder.layers import is_number
 from beholder.plurals import plural as plural
+from beholder.texts import marked
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
@@ -24,6 +28,11 @@ class _Console(Console):
 
     def on_broken_pipe(self) -> NoReturn:
         raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Nothing in a text moves the cursor, colours or names the terminal of whoever reads it."""
+        shown = (marked(one) if isinstance(one, str) else one for one in objects)
+        super().print(*shown, **options)
 
 
 def console() -> Console:
@@ -56,7 +65,7 @@ def print_csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None
 def table(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], *, title: str = "") -> Table:
     """A table of these columns; numbers to the right, the rest as text without markup."""
     listed = list(rows)
-    drawn = Table(title=title or None, title_justify="left", header_style="bold")
+    drawn = Table(title=escape(marked(title)) or None, title_justify="left", header_style="bold")
     for column in columns:
         values = [row.get(column) for row in listed]
         numeric = any(isinstance(value, int | float) for value in values)
@@ -66,18 +75,19 @@ def table(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], *, title: s
     return drawn
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any) -> Text:
     if value is None or value == "":
-        return "-"
+        return Text("-")
     if isinstance(value, bool):
-        return "yes" if value else ""
+        return Text("yes" if value else "")
     if isinstance(value, float):
-        return f"{value:.4g}"
-    return str(value).replace("[", r"\[")
+        return Text(f"{value:.4g}")
+    return Text(marked(str(value)))
 
 
 def _width() -> int:
-    return int(os.environ.get("COLUMNS", _PIPE_WIDTH))
+    asked = os.environ.get("COLUMNS", "")
+    return int(asked) if is_number(asked) and int(asked) else _PIPE_WIDTH
 
 
 def amount(size: float) -> str:

@@ -11,7 +11,9 @@ import typer
 from beholder.devices import DEFAULT_DEVICE, Device
 from beholder.errors import InvalidInput
 from beholder.priorities import DEFAULT_PRIORITY, Priority
+from beholder.texts import job_name
 from cli.context import Context
+from cli.options import in_options
 from cli.output import plural, print_json, say
 from cli.progress import counting, follow, outcome_words
 
@@ -59,6 +61,8 @@ def queue_job(
     device: Device = DEFAULT_DEVICE,
 ) -> "CreatedJob":
     """Take the pictures in, write the job, tell the workers. All of it or nothing is queued."""
+    with in_options():  # before any picture is taken in
+        name = job_name(name)
     reasons: list[str] = []
     with closing(_entries(desk, sources, reasons.append)) as entries:
         created = desk.create(spec, entries, name=name, priority=priority, device=device)

@@ -27,6 +27,7 @@ from cli.submit import (
     RecursiveOption,
     SizeOption,
     WaitOption,
+    folders_name,
     network_name,
     parse_size,
     parse_steps,
@@ -161,10 +162,8 @@ def study(
         Source(folders=tuple(sibling or ()), recursive=recursive, role="sibling"),
         Source(folders=tuple(control or ()), recursive=recursive, role="control"),
     ]
-    folder_names = ", ".join(folder.resolve().name for folder in folders)
-    created = queue_job(
-        context.desk, spec, sources, name=name or folder_names, priority=priority, device=device
-    )
+    name = name or folders_name(folders)
+    created = queue_job(context.desk, spec, sources, name=name, priority=priority, device=device)
     report(context, created, wait=wait, output=output, as_json=json)
 
 

@@ -1,5 +1,6 @@
 """`beholder submit`: queue dreams of pictures, of a folder, or of noise."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,7 @@ from beholder.networks import WEIGHT_SUFFIXES
 from beholder.precisions import DEFAULT_PRECISION, DreamPrecision
 from beholder.priorities import DEFAULT_PRIORITY, Priority
 from beholder.recipes import DEFAULT_RECIPE, beside_pictures
+from beholder.texts import cut_name
 from cli.context import Context
 from cli.options import in_options
 from cli.output import JsonOption, say
@@ -306,9 +308,15 @@ def parse_steps(text: str, option: str = "--snapshots") -> tuple[int, ...]:
     return tuple(sorted({int(word) for word in words}))
 
 
+def folders_name(folders: Sequence[Path]) -> str:
+    """What to call a job of these, where nobody says."""
+    return cut_name(", ".join(folder.resolve().name for folder in folders))
+
+
 def _name(source: Source) -> str:
     if source.folders:
-        return ", ".join(folder.resolve().name for folder in source.folders)
+        return folders_name(source.folders)
     if source.files:
-        return source.files[0].name if len(source.files) == 1 else f"{len(source.files)} pictures"
+        first, *others = source.files
+        return f"{1 + len(others)} pictures" if others else cut_name(first.name)
     return "noise"

@@ -11,7 +11,7 @@ from api.examples import CHANNEL_DREAM, FEATURES, example
 from api.problems import responses
 from api.queueing import wake_workers
 from api.routes.jobs import Opened
-from api.schemas import MAX_NAME, build_spec, plain
+from api.schemas import Name, build_spec
 from beholder.errors import InvalidInput
 from beholder.jobs.channel_dreams import newest_dreams
 from beholder.jobs.features import queue_channels
@@ -35,7 +35,7 @@ class NewChannelDreams(BaseModel):
     layer: _Layer
     channels: Annotated[list[_Channel], Field(min_length=1, max_length=_WIDEST)]
     spec: dict[str, Any] = {}
-    name: Annotated[str, Field(max_length=MAX_NAME)] = ""
+    name: Name = ""
     priority: Priority = "low"
 
 
@@ -54,8 +54,7 @@ def queue(asked: NewChannelDreams, opened: Opened, tasks: BackgroundTasks) -> JS
     divisor = width_divisor(spec.network) or 1
     check_channels(LAYERS[asked.layer], asked.channels, width_divisor=divisor)
     places = [(asked.layer, channel) for channel in dict.fromkeys(asked.channels)]
-    name = plain(asked.name)
-    made = queue_channels(opened.db, places, spec, name=name, priority=asked.priority)
+    made = queue_channels(opened.db, places, spec, name=asked.name, priority=asked.priority)
     if made.queued:
         tasks.add_task(wake_workers, opened)
     return JSONResponse(made.row(), 201, background=tasks)
@@ -82,7 +81,7 @@ def find(
     by its step.
     """
     places = [(layer, channel) for channel in range(LAYERS[layer].channels)]
-    named = opened.settings.network if network is None else network.replace("\0", "")
+    named = opened.settings.network if network is None else network
     found = newest_dreams(opened.db, named, places, recipe)
     rows = [
         {"channel": channel, "job": one.job_id, "position": one.position, "file": asdict(one.file)}

@@ -17,6 +17,7 @@ from beholder.jobs.repeats import Repeatable
 from beholder.jobs.views import JobView
 from beholder.protocol import LINES
 from beholder.specs import JobKind
+from beholder.texts import MAX_NAME
 from beholder.tokens import Caller
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
@@ -46,7 +47,7 @@ def _body(model: type[NewDream] | type[NewStudy], *roles: str, spec: Any) -> dic
     document = {"name": "kelpies", "spec": spec, roles[0]: [EXAMPLE_SHA256]}
     fields: dict[str, Any] = {
         "spec": {"type": "string", "contentMediaType": "application/json", "example": "{}"},
-        "name": {"type": "string", "maxLength": 500},
+        "name": {"type": "string", "maxLength": MAX_NAME},
         "webhook": {"type": "string", "contentMediaType": "application/json"},
         **dict.fromkeys(roles, _FILES),
     }

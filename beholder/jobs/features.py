@@ -21,11 +21,13 @@ from beholder.layers import LAYERS
 from beholder.priorities import Priority
 from beholder.recipes import DEFAULT_CHANNEL_RECIPE, NoiseRecipe
 from beholder.specs import DreamSpec
+from beholder.texts import MAX_NAME, cut_name
 
 FEATURE_STEPS = 60
 # The built-in network is narrow, and its gradients are small.
 _RATES = {"specimens": 0.5}
 _RATE = 0.1
+_PLACE = 16  # letters of a title that say layer and channel
 _OWN = ("steps", "learning_rate", "size")
 _RELUS = tuple(layer.index for layer in LAYERS if layer.kind == "relu")
 
@@ -125,7 +127,7 @@ def queue_channels(
             continue
         fields = spec.model_dump() | {"layers": (layer,), "channels": (channel,)}
         one = DreamSpec.build(**fields)
-        title = f"{name} {layer_name(layer)}/{channel}".lstrip()
+        title = f"{cut_name(name, MAX_NAME - _PLACE)} {layer_name(layer)}/{channel}".lstrip()
         created = create_job(database, one, noise_entries(one), name=title, priority=priority)
         queued[layer, channel] = created.id
     return Features(queued, tuple(there), 0, _differing(database, there, spec))

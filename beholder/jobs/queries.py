@@ -26,6 +26,7 @@ from beholder.jobs.views import (
     columns_of,
     verdict_rows,
 )
+from beholder.texts import folded
 
 _PROGRESS = [getattr(Job, name) for name in columns_of(Progress)]
 _ITEM = [getattr(Item, name) for name in columns_of(ItemView) if name not in ("files", "verdicts")]
@@ -60,6 +61,7 @@ def list_jobs(
     if kept:
         statement = statement.where(Job.kept.is_not(None))
     if words:
+        words = folded(words)
         named = Job.name.icontains(words, autoescape=True)
         statement = statement.where(named | Job.id.startswith(words.lower(), autoescape=True))
     if before:
@@ -74,7 +76,7 @@ def get_job(database: Database, job_id: str) -> JobView:
     Raises NotFound or InvalidInput.
     """
     with database.read() as session:
-        return _job(session, job_id.strip())
+        return _job(session, folded(job_id))
 
 
 def progress(database: Database, job_id: str) -> Progress:

@@ -30,12 +30,12 @@ from beholder.jobs.spool import Entry, Spool, StoredPicture
 from beholder.labels import check_target
 from beholder.priorities import DEFAULT_PRIORITY, Priority
 from beholder.specs import DreamSpec, JobKind, Spec, StudySpec
+from beholder.texts import job_name
 
 __all__ = ["CreatedJob", "Entry", "StoredPicture", "create_job", "noise_entries"]
 
 _ID_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's: no i, l, o or u to misread
 _ID_LENGTH = 10
-_LONGEST_NAME = 200
 
 
 @dataclass(frozen=True)
@@ -76,12 +76,12 @@ def create_job(
     A study's entries without a role are targets. device: which workers may run it. request: if it
     made a job before, that job is the answer, and nothing is written. hook: told when the job ends.
     Raises NoPictures if there is nothing to run, or nothing to hold a sound study's targets
-    against, InvalidSpec for a mask or guide that is not here or a target that is no class of the
-    network or more items than a job may have, and InvalidInput if the request's key was used for
-    something else.
+    against, InvalidSpec for a mask or guide that is not here, a target that is no class of the
+    network, more items than a job may have or a name that is too long, and InvalidInput if the
+    request's key was used for something else.
     """
     kind: JobKind = "dream" if isinstance(spec, DreamSpec) else "study"
-    begun = time.time_ns()
+    name, begun = job_name(name), time.time_ns()
     insist_on_named(database, spec)
     if isinstance(spec, StudySpec):
         check_target(spec.network, spec.target)
@@ -129,7 +129,7 @@ def _new_job(kind: JobKind, spec: Spec, spool: Spool, name: str, chunk_size: int
         id="".join(secrets.choice(_ID_ALPHABET) for _ in range(_ID_LENGTH)),
         kind=kind,
         state="queued",
-        name=" ".join(name.split())[:_LONGEST_NAME],
+        name=name,
         spec=spec.model_dump(mode="json"),
         network=spec.network,
         stage="dream" if kind == "dream" else "measure",

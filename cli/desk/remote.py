@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from beholder.errors import InvalidInput, PictureError
 from beholder.jobs.views import ChannelView, ItemView, JobView
+from beholder.texts import folded
 from cli.desk.reading import read, read_features, read_record
 from cli.desk.refusals import Broken
 from cli.desk.wire import Wire, lines_of
@@ -178,7 +179,7 @@ class RemoteDesk:
         return [read(JobView, row) for row in rows]
 
     def job(self, wanted: str) -> JobView:
-        return read(JobView, self._wire.get("/v1/jobs/by-name", {"name": wanted}))
+        return read(JobView, self._wire.get("/v1/jobs/by-name", {"name": folded(wanted)}))
 
     def watch(self, job_id: str) -> Iterator[tuple[JobView, float]]:
         from cli.desk.following import follow
@@ -346,7 +347,7 @@ class RemoteDesk:
         return [read(FleetView, row) for row in self._wire.get("/v1/workers")["workers"]]
 
     def tell(self, name: str, order: "Order | None") -> list[str]:
-        path = f"/v1/workers/{quote(name, safe='')}/{order or 'resume'}"
+        path = f"/v1/workers/{quote(name, safe='', errors='replace')}/{order or 'resume'}"
         return [str(one) for one in self._wire.ask("POST", path, again=True)["workers"]]
 
     def give_up(self) -> None:

@@ -245,7 +245,7 @@ def _query(query: Query | None) -> str:
         for name, value in (query or {}).items()
         if value is not None and value is not False
     }
-    return f"?{urlencode(words, doseq=True)}" if words else ""
+    return f"?{urlencode(words, doseq=True, errors='replace')}" if words else ""
 
 
 def _asked_to_wait(answer: Answer) -> float:

@@ -43,7 +43,7 @@ def test_dreams_of_channels_are_queued_once_and_found(server):
         (found,) = server.http.get(URL, params={"layer": 1, **query}).json()["dreams"]
         assert (found["channel"], found["job"], found["position"]) == (2, queued[2], 0)
         assert found["file"]["step"] == 3
-    for query in ({"network": "vgg19\0"}, {"recipe": "article"}):
+    for query in ({"network": "vgg19"}, {"recipe": "article"}):
         assert server.http.get(URL, params={"layer": 1, **query}).json() == {"dreams": []}
     again = server.http.post(URL, json=ASKED).json()
     assert (again["queued"], sorted(again["there"])) == ([], [[1, 0], [1, 2]])

@@ -38,7 +38,9 @@ def test_a_job_by_its_name(server):
     for name in ("kelpies / monday", job["id"], job["id"][:6]):
         found = server.http.get("/v1/jobs/by-name", params={"name": name})
         assert found.json()["id"] == job["id"]
-    assert server.http.get("/v1/jobs/by-name", params={"name": "cats\0"}).status_code == 404
+    assert server.http.get("/v1/jobs/by-name", params={"name": "cats"}).status_code == 404
+    folded = server.http.get("/v1/jobs/by-name", params={"name": " kelpies  /\tmonday"})
+    assert folded.json()["id"] == job["id"]
     server.dream(1, name="kelpies / monday")
     several = server.http.get("/v1/jobs/by-name", params={"name": "kelpies / monday"})
     assert (several.status_code, "write more of the id" in several.json()["detail"]) == (422, True)

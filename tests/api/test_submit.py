@@ -266,6 +266,9 @@ def test_text_that_no_database_takes_is_cleaned_or_refused(server):
 
     assert named("a\0b\x1bc").json()["name"] == "abc"
     assert named("\ud800").status_code == 422
+    assert len(named("a" * 200).json()["name"]) == 200
+    long = named("a" * 201)
+    assert (long.status_code, "at most 200 characters" in long.json()["detail"]) == (422, True)
     for field in ('"\\ud800"', '{"network": "\\ud800"}', '{"network": "\\u0000"}'):
         assert post(server, spec=field).status_code == 422
     hook = {"url": "https://example.org/\0", "secret": "\0"}
