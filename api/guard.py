@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.access import COOKIE, required_scope
 from api.problems import Forbidden, TooLarge, Unauthorized, bug, problem, problem_of
-from beholder.errors import BeholderError
+from beholder.errors import BeholderError, InvalidInput
 from beholder.protocol import API_HEADER, API_LEVEL
 from beholder.settings import Settings
 from beholder.tokens import OWNER, STRANGER, Caller, Tokens
@@ -82,6 +82,7 @@ class Guard:
         if not self._known(host):
             return problem(421, f"no host {host!r} here: add it to BEHOLDER_API_HOSTS.")
         try:
+            _refuse_nul(scope)
             _refuse_large(scope, headers)
             if scope["method"] not in SAFE:
                 _refuse_foreign(headers, host)
@@ -116,6 +117,12 @@ class Guard:
                 f"the token {caller.name!r} may {caller.scope}; this needs the scope {needed}."
             )
         return caller
+
+
+def _refuse_nul(scope: Scope) -> None:
+    """No id, name or label has one, and Postgres takes none in a text."""
+    if "\0" in scope["path"] or b"%00" in scope["query_string"]:
+        raise InvalidInput("the address has a NUL character (%00): leave it out.")
 
 
 def _refuse_large(scope: Scope, headers: Headers) -> None:

@@ -84,7 +84,7 @@ def jobs(
         opened.db,
         state=state,
         kind=kind,
-        words=_text(q),
+        words=q,
         kept=kept,
         limit=limit + 1,
         before=before,
@@ -104,7 +104,7 @@ def by_name(
     name: Annotated[str, Query(max_length=500, examples=["kelpies"])],
 ) -> JSONResponse:
     """An id, the beginning of one, or the name that one job alone has. 422 if several fit."""
-    return JSONResponse(get_job(opened.db, _text(name) or "").row())
+    return JSONResponse(get_job(opened.db, name).row())
 
 
 @router.post(
@@ -213,8 +213,3 @@ def delete(job_id: JobId, opened: Opened) -> Response:
     """
     remove_job(opened.db, opened.store, job_id)
     return Response(status_code=204)
-
-
-def _text(words: str | None) -> str | None:
-    """What can stand in a query: Postgres takes no NUL in a text."""
-    return None if words is None else words.replace("\0", "")

@@ -51,7 +51,7 @@ def records(
     divisor = width_divisor(network) if network else None
     check_channels(LAYERS[layer], [channel], width_divisor=divisor or 1)
     asked = {"layer": layer, "channel": channel}
-    return JSONResponse(record_document(opened.db, **asked, network=_plain(network)))
+    return JSONResponse(record_document(opened.db, **asked, network=network))
 
 
 @router.get(
@@ -78,7 +78,7 @@ def rows(
     found = export_rows(
         opened.db,
         study=_study(opened, study),
-        network=_plain(network),
+        network=network,
         layers=layer,
         channels=channel,
         chosen=chosen,
@@ -106,9 +106,9 @@ def contrast(
     """
     found = contrasts(
         opened.db,
-        [label.replace("\0", "") for label in wanted],
-        [label.replace("\0", "") for label in others or ()],
-        network=_plain(network),
+        wanted,
+        others or (),
+        network=network,
         study=_study(opened, study),
         layers=layer,
         limit=limit,
@@ -117,12 +117,7 @@ def contrast(
 
 
 def _study(opened: Opened, study: str | None) -> str | None:
-    return None if study is None else get_job(opened.db, _plain(study) or "").id
-
-
-def _plain(text: str | None) -> str | None:
-    """What can stand in a query: Postgres takes no NUL in a text."""
-    return None if text is None else text.replace("\0", "")
+    return None if study is None else get_job(opened.db, study).id
 
 
 def _lines(found: Iterator[dict[str, object]]) -> Iterator[str]:

@@ -68,7 +68,7 @@ def study_overlap(
     ],
 ) -> JSONResponse:
     """Of ReLU layers, beside what sets of these sizes share by chance. 409 before both chose."""
-    second = get_job(opened.db, other.replace("\0", ""))
+    second = get_job(opened.db, other)
     return JSONResponse(overlap(opened.db, found, second).row())
 
 

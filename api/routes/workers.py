@@ -55,6 +55,4 @@ def drain(name: Name, opened: Opened) -> JSONResponse:
 
 def _tell(opened: Services, name: str, order: Order | None) -> JSONResponse:
     is_dead = Locks(opened.settings.home).is_dead
-    return JSONResponse(
-        {"workers": tell(opened.db, name.replace("\0", ""), order, is_dead=is_dead)}
-    )
+    return JSONResponse({"workers": tell(opened.db, name, order, is_dead=is_dead)})

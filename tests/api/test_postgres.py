@@ -8,6 +8,18 @@ import pytest
 
 from beholder.jobs.schema import upgrade
 
+NUL = (
+    "/?q=%00",
+    "/?before=20250101T000000.0-%00",
+    "/v1/jobs?before=20250101T000000.0-%00",
+    "/v1/jobs/by-name?name=a%00",
+    "/v1/records?layer=35&channel=7&network=%00",
+    "/jobs/%00",
+    "/jobs/%00/report",
+    "/channels/%00/28",
+    "/v1/channels/%00/28/1",
+)
+
 
 @pytest.fixture(scope="module")
 def postgres():
@@ -52,4 +64,12 @@ def test_on_postgres(start, postgres, draw):
         "/metrics",
     ):
         assert server.http.get(path).status_code == 200, path
+    for path in NUL:
+        assert server.http.get(path).status_code == 422, path
+    body = {"name": "a\0b\x1b", "spec": {"noise": 1}}
+    assert server.http.post("/v1/dreams", json=body).json()["name"] == "ab"
+    form = {"name": (None, b"c\0d"), "layers": (None, b"35"), "noise": (None, b"1")}
+    made = server.http.post("/new", files=form)
+    assert made.status_code == 303
+    assert server.http.get(f"/v1{made.headers['location']}").json()["name"] == "cd"
     assert server.http.delete(f"/v1/jobs/{job_id}").status_code == 204
