@@ -148,6 +148,8 @@ class Database:
             if translated is None:
                 raise
             raise translated from None
+        except OverflowError:  # SQLite counts to 2**63
+            raise _too_large() from None
 
 
 def insist_on_room(engine: Engine, size: int) -> None:
@@ -257,6 +259,8 @@ def _from_postgres(name: str, error: DBAPIError) -> BeholderError | None:
         return _full(name)
     if code in ("42P01", "42703"):  # undefined_table, undefined_column
         return _outdated(name)
+    if code == "22003":  # numeric_value_out_of_range
+        return _too_large()
     if code.startswith("40"):  # deadlock, serialization failure
         return ServiceUnavailable(f"the database {name} is busy: try again.")
     if not code and not error.connection_invalidated and "Operational" not in type(error).__name__:
@@ -270,6 +274,10 @@ def _from_postgres(name: str, error: DBAPIError) -> BeholderError | None:
 
 def _full(name: str) -> StorageFull:
     return StorageFull(f"no room left for the database {name}: free some space.")
+
+
+def _too_large() -> InvalidInput:
+    return InvalidInput("a number is larger than any there is here: write a smaller one.")
 
 
 def _outdated(name: str) -> DatabaseOutdated:

@@ -6,6 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from beholder.errors import InvalidInput
+from beholder.jobs.queries import list_jobs
 from beholder.jobs.schema import upgrade
 
 NUL = (
@@ -64,6 +66,8 @@ def test_on_postgres(start, postgres, draw):
         "/metrics",
     ):
         assert server.http.get(path).status_code == 200, path
+    with pytest.raises(InvalidInput, match="a number is larger than any"):
+        list_jobs(server.services.db, limit=10**20)
     for path in NUL:
         assert server.http.get(path).status_code == 422, path
     body = {"name": "a\0b\x1b", "spec": {"noise": 1}}

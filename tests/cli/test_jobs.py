@@ -32,6 +32,14 @@ def test_no_jobs_says_what_to_do(beholder: Beholder) -> None:
     assert json.loads(beholder("jobs", "--json").out) == []
 
 
+def test_a_number_that_no_database_counts_to_is_one_line(beholder: Beholder) -> None:
+    answer = beholder("jobs", "--limit", "9" * 20)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err == (
+        "beholder: a number is larger than any there is here: write a smaller one.\n"
+    )
+
+
 @pytest.mark.both
 def test_jobs_are_listed_newest_first(beholder: Beholder, dream_job: Make, study_job: Make) -> None:
     first, second = dream_job(failing=(0,)), study_job()
