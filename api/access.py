@@ -12,6 +12,7 @@ _RULES: tuple[tuple[frozenset[str] | None, str, Scope | None], ...] = (
     (None, "/readyz", None),
     (None, "/static/", None),
     (None, "/sign-in", None),
+    (None, "/sign-out", None),
     (None, "/session", None),
     (frozenset({"GET", "HEAD"}), "/", "read"),
     (frozenset({"DELETE"}), "/v1/jobs", "admin"),

@@ -9,6 +9,7 @@ from fastapi.staticfiles import StaticFiles
 
 from api import pages, problems
 from api.guard import Guard
+from api.page_problems import PageProblems
 from api.page_render import missing_page
 from api.routes import (
     channel_dreams,
@@ -75,6 +76,7 @@ def create_app(settings: Settings) -> FastAPI:
         openapi_tags=TAGS,
     )
     app.add_middleware(Guard, settings=settings)
+    app.add_middleware(PageProblems)
     problems.install(app, missing_page)
     for routes in ROUTES:
         app.include_router(routes.router, responses=problems.responses(*ANYWHERE))

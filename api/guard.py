@@ -4,15 +4,15 @@ every answer carries. A plain ASGI middleware, so that streams pass through unto
 
 import logging
 from collections.abc import Iterator
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import quote, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, cookie_parser
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.access import COOKIE, required_scope
+from api.page_render import wants_page
 from api.problems import Forbidden, TooLarge, Unauthorized, bug, problem, problem_of
 from beholder.errors import BeholderError, InvalidInput
 from beholder.protocol import API_HEADER, API_LEVEL
@@ -88,7 +88,7 @@ class Guard:
                 _refuse_foreign(headers, host)
             scope.setdefault("state", {})["caller"] = self._caller(scope, headers)
         except Unauthorized as error:
-            return _sign_in(scope, headers) or problem_of(error)
+            return _sign_in(scope) or problem_of(error)
         except BeholderError as error:
             return problem_of(error)
         return None
@@ -160,12 +160,8 @@ def _given(headers: Headers) -> Iterator[str]:
     scheme, _, token = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and token.strip():
         yield token.strip()
-    try:
-        cookies = SimpleCookie(headers.get("cookie", ""))
-    except CookieError:
-        return
-    if COOKIE in cookies:
-        yield cookies[COOKIE].value
+    if given := cookie_parser(headers.get("cookie", "")).get(COOKIE):
+        yield given
 
 
 def _refuse_foreign(headers: Headers, host: str) -> None:
@@ -183,12 +179,13 @@ def _netloc(origin: str) -> str | None:
         return None
 
 
-def _sign_in(scope: Scope, headers: Headers) -> Response | None:
-    """For a browser that opens a page without a token: the form to enter it."""
-    page = scope["method"] == "GET" and not scope["path"].startswith("/v1/")
-    if page and "text/html" in headers.get("accept", ""):
-        return RedirectResponse(f"/sign-in?next={quote(scope['path'])}", 303)
-    return None
+def _sign_in(scope: Scope) -> Response | None:
+    """For a browser that opens a page without a token: the form to enter it, then that page."""
+    if scope["method"] != "GET" or not wants_page(scope):
+        return None
+    query = scope["query_string"].decode("latin-1")
+    wanted = quote(scope["path"]) + (f"?{query}" if query else "")
+    return RedirectResponse(f"/sign-in?next={quote(wanted)}", 303)
 
 
 def _without_port(host: str) -> str:

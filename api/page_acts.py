@@ -3,13 +3,14 @@
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.background import BackgroundTask
 
 from api.page_render import PageRoute, render, see_other
 from api.problems import Forbidden
 from api.queueing import wake_workers
+from api.routes.session import forget_token
 from api.services import Services, services
 from beholder.jobs import control
 from beholder.tokens import Caller
@@ -49,7 +50,13 @@ def delete(request: Request, opened: Opened, job_id: str) -> RedirectResponse:
 def sign_in(request: Request) -> HTMLResponse:
     """Where a browser without a token is sent."""
     wanted = request.query_params.get("next", "/")
-    return render(request, "sign_in.html", wanted=wanted)
+    return render(request, "sign_in.html", wanted=wanted, problem="")
+
+
+@router.post("/sign-out", response_model=None)
+def sign_out() -> Response:
+    """Forget the token, and show where another is entered."""
+    return forget_token(see_other("/sign-in"))
 
 
 def _back(request: Request, job_id: str) -> str:

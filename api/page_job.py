@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from api import page_links as links
@@ -12,6 +12,7 @@ from api.page_jobs import job_spec
 from api.page_render import PageRoute, render, see_other
 from api.page_study import study_values
 from api.page_words import ask_words, command
+from api.routes.results import MAX_POSITION
 from api.services import Services, services
 from beholder.jobs.completion import completed
 from beholder.jobs.queries import get_job, items
@@ -22,6 +23,7 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 SHOWN_FAILURES = 20
 Opened = Annotated[Services, Depends(services)]
+Position = Annotated[int, Query(ge=0, le=MAX_POSITION)]
 
 
 @router.get("/jobs/{job_id}", response_model=None)
@@ -29,9 +31,9 @@ def job(
     request: Request,
     opened: Opened,
     job_id: str,
-    item: int | None = None,
-    step: int | None = None,
-    start: int = 0,
+    item: Position | None = None,
+    step: Position | None = None,
+    start: Position = 0,
 ) -> HTMLResponse | RedirectResponse:
     """A dream's or a study's page. item, step: what is looked at; start: the first column."""
     view = get_job(opened.db, job_id)
@@ -40,7 +42,7 @@ def job(
     spec = job_spec(view)
     failed = items(opened.db, view.id, state="failed", limit=SHOWN_FAILURES) if view.failed else ()
     values = (
-        dream_values(opened, view, spec, item=item, step=step, start=max(0, start))
+        dream_values(opened, view, spec, item=item, step=step, start=start)
         if isinstance(spec, DreamSpec)
         else study_values(opened, view)
     )

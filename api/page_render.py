@@ -11,7 +11,9 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.routing import APIRoute
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.datastructures import Headers
 from starlette.responses import Response
+from starlette.types import Scope
 
 from api.page_words import bytes_words, duration, short
 from api.problems import PROBLEMS
@@ -19,6 +21,7 @@ from beholder import __version__
 from beholder.errors import BeholderError
 from beholder.jobs.completion import fruitful
 from beholder.layers import LAYERS
+from beholder.tokens import STRANGER, Caller
 
 WEB = Path(__file__).parent / "web"
 SEE_OTHER = 303  # after a POST: load that address with GET
@@ -26,10 +29,11 @@ SEE_OTHER = 303  # after a POST: load that address with GET
 
 def render(request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
     """A template as a page. Everything in `values` is escaped where it is shown."""
+    caller: Caller | None = request.scope.get("state", {}).get("caller")
     text = (
         _environment()
         .get_template(template)
-        .render(request=request, path=request.url.path, **values)
+        .render(request=request, path=request.url.path, visitor=caller or STRANGER, **values)
     )
     return HTMLResponse(text, status, headers={"Cache-Control": "no-store"})
 
@@ -63,13 +67,17 @@ class PageRoute(APIRoute):
         return handle
 
 
+def wants_page(scope: Scope) -> bool:
+    """Whether a browser asks, and for one of the page's own addresses."""
+    accepted = Headers(scope=scope).get("accept", "")
+    return "text/html" in accepted and not scope["path"].startswith(("/v1/", "/static/"))
+
+
 def missing_page(request: Request) -> HTMLResponse | None:
     """What a browser is shown where nothing is; None for others, and for the API's addresses."""
-    path = request.url.path
-    looks = request.method in ("GET", "HEAD") and "text/html" in request.headers.get("accept", "")
-    if not looks or path.startswith(("/v1/", "/static/")):
+    if request.method not in ("GET", "HEAD") or not wants_page(request.scope):
         return None
-    message = f"Nothing is at {path}: begin at “All jobs”."
+    message = f"Nothing is at {request.url.path}: begin at “All jobs”."
     return render(request, "error.html", 404, heading="Not found", message=message)
 
 
@@ -79,7 +87,7 @@ def status_of(error: BeholderError) -> tuple[int, str]:
     return next(found, (500, "An error inside Beholder"))
 
 
-def sentence(error: BeholderError) -> str:
+def sentence(error: BeholderError | str) -> str:
     """An error's message with a capital, in words for who has a browser before them."""
     text = str(error).replace("`beholder jobs` lists them", "“All jobs” lists them")
     return text[:1].upper() + text[1:]

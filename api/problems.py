@@ -17,6 +17,7 @@ from starlette.responses import Response
 from beholder import errors
 
 log = logging.getLogger(__name__)
+PROBLEM = "application/problem+json"
 
 
 class TooLarge(errors.InvalidInput):
@@ -75,7 +76,7 @@ _EXAMPLE = {
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """For a route's OpenAPI: that it may answer these with a problem."""
-    content = {"application/problem+json": {"schema": _schema(), "example": _EXAMPLE}}
+    content = {PROBLEM: {"schema": _schema(), "example": _EXAMPLE}}
     return {status: {"description": _title(status), "content": content} for status in statuses}
 
 
@@ -84,9 +85,7 @@ def problem(
 ) -> JSONResponse:
     """The answer that says so."""
     body = Problem(title=title or _title(status), status=status, detail=detail)
-    return JSONResponse(
-        body.model_dump(), status, dict(headers or {}), media_type="application/problem+json"
-    )
+    return JSONResponse(body.model_dump(), status, dict(headers or {}), media_type=PROBLEM)
 
 
 def problem_of(error: errors.BeholderError) -> JSONResponse:

@@ -1,8 +1,14 @@
 """What a browser is shown, over HTTP: pages where a program would get JSON."""
 
+import html
 import re
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
+
+from api.guard import SECURITY_HEADERS
+from api.problems import PROBLEM
+from beholder.tokens import make_token
 
 pytestmark = pytest.mark.slow  # with a real server; a second in all
 
@@ -36,3 +42,108 @@ def test_a_sound_study_of_several_methods_and_modes_has_a_page(server, open_page
     assert "Methods iterative, count Modes zero, mean" in text
     assert "Dose tuning pictures decide" in text
     assert open_page("/")[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("/new?recipe=x", "Recipe: input should be 'article', "),
+        ("/new/study?recipe=x", "Recipe: input should be 'article' or 'sound'; got 'x'"),
+        ("/jobs/JOB?item=a", "Item: input should be a valid integer"),
+        ("/jobs/JOB?item=99999999999999999999", "Item: input should be less than or equal to"),
+        ("/jobs/JOB?start=-1", "Start: input should be greater than or equal to 0"),
+        (f"/?q={'a' * 201}", "Q: string should have at most 200 characters"),
+        ("/jobs/%00", "The address has a NUL character"),
+        ("/?before=20250101T000000.0-%00", "The address has a NUL character"),
+        ("/channels/vgg19/28/99999999999999999999", "has channels 0-511; got 9999"),
+    ],
+)
+def test_a_mistake_in_an_address_is_a_page(server, open_page, path, words):
+    address = path.replace("JOB", server.dream(1)["id"])
+    status, text = open_page(address)
+    assert (status, words in html.unescape(text)) == (422, True), text
+    told = server.http.get(address).headers["content-type"]  # a program
+    assert told == PROBLEM or address.startswith("/channels/")
+
+
+def test_programs_are_told_in_json_whatever_they_accept(server):
+    for path in ("/v1/jobs?limit=0", "/v1/jobs/none", "/v1/none"):
+        answer = server.http.get(path, headers=BROWSER)
+        assert answer.headers["content-type"] == PROBLEM
+    wrong = server.http.post("/session", data={"token": "bhd_wrong"})
+    assert (wrong.status_code, wrong.headers["content-type"]) == (401, PROBLEM)
+
+
+def test_what_the_guard_refuses_is_a_page_with_its_headers(server):
+    for headers, status, words in (
+        ({"Host": "evil.example"}, 421, "add it to BEHOLDER_API_HOSTS"),
+        ({"Sec-Fetch-Site": "cross-site"}, 403, "use this server&#39;s own page"),
+        ({"Content-Length": str(9 << 20)}, 413, "This request may have"),
+    ):
+        content = b"x" * int(headers.get("Content-Length", 0))
+        answer = server.http.post("/sign-out", headers={**BROWSER, **headers}, content=content)
+        assert (answer.status_code, words in answer.text) == (status, True), answer.text
+        assert answer.headers["content-type"].startswith("text/html")
+        for name, value in SECURITY_HEADERS.items():
+            assert answer.headers[name] == value
+
+
+@pytest.fixture
+def signed_in(start):
+    """A server with tokens, and what signs in there with the one of a scope."""
+    tokens = {scope: make_token(f"{scope}er", scope) for scope in ("read", "submit", "admin")}
+    server = start(api_tokens=",".join(entry for _, entry in tokens.values()))
+    server.http.headers.update(BROWSER)
+
+    def sign_in(scope):
+        server.http.cookies.clear()
+        answer = server.http.post("/session", data={"token": f" {tokens[scope][0]}\n"})
+        assert answer.status_code == 303
+        return tokens[scope][0]
+
+    return server, sign_in
+
+
+def test_a_wrong_token_is_said_over_the_form(signed_in):
+    server, _ = signed_in
+    answer = server.http.post("/session", data={"token": "bhd_wrong", "next": "/new?recipe=maco"})
+    assert (answer.status_code, "set-cookie" in answer.headers) == (401, False)
+    assert "This token is unknown" in answer.text
+    assert 'name="next" value="/new?recipe=maco"' in answer.text
+    assert "bhd_wrong" not in answer.text
+
+
+def test_signing_in_leads_to_the_whole_address_and_out_again(signed_in):
+    server, sign_in = signed_in
+    led = server.http.get("/?q=kelp&state=failed&before=%2Fa%20b").headers["location"]
+    wanted = parse_qs(urlsplit(led).query)["next"]
+    assert wanted == ["/?q=kelp&state=failed&before=%2Fa%20b"]
+    token = sign_in("read")
+    for cookie in (f'prefs={{"a":1}}; beholder_token={token}', f"a b; beholder_token={token}"):
+        server.http.cookies.clear()
+        assert server.http.get("/", headers={"Cookie": cookie}).status_code == 200
+    sign_in("read")
+    assert "Sign out reader" in server.http.get("/").text
+    out = server.http.post("/sign-out")
+    assert (out.status_code, out.headers["location"]) == (303, "/sign-in")
+    assert server.http.get("/").headers["location"] == "/sign-in?next=/"
+    assert "Sign out" not in server.http.get("/sign-in").text
+
+
+def test_buttons_are_for_those_who_may_press_them(signed_in):
+    server, sign_in = signed_in
+    sign_in("admin")
+    job = server.dream(1)["id"]
+    for scope, cancels, status in (("read", False, 403), ("submit", True, 303)):
+        sign_in(scope)
+        for page in ("/", f"/jobs/{job}"):
+            assert (f"/jobs/{job}/cancel" in server.http.get(page).text) is cancels
+        assert server.http.post(f"/jobs/{job}/cancel").status_code == status
+    sign_in("read")
+    refused = server.http.post("/new", files={"noise": (None, b"1")})
+    assert refused.status_code == 403
+    told = re.search('<p class="problem" role="alert">([^<]+)', refused.text)[1]
+    assert told.startswith("The token &#39;reader&#39; may read; this needs the scope submit")
+    for scope, deletes in (("submit", False), ("admin", True)):
+        sign_in(scope)
+        assert (f"/jobs/{job}/delete" in server.http.get(f"/jobs/{job}").text) is deletes

@@ -68,6 +68,7 @@ function send() {
   });
   request.addEventListener("error", () => { rest(); complain("The server does not answer. Is `beholder up` still running?"); });
   request.open("POST", form.action);
+  request.setRequestHeader("Accept", "text/html"); // so that a refusal is a page, with the sentence
   complain("");
   button.disabled = true;
   bar.hidden = false;
