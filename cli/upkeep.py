@@ -253,13 +253,26 @@ def keep(
         str | None, typer.Argument(help="The job. Default: list those that are kept.")
     ] = None,
     undo: Annotated[bool, typer.Option("--undo", help="Keep it no longer.")] = False,
+    json: JsonOption = False,
 ) -> None:
     """Keep a job whatever its age, or list those that are kept."""
     desk = Context().desk
     if job is None:
-        kept = desk.jobs(kept=True)
-        console().print(table(["id", "kind", "name", "state"], [view.row() for view in kept]))
+        if undo:
+            raise InvalidInput("--undo is of one job: `beholder keep JOB --undo`.")
+        _show_kept([view.row() for view in desk.jobs(kept=True)], as_json=json)
         return
     view = desk.job(job)
     desk.keep(view.id, kept=not undo)
     say(f"job {view.id}: {'no longer kept' if undo else 'kept, whatever its age'}.")
+    if json:
+        print_json(desk.job(view.id).row())
+
+
+def _show_kept(rows: list[dict[str, Any]], *, as_json: bool) -> None:
+    if as_json:
+        print_json(rows)
+    elif rows:
+        console().print(table(["id", "kind", "name", "state"], rows))
+    else:
+        say("No job is kept.")

@@ -166,6 +166,22 @@ def test_every_finding_is_mended_not_only_those_listed(
     assert found["mended"] == [f"job {job_id}: 6 items queued again."]
 
 
+@pytest.mark.both
+def test_jobs_are_kept_listed_and_let_go(beholder: Any, dream_job: Any) -> None:
+    empty = beholder("keep")
+    assert (empty.code, empty.out, empty.err) == (0, "", "No job is kept.\n")
+    assert json.loads(beholder("keep", "--json").out) == []
+    job, _ = dream_job(), dream_job()
+    assert json.loads(beholder("keep", job, "--json").out)["id"] == job
+    assert [row["id"] for row in json.loads(beholder("keep", "--json").out)] == [job]
+    assert job in beholder("keep").out
+    alone = beholder("keep", "--undo")
+    assert (alone.code, alone.out) == (2, "")
+    assert alone.err == "beholder: --undo is of one job: `beholder keep JOB --undo`.\n"
+    assert beholder("keep", job, "--undo").code == 0
+    assert json.loads(beholder("keep", "--json").out) == []
+
+
 def test_gc_by_age_state_and_job(beholder: Any, context: Context, dream_job: Any) -> None:
     old, kept, young = dream_job(), dream_job(), dream_job()
     with context.db.write() as session:
