@@ -26,10 +26,13 @@ _PREFIX = "BEHOLDER_"
 # Docker Compose reads the first two; Kubernetes sets the rest for services that are named so.
 _OTHERS = re.compile(r"VERSION|PUBLISH|(.*_)?(SERVICE_(HOST|PORT.*)|PORT(_\d+_(TCP|UDP).*)?)")
 _MAX_SOCKET_PATH = 100  # a unix socket's path holds 107 bytes on Linux
+_MOST_S = 30 * 24 * 3600.0
+_MOST_DAYS = 36_500.0  # a calendar's years end, some thousand before ours
+_Seconds = Annotated[float, Field(gt=0, le=_MOST_S)]
 
 
 class Settings(BaseSettings):
-    """Where things are and how patient to be. Times are in seconds.
+    """Where things are and how patient to be. Times are in seconds, up to 30 days.
 
     home: the data folder.
     database_url, redis_url, store_url: each replaces one part of the embedded default.
@@ -40,7 +43,8 @@ class Settings(BaseSettings):
     lease_s: how long a worker may be silent before its chunk goes to another.
     hang_s: how long none of a worker's steps may come to its end before it is started anew.
     sweep_s: how often a worker looks for chunks that nobody works on.
-    retention_days: workers remove jobs that ended longer ago, with their results; None: never.
+    retention_days: workers remove jobs that ended longer ago, with their results; None: never. A
+        hundred years at most.
     checkpoint_s: how often a dream that takes twice as long is kept, to go on from there.
     max_pixels: pictures with more are refused, before they are decoded.
     api_host, api_port: where the API and the page listen.
@@ -66,11 +70,11 @@ class Settings(BaseSettings):
     network: str = "vgg19"
     device: str = "auto"
     gpu_share: Annotated[float, Field(gt=0, le=1)] = 1.0
-    lease_s: Annotated[float, Field(gt=0)] = 15.0
-    hang_s: Annotated[float, Field(gt=0)] = 1200.0
-    sweep_s: Annotated[float, Field(gt=0)] = 3.0
-    retention_days: Annotated[float | None, Field(gt=0)] = None
-    checkpoint_s: Annotated[float, Field(gt=0)] = 30.0
+    lease_s: _Seconds = 15.0
+    hang_s: _Seconds = 1200.0
+    sweep_s: _Seconds = 3.0
+    retention_days: Annotated[float | None, Field(gt=0, le=_MOST_DAYS)] = None
+    checkpoint_s: _Seconds = 30.0
     max_pixels: Annotated[int, Field(gt=0, le=PILLOW_MAX_PIXELS)] = DEFAULT_MAX_PIXELS
     api_host: str = "127.0.0.1"
     api_port: Annotated[int, Field(ge=0, le=65535)] = 8321

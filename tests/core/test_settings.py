@@ -80,6 +80,13 @@ def test_any_setting_may_be_in_a_file(tmp_path: Path, monkeypatch: pytest.Monkey
     [
         ({"API_PORT": "x"}, "BEHOLDER_API_PORT: "),
         ({"LOG": "xml"}, "BEHOLDER_LOG: "),
+        ({"RETENTION_DAYS": "1000000"}, "BEHOLDER_RETENTION_DAYS: Input should be less than"),
+        ({"RETENTION_DAYS": "inf"}, "BEHOLDER_RETENTION_DAYS: "),
+        ({"RETENTION_DAYS": "nan"}, "BEHOLDER_RETENTION_DAYS: "),
+        ({"LEASE_S": "inf"}, "BEHOLDER_LEASE_S: Input should be less than or equal to 2592000"),
+        ({"HANG_S": "1e12"}, "BEHOLDER_HANG_S: "),
+        ({"SWEEP_S": "inf"}, "BEHOLDER_SWEEP_S: "),
+        ({"CHECKPOINT_S": "inf"}, "BEHOLDER_CHECKPOINT_S: "),
         ({"API_PORT_FILE": "nowhere"}, "BEHOLDER_API_PORT_FILE names nowhere"),
         ({"API_TOKENS": "", "API_TOKENS_FILE": "x"}, "BEHOLDER_API_TOKENS_FILE are both set"),
         ({"NETWORK_FILE": os.devnull}, "which is empty"),
