@@ -8,6 +8,7 @@ from beholder.layers import LAYERS
 from beholder.priorities import Priority
 from beholder.recipes import DEFAULT_CHANNEL_RECIPE, NoiseRecipe
 from cli.context import Context
+from cli.options import in_options
 from cli.output import JsonOption, plural, print_json, say
 
 if TYPE_CHECKING:
@@ -41,8 +42,12 @@ def features(
     json: JsonOption = False,
 ) -> None:
     """Queue a dream of each channel that a study found, from noise; a job a channel."""
+    from beholder.jobs.features import channel_spec
+
     desk = Context().desk
     job = desk.job(study)
+    with in_options():  # here, where the options are known
+        channel_spec(job.network, recipe, steps=steps, learning_rate=learning_rate)
     made = desk.features(
         job,
         limit=limit,

@@ -238,6 +238,10 @@ def test_features(beholder, study, context):
     (row,) = json.loads(said.out)
     dream = get_job(context.db, row["job"])
     assert (dream.name, dream.priority, dream.spec["steps"]) == ("kelpies relu5_1/7", "low", 3)
+    wrong = beholder("features", job, "--steps", "0", "--learning-rate", "0")
+    assert (wrong.code, wrong.err.count("\n")) == (2, 1)
+    assert wrong.err.startswith("beholder: --steps: input should be greater than or equal to 1")
+    assert "; --learning-rate: input" in wrong.err
     again = beholder("features", job)
     assert "1 dream queued, 1 there or queued already." in again.err
     assert get_job(context.db, again.out.strip()).spec["channels"] == [100]
