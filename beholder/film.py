@@ -15,6 +15,7 @@ from PIL import Image
 from beholder.errors import InvalidInput, NotInstalled
 
 Kind = Literal["mp4", "gif", "webp"]
+DEFAULT_KIND: Kind = "webp"
 MIN_FPS, MAX_FPS = 0.1, 60
 _GIF_MS = 20  # a frame; browsers show shorter ones for 100
 # Of a GIF or WebP, whose frames Pillow holds all together, 4 bytes each. An MP4's come and go.

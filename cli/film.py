@@ -44,17 +44,17 @@ def film(
     ] = None,
 ) -> None:
     """Make a film of a dream's steps, or of a film's frames, as far as they are there."""
-    from beholder.film import film_kind, require, write_film
+    from beholder.film import DEFAULT_KIND, film_kind, require, write_film
     from beholder.jobs.reels import find_reel, reel_pictures
 
-    if output is not None:
-        require(film_kind(output))
+    kind = film_kind(output) if output else DEFAULT_KIND
     context = Context()
     word, position = _parse(item)
     desk = context.desk
     job = desk.job(word)
     reel = find_reel(partial(desk.items, job.id), job, position)
-    path = output or Path(f"{job.id}-{reel.first}.webp")
+    require(kind)
+    path = output or Path(f"{job.id}-{reel.first}.{kind}")
     pictures = reel_pictures(
         reel,
         partial(result, desk, job.id),
@@ -65,7 +65,7 @@ def film(
     make_folder(path.parent)
     with counting("making the film", reel.count) as on_frame, writing(path) as file:
         frames = _counted(pictures, on_frame)
-        write_film(frames, file, film_kind(path), fps=fps, count=reel.count)
+        write_film(frames, file, kind, fps=fps, count=reel.count)
     _say(reel, path)
 
 
