@@ -345,6 +345,13 @@ def test_the_browser_says_the_same_command_as_the_server(site, page, address):
     assert page.locator("[data-command]").inner_text() == served
 
 
+def test_the_drawing_has_the_channels_of_the_network(page):
+    page.goto("/new")
+    for network, widest in (("vgg19", 512), ("specimens", 128), ("random:3", 512), ("ran", 512)):
+        page.get_by_label("Network").fill(network)
+        assert f"block 5 · {widest} channels" in page.locator("[data-layers]").inner_text()
+
+
 def test_pixels_follow_the_network_until_somebody_says_otherwise(page):
     page.goto("/new?recipe=deepdream")
     command = page.locator("[data-command]")

@@ -21,6 +21,19 @@ function tell() {
   if (code) code.textContent = commandOf(kind, new FormData(form), chosen(), usual);
   const words = form.querySelector("[data-chosen]");
   if (words) words.textContent = layersWords(boxes.filter((box) => box.checked));
+  widths();
+}
+
+/** How many channels the drawing's layers have on the network that is written. */
+function widths() {
+  const network = String(new FormData(form).get("network")).trim();
+  const name = network.startsWith("random:") ? "random:SEED" : network;
+  const options = /** @type {HTMLOptionElement[]} */ ([...form.querySelectorAll("#networks option")]);
+  const divisor = Number(options.find((one) => one.value === name)?.dataset.divisor);
+  if (!divisor) return; // only its file knows
+  for (const width of /** @type {NodeListOf<HTMLElement>} */ (form.querySelectorAll("[data-width]"))) {
+    width.textContent = String(Number(width.dataset.width) / divisor);
+  }
 }
 
 /** @param {string} wanted */
