@@ -23,6 +23,7 @@ DEFAULT_TOP = 10
 DEFAULT_LIMIT = 20  # of --for
 FORMATS = ("table", "json", "csv")
 COLUMNS = ("layer", "layer_name", "channel", "count", "controls", "mean", "control_mean")
+WIDEST = "vgg19"  # no network has more channels
 MORE_COLUMNS = ("deviation", "maximum", "chosen")
 OF_SOUND = ("rank", "score")  # where a sound study's set is shown
 
@@ -173,6 +174,8 @@ def show_channels(
         return
     if job and channels is not None:
         _check(layers, channels, job.network)
+    elif channels is not None:
+        _check_anywhere(desk, layers, channels)
     selected = _with_channels(layers, channels)
     if top is None and channels is None and not chosen:
         top = DEFAULT_TOP
@@ -210,6 +213,15 @@ def _check(layers: Sequence[int] | None, channels: Sequence[int], network: str) 
             f"on {network}, the widest layers have channels 0-{widest - 1}; got {max(channels)}. "
             f"`beholder layers --network {network}` lists them."
         )
+
+
+def _check_anywhere(desk: "Desk", layers: Sequence[int] | None, channels: Sequence[int]) -> None:
+    """The same where studies on any network are asked, of channels that none has."""
+    try:
+        _check(layers, channels, WIDEST)
+    except InvalidChannel:
+        _check(layers, channels, desk.network)  # in whose words it is said where it can be
+        raise
 
 
 def _with_channels(

@@ -29,6 +29,20 @@ def rows(answer: Any) -> list[dict[str, Any]]:
 
 
 @pytest.mark.both
+def test_channels_that_no_network_has_are_refused_in_the_default_network_s_words(
+    beholder: Beholder, study_job: Make
+) -> None:
+    study_job()
+    answer = beholder("channels", "--layer", "conv5_1", "--channel", "900")
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err == (
+        "beholder: on vgg19, conv5_1 has channels 0-511; got 900. "
+        "`beholder layers --network vgg19` lists them.\n"
+    )
+    assert beholder("channels", "--layer", "conv5_1", "--channel", "3").code == 0
+
+
+@pytest.mark.both
 def test_channels_answer_from_the_newest_study(beholder: Beholder, study_job: Make) -> None:
     study_job(name="old")
     newest = study_job(name="new")
