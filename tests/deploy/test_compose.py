@@ -1,6 +1,7 @@
 """docker-compose.yml against Compose itself, Settings, the commands there are, and the metrics."""
 
 import importlib.util
+import json
 import os
 import re
 import shutil
@@ -20,6 +21,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from api.metrics import exposition
 from api.services import Services
 from beholder.settings import Settings
+from beholder.tokens import Caller, Tokens, make_token
 from tests.deploy.compose import FILE, OURS, ROOT, document, services
 from tests.deploy.dashboard import DASHBOARD, queries
 from tests.deploy.settings import in_the_open, unknown
@@ -141,16 +143,43 @@ def test_secrets_are_files_that_the_script_makes(tmp_path: Path) -> None:
     assert not set(made.values()) & {file.read_text() for file in (tmp_path / "more").iterdir()}
 
 
-def test_the_tokens_that_the_script_makes_are_known(tmp_path: Path) -> None:
-    from beholder.tokens import Tokens
+def test_a_secret_made_anew_takes_the_old_one_s_place(tmp_path: Path) -> None:
+    """With what is made from it; nobody knows the old one any more, and what was added stays."""
+    folder = tmp_path / "secrets"
+    old = _secrets(folder)
+    token, entry = make_token("ada", "submit")
+    (folder / "api_tokens").chmod(0o644)
+    (folder / "api_tokens").write_text(f"{entry},\n {old['api_tokens']}\n")
+    for name in ("admin_token", "metrics_token", "s3_credentials"):
+        (folder / name).unlink()
+        new = _secrets(folder)
+        assert new[name] != old[name]
+        assert _secrets(folder) == new
+    tokens = Tokens(new["api_tokens"])
+    assert tokens.caller(new["admin_token"]) == Caller("admin", "admin")
+    assert tokens.caller(new["metrics_token"]) == Caller("prometheus", "read")
+    assert tokens.caller(token) == Caller("ada", "submit")
+    assert not any(tokens.caller(old[name]) for name in ("admin_token", "metrics_token"))
+    key, before = (one["s3_credentials"].split()[-1] for one in (new, old))
+    assert json.loads(old["s3_identities"]) == json.loads(new["s3_identities"].replace(key, before))
+    assert key in new["s3_identities"]
 
-    subprocess.run(["sh", "deploy/make-secrets", str(tmp_path / "s")], cwd=ROOT, check=True)
-    read = {file.name: file.read_text().strip() for file in (tmp_path / "s").iterdir()}
-    tokens = Tokens(read["api_tokens"])
-    admin, metrics = tokens.caller(read["admin_token"]), tokens.caller(read["metrics_token"])
-    assert admin is not None
-    assert metrics is not None
-    assert (admin.scope, metrics.scope) == ("admin", "read")
+
+def test_a_key_that_finds_no_place_is_said(tmp_path: Path) -> None:
+    folder = tmp_path / "secrets"
+    _secrets(folder)
+    (folder / "s3_credentials").unlink()
+    (folder / "s3_identities").unlink()
+    (folder / "s3_identities").write_text('{"identities": []}')
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        _secrets(folder)
+    assert "s3_identities lacks the key of s3_credentials" in failed.value.stderr
+
+
+def _secrets(folder: Path) -> dict[str, str]:
+    command = ["sh", "deploy/make-secrets", str(folder)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    return {file.name: file.read_text().strip() for file in folder.iterdir()}
 
 
 def test_only_the_api_has_a_port() -> None:
