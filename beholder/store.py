@@ -8,7 +8,8 @@ under which a worker wrote; so no two workers ever write the same file. The exce
 import hashlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from beholder.files import Files, modified
 
 CHECKPOINTS = "checkpoints"
 _LOOKS = 2  # at what came over a network, and is not what was sent
+_THREADS = 16  # that ask a remote store, of one picture each
 _FRESH_S = 3600.0  # a remote picture brought again is rewritten once it is older than this
 
 
@@ -94,6 +96,22 @@ class Store(Files):
                 return data
         raise damaged(sha256)
 
+    def lacking(self, sizes: Mapping[str, int]) -> set[str]:
+        """Those of these pictures, bytes by hash, that are not here with so many bytes.
+
+        What a damaged one has of the same length only `digest` tells.
+        """
+
+        def lacks(sha256: str) -> bool:
+            path = picture_path(sha256)
+            with self._reported(path):
+                return self._length(self._full(path)) != sizes[sha256]
+
+        if self._local:
+            return set(filter(lacks, sizes))
+        with ThreadPoolExecutor(_THREADS) as pool:
+            return {sha256 for sha256, it in zip(sizes, pool.map(lacks, sizes), strict=True) if it}
+
     def drop_picture(self, sha256: str, *, before: float) -> bool:
         """Remove a picture that nobody has brought since `before` (epoch); whether that was so.
 
@@ -137,6 +155,13 @@ class Store(Files):
         except (FileNotFoundError, PermissionError):
             return False
         return int(info["size"]) == size and time.time() - modified(info) < _FRESH_S
+
+    def _length(self, full: str) -> int | None:
+        """A file's bytes; None where it is not there, which a bucket may call forbidden."""
+        try:
+            return os.stat(full).st_size if self._local else int(self._fs.info(full)["size"])
+        except (FileNotFoundError, PermissionError):
+            return None
 
     @contextmanager
     def _aside(self, sha256: str) -> Iterator[str]:

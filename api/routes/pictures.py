@@ -58,10 +58,15 @@ def _keep(opened: Services, data: bytes) -> JSONResponse:
     responses={200: example({"missing": [SHA256]})},
 )
 def missing(hashes: Hashes, opened: Opened) -> JSONResponse:
-    """So that a client sends only what is lacking. In the order asked, each once."""
+    """So that a client sends only what is lacking. In the order asked, each once.
+
+    A picture whose file is lost, or not whole, is missing too, and whoever sends it puts it back.
+    """
     asked = list(dict.fromkeys(hashes.sha256))
     known = use_pictures(opened.db, asked)
-    return JSONResponse({"missing": [sha256 for sha256 in asked if sha256 not in known]})
+    lost = opened.store.lacking({sha256: picture.bytes for sha256, picture in known.items()})
+    here = known.keys() - lost
+    return JSONResponse({"missing": [sha256 for sha256 in asked if sha256 not in here]})
 
 
 @router.api_route(

@@ -1,5 +1,6 @@
 """`submit`: what a spec is told the server or the database, and the pictures that it names."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from beholder.jobs.queries import list_jobs
 from beholder.jobs.stock import known_pictures
+from beholder.store import Store, picture_path
 from cli.context import Context
 from tests.api.conftest import png
 
@@ -67,6 +69,33 @@ def test_a_mask_and_a_guide_are_kept(beholder: Beholder, context: Context, tmp_p
         assert context.store.picture(spec["mask"]) == mask.read_bytes()
         assert context.store.picture(spec["guide"]) == guide.read_bytes()
         assert {(one.width, one.height, one.format) for one in known.values()} == {(40, 32, "PNG")}
+
+
+@pytest.mark.both  # the server is asked what it lacks
+def test_a_picture_that_the_store_lost_is_kept_again(
+    beholder: Beholder, context: Context, tmp_path: Path
+) -> None:
+    """Or lost half of; a job of theirs could not run else, and a mask neither."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    datas = [png(seed) for seed in range(3)]
+    for number, data in enumerate(datas):
+        (folder / f"{number}.png").write_bytes(data)
+    submit = ("submit", "--dir", str(folder), "--network", "specimens", "--mask")
+    assert beholder(*submit, str(folder / "2.png")).code == 0
+    whole, gone, short = (_file(context.store, data) for data in datas)
+    before = whole.stat().st_ino
+    gone.unlink()
+    short.write_bytes(b"short")
+    assert beholder(*submit, str(folder / "1.png")).code == 0
+    assert [file.read_bytes() for file in (whole, gone, short)] == datas
+    assert whole.stat().st_ino == before
+
+
+def _file(store: Store, data: bytes) -> Path:
+    found = store.local_path(picture_path(hashlib.sha256(data).hexdigest()))
+    assert found is not None
+    return found
 
 
 @pytest.mark.both  # the server has a rule of its own for pictures

@@ -94,3 +94,12 @@ def test_a_bucket_is_verified_mended_and_collected(home, store, tmp_path, monkey
     assert home.verify() == []
     assert sorted(one.name for one in store.list(".")) == ["database", "pictures", "results"]
     assert job_id in {one.name for one in store.list("results")}
+
+
+def test_pictures_that_a_bucket_lost_are_told(store, another):
+    """Among more of them than threads ask at once."""
+    sizes = {store.put_picture(bytes([number])): 1 for number in range(20)}
+    lost, short, *_ = sizes
+    another.rm_file(f"beholder/store/{picture_path(lost)}")
+    another.pipe_file(f"beholder/store/{picture_path(short)}", b"")
+    assert store.lacking(sizes) == {lost, short}
