@@ -36,6 +36,10 @@ class NotReady(errors.BeholderError):
     """Something that jobs need does not answer."""
 
 
+class RoomTaken(errors.ServiceUnavailable):
+    """Others have the room for the moment: the same request will do later."""
+
+
 # The first that fits counts, so children stand before their parents.
 PROBLEMS: tuple[tuple[type[errors.BeholderError], int, str], ...] = (
     (TooLarge, 413, "Too large"),
@@ -49,11 +53,13 @@ PROBLEMS: tuple[tuple[type[errors.BeholderError], int, str], ...] = (
     (errors.StorageFull, 507, "No room left"),
     (errors.DatabaseOutdated, 503, "Database outdated"),
     (errors.NetworkUnavailable, 503, "Network unavailable"),
+    (RoomTaken, 503, "No room for now"),
     (errors.ServiceUnavailable, 503, "Service unavailable"),
     (NotReady, 503, "Not ready"),
 )
 _TITLES = {400: "Bad request", 405: "Method not allowed", 421: "Wrong host"}
 _SECRET = frozenset({"token", "webhook"})  # fields of which no answer or log repeats anything
+_HEADERS = {Unauthorized: {"WWW-Authenticate": "Bearer"}, RoomTaken: {"Retry-After": "2"}}
 _BUG = "an error inside Beholder; the server's log has more."
 
 
@@ -92,8 +98,7 @@ def problem_of(error: errors.BeholderError) -> JSONResponse:
     """The answer to a core error."""
     for kind, status, title in PROBLEMS:
         if isinstance(error, kind):
-            headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
-            return problem(status, str(error), title=title, headers=headers)
+            return problem(status, str(error), title=title, headers=_HEADERS.get(kind))
     return problem(500, str(error), title="Error")
 
 

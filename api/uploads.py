@@ -17,7 +17,7 @@ from typing import IO
 
 from starlette.concurrency import run_in_threadpool
 
-from api.problems import TooLarge
+from api.problems import RoomTaken, TooLarge
 from beholder.errors import Conflict, InvalidInput, NotFound, StorageFull
 from beholder.upkeep.garbage import UPLOADS_EXPIRE_S
 
@@ -45,17 +45,22 @@ class Uploads:
     def create(self, size: int, sha256: str, owner: str = "") -> Upload:
         """Begin one, or find what its owner has begun of the same bytes.
 
-        Those left alone for a day are dropped. Raises TooLarge, and StorageFull.
+        Those left alone for a day are dropped. Raises TooLarge, StorageFull, and RoomTaken where
+        it has to wait for others to be finished.
         """
         fresh = list(self._fresh())
         same = (one for one in fresh if (one.bytes, one.sha256, one.owner) == (size, sha256, owner))
         if begun := next(same, None):
             return begun
+        if size > self._total_bytes:
+            raise TooLarge(
+                f"all uploads may have {self._total_bytes:,} bytes; this alone has {size:,}."
+            )
         taken = sum(upload.bytes for upload in fresh)
         if taken + size > self._total_bytes:
-            raise TooLarge(
+            raise RoomTaken(
                 f"unfinished uploads take {taken:,} bytes of {self._total_bytes:,}: finish or "
-                "delete some first."
+                "delete some, or try again later."
             )
         upload = Upload(secrets.token_hex(8), size, sha256, 0, owner)
         folder = self._folder / upload.id

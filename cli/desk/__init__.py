@@ -56,7 +56,8 @@ class Desk(Protocol):
     def kept(self, sha256: str) -> "StoredPicture":
         """A picture that is kept already, which a job is to name.
 
-        Raises NotFound, or PictureError for one that is damaged.
+        Raises NotFound, or PictureError for one that is damaged, unless a server keeps it: that
+        looks at its length alone.
         """
 
     def create(

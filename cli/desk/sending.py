@@ -64,8 +64,9 @@ class Sender:
         missing = set(self._missing(list(here)))
         for number, (one, entry) in enumerate(zip(batch, entries, strict=True)):
             if entry.picture and entry.picture.sha256 in missing:
-                entries[number] = self._sent(one, entry)
-                missing.discard(entry.picture.sha256)
+                entries[number] = sent = self._sent(one, entry)
+                if sent.picture:  # else the next of the same bytes is not there yet either
+                    missing.discard(sent.picture.sha256)
         return entries
 
     def _look(self, found: Found, role: Role | None) -> Entry:

@@ -146,7 +146,10 @@ def test_uploads_are_limited_and_expire(start, draw):
     server = start(upload_file_bytes=1_000, upload_total_bytes=2_000)
     assert announce(server, bytes(1_001)).status_code == 413
     urls = [announce(server, bytes([n]) * 1_000).headers["location"] for n in range(2)]
-    assert announce(server, b"x").status_code == 413
+    assert announce(server, bytes(2_001)).status_code == 413
+    for_now = announce(server, b"x")
+    assert (for_now.status_code, for_now.headers["retry-after"]) == (503, "2")
+    assert "unfinished uploads take 2,000 bytes of 2,000: finish or" in for_now.json()["detail"]
     assert server.http.delete(urls[0]).status_code == 204
     old = server.services.settings.home / "uploads" / urls[1].rpartition("/")[2] / "data"
     os.utime(old, (0, 0))

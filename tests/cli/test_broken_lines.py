@@ -81,6 +81,62 @@ def test_an_upload_goes_on_where_the_line_broke(
     assert not list((context.settings.home / "uploads").iterdir())
 
 
+@pytest.fixture
+def twins(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the same bytes twice, and a small picture. Of uploads, a server takes one."""
+    monkeypatch.setattr("cli.desk.sending.PIECE", 30_000)
+    folder, data = tmp_path / "twins", noise(1, side=300)
+    folder.mkdir()
+    for name in ("1.png", "2.png"):
+        (folder / name).write_bytes(data)
+    (folder / "3.png").write_bytes(png(3))
+    monkeypatch.setattr(server.services.uploads, "_total_bytes", len(data) + 10)
+    return folder
+
+
+def test_a_server_without_room_for_now_is_waited_for(
+    beholder: Beholder,
+    line: Line,
+    twins: Path,
+    server: Server,
+    context: Context,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    others = server.services.uploads.create(11, "0" * 64, "another")
+    with monkeypatch.context() as hasty:
+        hasty.setattr("cli.desk.wire.PATIENCE_S", 0.0)
+        answer = submit(beholder, twins)
+    assert (answer.code, list_jobs(context.db)) == (2, [])
+    assert answer.err.splitlines()[-1].startswith("beholder: unfinished uploads take 11 bytes of")
+    line.requests.clear()
+
+    def finish_theirs() -> None:
+        while not line.count("POST /v1/uploads"):
+            time.sleep(0.01)
+        server.services.uploads.drop(others.id)
+
+    other = threading.Thread(target=finish_theirs, daemon=True)
+    other.start()
+    assert submit(beholder, twins).code == 0
+    other.join(10)
+    (job,) = list_jobs(context.db)
+    assert (job.total, job.failed) == (3, 0)
+
+
+def test_the_twin_of_a_picture_that_is_refused_is_refused_too(
+    beholder: Beholder, twins: Path, server: Server, context: Context
+) -> None:
+    """It was said to be there, and the whole job was refused for want of it."""
+    server.services.uploads._total_bytes = 20_000
+    assert submit(beholder, twins).code == 0
+    (job,) = list_jobs(context.db)
+    errors = [item.error for item in items(context.db, job.id)]
+    assert errors[0] == errors[1]
+    assert errors[0] is not None
+    assert errors[0].startswith("all uploads may have 20,000 bytes; this alone has ")
+    assert errors[2] is None
+
+
 def test_a_submission_that_broke_off_sends_the_rest_when_it_is_started_again(
     beholder: Beholder,
     line: Line,
