@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO
+from typing import IO, NoReturn
 
 from pydantic import SecretStr
 
@@ -213,6 +213,15 @@ def worker_programs(
         )
         for name, device in zip(names, devices, strict=True)
     ]
+
+
+def become(command: tuple[str, ...], **chosen: str) -> NoReturn:
+    """Run a program in this process's place, with these settings instead of those it was given."""
+    for name, value in chosen.items():
+        variable = f"BEHOLDER_{name.upper()}"
+        os.environ.pop(f"{variable}_FILE", None)  # both would be refused
+        os.environ[variable] = value
+    os.execve(command[0], command, {**_FRUGAL, **os.environ})
 
 
 def _api_program(settings: Settings, log: Path) -> Program:

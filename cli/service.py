@@ -1,22 +1,22 @@
 """What runs the jobs: `up` (everything, on this machine), `worker`, `api`, `db`, `demo`."""
 
-import os
 import signal
 import socket
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from beholder.errors import Conflict, InvalidInput, ServiceUnavailable
+from beholder.errors import BeholderError, Conflict, InvalidInput, ServiceUnavailable
 from cli.context import Context, make_home
 from cli.output import console, say
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from beholder.processes import Program
     from beholder.settings import Settings
@@ -61,44 +61,57 @@ def up(
     if not page and (host or port):
         raise InvalidInput("--host and --port are of the page: leave out --no-page, or both.")
     context = Context()
-    if service_runs(context.own):
-        raise Conflict(f"`beholder up` already runs on {context.settings.home}.")
-    with_api = page and has_api()
-    settings = _listening(context.settings, host, port) if with_api else context.settings
-    check_settings(settings)
-    _ = context.db  # made, or found fit, before anything starts
+    with _telling(context.own) as tell:
+        if service_runs(context.own):
+            raise Conflict(f"`beholder up` already runs on {context.settings.home}.")
+        with_api = page and has_api()
+        settings = _listening(context.settings, host, port) if with_api else context.settings
+        check_settings(settings)
+        _ = context.db  # made, or found fit, before anything starts
+        stop = _stopped()
+        _warn(tell)
+        service = Service(settings, api=with_api, on_event=tell)
+        if not service.start():
+            raise Conflict(f"`beholder up` already runs on {settings.home}.")
+        try:
+            tell(f"Running. Data: {settings.home}   Logs: {service.logs}   Ctrl-C stops it.")
+            if with_api:
+                tell(f"The page: {settings.api_address}")
+            elif page:
+                tell(f"No page here: {INSTALL_API}")
+            if silence := silence_of_redis(settings):
+                tell(silence)
+            stop.wait()
+            tell("Stopping: a chunk in hand goes back to the queue.")
+        finally:
+            service.stop()
+
+
+def _stopped() -> threading.Event:
+    """Set once SIGTERM or SIGINT has come."""
     stop = threading.Event()
     for signal_number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signal_number, lambda *_: stop.set())
-    tell = _teller(settings)
-    _warn(tell)
-    service = Service(settings, api=with_api, on_event=tell)
-    if not service.start():
-        raise Conflict(f"`beholder up` already runs on {settings.home}.")
-    try:
-        tell(f"Running. Data: {settings.home}   Logs: {service.logs}   Ctrl-C stops it.")
-        if with_api:
-            tell(f"The page: {settings.api_address}")
-        elif page:
-            tell(f"No page here: {INSTALL_API}")
-        if silence := silence_of_redis(settings):
-            tell(silence)
-        stop.wait()
-        tell("Stopping: a chunk in hand goes back to the queue.")
-    finally:
-        service.stop()
+    return stop
 
 
-def _teller(settings: "Settings") -> Callable[[str], None]:
-    """How a service says what happens: to people, or as lines of a log."""
+@contextmanager
+def _telling(settings: "Settings") -> "Iterator[Callable[[str], None]]":
+    """How a service says what happens, and why it can't run: to people, or as lines of a log."""
+    if settings.log != "json":
+        yield say
+        return
     import logging
 
     from beholder.logs import set_up
 
-    if settings.log != "json":
-        return say
     set_up(settings)
-    return logging.getLogger("beholder").info
+    log = logging.getLogger("beholder")
+    try:
+        yield log.info
+    except BeholderError as error:
+        log.critical("%s", error)
+        raise typer.Exit(2) from None
 
 
 def _warn(tell: Callable[[str], None]) -> None:
@@ -111,19 +124,18 @@ def _warn(tell: Callable[[str], None]) -> None:
 
 def api(host: HostOption = None, port: PortOption = None) -> None:
     """Serve the API and the page alone; workers run elsewhere."""
-    from beholder.service import has_api
+    from beholder.service import become, has_api
 
     if not has_api():
         raise ServiceUnavailable(f"serving the API needs more packages here: {INSTALL_API}")
     context = Context()
-    settings = _listening(context.own, host, port)
-    _ = context.db
-    tell = _teller(settings)
-    _warn(tell)
-    tell(f"The page: {settings.api_address}")
-    os.environ["BEHOLDER_API_HOST"] = settings.api_host
-    os.environ["BEHOLDER_API_PORT"] = str(settings.api_port)
-    os.execv(sys.executable, [sys.executable, "-m", "api"])
+    with _telling(context.own) as tell:
+        settings = _listening(context.own, host, port)
+        _ = context.db
+        _warn(tell)
+        tell(f"The page: {settings.api_address}")
+        where = {"api_host": settings.api_host, "api_port": str(settings.api_port)}
+        become((sys.executable, "-m", "api"), **where)
 
 
 def token(
@@ -170,29 +182,26 @@ def worker(
     concurrency: Annotated[int, typer.Option(min=1, help="Processes that share each device.")] = 1,
 ) -> None:
     """Run a worker for each GPU, or one on the CPU, until it is stopped or drained."""
-    from beholder.service import require_torch, worker_programs
+    from beholder.service import become, require_torch, worker_programs
 
     require_torch()
     context = Context()
-    _ = context.db
-    tell = _teller(context.settings)
-    _warn(tell)
-    chosen = {"device": device} if device else {}
-    programs = worker_programs(context.settings.model_copy(update=chosen), concurrency=concurrency)
-    if len(programs) > 1:
+    with _telling(context.own) as tell:
+        _ = context.db
+        _warn(tell)
+        chosen = {"device": device} if device else {}
+        settings = context.settings.model_copy(update=chosen)
+        programs = worker_programs(settings, concurrency=concurrency)
+        if len(programs) == 1:
+            become(programs[0].command, device=programs[0].env["BEHOLDER_DEVICE"])
         _run_all(programs, tell)
-        return
-    os.environ["BEHOLDER_DEVICE"] = programs[0].env["BEHOLDER_DEVICE"]
-    os.execv(programs[0].command[0], programs[0].command)
 
 
 def _run_all(programs: "Sequence[Program]", tell: Callable[[str], None]) -> None:
     """Until all have ended, or SIGTERM or SIGINT comes."""
     from beholder.processes import Supervisor
 
-    stop = threading.Event()
-    for signal_number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signal_number, lambda *_: stop.set())
+    stop = _stopped()
     with Supervisor(programs, on_event=tell) as supervisor:
         while not (supervisor.ended or stop.wait(ENDED_LOOKED_AT_S)):
             pass

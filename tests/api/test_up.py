@@ -1,6 +1,7 @@
 """The real processes: `beholder up` has its page soon, and the API needs no torch."""
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -8,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -20,6 +22,7 @@ from beholder.tokens import Tokens
 from tests.e2e.conftest import free_port
 
 SOON_S = 5.0
+PATIENCE_S = 60.0
 _WITHOUT_TORCH = """
 import sys
 
@@ -107,11 +110,19 @@ def test_an_api_that_is_stopped_ends_the_streams_that_are_watched(tmp_path):
 
 
 def _until_heard(port: int) -> None:
-    deadline = time.monotonic() + 4 * SOON_S
-    while True:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        assert time.monotonic() < deadline, "nobody answers"
+    _until(lambda: _is_heard(port))
+
+
+def _is_heard(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        return True
+    return False
+
+
+def _until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, "did not happen"
         time.sleep(0.05)
 
 
@@ -169,3 +180,55 @@ def test_without_the_packages_there_is_no_api(monkeypatch):
 def test_the_address_is_one_that_a_browser_takes():
     for host, shown in (("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("::1", "[::1]")):
         assert Settings(api_host=host, api_port=80).api_address == f"http://{shown}:80/"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["up", "api", "worker"])
+def test_why_a_service_can_t_run_is_in_the_form_of_its_log(tmp_path, command):
+    nowhere = f"sqlite:///{tmp_path}/nowhere.db"
+    refused = _beholder(tmp_path, command, BEHOLDER_LOG="json", BEHOLDER_DATABASE_URL=nowhere)
+    assert refused.returncode == 2
+    (line,) = map(json.loads, refused.stderr.splitlines())
+    assert line["level"] == "critical"
+    assert "beholder db upgrade" in line["message"]
+
+
+@pytest.mark.slow
+def test_a_service_alone_is_frugal_and_takes_its_settings_from_files(tmp_path):
+    """As `up` has it for its own: glibc's heap for each thread keeps what it once held."""
+    port, given = free_port(), {}
+    for name, value in (("DEVICE", "cpu"), ("API_HOST", "127.0.0.1"), ("API_PORT", str(port))):
+        (tmp_path / name).write_text(value)
+        given[f"BEHOLDER_{name}_FILE"] = str(tmp_path / name)
+    env = _env(tmp_path, **given)
+    with _running("api", env) as api:
+        _until_heard(port)
+        there = _environment(api)
+        assert (there["MALLOC_ARENA_MAX"], there["BEHOLDER_API_PORT"]) == ("2", str(port))
+    with _running("worker", env) as worker:
+        children = Path(f"/proc/{worker.pid}/task/{worker.pid}/children")
+        _until(lambda: worker.poll() is not None or children.read_text())
+        there = _environment(worker)
+        assert (there["MALLOC_ARENA_MAX"], there["BEHOLDER_DEVICE"]) == ("2", "cpu")
+
+
+@contextlib.contextmanager
+def _running(command, env):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cli", command], env=env, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            said = process.communicate(timeout=30)[1]
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+    assert "are both set" not in said
+
+
+def _environment(process):
+    entries = Path(f"/proc/{process.pid}/environ").read_text().split("\0")
+    return dict(entry.split("=", 1) for entry in entries if entry)
