@@ -8,6 +8,7 @@ _OTHERS = {  # read by libraries, each by its own documentation
     "AWS_DEFAULT_REGION",
     "AWS_ENDPOINT_URL",
     "AWS_SHARED_CREDENTIALS_FILE",
+    "FORWARDED_ALLOW_IPS",
     "OTEL_EXPORTER_OTLP_ENDPOINT",
     "OTEL_EXPORTER_OTLP_HEADERS",
     "OTEL_TRACES_SAMPLER",

@@ -61,12 +61,13 @@ def test_compose_takes_the_files(compose: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_compose_hands_on_what_the_shell_has_of_opentelemetry(
-    compose: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_compose_hands_on_what_the_shell_has(compose: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_TRACES_SAMPLER", "traceidratio")
     monkeypatch.delenv("OTEL_TRACES_SAMPLER_ARG", raising=False)
-    worker = yaml.safe_load(_check(compose, FILE).stdout)["services"]["worker-cpu"]
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "172.18.0.1")
+    services = yaml.safe_load(_check(compose, FILE).stdout)["services"]
+    assert services["api"]["environment"]["FORWARDED_ALLOW_IPS"] == "172.18.0.1"
+    worker = services["worker-cpu"]
     assert worker["environment"]["OTEL_TRACES_SAMPLER"] == "traceidratio"
     assert not worker["environment"]["OTEL_TRACES_SAMPLER_ARG"]  # null: it is not set
 

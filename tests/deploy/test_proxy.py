@@ -86,5 +86,23 @@ def test_a_proxy_with_a_limit_of_its_own_is_told_from_the_server(proxied: str, l
         _sent(proxied, large)
 
 
+@pytest.mark.parametrize(("named", "secure"), [("127.0.0.0/30", True), ("10.0.0.1", False)])
+def test_the_cookie_is_for_tls_alone_where_the_proxy_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str, secure: bool
+) -> None:
+    """Which has another address than uvicorn's own choice, as a container sees it."""
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", named)
+    upgrade(f"sqlite:///{tmp_path}/beholder.db")
+    proxy = httpx.HTTPTransport(local_address="127.0.0.2")
+    headers = {"Host": "localhost", "Origin": "https://localhost", "X-Forwarded-Proto": "https"}
+    with (
+        serving(Settings(home=tmp_path, server=None, api_tokens=ENTRY)) as behind,
+        httpx.Client(transport=proxy) as client,
+    ):
+        signed = client.post(f"{behind.url}/session", data={"token": TOKEN}, headers=headers)
+    assert signed.status_code == 303
+    assert ("Secure" in signed.headers["set-cookie"]) is secure
+
+
 def _sent(url: str, file: Path) -> StoredPicture:
     return Sender(Wire(url, TOKEN), max_pixels=10_000_000, max_bytes=64 << 20).take_one(file)
