@@ -11,7 +11,8 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +38,7 @@ from benchmarks.fleet import BATCH, BATCH_S, WORKERS
 from benchmarks.harness import Options, Row, run
 from worker.queue import MOST_BELLS
 from worker.runner import Runner
+from worker.tidying import Tidier
 
 ITEMS = 128
 MANY = 1_000_000_000  # items
@@ -63,7 +65,7 @@ def figures(items: int = ITEMS, server: Server = postgres) -> Iterator[Row]:
     with _places(server) as (database, store, settings, counted):
         rows = [
             *_of_a_job(database, store, settings, counted, items),
-            *_of_a_worker(database, counted),
+            *_of_a_worker(database, store, settings, counted),
             _connections(database, store, settings, items),
         ]
         yield from rows
@@ -100,7 +102,9 @@ def _of_a_job(
     yield Row("messages", bells / items, "an item", detail=f"at most {MOST_BELLS} bells a job")
 
 
-def _of_a_worker(database: Database, counted: Counted) -> Iterator[Row]:
+def _of_a_worker(
+    database: Database, store: Store, settings: Settings, counted: Counted
+) -> Iterator[Row]:
     """What it asks all the time, however little it does."""
     spec = DreamSpec(network="specimens", size=64, layers=(5,), steps=1, noise=8)
     create_job(database, spec, noise_entries(spec))
@@ -111,10 +115,12 @@ def _of_a_worker(database: Database, counted: Counted) -> Iterator[Row]:
     renew_all(database, [held], lease_s=15)
     yield Row("statements to renew", counted.take().statements.total(), "each 1.5 s and batch")
     now, watch = utc_now(), Watch("costs", 15, 6)
+    tidier = Tidier(database, store, settings, "tidier", threading.Event())  # not the first
     for _ in range(2):  # the first one makes its row
         counted.take()
         beat(database, WorkerView("costs", "host", 1, "cpu", now, now, None, 0, 0.0, None))
         watch.is_mine(database, 0.0)
+        tidier.step()
     yield Row("statements of a heartbeat", counted.take().statements.total(), "each 3 s")
     sweep(database, Silence(15, 6), now=0.0)
     waiting(database, limit=MOST_BELLS)
@@ -122,25 +128,26 @@ def _of_a_worker(database: Database, counted: Counted) -> Iterator[Row]:
 
 
 def _connections(database: Database, store: Store, settings: Settings, items: int) -> Row:
-    """Those that a worker's threads have open at once: they claim, end, renew, and sweep."""
+    """Those that a worker's threads keep open: they claim, end, renew, sweep, and tidy up."""
     spec = DreamSpec(network="specimens", size=64, layers=(5,), steps=1, noise=items)
     create_job(database, spec, noise_entries(spec))
     over = threading.Event()
+    tidier = Tidier(database, store, settings, "tidier", over)
 
-    def look_after() -> None:
+    def forever(act: Callable[[], object]) -> None:
         while not over.is_set():
-            sweep(database, Silence(15, 6), now=0.0)
+            act()
 
-    second = threading.Thread(target=look_after)
-    second.start()
-    try:
-        Runner(database, store, settings, "connections").run()
-    finally:
-        over.set()
-        second.join()
+    with ThreadPoolExecutor(2) as others:
+        others.submit(forever, lambda: sweep(database, Silence(15, 6), now=0.0))
+        others.submit(forever, tidier.step)
+        try:
+            Runner(database, store, settings, "connections").run()
+        finally:
+            over.set()
     pool: Any = database.engine.pool
     open_ones = pool.checkedin() + pool.checkedout()
-    how = "for claims, ends, renewals and sweeps; less where no two of them met"
+    how = "for claims, ends, renewals, sweeps and tidying; less where no two of them met"
     return Row("database connections", open_ones, "a worker", detail=how)
 
 

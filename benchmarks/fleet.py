@@ -126,11 +126,13 @@ def _work(meter: Meter, batches: int) -> None:
 
 def _watch(meter: Meter) -> None:
     db = meter.database
-    silence, watch = Silence(LEASE_S, LOOK_S), Watch(_name(WORKERS // 2), LEASE_S, LOOK_S)
+    silence, name = Silence(LEASE_S, LOOK_S), _name(WORKERS // 2)
+    sweeps, tidies = (Watch(name, LEASE_S, LOOK_S, watchers=some) for some in (WATCHERS, 1))
     with meter.measuring("heartbeat", LOOKS):
         for number in range(LOOKS):
-            beat(db, _view(_name(WORKERS // 2)))
-            watch.is_mine(db, float(number))
+            beat(db, _view(name))
+            sweeps.is_mine(db, float(number))
+            tidies.is_mine(db, float(number))
     with meter.measuring("sweep", LOOKS):
         for _ in range(LOOKS):
             sweep(db, silence, now=0.0)
