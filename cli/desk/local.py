@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from beholder.intake import Found
     from beholder.jobs.channel_dreams import ChannelDream, Place
     from beholder.jobs.contrast_queries import Contrast
+    from beholder.jobs.database import Database
     from beholder.jobs.features import Features
     from beholder.jobs.fleet import FleetView
     from beholder.jobs.outcomes import StoredFile
@@ -98,11 +99,8 @@ class LocalDesk:
         priority: "Priority",
         device: "Device",
     ) -> "CreatedJob":
-        from beholder import traces
         from beholder.jobs.submit import create_job, noise_entries
         from beholder.specs import DreamSpec
-
-        traces.set_up("beholder")
 
         def every() -> "Iterator[Entry]":
             yield from entries
@@ -110,7 +108,7 @@ class LocalDesk:
                 yield from noise_entries(spec)
 
         created = create_job(
-            self._context.db, spec, every(), name=name, priority=priority, device=device
+            self._submitting(), spec, every(), name=name, priority=priority, device=device
         )
         wake_workers(self._context)
         return created
@@ -128,7 +126,7 @@ class LocalDesk:
         from beholder.jobs.features import queue_features
 
         made = queue_features(
-            self._context.db,
+            self._submitting(),
             study,
             limit=limit,
             recipe=recipe,
@@ -145,10 +143,17 @@ class LocalDesk:
     ) -> "Features":
         from beholder.jobs.features import queue_channels
 
-        made = queue_channels(self._context.db, places, spec, name=name, priority=priority)
+        made = queue_channels(self._submitting(), places, spec, name=name, priority=priority)
         if made.queued:
             wake_workers(self._context)
         return made
+
+    def _submitting(self) -> "Database":
+        """The database, for what makes jobs: their traces begin in this process."""
+        from beholder import traces
+
+        traces.set_up("beholder")
+        return self._context.db
 
     def idle(self) -> str | None:
         return NOTHING_RUNS if _nothing_runs(self._context) else None

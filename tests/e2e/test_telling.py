@@ -67,6 +67,7 @@ class Told:
     job: str
     study: str
     over_http: str
+    feature: str  # queued by `features`, and not run
     lines: dict[str, list[str]]
     spans: list[tuple[str, Any]]
 
@@ -112,9 +113,10 @@ def told(
     finally:
         up.send_signal(signal.SIGTERM)
         up.wait(60)
+    feature = machine.json("features", study, "--limit", 1)[0]["job"]
     lines = {name: machine.log(name).splitlines() for name in ("worker", "api")}
     lines["up"] = (home / "0-up.log").read_text().splitlines()
-    yield Told(job, study, answer.json()["id"], lines, collector[0].spans)
+    yield Told(job, study, answer.json()["id"], feature, lines, collector[0].spans)
     machine.stop()
 
 
@@ -173,6 +175,8 @@ def test_studies_and_jobs_over_http_have_traces_too(told: Told) -> None:
     stages = {_attributes(span)["beholder.stage"] for span in study["beholder-worker finish"]}
     assert stages == {"measure", "choose", "classify"}
     assert len(told.trace(told.over_http)["beholder-api submit"]) == 1
+    feature = told.trace(told.feature)
+    assert {name: len(spans) for name, spans in feature.items()} == {"beholder submit": 1}
 
 
 def test_without_a_collector_nothing_is_imported(tmp_path: Path) -> None:
