@@ -1,6 +1,5 @@
 """`/metrics`: the numbers of `beholder.jobs.measures` in Prometheus' text form."""
 
-import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
@@ -21,16 +20,14 @@ def exposition(opened: Services) -> bytes:
     """The metrics as of now."""
     is_dead = Locks(opened.settings.home).is_dead
     found = measures(opened.db, workers_within_s=WORKERS_WITHIN_S, is_dead=is_dead)
-    ended = sum(found.items[state] for state in ("done", "failed"))
-    rate = opened.pace.rate(ended, time.monotonic())
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Collected(found, rate, fleet(opened.db, is_dead=is_dead)))
+    registry.register(_Collected(found, fleet(opened.db, is_dead=is_dead)))
     return generate_latest(registry)
 
 
 class _Collected(Collector):
-    def __init__(self, found: Measures, rate: float, workers: Sequence[FleetView]) -> None:
-        self._found, self._rate, self._fleet = found, rate, workers
+    def __init__(self, found: Measures, workers: Sequence[FleetView]) -> None:
+        self._found, self._fleet = found, workers
 
     def collect(self) -> Iterator[Metric]:
         found = self._found
@@ -39,7 +36,6 @@ class _Collected(Collector):
         for name, text, value in (
             ("beholder_queued_chunks", "Chunks that wait", found.queued_chunks),
             ("beholder_queue_age_seconds", "Age of the oldest queued chunk", found.queue_age_s),
-            ("beholder_items_per_second", "Items ended a second, since last asked", self._rate),
             ("beholder_workers", "Workers heard of lately", len(found.workers)),
         ):
             yield GaugeMetricFamily(name, text, value=value)

@@ -9,7 +9,6 @@ from anyio import CapacityLimiter
 from starlette.requests import HTTPConnection
 
 from api.live import Live
-from api.pace import Pace
 from api.reports import Reports
 from api.thumbnails import Thumbnails
 from api.uploads import Uploads
@@ -41,7 +40,6 @@ class Services:
     reports: Reports
     films: CapacityLimiter
     uploads: Uploads
-    pace: Pace
 
     @classmethod
     def open(cls, settings: Settings) -> "Services":
@@ -65,7 +63,6 @@ class Services:
             reports=Reports(db, store, settings.max_pixels),
             films=CapacityLimiter(FILMS_AT_ONCE),
             uploads=Uploads(settings.home / "uploads", total_bytes=settings.upload_total_bytes),
-            pace=Pace(),
         )
 
     async def close(self) -> None:

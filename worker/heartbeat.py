@@ -33,9 +33,9 @@ class Heartbeat:
     device: str
     started_at: datetime = field(default_factory=utc_now)
     chunk_id: int | None = None
-    chunk_seconds: float = 0.0
     paused: str | None = None
     told: Order | None = None
+    _spent: tuple[float, float | None] = (0.0, None)  # before this batch, and when that began
     _since: tuple[int, datetime] | None = None  # the chunk, and when it was begun
     _beats: deque[tuple[float, int]] = field(default_factory=deque)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -44,14 +44,20 @@ class Heartbeat:
     @contextmanager
     def working(self, chunk_id: int) -> Iterator[None]:
         """Around the work on a chunk, for which there is room again if there was none before."""
-        begun, self.chunk_id, self.paused = time.monotonic(), chunk_id, None
+        self.chunk_id, self.paused = chunk_id, None
+        self._spent = self._chunk_seconds(), time.monotonic()
         if self._since is None or self._since[0] != chunk_id:  # else another of its batches
             self._since = (chunk_id, utc_now())
         try:
             yield
         finally:
             self.chunk_id = None
-            self.chunk_seconds += time.monotonic() - begun
+            self._spent = self._chunk_seconds(), None
+
+    def _chunk_seconds(self) -> float:
+        """Those of the batch in hand too, which may take minutes; never less than before."""
+        spent, begun = self._spent  # both at once, since others may ask meanwhile
+        return spent if begun is None else spent + time.monotonic() - begun
 
     def beat(self, chunks: int, items: int = 0, passing_over: str | None = None) -> None:
         """Write the sign of life. chunks, items: how many were claimed, and ended, so far.
@@ -69,7 +75,7 @@ class Heartbeat:
             seen_at=None,
             chunk_id=chunk_id,
             chunks=chunks,
-            chunk_seconds=self.chunk_seconds,
+            chunk_seconds=self._chunk_seconds(),
             gpu_bytes=_gpu_bytes(),
             paused=self.paused or passing_over,
             since=since[1] if since and since[0] == chunk_id else None,

@@ -25,6 +25,28 @@ def test_a_heartbeat_tells_chunks_and_their_seconds(bench):
     assert idle.seen_at > busy.seen_at
 
 
+def test_the_seconds_of_the_batch_in_hand_count(bench):
+    """Else a worker would seem idle for as long as it works on one."""
+    heartbeat, told = Heartbeat(bench.db, "host-1", "cpu"), []
+
+    def tell() -> None:
+        heartbeat.beat(0)
+        told.append(live_workers(bench.db, within_s=5)[0].chunk_seconds)
+
+    for _ in range(2):
+        with heartbeat.working(7):
+            tell()
+            time.sleep(0.05)
+            tell()
+    tell()
+    time.sleep(0.05)
+    tell()
+    first, then, again, later, idle, still = told
+    assert 0 <= first < 0.05 <= then - first
+    assert then <= again <= later - 0.05
+    assert later <= idle == still
+
+
 def test_a_pause_is_over_once_there_is_work_again(bench):
     heartbeat = Heartbeat(bench.db, "host-1", "cpu", paused="no room left.")
     heartbeat.beat(0)
