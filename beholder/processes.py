@@ -75,7 +75,7 @@ class Supervisor:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop every program, the last started first; returns when all have ended."""
+        """Stop every program, all at once; returns when all have ended."""
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join()
@@ -107,8 +107,7 @@ class Supervisor:
                     if not child.ended:
                         self._look_after(child)
         finally:
-            for child in reversed(self._children):
-                _end(child)
+            _end(self._children)
 
     def _look_after(self, child: _Child) -> None:
         now = time.monotonic()
@@ -187,16 +186,18 @@ def _mend(program: Program) -> str | None:
         return None
 
 
-def _end(child: _Child) -> None:
-    process = child.process
-    if process is None or process.poll() is not None:
-        return
-    process.terminate()
-    try:
-        process.wait(child.program.grace_s)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+def _end(children: Sequence[_Child]) -> None:
+    """All are told before any is waited for: else the last would work on until the first ends."""
+    running = [(child.program, child.process) for child in children if child.process]
+    for _, process in running:
+        process.terminate()
+    told = time.monotonic()
+    for program, process in running:
+        try:
+            process.wait(max(0.0, told + program.grace_s - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 def _reason(code: int) -> str:

@@ -79,15 +79,17 @@ class Service:
                 self._supervise(_api_program(self._settings, self.logs / "api.log"))
             if self._settings.redis_url is None:
                 self._start_redis(self._settings.redis_socket)
-            for program in worker_programs(self._settings, logs=self.logs):
-                self._supervise(program)
+            self._supervise(*worker_programs(self._settings, logs=self.logs))
         except BaseException:
             self.stop()
             raise
         return True
 
     def stop(self) -> None:
-        """Stop all, the last started first; returns when all have ended. May come at any time."""
+        """Stop the workers, then Redis, then the API; returns when all have ended.
+
+        May come at any time.
+        """
         for supervisor in reversed(self._supervisors):
             supervisor.stop()
         self._supervisors.clear()
@@ -114,8 +116,9 @@ class Service:
         self._supervise(program)
         wait_until_ready(socket)
 
-    def _supervise(self, program: Program) -> None:
-        supervisor = Supervisor([program], on_event=self._on_event)
+    def _supervise(self, *programs: Program) -> None:
+        """These are stopped together, before what was started before them."""
+        supervisor = Supervisor(programs, on_event=self._on_event)
         self._supervisors.append(supervisor)
         supervisor.start()
 

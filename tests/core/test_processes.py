@@ -62,6 +62,34 @@ def test_one_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_all_are_stopped_at_once(tmp_path: Path) -> None:
+    """Four that take a second each, and one that takes more than it is given."""
+    slow = (
+        "import signal, sys, time; "
+        "signal.signal(signal.SIGTERM, lambda *_: (time.sleep(float(sys.argv[1])), sys.exit())); "
+        "open(sys.argv[2], 'w').close(); time.sleep(60)"
+    )
+    programs = [
+        Program(
+            f"slow-{number}",
+            (sys.executable, "-c", slow, "60" if number == 4 else "1", str(tmp_path / str(number))),
+            tmp_path / "log",
+            dict(os.environ),
+            grace_s=1.5,
+        )
+        for number in range(5)
+    ]
+    supervisor = Supervisor(programs)
+    with supervisor:
+        wait(lambda: all((tmp_path / str(number)).exists() for number in range(5)))
+        pids = supervisor.pids().values()
+        begun = time.monotonic()
+    assert 1 <= time.monotonic() - begun < 4  # one after the other: 5.5
+    assert len(pids) == 5
+    assert not any(map(alive, pids))
+
+
+@pytest.mark.slow
 def test_a_killed_supervisor_leaves_no_orphan(tmp_path: Path) -> None:
     code = f"""
 import os, sys, time
