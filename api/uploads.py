@@ -19,7 +19,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api.problems import RoomTaken, TooLarge
 from beholder.errors import Conflict, InvalidInput, NotFound, StorageFull
-from beholder.upkeep.garbage import UPLOADS_EXPIRE_S
+from beholder.upkeep.garbage import is_given_up
 
 _INFO, _DATA = "info.json", "data"
 
@@ -132,10 +132,9 @@ class Uploads:
             yield file
 
     def _fresh(self) -> Iterator[Upload]:
-        oldest = time.time() - UPLOADS_EXPIRE_S
         for folder in self._folder.glob("*/"):
             try:
-                if (folder / _DATA).stat().st_mtime < oldest:
+                if is_given_up(folder, time.time()):
                     shutil.rmtree(folder, ignore_errors=True)
                 else:
                     yield self.get(folder.name)

@@ -153,16 +153,20 @@ def _drop(store: Store, sha256: str, before: float) -> bool:
     return True
 
 
+def is_given_up(upload: Path, now: float) -> bool:
+    """Whether nothing came for an upload, by its folder, for a day. Raises FileNotFoundError."""
+    times = [file.stat().st_mtime for file in upload.iterdir()]
+    return max(times, default=upload.stat().st_mtime) < now - UPLOADS_EXPIRE_S
+
+
 def _uploads(folder: Path, remove: bool, now: float) -> Iterator[Garbage]:
     for upload in sorted(folder.glob("*/")):
         with suppress(FileNotFoundError):  # finished meanwhile
-            stats = [file.stat() for file in upload.iterdir()]
-            latest = max((stat.st_mtime for stat in stats), default=upload.stat().st_mtime)
-            if latest < now - UPLOADS_EXPIRE_S:
+            if is_given_up(upload, now):
+                sizes = [file.stat().st_size for file in upload.iterdir()]
                 if remove:
                     shutil.rmtree(upload, ignore_errors=True)
-                size = sum(stat.st_size for stat in stats)
-                yield Garbage("upload", str(upload), len(stats), size)
+                yield Garbage("upload", str(upload), len(sizes), sum(sizes))
 
 
 def _downloads(folder: Path, remove: bool, now: float) -> Iterator[Garbage]:

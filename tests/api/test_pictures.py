@@ -151,8 +151,9 @@ def test_uploads_are_limited_and_expire(start, draw):
     assert (for_now.status_code, for_now.headers["retry-after"]) == (503, "2")
     assert "unfinished uploads take 2,000 bytes of 2,000: finish or" in for_now.json()["detail"]
     assert server.http.delete(urls[0]).status_code == 204
-    old = server.services.settings.home / "uploads" / urls[1].rpartition("/")[2] / "data"
-    os.utime(old, (0, 0))
+    old = server.services.settings.home / "uploads" / urls[1].rpartition("/")[2]
+    for one in old.iterdir():
+        os.utime(one, (0, 0))
     assert announce(server, bytes([2]) * 1_000).status_code == 201
     assert server.http.get(urls[1]).status_code == 404
     assert server.http.get("/v1/uploads/..%2f..%2fbeholder").status_code == 404
