@@ -1,7 +1,8 @@
 """Files of a store on the network, as `Files` moves them: `write`, `read`, `pieces`.
 
-Requests are repeated by the file system itself (s3fs: five times, with pauses that grow), and on S3
-each body carries a checksum that the server and botocore compare.
+Requests are repeated by the file system itself, with pauses that grow (s3fs: five times, and
+botocore each of these five times), and on S3 each body carries a checksum that the server and
+botocore compare.
 """
 
 import errno
