@@ -74,7 +74,8 @@ class Child:
         self._watch = Watch(name, settings.lease_s, settings.look_s)
         self._pause = Pause(self._insist_on_means, self._say, self._orders.ending)
         threading.Thread(target=self._sweep_forever, name="sweep", daemon=True).start()
-        Tidier(self._db, store, settings, name, stopping).start()
+        tidy_up = self._runner.tidy_up
+        Tidier(self._db, store, settings, name, stopping, tidy_up=tidy_up).start()
 
     def work(self) -> None:
         """Run chunks until none is left, or this worker is asked to stop.
@@ -111,7 +112,7 @@ class Child:
 
     def sweep(self) -> None:
         """Put right what has no live worker, and ring for what nobody may have heard of."""
-        self._give_back_the_rest()
+        self._runner.give_back_the_rest()
         ended = self._alive.ended()
         now = time.monotonic()
         watching = self._watch.is_mine(self._db, now)
@@ -123,13 +124,6 @@ class Child:
             forget_silent(self._db)
         if watching or ended:
             self._ring_for_what_waits()
-
-    def _give_back_the_rest(self) -> None:
-        """A store that is away, where something may be left, holds up nothing that follows."""
-        try:
-            self._runner.give_back_the_rest()
-        except BeholderError as error:
-            log.warning("not given back yet: %s", error)
 
     def _ring_for_what_waits(self) -> None:
         """While bells wait, workers are too busy to hear them, and find the work by themselves."""

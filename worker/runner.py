@@ -89,6 +89,7 @@ class Runner:
     _means: Means = field(init=False)
     _signs: Signs = field(init=False)
     _kept_back: dict[str, Claim] = field(default_factory=dict)
+    _fallen: dict[str, Claim] = field(default_factory=dict)
     _counting: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
@@ -137,18 +138,13 @@ class Runner:
         insist_on_there(self.db, self.store)
 
     def give_back(self, claim: Claim) -> None:
-        """Release a claim; where that can't be written, `give_back_the_rest` does it later.
-
-        One that no longer stands has been finished, whatever its worker heard, or another has the
-        chunk: who took it may have tidied up before the last file of this one was written.
-        """
+        """Release a claim; where that can't be written, `give_back_the_rest` does it later."""
         try:
-            if not release(self.db, claim):
-                for left in left_by(self.db, self.store, claim):
-                    remove_leftover(self.store, left)
+            self._release(claim)
         except BeholderError:
             self._kept_back[claim.token] = claim
             raise
+        self.tidy_up()
 
     def pass_over(self, claim: Claim, error: Exception) -> None:
         """Leave a claim's job to others for a while."""
@@ -159,11 +155,27 @@ class Runner:
     def give_back_the_rest(self) -> None:
         """Release what could not be, from any thread: of two that do, one changes nothing.
 
-        Before anybody looks for silent chunks: these are nobody's death, and wait for a bell.
+        Before anybody looks for silent chunks: these are nobody's death, and wait for a bell. It
+        asks no store, which may keep who asks waiting for minutes.
         """
         for token, claim in self._kept_back.copy().items():
-            self.give_back(claim)
+            self._release(claim)
             self._kept_back.pop(token, None)
+
+    def _release(self, claim: Claim) -> None:
+        if not release(self.db, claim):
+            self._fallen[claim.token] = claim
+
+    def tidy_up(self) -> None:
+        """Remove what was written under claims that no longer stood when they were given back.
+
+        Such a one has been finished, whatever its worker heard, or another has the chunk: who took
+        it may have tidied up before the last file of this one was written.
+        """
+        for token, claim in self._fallen.copy().items():
+            for left in left_by(self.db, self.store, claim):
+                remove_leftover(self.store, left)
+            self._fallen.pop(token, None)
 
 
 @dataclass

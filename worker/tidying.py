@@ -7,6 +7,7 @@ worker would seem dead.
 import logging
 import threading
 import time
+from collections.abc import Callable
 
 from beholder.errors import BeholderError
 from beholder.jobs.database import Database
@@ -21,15 +22,26 @@ log = logging.getLogger(__name__)
 
 
 class Tidier:
-    """Goes round as often as the sweep does, however long a round takes."""
+    """Goes round as often as the sweep does, however long a round takes.
+
+    tidy_up: what this worker has to remove itself, whoever is first.
+    """
 
     def __init__(
-        self, db: Database, store: Store, settings: Settings, name: str, stopping: Flag
+        self,
+        db: Database,
+        store: Store,
+        settings: Settings,
+        name: str,
+        stopping: Flag,
+        *,
+        tidy_up: Callable[[], None] = lambda: None,
     ) -> None:
         self._db = db
         self._store = store
         self._sweep_s = settings.sweep_s
         self._stopping = stopping
+        self._tidy_up = tidy_up
         self._tidying = Tidying(db, store)
         self._retention = Retention(db, settings.retention_days)
         self._first = Watch(name, settings.lease_s, settings.look_s, watchers=1)
@@ -44,6 +56,7 @@ class Tidier:
 
         Raises BeholderError where a store or a database can't be used.
         """
+        self._tidy_up()
         if self._first.is_mine(self._db, time.monotonic()):
             remove_hidden(self._db, self._store)
             self._tidying.step()

@@ -1,4 +1,4 @@
-"""What keeps jobs moving whatever dies: `sweep` runs every few seconds in every worker."""
+"""What keeps jobs moving whatever dies: `sweep` runs every few seconds in a few workers."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence

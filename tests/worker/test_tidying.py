@@ -2,17 +2,19 @@
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
+from beholder.jobs.claims import Claim
 from beholder.jobs.control import put_away
 from beholder.jobs.models import utc_now
 from beholder.jobs.removal import hidden_jobs
 from beholder.jobs.service_models import Worker
 from beholder.specs import DreamSpec
-from beholder.store import Store, checkpoint_path
+from beholder.store import Store, checkpoint_path, result_folder
 from worker.app import make_app
 from worker.child import Child
 from worker.tidying import Tidier
@@ -24,36 +26,69 @@ def seen(bench: Any) -> Any:
         return session.scalar(select(Worker.seen_at))
 
 
-def test_a_slow_removal_holds_up_neither_sweep_nor_heartbeat(
-    bench: Any, spec: DreamSpec, draw: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    job = bench.submit(spec, [bench.entry(draw(1))])
-    bench.run(job)
-    put_away(bench.db, job)
-    at_it, go_on, sweeps = threading.Event(), threading.Event(), []
-    real = Store.remove_folder
+@dataclass
+class Slow:
+    """A call of the store that takes until `go_on` is set; `at_it` is set once it has come."""
 
-    def slowly(store: Store, path: str) -> None:
-        at_it.set()
-        assert go_on.wait(20)
-        real(store, path)
+    at_it: threading.Event = field(default_factory=threading.Event)
+    go_on: threading.Event = field(default_factory=threading.Event)
+
+    def instead_of(self, real: Callable[..., Any]) -> Callable[..., Any]:
+        def slowly(*given: Any) -> Any:
+            self.at_it.set()
+            assert self.go_on.wait(20)
+            return real(*given)
+
+        return slowly
+
+
+def goes_on(bench: Any, slow: Slow, kept_back: dict[str, Claim]) -> None:
+    """See a child sweep and give signs of life while the store is slow."""
+    sweeps: list[int] = []
 
     class Counted(Child):
         def sweep(self) -> None:
+            self._runner._kept_back.update(kept_back)
+            kept_back.clear()
             sweeps.append(1)
             super().sweep()
 
-    monkeypatch.setattr(Store, "remove_folder", slowly)
     settings = bench.settings.model_copy(update={"sweep_s": 0.05})
     Counted(make_app("redis://127.0.0.1:1"), settings, bench.stopping)
-    assert at_it.wait(20)
+    assert slow.at_it.wait(20)
     bench.until(lambda: seen(bench))
     before = seen(bench), len(sweeps)
     bench.until(lambda: seen(bench) > before[0] and len(sweeps) > before[1] + 1)
+
+
+def test_a_slow_removal_holds_up_neither_sweep_nor_heartbeat(
+    bench: Any, spec: DreamSpec, draw: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, slow = bench.submit(spec, [bench.entry(draw(1))]), Slow()
+    bench.run(job)
+    put_away(bench.db, job)
+    monkeypatch.setattr(Store, "remove_folder", slow.instead_of(Store.remove_folder))
+    goes_on(bench, slow, {})
     assert hidden_jobs(bench.db) == [job]
-    go_on.set()
+    slow.go_on.set()
     bench.until(lambda: hidden_jobs(bench.db) == [])
     assert bench.results() == []
+    bench.stopping.set()
+
+
+def test_nor_does_a_slow_look_at_what_a_lost_claim_left(
+    bench: Any, spec: DreamSpec, draw: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which could not be given back when it was: the database was away."""
+    job, slow = bench.submit(spec, [bench.entry(draw(1))]), Slow()
+    lost = bench.take()
+    bench.give_up_for_dead()
+    bench.store.put(f"{result_folder(job, lost.token)}/0.png", b"written late")
+    monkeypatch.setattr(Store, "list", slow.instead_of(Store.list))
+    goes_on(bench, slow, {lost.token: lost})
+    assert len(bench.results()) == 1
+    slow.go_on.set()
+    bench.until(lambda: bench.results() == [])
     bench.stopping.set()
 
 
