@@ -25,7 +25,7 @@ from beholder.errors import (
     ServiceUnavailable,
     StorageFull,
 )
-from beholder.remote import foreign, pieces, read, write
+from beholder.remote import foreign, names, pieces, read, write
 from beholder.urls import has_password, without_secrets
 
 PROBE = ".room-"  # begins the name of what is written to see whether there is room
@@ -142,6 +142,22 @@ class Files:
                 yield from self._listed(self._full(path))
             except FileNotFoundError:
                 return
+
+    def walk(self, path: str) -> Iterator[tuple[str, int]]:
+        """The files in a folder and in those in it, by their paths from there, with their bytes.
+
+        In no order; nothing when it is not there. On S3 that is one list, not one for each folder.
+        """
+        if "s3" in self._fs.protocol:
+            with self._reported(path), suppress(FileNotFoundError):
+                yield from names(self._fs, self._full(path))
+            return
+        for one in self.list(path):
+            if one.is_folder:
+                inside = self.walk(f"{path}/{one.name}")
+                yield from ((f"{one.name}/{name}", size) for name, size in inside)
+            else:
+                yield one.name, one.bytes
 
     def digest(self, path: str) -> tuple[str, int]:
         """A file's SHA-256 in hex and its bytes, in constant memory. Raises NotFound."""

@@ -1,4 +1,4 @@
-"""Files of a store on the network, as `Files` moves them: `write`, `read`, `pieces`.
+"""Files of a store on the network, as `Files` moves them: `write`, `read`, `pieces`, `names`.
 
 Requests are repeated by the file system itself, with pauses that grow (s3fs: five times, and
 botocore each of these five times), and on S3 each body carries a checksum that the server and
@@ -56,6 +56,24 @@ def pieces(fs: Any, full: str, begin: int) -> Iterator[bytes]:
         begin += len(piece)
         if len(piece) < RANGE_BYTES:
             return
+
+
+def names(fs: Any, full: str) -> Iterator[tuple[str, int]]:
+    """The files in a folder of S3 and in those in it, by their paths from there, with their bytes.
+
+    A list of all that begins so, up to 1,000 a request and no more in memory, however many folders
+    there are: s3fs would keep the whole.
+    """
+    bucket, key, _ = fs.split_path(f"{full}/")
+    going_on: dict[str, str] = {}
+    while True:
+        page = fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=key, **going_on, **fs.req_kw)
+        for one in page.get("Contents", ()):
+            if not one["Key"].endswith("/"):  # which some tools write, for a folder
+                yield one["Key"].removeprefix(key), int(one["Size"])
+        if not page.get("IsTruncated"):
+            return
+        going_on = {"ContinuationToken": page["NextContinuationToken"]}
 
 
 def _range(fs: Any, full: str, begin: int) -> bytes:

@@ -47,18 +47,15 @@ def leftovers(
 
     stale: count what the next claim of an open chunk removes as in use.
     """
-    listed = list(store.list(job_folder(job_id)))
-    measured = set(partials(database, job_id))  # a study's chunks, each with a folder of its own
-    counts = {
-        one.name: _size(store, result_folder(job_id, one.name))[0]
-        for one in listed
-        if one.is_folder and result_folder(job_id, one.name) not in measured
-    }
-    yield from (
-        Leftover(f"{job_folder(job_id)}/{one.name}", False, 1, one.bytes)
-        for one in listed
-        if not one.is_folder
-    )
+    counts: Counter[str] = Counter()
+    for name, size in store.walk(job_folder(job_id)):
+        token, inside, _ = name.partition("/")
+        if inside:
+            counts[token] += 1
+        else:
+            yield Leftover(f"{job_folder(job_id)}/{name}", False, 1, size)
+    for folder in partials(database, job_id):  # a study's chunks, each with one of its own
+        counts.pop(token_of(folder), None)
     used = Counter(token_of(one.path) for one in references(database, job_id))
     suspects = [token for token, count in counts.items() if count != used[token]]
     for start in range(0, len(suspects), _TOGETHER):
@@ -133,16 +130,11 @@ def stray_probes(store: Store) -> Iterator[Leftover]:
 def _size(store: Store, folder: str) -> tuple[int, int]:
     """How many files are in a folder and those in it, and their bytes."""
     files = total = 0
-    for _, size in _files(store, folder):
+    for _, size in store.walk(folder):
         files, total = files + 1, total + size
     return files, total
 
 
 def _files(store: Store, folder: str) -> Iterator[tuple[str, int]]:
-    """Every file in a folder and those in it, with its bytes."""
-    for one in store.list(folder):
-        path = f"{folder}/{one.name}"
-        if one.is_folder:
-            yield from _files(store, path)
-        else:
-            yield path, one.bytes
+    """Every file in a folder and those in it, by its path in the store, with its bytes."""
+    return ((f"{folder}/{name}", size) for name, size in store.walk(folder))

@@ -4,12 +4,14 @@ import hashlib
 import math
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
 from beholder.errors import NotFound
 from beholder.store import Store, picture_path
 from beholder.upkeep.garbage import collect
+from beholder.upkeep.leftovers import leftovers
 from beholder.upkeep.pictures import GRACE_S
 
 pytestmark = pytest.mark.slow
@@ -103,3 +105,40 @@ def test_pictures_that_a_bucket_lost_are_told(store, another):
     another.rm_file(f"beholder/store/{picture_path(lost)}")
     another.pipe_file(f"beholder/store/{picture_path(short)}", b"")
     assert store.lacking(sizes) == {lost, short}
+
+
+@pytest.mark.parametrize("home", ["sqlite"], indirect=True)
+def test_a_job_s_files_are_one_list_however_many_chunks_wrote_them(home, store, monkeypatch):
+    home.store = store
+    job_id = home.submit([], noise=20, chunk_size=1)
+    home.run(job_id)
+    with requests(store) as asked:
+        assert list(leftovers(home.db, store, job_id)) == []
+    assert asked == ["ListObjectsV2"]
+    monkeypatch.setattr(store._fs, "req_kw", {"MaxKeys": 15})  # of 40 files
+    with requests(store) as asked:
+        assert list(leftovers(home.db, store, job_id)) == []
+    assert asked == 3 * ["ListObjectsV2"]
+    store.put(f"results/{job_id}/loose.png", b"loose")
+    store.put(f"results/{job_id}/stray/in/0.png", b"stray")
+    store.put(f"results/{job_id}x/other/0.png", b"another job's, whose name begins so")
+    found = sorted(leftovers(home.db, store, job_id))
+    assert found == [
+        (f"results/{job_id}/loose.png", False, 1, 5),
+        (f"results/{job_id}/stray", True, 1, 5),
+    ]
+
+
+@contextmanager
+def requests(store):
+    """What S3 is asked meanwhile."""
+    asked, events = [], store._fs.s3.meta.events
+
+    def note(model, **_):
+        asked.append(model.name)
+
+    events.register("before-call.s3", note)
+    try:
+        yield asked
+    finally:
+        events.unregister("before-call.s3", note)
