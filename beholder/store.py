@@ -19,6 +19,7 @@ from beholder.errors import PictureError
 from beholder.files import Files, modified
 
 CHECKPOINTS = "checkpoints"
+FOLDERS = tuple(f"{number:02x}" for number in range(256))  # of pictures
 _LOOKS = 2  # at what came over a network, and is not what was sent
 _THREADS = 16  # that ask a remote store, of one picture each
 _FRESH_S = 3600.0  # a remote picture brought again is rewritten once it is older than this

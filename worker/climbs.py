@@ -225,7 +225,7 @@ class Climb:
 
     def _picture(self, field: str, sha256: str) -> Tensor:
         try:
-            data = self.loader.store.picture(sha256)
+            data = self.loader.picture(sha256)
             with decoded(data, max_pixels=self.loader.max_pixels) as image:
                 return to_tensor(image, size=self.spec.size)[None]
         except (NotFound, PictureError) as error:

@@ -1,6 +1,6 @@
 """Pictures on their way to the device: read and decoded on threads, batched by shape, copied ahead.
 
-What can't be read fails alone.
+What can't be used fails alone.
 """
 
 from collections import deque
@@ -13,7 +13,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from beholder.errors import NotFound, PictureError
+from beholder.errors import FileUnusable, NotFound, PictureError
 from beholder.jobs.claims import Claim, ClaimedItem
 from beholder.jobs.outcomes import ItemFailure, StoredFile
 from beholder.jobs.result_files import read_result
@@ -22,7 +22,8 @@ from beholder.pictures import decoded
 from beholder.science.frames import carried, zoomed
 from beholder.science.inputs import noise, to_tensor
 from beholder.specs import DEFAULT_SIZE, DreamSpec, Spec
-from beholder.store import Store
+from beholder.store import Store, picture_path
+from beholder.upkeep.presence import Read, reading
 
 _OF_UNKNOWN_SIZE = 8  # pictures decoded at a time where each keeps its own size
 LOOK_S = 0.2  # how soon a stop is noticed, while a picture may take a minute
@@ -91,13 +92,13 @@ class Batch:
 
 @dataclass(frozen=True)
 class Failed:
-    """An item whose picture can't be used."""
+    """An item whose picture can't be used, or can't be read, which may be another worker's luck."""
 
     wanted: Wanted
-    failure: ItemFailure
+    failure: ItemFailure | FileUnusable
 
 
-_Loaded = Tensor | ItemFailure
+_Loaded = Tensor | ItemFailure | FileUnusable
 
 
 class Awaited(Protocol):
@@ -137,7 +138,8 @@ def _result(waiting: deque[Future[_Loaded]], during: Awaited) -> _Loaded:
 class Loader:
     """Reads pictures from a store; `threads` runs the decoding. Used by one thread.
 
-    insist_on_store: asked where a picture is not found; raises StoreMissing if none can be.
+    insist_on_store: asked where a picture is not found or not read; raises StoreMissing or
+        ServiceUnavailable if none can be.
     """
 
     store: Store
@@ -171,15 +173,26 @@ class Loader:
     def tensors(
         self, wanted: Sequence[Wanted], spec: Spec, during: Awaited = NOBODY
     ) -> tuple[list[Wanted], Tensor]:
-        """Those that can be read, which are to have one shape, and them as (N, 3, H, W).
+        """Those that can be used, which are to have one shape, and them as (N, 3, H, W).
 
-        during: as for `load`.
+        during: as for `load`. Raises FileUnusable.
         """
-        shapes, _ = self._decoded(wanted, spec, during)
+        shapes, failed = self._decoded(wanted, spec, during)
+        for one in failed:
+            if isinstance(one.failure, FileUnusable):
+                raise one.failure
         pairs = [pair for some in shapes.values() for pair in some]
         if not pairs:
             raise NotFound("none of the pictures that are needed can be read any more.")
         return [one for one, _ in pairs], torch.stack([picture for _, picture in pairs])
+
+    def picture(self, sha256: str) -> bytes:
+        """A kept picture's bytes. Raises as `Store.picture` does, and FileUnusable."""
+        return self.reading(picture_path(sha256), lambda: self.store.picture(sha256))
+
+    def reading(self, path: str, read: Callable[[], Read]) -> Read:
+        """What `read` reads of the file at `path`, as `beholder.upkeep.presence.reading`."""
+        return reading(self.insist_on_store, path, read)
 
     def _decoded(
         self, wanted: Sequence[Wanted], spec: Spec, during: Awaited
@@ -190,7 +203,7 @@ class Loader:
         for one in wanted:
             result = _result(waiting, during)
             during.sign()
-            if isinstance(result, ItemFailure):
+            if not isinstance(result, Tensor):
                 failed.append(Failed(one, result))
             else:
                 shapes.setdefault(result.shape, []).append((one, result))
@@ -209,6 +222,8 @@ class Loader:
             return self._start(wanted.item, spec)
         except PictureError as error:
             return ItemFailure(position, str(error))
+        except FileUnusable as error:
+            return error
         except NotFound as error:
             self.insist_on_store()
             return ItemFailure(position, str(error))
@@ -217,7 +232,7 @@ class Loader:
         if item.picture_sha256 is None:
             side = DEFAULT_SIZE if spec.size == "keep" else spec.size
             return noise(item.seed or 0, size=side)
-        data = self.store.picture(item.picture_sha256)
+        data = self.picture(item.picture_sha256)
         with decoded(data, max_pixels=self.max_pixels) as image:
             if spec.size == "keep" and (reason := spec.unfit(*image.size)):
                 raise PictureError(f"{reason}.")
@@ -229,7 +244,7 @@ class Loader:
             if spec.zoom is not None:
                 raise PictureError("the frame before it failed: there is nothing to zoom into.")
             return self._start(wanted.item, spec)  # the film begins anew
-        data = read_result(self.store, before)
+        data = self.reading(before.path, lambda: read_result(self.store, before))
         with decoded(data, max_pixels=self.max_pixels) as image:
             if spec.zoom is not None:
                 return to_tensor(zoomed(image, spec.zoom), size="keep")

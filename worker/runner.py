@@ -20,6 +20,7 @@ from beholder.devices import Device, DeviceClass
 from beholder.errors import (
     BeholderError,
     Conflict,
+    FileUnusable,
     InvalidInput,
     NetworkUnavailable,
     NoSuchPrecision,
@@ -134,7 +135,7 @@ class Runner:
             self.items += items
 
     def insist_on_store(self) -> None:
-        """Raise StoreMissing where the whole store is not there."""
+        """Raise StoreMissing where the whole store is not there, ServiceUnavailable where away."""
         insist_on_there(self.db, self.store)
 
     def give_back(self, claim: Claim) -> None:
@@ -278,6 +279,9 @@ class _Run:
         elif isinstance(error, ServiceUnavailable | StorageFull):
             self._stop_for(error)
             self._give_back(claim)  # nobody's fault: the attempt does not count
+        elif isinstance(error, FileUnusable):
+            log.warning("job %s chunk %s: %s", claim.job_id, claim.chunk_id, error)
+            give_up(self.means.db, claim, str(error))  # others go on: it would be here for ever
         elif error is not None and not isinstance(error, Interrupted):
             self._stop_for(error)
             give_up(self.means.db, claim, _reason(error))

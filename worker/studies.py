@@ -6,6 +6,7 @@ intact verdict comes from the measuring pass, so each picture goes through the n
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 from torch import Tensor
 
@@ -156,8 +157,9 @@ class WholeWork(StudyWork):
         """The file of this name of every chunk before."""
         for folder in self.claim.partials:
             self.lease.check()
+            path = f"{folder}/{name}"
             try:
-                yield self.means.store.get(f"{folder}/{name}")
+                yield self.means.loader.reading(path, partial(self.means.store.get, path))
             except NotFound:
                 self.means.loader.insist_on_store()
                 raise

@@ -120,8 +120,9 @@ def read_plan(means: Means, claim: Claim) -> Plan:
 
 
 def _plan_file(means: Means, claim: Claim) -> bytes:
+    path = f"{claim.plan}/{PLAN}"
     try:
-        return means.store.get(f"{claim.plan}/{PLAN}")
+        return means.loader.reading(path, lambda: means.store.get(path))
     except NotFound:
         means.loader.insist_on_store()
         raise

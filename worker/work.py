@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 
 import torch
 
+from beholder.errors import FileUnusable
 from beholder.jobs.claims import Claim
 from beholder.jobs.database import Database
 from beholder.jobs.outcomes import DreamOutcome, Finished, ItemFailure, VerdictOutcome
@@ -76,7 +77,7 @@ class Work(ABC, Generic[AnySpec, AnyOutcome]):
             during=self.lease,
         ):
             if isinstance(loaded, Failed):
-                self._outcomes[loaded.wanted.claim.token].append(loaded.failure)
+                self._lack(loaded)
             elif self.standing:
                 yield loaded
             else:
@@ -124,6 +125,17 @@ class Work(ABC, Generic[AnySpec, AnyOutcome]):
             error = self.means.rooms.taken(place) or error
         for claim in self.lease.claims if claims is None else claims:
             self._errors.setdefault(claim.token, error)
+
+    def _lack(self, failed: Failed) -> None:
+        """An item without a picture. If it is there, but not to be read, its claim goes no further:
+
+        another's attempt may have more luck. Those beside it go on.
+        """
+        claim = failed.wanted.claim
+        if isinstance(failed.failure, FileUnusable):
+            self.fail(failed.failure, [claim])
+        else:
+            self._outcomes[claim.token].append(failed.failure)
 
     def _fitting(
         self, batch: Batch, compute: Callable[[Batch], Result]

@@ -5,12 +5,13 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
+from functools import partial
 from io import BytesIO
 from zipfile import BadZipFile, ZipFile
 
 from sqlalchemy import Select, func, null, select
 
-from beholder.errors import NotFound
+from beholder.errors import FileUnusable, NotFound
 from beholder.evidence.names import ANSWERS, CONCLUSION, EVIDENCE, LOGITS, PLAN, READINGS, TALLY
 from beholder.jobs.database import Database
 from beholder.jobs.models import Chunk, File, Item, Job
@@ -18,7 +19,8 @@ from beholder.plurals import plural
 from beholder.specs import DreamSpec, spec_of
 from beholder.store import Store
 from beholder.upkeep.ahead import ahead
-from beholder.upkeep.findings import AGAIN, RESUBMIT, Finding, Kind, changed_words
+from beholder.upkeep.findings import AGAIN, RESUBMIT, SEE_TO, Finding, Kind, changed_words
+from beholder.upkeep.presence import insist_on_there, reading
 from beholder.upkeep.references import Reference, references, still_refers
 
 # What a study's chunks hand on, by its recipe and their stage.
@@ -32,7 +34,8 @@ HANDED_ON: dict[str, dict[str, tuple[str, ...]]] = {
     },
 }
 _LISTED_FOLDERS = 32  # whose lists are remembered: a chunk's files follow each other
-Look = Callable[[Reference], str | None]  # what is wrong with a file, or None
+Wrong = str | FileUnusable | None  # what is wrong with a file, or None
+Look = Callable[[Reference], Wrong]
 
 
 def check_files(
@@ -48,25 +51,36 @@ def check_files(
 
     quick: look at sizes alone, not at the bytes. on_checked: called with each file's bytes.
     """
-    found = references(database, job_id)
-    answers = _sizes(store, found) if quick else ahead(threads, _hashed(store), found)
-    again = _hashed(store)
+    found, again = references(database, job_id), _hashed(database, store)
+    answers = _sizes(store, found) if quick else ahead(threads, again, found)
     for reference, wrong in answers:
         if reference.bytes is not None:
             on_checked(reference.bytes)
         # Looked at once more: its job may have been deleted, or run again, since the row was read.
         if wrong and (wrong := again(reference)) and still_refers(database, reference):
-            kind: Kind = "file missing" if wrong.startswith("no ") else "file damaged"
-            yield _again(kind, job_id, reference.position, wrong)
+            yield _found(job_id, reference.position, wrong)
     yield from _incomplete(database, job_id)
 
 
-def _hashed(store: Store) -> Look:
-    def look(reference: Reference) -> str | None:
+def _found(job_id: str, position: int, wrong: str | FileUnusable) -> Finding:
+    if isinstance(wrong, FileUnusable):
+        where = f"job {job_id} item {position}"
+        return Finding("unreadable", where, str(wrong), SEE_TO, job_id, position)
+    kind: Kind = "file missing" if wrong.startswith("no ") else "file damaged"
+    return _again(kind, job_id, position, wrong)
+
+
+def _hashed(database: Database, store: Store) -> Look:
+    insist = partial(insist_on_there, database, store)
+
+    def look(reference: Reference) -> Wrong:
         try:
-            sha256, size = store.digest(reference.path)
+            path = reference.path
+            sha256, size = reading(insist, path, lambda: store.digest(path))
         except NotFound:
             return f"no file {reference.path}"
+        except FileUnusable as error:
+            return error
         if reference.sha256 is None:
             return None if size else f"{reference.path} is empty"
         if sha256 == reference.sha256:
@@ -146,12 +160,18 @@ def check_statistics(
         job = session.get(Job, job_id)
         recipe = job.spec.get("recipe", "article") if job else "article"
         ended = [(row.id, row.stage, row.partial or "") for row in session.execute(statement)]
-    names = HANDED_ON.get(recipe, {})
+    names, insist = HANDED_ON.get(recipe, {}), partial(insist_on_there, database, store)
     for chunk_id, stage, folder in ended:
         sizes = {one.name: one.bytes for one in store.list(folder)}
         for name in names.get(stage, ()):
             path = f"{folder}/{name}"
-            if sizes.get(name) and (quick or _is_whole(store, path)):
+            whole = partial(_is_whole, store, path)
+            try:
+                fits = bool(sizes.get(name)) and (quick or reading(insist, path, whole))
+            except FileUnusable as error:
+                yield Finding("unreadable", f"job {job_id}", str(error), SEE_TO, job_id)
+                continue
+            if fits:
                 continue
             with database.read() as session:
                 if session.get(Chunk, chunk_id) is None:

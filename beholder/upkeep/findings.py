@@ -18,6 +18,7 @@ Kind = Literal[
     "chunks",  # of a job, against its items
     "items",  # that failed for no reason
     "study",  # verdicts, channels, exemplars
+    "unreadable",  # a file of any kind, though the store answers
 ]
 COLLECT = "`beholder gc` removes it."
 AGAIN = "`beholder verify --mend` makes it again."
@@ -27,6 +28,7 @@ RETRY = "`beholder retry` runs them again."
 RESUBMIT = "submit the study again."
 SEND = "send it again: `beholder submit` or POST /v1/pictures stores it anew."
 SEND_ANEW = "`beholder verify --mend` removes it, then send it again: `beholder submit`."
+SEE_TO = "see to its rights and its disk, or remove it, then verify again."
 BRING_BACK = "`beholder gc --yes` puts it back."
 
 

@@ -21,7 +21,7 @@ from beholder.files import Listed
 from beholder.jobs.database import Database
 from beholder.jobs.models import INCOMING, Job
 from beholder.jobs.removal import remove_some
-from beholder.store import Store, picture_path
+from beholder.store import FOLDERS, Store, picture_path
 from beholder.upkeep.checkpoints import stray_checkpoints
 from beholder.upkeep.leftovers import (
     Leftover,
@@ -31,7 +31,7 @@ from beholder.upkeep.leftovers import (
     stray_probes,
 )
 from beholder.upkeep.ownership import insist_on_own
-from beholder.upkeep.pictures import FOLDERS, GRACE_S
+from beholder.upkeep.pictures import GRACE_S
 from beholder.upkeep.presence import insist_on_some
 from beholder.upkeep.retention import remove_hidden
 from beholder.upkeep.unused import UnusedPictures

@@ -16,8 +16,7 @@ from beholder.jobs.database import Database
 from beholder.jobs.incoming import lock_submissions
 from beholder.jobs.models import Job, Picture
 from beholder.jobs.service_models import Identity
-from beholder.store import Store
-from beholder.upkeep.pictures import FOLDERS
+from beholder.store import FOLDERS, Store
 
 MARK = "database"  # no hidden name: it goes with a copy of the store
 OWN = (

@@ -7,28 +7,30 @@ somebody brought it last, it does not.
 import time
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Executor
+from functools import partial
 from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, func, select
 
 from beholder.aside import AWAY, away_name
-from beholder.errors import NotFound
+from beholder.errors import FileUnusable, NotFound
 from beholder.files import Listed
 from beholder.jobs.database import Database
 from beholder.jobs.models import Item, Picture
-from beholder.store import Store, picture_path
+from beholder.store import FOLDERS, Store, picture_path
 from beholder.upkeep.ahead import ahead
 from beholder.upkeep.findings import (
     BRING_BACK,
     COLLECT,
+    SEE_TO,
     SEND,
     SEND_ANEW,
     Finding,
     changed_words,
 )
+from beholder.upkeep.presence import insist_on_there, reading
 
 GRACE_S = 24 * 3600.0  # longer than the longest submission
-FOLDERS = tuple(f"{number:02x}" for number in range(256))
 _PAGE = 500
 
 
@@ -121,21 +123,31 @@ def _wrong(
     on_checked: Callable[[int], object],
     job_id: str | None = None,
 ) -> Iterator[Finding]:
-    def look(one: Known) -> str | None:
+    insist = partial(insist_on_there, database, store)
+
+    def again(one: Known) -> str | FileUnusable | None:
+        try:
+            return reading(insist, picture_path(one.sha256), lambda: examine(store, one))
+        except FileUnusable as error:
+            return error
+
+    def look(one: Known) -> str | FileUnusable | None:
         if quick and listed is not None and one.sha256 in listed:
             here = listed[one.sha256].bytes
             return None if here == one.bytes else "its size is wrong"
-        return examine(store, one)
+        return again(one)
 
-    found: dict[str, str] = {}
+    found: dict[str, str | FileUnusable] = {}
     for one, wrong in ahead(threads, look, known):
         on_checked(one.bytes)
-        if wrong and (wrong := examine(store, one)) and _still_known(database, one.sha256):
+        if wrong and (wrong := again(one)) and _still_known(database, one.sha256):
             found[one.sha256] = wrong
     needs = _needs(database, list(found), job_id)
     for sha256, wrong in found.items():
         path, what = picture_path(sha256), f"{wrong}{needs.get(sha256, '')}"
-        if not wrong.startswith("no "):
+        if isinstance(wrong, FileUnusable):
+            yield Finding("unreadable", path, what, SEE_TO)
+        elif not wrong.startswith("no "):
             yield Finding("picture damaged", path, what, SEND_ANEW)
         elif not (listed and away_name(sha256) in listed):  # else it has been found already
             yield Finding("picture missing", path, what, SEND)

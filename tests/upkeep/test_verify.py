@@ -199,3 +199,27 @@ def test_any_store_will_do(home, request):
     name = next(iter(home.store.list(f"results/{job_id}/{token}"))).name
     home.store.remove(f"results/{job_id}/{token}/{name}")
     assert kinds(home.verify()) == kinds(home.verify(quick=True)) == ["file missing"]
+
+
+def test_what_can_not_be_read_is_found_and_left_and_ends_nothing(home):
+    job_id, study = home.done([0, 1, 2], chunk_size=2), home.done_study()
+    spoilt, lost, _ = home.results(job_id)
+    statistics = next(path for path in home.results(study) if path.name == "target.npz")
+    for path in (spoilt, statistics, home.picture(2)):
+        path.unlink()
+        path.mkdir()  # to open it is an error, and no lack
+    lost.unlink()
+    unreadable, missing = (
+        {one.where: one.what for one in home.verify() if one.kind == kind}
+        for kind in ("unreadable", "file missing")
+    )
+    picture = str(home.picture(2).relative_to(home.path(".")))
+    wanted = {
+        f"job {job_id} item {int(spoilt.name[:7])}": spoilt.name,
+        f"job {study}": statistics.name,
+        picture: picture,
+    }
+    assert unreadable.keys() == wanted.keys()
+    assert all(f"{name} can't be read, though" in unreadable[at] for at, name in wanted.items())
+    assert list(missing) == [f"job {job_id} item {int(lost.name[:7])}"]
+    assert len(home.mend()) == 1, "the lost file alone"

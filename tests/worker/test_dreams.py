@@ -190,7 +190,7 @@ def test_an_outage_costs_no_attempt(
         raise ServiceUnavailable("the store does not answer.")
 
     with monkeypatch.context() as patch:
-        patch.setattr("beholder.store.Store.picture", silent)
+        patch.setattr("beholder.store.Store.get", silent)
         for _ in range(5):
             with pytest.raises(ServiceUnavailable):
                 bench.runner().run()

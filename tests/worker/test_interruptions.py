@@ -196,16 +196,16 @@ def test_an_outage_ends_the_run_with_nothing_left_in_hand(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     jobs = bench.submit_apart(spec, 3)
-    read, left = bench.store.picture, [1]
+    read, left = bench.store.get, [1]
 
-    def failing(store: Any, sha256: str) -> bytes:
+    def failing(store: Any, path: str) -> bytes:
         left[0] -= 1
         if left[0] < 0:
             raise ServiceUnavailable("the store does not answer.")
-        return bytes(read(sha256))
+        return bytes(read(path))
 
     with monkeypatch.context() as patch:
-        patch.setattr("beholder.store.Store.picture", failing)
+        patch.setattr("beholder.store.Store.get", failing)
         with pytest.raises(ServiceUnavailable, match="does not answer"):
             bench.runner().run()
     assert bench.states(jobs)[1:] == ["queued", "queued"]
@@ -226,7 +226,7 @@ def test_what_earlier_claims_left_is_removed_once(
         raise ServiceUnavailable("the store does not answer.")
 
     with monkeypatch.context() as patch:
-        patch.setattr("beholder.store.Store.picture", away)
+        patch.setattr("beholder.store.Store.get", away)
         with monkeypatch.context() as more:
             more.setattr("beholder.store.Store.remove_folder", away)
             for _ in range(5):
