@@ -15,7 +15,7 @@ from beholder.jobs.claims import Claim
 from beholder.jobs.finish import finish_dreams
 from beholder.jobs.outcomes import DreamOutcome, Finished, ItemFailure, StoredFile
 from beholder.science.dream import Dream
-from beholder.science.prefix import Precision
+from beholder.science.prefix import Precision, check_precision
 from beholder.specs import DreamSpec
 from beholder.store import result_folder
 from worker.checkpoints import Checkpoints, Keeper
@@ -52,6 +52,10 @@ class DreamWork(Work[DreamSpec, DreamOutcome]):
             stands=lambda claim: self.error(claim) is None,
             further=lease.went_further,
         )
+
+    def check_device(self) -> None:
+        """Raises NoSuchPrecision."""
+        check_precision(self.spec.precision, self.network.device)
 
     def batches(self) -> Iterator[Batch]:
         """As for all work; what earlier claims have kept of these dreams is read with them."""

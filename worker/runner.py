@@ -30,7 +30,7 @@ from beholder.errors import (
 )
 from beholder.jobs.claims import Claim, claim_next, give_up, release
 from beholder.jobs.database import Database
-from beholder.jobs.finish import fail_chunk_job, record_network
+from beholder.jobs.finish import fail_chunk_job, fail_unless_begun, record_network
 from beholder.jobs.outcomes import Finished, ItemFailure
 from beholder.logs import about
 from beholder.science.networks import find_device
@@ -55,10 +55,10 @@ from worker.work import Means
 log = logging.getLogger(__name__)
 PICTURE_THREADS = max(4, os.cpu_count() or 1)  # 4: a store on the network has to be waited for
 # What no other worker could do better: the job ends with the reason, and `retry` runs it again.
-_JOB_ERRORS = (Conflict, InvalidInput, NetworkUnavailable, NotFound)
-# But if others could begin the job, then these say that something is wrong with this worker: it has
-# other weights, or none, or not the precision.
-_OWN_ERRORS = (Conflict, NetworkUnavailable, NoSuchPrecision)
+_JOB_ERRORS = (InvalidInput, NetworkUnavailable, NotFound)
+# But if others have begun the job, or are about to, then something is wrong with this worker: it
+# has no weights, or not the precision. (Other weights, a Conflict, say so by themselves.)
+_OWN_ERRORS = (NetworkUnavailable, NoSuchPrecision)
 
 
 @dataclass
@@ -219,6 +219,7 @@ class _Run:
             for claim in claims:
                 self._tidy(claim)
             network = work.network = self.runner.loaded.lend(work.spec.network)
+            work.check_device()
             refused = record_network(self.means.db, claims, network.name, network.sha256)
         for claim in claims:
             if claim.token in refused:
@@ -269,9 +270,11 @@ class _Run:
             self._remove_files(claim, claim.token)  # before the claim ends: after it, none would
         # In an outage they stay: the database may have taken the results and could not say so. If
         # it has not, whoever claims the chunk next removes them.
-        if isinstance(error, _OWN_ERRORS) and claim.network_sha256 is not None:
-            self.runner.pass_over(claim, error)
-            self._give_back(claim)
+        if isinstance(error, Conflict):
+            self._pass_over(claim, error)
+        elif isinstance(error, _OWN_ERRORS):
+            if not fail_unless_begun(self.means.db, claim, str(error)):
+                self._pass_over(claim, error)
         elif isinstance(error, _JOB_ERRORS):
             fail_chunk_job(self.means.db, claim, str(error))
         elif isinstance(error, Stopping):
@@ -285,6 +288,10 @@ class _Run:
         elif error is not None and not isinstance(error, Interrupted):
             self._stop_for(error)
             give_up(self.means.db, claim, _reason(error))
+
+    def _pass_over(self, claim: Claim, error: Exception) -> None:
+        self.runner.pass_over(claim, error)
+        self._give_back(claim)
 
     def _give_back(self, claim: Claim) -> None:
         left = self.untidied.get(claim.token, claim.stale_tokens)

@@ -66,6 +66,9 @@ class Work(ABC, Generic[AnySpec, AnyOutcome]):
         self._total = sum(len(claim.items) for claim in lease.claims)
         self._behind = 0  # items that have been on the device
 
+    def check_device(self) -> None:
+        """Raise what speaks against this worker's device, before any job begins on it."""
+
     def batches(self) -> Iterator[Batch]:
         """The pictures, decoded as they are asked for; those that can't be fail alone."""
         wanted = [Wanted(claim, item) for claim in self.standing for item in claim.items]

@@ -1,9 +1,8 @@
 """The end of chunks, in one transaction, and what it brings about.
 
 `finish_dreams` for those of a batch, `finish_measure` and `finish_choose`, `finish_classify` and
-`finish_conclude`;
-`fail_chunk_job` when the job can't go on; `record_network` before the first. All of them change
-nothing where the claim no longer stands.
+`finish_conclude`; `fail_chunk_job` and `fail_unless_begun` when the job can't go on;
+`record_network` before the first. All of them change nothing where the claim no longer stands.
 """
 
 from collections.abc import Iterable, Sequence
@@ -181,11 +180,27 @@ def fail_chunk_job(database: Database, claim: Claim, reason: str) -> Finished | 
         held = _held(session, claim)
         if held is None:
             return None
+        return _fail(session, *held, reason)
+
+
+def fail_unless_begun(database: Database, claim: Claim, reason: str) -> bool:
+    """The same for what may be a lack of this worker alone; False, and no change, if others began.
+
+    They have if weights are noted, which a worker does that has found what the job asks for, or if
+    another has a chunk of the job in hand, and may be about to note them.
+    """
+    with database.write() as session:
+        held = _held(session, claim)
+        if held is None:
+            return True
         job, chunk = held
-        chunk.state, chunk.token, chunk.finished_at = "failed", None, utc_now()
-        session.flush()
-        fail_everything(session, job, reason)
-        return Finished(0, job.state)
+        others = select(Chunk.id).where(
+            Chunk.job_id == job.id, Chunk.state == "running", Chunk.worker != chunk.worker
+        )
+        if job.network_sha256 is not None or session.scalar(others.limit(1)) is not None:
+            return False
+        _fail(session, job, chunk, reason)
+        return True
 
 
 def record_network(
@@ -206,6 +221,13 @@ def record_network(
         for claim in claims
         if recorded[claim.token] != sha256
     }
+
+
+def _fail(session: Session, job: Job, chunk: Chunk, reason: str) -> Finished:
+    chunk.state, chunk.token, chunk.finished_at = "failed", None, utc_now()
+    session.flush()
+    fail_everything(session, job, reason)
+    return Finished(0, job.state)
 
 
 def _held(session: Session, claim: Claim) -> tuple[Job, Chunk] | None:

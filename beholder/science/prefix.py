@@ -42,6 +42,14 @@ class Zeroing:
         return maps.index_fill_(1, self.channels, 0.0)
 
 
+def check_precision(precision: str, device: torch.device) -> None:
+    """Raise NoSuchPrecision for one that the device does not have."""
+    if precision == "tf32" and device.type != "cuda":
+        raise NoSuchPrecision(
+            f"precision: tf32 needs a CUDA GPU, not {device}; write float32 or bf16."
+        )
+
+
 def prefix_of(module: VGG, device: torch.device, precision: Precision) -> "Prefix | None":
     """A network's layers, prepared once; None where its own modules are to be run.
 
@@ -50,10 +58,7 @@ def prefix_of(module: VGG, device: torch.device, precision: Precision) -> "Prefi
     """
     if precision == "exact":
         return None
-    if precision == "tf32" and device.type != "cuda":
-        raise NoSuchPrecision(
-            f"precision: tf32 needs a CUDA GPU, not {device}; write float32 or bf16."
-        )
+    check_precision(precision, device)
     zeroed: dict[int, list[Tensor]] = {}
     for index, part in enumerate(module.features):
         for hook in part._forward_hooks.values():

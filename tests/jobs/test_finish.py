@@ -3,7 +3,8 @@
 import pytest
 
 from beholder.jobs.channel_queries import channels
-from beholder.jobs.finish import fail_chunk_job, finish_dreams
+from beholder.jobs.claims import claim_next, release
+from beholder.jobs.finish import fail_chunk_job, fail_unless_begun, finish_dreams, record_network
 from beholder.jobs.queries import items, verdicts
 from beholder.jobs.submit import create_job
 from beholder.specs import StudySpec
@@ -114,4 +115,28 @@ def test_a_job_that_cannot_go_on_fails_whole(desk):
     ] * 3
     assert desk.finish(other) is None
     assert desk.claim() is None
+    desk.check(job.id)
+
+
+def test_a_job_that_others_begin_does_not_fail_for_what_one_worker_lacks(desk):
+    job = desk.dream(3, chunk_size=1)
+    ours = [claim_next(desk.database, worker="lacking", lease_s=60)[0] for _ in range(2)]
+    (theirs,) = claim_next(desk.database, worker="other", lease_s=60)
+    assert not fail_unless_begun(desk.database, ours[0], "no weights here")
+    record_network(desk.database, [theirs], "vgg19", "a" * 64)
+    assert release(desk.database, theirs)  # and has gone, but was able to
+    assert not fail_unless_begun(desk.database, ours[0], "no weights here")
+    assert desk.job(job.id).state == "running"
+    desk.check(job.id)
+
+
+def test_a_job_that_one_worker_alone_began_fails_for_what_it_lacks(desk):
+    job = desk.dream(3, chunk_size=1)
+    first, _ = (claim_next(desk.database, worker="lacking", lease_s=60)[0] for _ in range(2))
+    (theirs,) = claim_next(desk.database, worker="other", lease_s=60)
+    assert release(desk.database, theirs)
+    assert fail_unless_begun(desk.database, first, "no weights here")
+    assert (desk.job(job.id).state, desk.job(job.id).failed) == ("failed", 3)
+    assert fail_unless_begun(desk.database, theirs, "too late")  # whose claim stands no more
+    assert desk.job(job.id).error == "no weights here"
     desk.check(job.id)

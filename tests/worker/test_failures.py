@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 import torch
 
-from beholder.errors import InvalidSpec
+from beholder.errors import InvalidSpec, NetworkUnavailable
 from beholder.jobs.models import Job
 from beholder.science.dream import dream
-from beholder.science.networks import load_network
+from beholder.science.networks import Network, load_network
 from beholder.specs import DreamSpec
+from worker.loaded import Loaded
 
 pytestmark = pytest.mark.slow  # imports torch
 
@@ -116,6 +117,45 @@ def test_a_precision_that_only_this_worker_lacks_leaves_the_job_to_others(
     assert bench.job(job).state == "queued"
     assert bench.chunk(job).attempts == 0
     assert "tf32 needs a CUDA GPU" in runner.passed_over.reason
+
+
+def lack(_: Network) -> Network:
+    raise NetworkUnavailable("vgg19 can't be downloaded.")
+
+
+@pytest.mark.parametrize(
+    ("precision", "noted", "lend", "reason"),
+    [
+        ("float32", "0" * 64, lambda network: network, "give every worker the same file"),
+        ("float32", "0" * 64, lack, "can't be downloaded"),
+        ("tf32", None, lambda network: network, "tf32 needs a CUDA GPU"),
+    ],
+    ids=["other weights", "no weights", "precision"],
+)
+def test_what_another_began_since_the_claim_is_left_to_it(
+    bench: Any,
+    network: str,
+    draw: Callable[..., bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    precision: str,
+    noted: str | None,
+    lend: Callable[[Network], Network],
+    reason: str,
+) -> None:
+    spec = DreamSpec.build(network=network, size=48, layers=(5,), steps=1, precision=precision)
+    job, real = bench.submit(spec, [bench.entry(draw(1))]), Loaded.lend
+
+    def begun_meanwhile(loaded: Loaded, name: str) -> Network:
+        with bench.db.write() as session:
+            session.get_one(Job, job).network_sha256 = noted or load_network(network).sha256
+        return lend(real(loaded, name))
+
+    monkeypatch.setattr(Loaded, "lend", begun_meanwhile)
+    runner = bench.runner()
+    assert runner.run() == 0
+    assert bench.states([job]) == ["queued"]
+    assert bench.chunk(job).attempts == 0
+    assert reason in runner.passed_over.reason
 
 
 def test_a_channel_that_only_the_file_knows_to_be_missing(
