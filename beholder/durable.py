@@ -13,17 +13,20 @@ from typing import cast
 _NO_NEED = frozenset({errno.EINVAL, errno.ENOTSUP})  # of file systems that keep no folders back
 
 
-def write_whole(path: str, parts: Sequence[bytes | memoryview], *, flush: bool) -> None:
+def write_whole(
+    path: str, parts: Sequence[bytes | memoryview], *, flush: bool, within: str | None = None
+) -> None:
     """Write a file of these parts, visible only once it is whole, and flushed to the disk.
 
     Without `flush`, `flush_filesystem` may do that later, where the system has a way to. Its name
     outlives a power cut once `flush_names` has returned.
+    within: a folder around it, which is not made where it is missing, as all others are.
     """
     folder, name = os.path.split(path)
     # Hidden, and unique to the writer: two may bring the same picture at the same time.
     temporary = f"{folder}/.{name}.{secrets.token_hex(6)}"
     try:
-        with _new_file(temporary) as file:
+        with _new_file(temporary, within) as file:
             for part in parts:
                 _write_all(file, part)
             if flush or _syncfs is None:
@@ -67,13 +70,21 @@ def has_room(folder: Path, size: int) -> bool:
         return True
 
 
-def _new_file(path: str) -> FileIO:
+def _new_file(path: str, within: str | None) -> FileIO:
     """A new file, in a new folder if need be."""
     try:
         return open(path, "xb", buffering=0)
     except FileNotFoundError:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        _make(Path(path).parent, within)
         return open(path, "xb", buffering=0)
+
+
+def _make(folder: Path, within: str | None) -> None:
+    if within is None:
+        folder.mkdir(parents=True, exist_ok=True)
+    elif folder != Path(within):
+        _make(folder.parent, within)
+        folder.mkdir(exist_ok=True)
 
 
 def _write_all(file: FileIO, data: bytes | memoryview) -> None:

@@ -77,14 +77,15 @@ class Files:
         fs.dircache.use_listings_cache = False
         return cls(fs, root)
 
-    def put(self, path: str, data: bytes | Parts) -> None:
+    def put(self, path: str, data: bytes | Parts, *, anew: bool = True) -> None:
         """Write a file, visible only once it is whole and, on a local disk, flushed to it.
 
         Where it is has to be flushed too, once for all files of a folder: `flush_names`.
         data: the whole, or its parts, which need no memory for being joined where they are large.
+        anew: make the store's own folder where it is not there; else NotFound is raised.
         """
         with self._reported(path):
-            self._write(path, data, flush=True)
+            self._write(path, data, flush=True, anew=anew)
 
     def flush_names(self, folder: str) -> None:
         """Have what was put into a folder be there after a power cut, for rows that speak of it."""
@@ -186,10 +187,11 @@ class Files:
             raise ValueError(f"a path inside the store is relative and has no ..: {path!r}")
         return f"{self._root}/{path}" if path != "." else self._root
 
-    def _write(self, path: str, data: bytes | Parts, *, flush: bool) -> None:
+    def _write(self, path: str, data: bytes | Parts, *, flush: bool, anew: bool = True) -> None:
         parts = [data] if isinstance(data, bytes) else data
         if self._local:
-            write_whole(self._full(path), parts, flush=flush)
+            within = None if anew else self._root
+            write_whole(self._full(path), parts, flush=flush, within=within)
         else:
             try:
                 write(self._fs, self._full(path), parts)

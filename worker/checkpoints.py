@@ -121,7 +121,7 @@ class Checkpoints:
             return
         parts = pack(checkpoint.row(row), self._key(wanted), precision)
         try:
-            self.means.store.put(_path(wanted), parts)
+            self.means.place.put(_path(wanted), parts)
         except BeholderError as error:  # the dream itself may still come to its end
             log.warning("%s: no checkpoint: %s", _name(wanted), error)
         else:

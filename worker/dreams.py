@@ -92,7 +92,7 @@ class DreamWork(Work[DreamSpec, DreamOutcome]):
         ended = [(claim, self._outcomes[claim.token]) for claim in self.standing]
         for claim, outcomes in ended:
             if any(isinstance(one, DreamOutcome) for one in outcomes):
-                self.means.store.flush_names(result_folder(claim.job_id, claim.token))
+                self.means.place.seal(result_folder(claim.job_id, claim.token))
         finished = finish_dreams(self.means.db, ended) if ended else {}
         self._checkpoints.drop(
             [claim for claim in self.lease.claims if self._over(claim, finished)]
@@ -215,7 +215,7 @@ class DreamWork(Work[DreamSpec, DreamOutcome]):
         file = png(picture, says)
         folder = result_folder(wanted.claim.job_id, wanted.claim.token)
         path = f"{folder}/{wanted.item.position:07d}-{step:05d}.png"
-        self.means.store.put(path, file.data)
+        self.means.place.put(path, file.data)
         digest = hashlib.sha256(file.data).hexdigest()
         return StoredFile(step, path, digest, len(file.data), file.width, file.height)
 

@@ -46,6 +46,7 @@ from worker.memory import keep_to
 from worker.passed_over import PassedOver
 from worker.pictures import Batch, Loader
 from worker.pipeline import AnyWork, Pipeline, Stations
+from worker.place import Place
 from worker.rooms import Rooms
 from worker.signs import Signs
 from worker.stages import study_work
@@ -107,6 +108,7 @@ class Runner:
             Loader(self.store, threads, self.settings.max_pixels, self.insist_on_store),
             Rooms(device, self.settings.batch_sizes, self.settings.gpu_share),
             threads,
+            Place(self.db, self.store),
             checkpoint_s=self.settings.checkpoint_s,
         )
 
@@ -216,6 +218,7 @@ class _Run:
         """Make ready what the work needs, then decode its pictures."""
         claims = work.lease.claims
         with told("prepare", claims):
+            self.means.place.insist()  # before a dream of hours has nowhere to go
             for claim in claims:
                 self._tidy(claim)
             network = work.network = self.runner.loaded.lend(work.spec.network)

@@ -66,8 +66,8 @@ class StudyWork(Work[StudySpec, VerdictOutcome]):
         """Put files for the chunks that follow, by name; the claim's folder."""
         folder = result_folder(self.claim.job_id, self.claim.token)
         for name, data in files.items():
-            self.means.store.put(f"{folder}/{name}", data)
-        self.means.store.flush_names(folder)
+            self.means.place.put(f"{folder}/{name}", data)
+        self.means.place.seal(folder)
         return folder
 
     def _shape(self, height: int, width: int) -> Shape:

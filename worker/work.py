@@ -22,6 +22,7 @@ from beholder.store import Store
 from worker.lease import Lease
 from worker.memory import lacking
 from worker.pictures import Batch, Failed, Loader, Wanted
+from worker.place import Place
 from worker.precisions import Precisions
 from worker.rooms import Rooms, Shape
 
@@ -35,7 +36,7 @@ Result = TypeVar("Result")
 class Means:
     """What a worker process has for all of its work. threads: for decoding and encoding.
 
-    checkpoint_s: how often long dreams are kept.
+    place: the store, for what is written. checkpoint_s: how often long dreams are kept.
     """
 
     db: Database
@@ -43,6 +44,7 @@ class Means:
     loader: Loader
     rooms: Rooms
     threads: Executor
+    place: Place
     precisions: Precisions = field(default_factory=Precisions)
     checkpoint_s: float = 30.0
 

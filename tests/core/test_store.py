@@ -38,6 +38,16 @@ def test_results_go_with_their_folder(store: Store) -> None:
     store.remove_folder(folder)  # nothing there: nothing to do
 
 
+def test_only_what_is_put_anew_makes_the_stores_own_folder(tmp_path):
+    store = Store.open(str(tmp_path / "store"))
+    with pytest.raises(NotFound):
+        store.put("results/job/a", b"a", anew=False)
+    assert list(tmp_path.iterdir()) == []
+    store.put("mark", b"")
+    store.put("results/job/a", b"a", anew=False)
+    assert store.get("results/job/a") == b"a"
+
+
 def test_what_is_not_there(store: Store) -> None:
     with pytest.raises(NotFound, match="has no results/x"):
         store.get("results/x")

@@ -126,11 +126,18 @@ def test_a_lost_mark_is_written_again_by_gc_alone(home):
     Tidying(home.db, home.store).step()
 
 
-def test_a_store_from_which_nothing_is_missing_need_not_be_there(home):
-    home.submit([], noise=1)
+def test_a_store_from_which_nothing_is_missing_is_made_anew_by_gc_alone(home):
+    job_id = home.submit([], noise=1)
     Tidying(home.db, home.store).step()
     home.store.remove_folder(".")
+    with pytest.raises(StoreMissing, match="if nothing was in it, `beholder gc --yes` makes it"):
+        Tidying(home.db, home.store).step()
+    assert gc(home.db, home) == []
     Tidying(home.db, home.store).step()
+    home.run(job_id)
+    home.store.remove_folder(".")
+    with pytest.raises(StoreMissing):
+        gc(home.db, home)
 
 
 def test_checkpoints_of_another_database_stay(home, other):

@@ -163,7 +163,7 @@ def test_a_short_dream_is_not_kept(
     monkeypatch.setattr(
         type(bench.store),
         "put",
-        lambda store, path, data: (written.append(path), put(store, path, data)),
+        lambda store, path, *given, **how: (written.append(path), put(store, path, *given, **how)),
     )
     job_id = bench.submit(spec_of(network), [bench.entry(draw(1))])
     assert bench.run(job_id).done == 1
@@ -203,10 +203,10 @@ def test_a_full_store_stops_no_dream(
 
     real = type(bench.store)._write
 
-    def write(store: Any, path: str, data: bytes, *, flush: bool) -> None:
+    def write(store: Any, path: str, data: bytes, **how: bool) -> None:
         if path.startswith("checkpoints"):
             raise OSError(errno.ENOSPC, "No space left on device")
-        real(store, path, data, flush=flush)
+        real(store, path, data, **how)
 
     monkeypatch.setattr(type(bench.store), "_write", write)
     slow_steps(None)

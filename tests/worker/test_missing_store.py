@@ -7,9 +7,12 @@ from typing import Any
 import pytest
 
 from beholder.errors import StoreMissing
+from beholder.jobs.submit import noise_entries
 from beholder.specs import DreamSpec, StudySpec
 from beholder.store import Store
 from beholder.upkeep.checkpoints import Tidying
+from beholder.upkeep.verify import verify
+from worker.climbs import Climb
 
 pytestmark = pytest.mark.slow  # with real servers or files; seconds in all
 
@@ -80,3 +83,76 @@ def test_a_study_does_not_fail_for_statistics_that_are_away(
     assert bench.job(job_id).error is None
     (tmp_path / "away").rename(root)
     assert bench.run(job_id).state == "done"
+
+
+def before_a_batch(act: Callable[[], object], patch: Any) -> None:
+    act()
+
+
+def under_a_batch(act: Callable[[], object], patch: Any) -> None:
+    real = Climb.run
+
+    def run(*given: Any, **options: Any) -> Any:
+        act()
+        return real(*given, **options)
+
+    patch.setattr(Climb, "run", run)
+
+
+def behind_the_last_file(act: Callable[[], object], patch: Any) -> None:
+    real = Store.flush_names
+
+    def flush_names(store: Store, folder: str) -> None:
+        act()
+        real(store, folder)
+
+    patch.setattr(Store, "flush_names", flush_names)
+
+
+def behind_the_flush(act: Callable[[], object], patch: Any) -> None:
+    real = Store.flush_names
+
+    def flush_names(store: Store, folder: str) -> None:
+        real(store, folder)
+        act()
+
+    patch.setattr(Store, "flush_names", flush_names)
+
+
+@pytest.mark.parametrize("mounted_on", [False, True], ids=["gone", "empty"])
+@pytest.mark.parametrize(
+    "comes_off", [before_a_batch, under_a_batch, behind_the_last_file, behind_the_flush]
+)
+def test_a_disk_that_comes_off_takes_no_result_with_it(
+    bench: Any,
+    spec: DreamSpec,
+    root: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    comes_off: Callable[..., None],
+    mounted_on: bool,
+) -> None:
+    noisy = DreamSpec.build(**{**spec.model_dump(), "noise": 2})
+    job = bench.submit(noisy, noise_entries(noisy))  # no picture has to be read, ever
+
+    def come_off() -> None:
+        if not (tmp_path / "away").exists():
+            root.rename(tmp_path / "away")
+            if mounted_on:
+                root.mkdir()
+
+    with monkeypatch.context() as patch:
+        comes_off(come_off, patch)
+        for _ in range(2):
+            with pytest.raises(StoreMissing):
+                bench.runner().run()
+        with pytest.raises(StoreMissing):
+            Tidying(bench.db, bench.store).step()
+    assert (bench.states([job]), bench.chunk(job).attempts) == (["queued"], 0)
+    assert root.exists() == mounted_on
+    if mounted_on:
+        assert list(root.iterdir()) == []
+        root.rmdir()
+    (tmp_path / "away").rename(root)
+    assert bench.run(job).done == 2
+    assert list(verify(bench.db, bench.store)) == []
