@@ -32,6 +32,7 @@ PROBE = ".room-"  # begins the name of what is written to see whether there is r
 Parts = Sequence[bytes | memoryview]  # of a file
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _PIECE = 1 << 20  # bytes
+_ROUNDS = 3  # of a removal, while something may still be written there
 _TIMES = ("mtime", "LastModified", "last_modified", "updated", "created")  # as file systems say it
 
 
@@ -131,10 +132,16 @@ class Files:
     def remove_folder(self, path: str) -> None:
         """Remove a folder with what is in it; nothing happens when it is not there."""
         with self._reported(path):
-            full = self._full(path)
+            full, rounds = self._full(path), 0
             while self._fs.exists(full):
-                with suppress(FileNotFoundError):  # another removes it too
+                if rounds == _ROUNDS:  # S3 says so of each file, in an answer that is no error
+                    raise ServiceUnavailable(
+                        f"the store {self} keeps {path}, which can't be removed: see to the right "
+                        "to delete there."
+                    )
+                with suppress(FileNotFoundError):  # another removes it too, and will have done so
                     self._fs.rm(full, recursive=True)
+                    rounds += 1
 
     def list(self, path: str) -> Iterator[Listed]:
         """What is in a folder, in no order; nothing when it is not there."""

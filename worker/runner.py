@@ -37,7 +37,7 @@ from beholder.science.networks import find_device
 from beholder.settings import Settings
 from beholder.specs import DreamSpec
 from beholder.store import Store, result_folder
-from beholder.upkeep.leftovers import left_by, remove_leftover
+from beholder.upkeep.leftovers import Leftover, left_by, remove_leftover
 from beholder.upkeep.presence import insist_on_there
 from worker.dreams import DreamWork, dream_shape
 from worker.lease import Flag, Interrupted, Lease, Leases, Stopping
@@ -177,8 +177,16 @@ class Runner:
         """
         for token, claim in self._fallen.copy().items():
             for left in left_by(self.db, self.store, claim):
-                remove_leftover(self.store, left)
+                self._remove(left)
             self._fallen.pop(token, None)
+
+    def _remove(self, left: Leftover) -> None:
+        """What the store keeps, though it answers, would be in the way of all work, each time."""
+        try:
+            remove_leftover(self.store, left)
+        except ServiceUnavailable as error:
+            self.insist_on_store()
+            log.warning("%s is left to `beholder gc`: %s", left.path, error)
 
 
 @dataclass
@@ -221,6 +229,7 @@ class _Run:
             self.means.place.insist()  # before a dream of hours has nowhere to go
             for claim in claims:
                 self._tidy(claim)
+                work.lease.sign()
             network = work.network = self.runner.loaded.lend(work.spec.network)
             work.check_device()
             refused = record_network(self.means.db, claims, network.name, network.sha256)
@@ -242,6 +251,12 @@ class _Run:
 
     def close(self, work: AnyWork) -> None:
         """Finish the claims that stand, and end the others according to what went wrong."""
+        try:
+            self._close(work)
+        finally:
+            work.lease.end()  # not before: to remove the files of many claims takes long
+
+    def _close(self, work: AnyWork) -> None:
         ended: dict[str, Finished | None] = {}
         work.lease.sign()
         try:
@@ -249,10 +264,10 @@ class _Run:
                 ended = work.finish()
         except Exception as error:
             work.fail(error)
-        work.lease.end()
         if work.let_go():
             self.runner.loaded.take_back()
         for claim in work.lease.claims:
+            work.lease.sign()
             try:
                 with about(job=claim.job_id, chunk=claim.chunk_id):
                     _say_failures(claim, work.failures(claim))
@@ -269,10 +284,11 @@ class _Run:
             return
         ending = "LeaseLost" if error is None else type(error).__name__
         log.info("job %s chunk %s: %s", claim.job_id, claim.chunk_id, ending)
-        if not isinstance(error, ServiceUnavailable):
+        if not isinstance(error, ServiceUnavailable | Stopping):
             self._remove_files(claim, claim.token)  # before the claim ends: after it, none would
         # In an outage they stay: the database may have taken the results and could not say so. If
-        # it has not, whoever claims the chunk next removes them.
+        # it has not, whoever claims the chunk next removes them, as for a worker that is to stop:
+        # it would be killed before it had given back its last claims.
         if isinstance(error, Conflict):
             self._pass_over(claim, error)
         elif isinstance(error, _OWN_ERRORS):

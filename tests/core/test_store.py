@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 import beholder.durable
 from beholder.aside import away_name
@@ -182,3 +183,31 @@ def test_what_was_moved_aside_comes_back_but_not_over_what_is_newer(
     assert path.stat().st_mtime > 1.0
     assert not away.exists()
     store.restore_away(sha256)  # nothing there: nothing to do
+
+
+def test_a_removal_that_is_refused_ends(
+    monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    store = Store.open("memory://beholder-test")
+    request.addfinalizer(lambda: store.remove_folder("results"))
+    store.put("results/job/a", b"a")
+    real, tried = MemoryFileSystem.rm, []
+
+    def refuse(*_: object, **__: object) -> None:  # as S3 does: in an answer that is no error
+        tried.append(1)
+
+    with monkeypatch.context() as refused:
+        refused.setattr(MemoryFileSystem, "rm", refuse)
+        with pytest.raises(ServiceUnavailable, match="keeps results/job, which can't be removed"):
+            store.remove_folder("results/job")
+    assert len(tried) == 3
+
+    def overtaken(fs: MemoryFileSystem, path: str, **how: bool) -> None:
+        tried.append(1)
+        if len(tried) < 10:
+            raise FileNotFoundError(path)
+        real(fs, path, **how)
+
+    monkeypatch.setattr(MemoryFileSystem, "rm", overtaken)
+    store.remove_folder("results/job")
+    assert not store.exists("results/job/a")

@@ -1,0 +1,122 @@
+"""The end of a work's claims: their files may take long to remove, or never go."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from fsspec.implementations.local import LocalFileSystem
+
+from beholder.jobs.control import cancel
+from beholder.jobs.silence import Silence
+from beholder.jobs.sweep import sweep
+from beholder.specs import DreamSpec
+from beholder.store import Store, result_folder
+from beholder.upkeep.verify import verify
+
+pytestmark = pytest.mark.slow  # imports torch
+
+LEASE_S, REMOVAL_S = 1.5, 0.6
+
+
+@contextmanager
+def swept(bench: Any) -> Iterator[None]:
+    """Another worker looks for silent chunks meanwhile."""
+    over, silence = threading.Event(), Silence(LEASE_S, look_s=LEASE_S)
+
+    def look() -> None:
+        while not over.wait(0.05):
+            sweep(bench.db, silence, now=time.monotonic())
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    yield
+    over.set()
+    thread.join()
+
+
+def half_done(bench: Any, job: str) -> None:
+    """Something is written already under the claim of a job's only chunk."""
+    bench.store.put(f"{result_folder(job, bench.chunk(job).token)}/half.png", b"half")
+
+
+@pytest.mark.parametrize("ends", ["stop", "error"])
+def test_claims_are_held_until_the_last_file_is_removed(
+    bench: Any,
+    spec: DreamSpec,
+    during: Callable[..., list[int]],
+    monkeypatch: pytest.MonkeyPatch,
+    ends: str,
+) -> None:
+    bench.settings = bench.settings.model_copy(update={"lease_s": LEASE_S})
+    jobs, real = bench.submit_small(spec, 4), Store.remove_folder
+
+    def slowly(store: Store, path: str) -> None:
+        time.sleep(REMOVAL_S)
+        real(store, path)
+
+    def end() -> None:
+        for job in jobs:
+            half_done(bench, job)
+        monkeypatch.setattr(Store, "remove_folder", slowly)
+        if ends == "error":
+            raise RuntimeError("unforeseen")
+        bench.stopping.set()
+
+    assert len(jobs) * REMOVAL_S > LEASE_S
+    during(end)
+    with swept(bench):
+        if ends == "error":
+            with pytest.raises(RuntimeError, match="unforeseen"):
+                bench.runner().run()
+        else:
+            begun = time.monotonic()
+            assert bench.runner().run() == 0
+            assert time.monotonic() - begun < len(jobs) * REMOVAL_S, "a stop waits for no removal"
+    assert bench.states(jobs) == ["queued"] * 4
+    chunks = [bench.chunk(job) for job in jobs]
+    if ends == "error":  # and none was given up as a worker's death, which gives no reason
+        assert all(chunk.error.startswith("RuntimeError: unforeseen") for chunk in chunks)
+    assert [chunk.attempts for chunk in chunks] == [int(ends == "error")] * 4
+    monkeypatch.setattr(Store, "remove_folder", real)
+    bench.stopping.clear()
+    assert bench.runner().run() == 4
+    assert list(verify(bench.db, bench.store)) == [], "whoever goes on tidies up"
+
+
+def refuse(*_: object, **__: object) -> None:
+    """As a bucket does for whom it lets write, but not delete."""
+
+
+def test_a_store_that_removes_nothing_holds_up_no_other_job(
+    bench: Any, spec: DreamSpec, during: Callable[..., list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cancelled, other = bench.submit_apart(spec, 2)
+    monkeypatch.setattr(LocalFileSystem, "rm", refuse)
+    bench.settings = bench.settings.model_copy(update={"lease_s": 0.4})
+    runner = bench.runner()
+
+    def end() -> None:
+        half_done(bench, cancelled)
+        cancel(bench.db, cancelled)
+
+    during(end)
+    assert runner.run() == 1
+    assert bench.states([cancelled, other]) == ["cancelled", "done"]
+    assert [path.name for path in bench.results() if path.parts[-3] == cancelled] == ["half.png"]
+
+
+def test_what_is_not_removed_behind_a_lost_claim_is_in_nobodys_way(
+    bench: Any, spec: DreamSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (job,) = bench.submit_small(spec, 1)
+    claim, runner = bench.take(), bench.runner()
+    half_done(bench, job)
+    bench.give_up_for_dead()
+    monkeypatch.setattr(LocalFileSystem, "rm", refuse)
+    runner.give_back(claim)
+    assert runner.run() == 1
+    assert bench.states([job]) == ["done"]
+    assert len(bench.results()) == 2
