@@ -1,6 +1,7 @@
 """Dreams: a batch on the device, its pictures encoded and stored on threads behind it."""
 
 import hashlib
+import logging
 import math
 import time
 from collections.abc import Iterator
@@ -28,6 +29,7 @@ from worker.rooms import Shape
 from worker.told import told
 from worker.work import Means, Work
 
+log = logging.getLogger(__name__)
 Outcome = DreamOutcome | ItemFailure
 _ROWS = 256  # compared at once: a large picture has no room for copies
 
@@ -94,9 +96,11 @@ class DreamWork(Work[DreamSpec, DreamOutcome]):
             if any(isinstance(one, DreamOutcome) for one in outcomes):
                 self.means.place.seal(result_folder(claim.job_id, claim.token))
         finished = finish_dreams(self.means.db, ended) if ended else {}
-        self._checkpoints.drop(
-            [claim for claim in self.lease.claims if self._over(claim, finished)]
-        )
+        try:
+            over = [claim for claim in self.lease.claims if self._over(claim, finished)]
+            self._checkpoints.drop(over)
+        except Exception:  # the results stand, whatever happens: their files are not to be removed
+            log.exception("checkpoints are left to the tidying")
         return finished
 
     def let_go(self) -> bool:

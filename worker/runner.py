@@ -129,7 +129,7 @@ class Runner:
                 pass  # what was just finished may have queued more
         if run.trouble is not None:
             raise run.trouble
-        return len(run.ended)
+        return run.finished
 
     def count(self, items: int) -> None:
         """So many more items came to their end; from any thread."""
@@ -191,14 +191,19 @@ class Runner:
 
 @dataclass
 class _Run:
-    """One go at what waits: the stations of its works, and what became of them."""
+    """One go at what waits: the stations of its works, and what became of them.
+
+    It may last for weeks, so nothing of a claim is kept past its end.
+    finished: how many chunks were. untidied: stale tokens of those in hand, by their tokens.
+    """
 
     runner: Runner
     means: Means
     leases: Leases
-    ended: list[Claim] = field(default_factory=list)
-    untidied: dict[str, tuple[str, ...]] = field(default_factory=dict)  # stale tokens, by token
+    finished: int = 0
+    untidied: dict[str, tuple[str, ...]] = field(default_factory=dict)
     trouble: Exception | None = None
+    _counting: threading.Lock = field(default_factory=threading.Lock)
 
     def take(self) -> AnyWork | None:
         """Claim what runs together next. What a worker died on has nothing beside it."""
@@ -274,11 +279,13 @@ class _Run:
                     self._end(claim, ended.get(claim.token), work.error(claim))
             except Exception as error:  # the database is away; the lease will run out
                 self._stop_for(error)
+            self.untidied.pop(claim.token, None)
 
     def _end(self, claim: Claim, finished: Finished | None, error: Exception | None) -> None:
         if finished is not None:
             log.info("job %s chunk %s: done", claim.job_id, claim.chunk_id)
-            self.ended.append(claim)
+            with self._counting:
+                self.finished += 1
             self.runner.count(len(claim.items))
             self.runner.ring(finished.new_chunks, claim.device)
             return

@@ -1,20 +1,27 @@
 """The end of a work's claims: their files may take long to remove, or never go."""
 
+import gc
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
+from weakref import ref
 
 import pytest
 from fsspec.implementations.local import LocalFileSystem
 
+from beholder.jobs.claims import Claim
 from beholder.jobs.control import cancel
 from beholder.jobs.silence import Silence
 from beholder.jobs.sweep import sweep
 from beholder.specs import DreamSpec
 from beholder.store import Store, result_folder
 from beholder.upkeep.verify import verify
+from worker.checkpoints import Checkpoints
+from worker.lease import Lease, Leases
+from worker.pipeline import AHEAD, BEHIND
+from worker.rooms import Rooms
 
 pytestmark = pytest.mark.slow  # imports torch
 
@@ -120,3 +127,39 @@ def test_what_is_not_removed_behind_a_lost_claim_is_in_nobodys_way(
     assert runner.run() == 1
     assert bench.states([job]) == ["done"]
     assert len(bench.results()) == 2
+
+
+def test_nothing_of_a_claim_is_kept_past_its_end(
+    bench: Any, spec: DreamSpec, draw: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries: list[Any] = [bench.entry(draw(1))] * 60
+    seen: list[ref[Claim]] = []
+    alive: list[int] = []
+    bench.submit(spec.model_copy(update={"steps": 1}), entries, chunk_size=1)
+    begin = Leases.begin
+
+    def begun(leases: Leases, claims: Sequence[Claim]) -> Lease:
+        seen.extend(map(ref, claims))
+        if len(seen) == len(entries):
+            gc.collect()
+            alive.append(sum(one() is not None for one in seen))
+        return begin(leases, claims)
+
+    monkeypatch.setattr(Leases, "begin", begun)
+    monkeypatch.setattr(Rooms, "room", lambda *_: 2)
+    assert bench.runner().run() == 60
+    (left,) = alive
+    assert 2 <= left <= 2 * (2 + AHEAD + BEHIND + 1), "some in hand, and none that ended"
+
+
+def test_what_goes_wrong_behind_the_results_leaves_them(
+    bench: Any, spec: DreamSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (job,) = bench.submit_small(spec, 1)
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("unforeseen")
+
+    monkeypatch.setattr(Checkpoints, "drop", fail)
+    assert bench.run(job).state == "done"
+    assert list(verify(bench.db, bench.store)) == []
