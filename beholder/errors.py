@@ -9,7 +9,7 @@ BeholderError
 │   │   └── NoSuchPrecision  not on this device: jobs that others began are left to them
 │   └── NoPictures
 ├── PictureError          one picture can't be used; its item fails alone
-├── FileUnusable          one file can't be read, though the store answers: an attempt is lost
+├── FileUnusable          one file can't be used, though the store answers: an attempt is lost
 ├── NetworkUnavailable    weights can't be had: a job that nobody began fails, `retry` runs it
 ├── NotFound              no such job, study or result: exit 2, HTTP 404
 ├── Conflict              not in this state (cancelling a finished job): exit 2, HTTP 409
@@ -61,7 +61,7 @@ class PictureError(BeholderError):
 
 
 class FileUnusable(BeholderError):
-    """One file of the store can't be read, for want of a right or a sound disk; others can."""
+    """One file of the store can't be used, for want of a right or a sound disk; others can."""
 
 
 class NetworkUnavailable(BeholderError):

@@ -23,7 +23,7 @@ from beholder.science.frames import carried, zoomed
 from beholder.science.inputs import noise, to_tensor
 from beholder.specs import DEFAULT_SIZE, DreamSpec, Spec
 from beholder.store import Store, picture_path
-from beholder.upkeep.presence import Read, reading
+from beholder.upkeep.presence import Got, of_one_file
 
 _OF_UNKNOWN_SIZE = 8  # pictures decoded at a time where each keeps its own size
 LOOK_S = 0.2  # how soon a stop is noticed, while a picture may take a minute
@@ -138,14 +138,15 @@ def _result(waiting: deque[Future[_Loaded]], during: Awaited) -> _Loaded:
 class Loader:
     """Reads pictures from a store; `threads` runs the decoding. Used by one thread.
 
-    insist_on_store: asked where a picture is not found or not read; raises StoreMissing or
-        ServiceUnavailable if none can be.
+    insist_on_store: asked where a picture is not found; raises StoreMissing if none can be.
+    insist_on_answer: asked where one can't be read; raises what is wrong with the whole store.
     """
 
     store: Store
     threads: Executor
     max_pixels: int
     insist_on_store: Callable[[], object] = lambda: None
+    insist_on_answer: Callable[[], object] = lambda: None
     _stream: torch.cuda.Stream | None = None
 
     def load(
@@ -190,9 +191,9 @@ class Loader:
         """A kept picture's bytes. Raises as `Store.picture` does, and FileUnusable."""
         return self.reading(picture_path(sha256), lambda: self.store.picture(sha256))
 
-    def reading(self, path: str, read: Callable[[], Read]) -> Read:
-        """What `read` reads of the file at `path`, as `beholder.upkeep.presence.reading`."""
-        return reading(self.insist_on_store, path, read)
+    def reading(self, path: str, read: Callable[[], Got]) -> Got:
+        """What `read` reads of the file at `path`. Raises as it does, and FileUnusable."""
+        return of_one_file(self.insist_on_answer, path, read)
 
     def _decoded(
         self, wanted: Sequence[Wanted], spec: Spec, during: Awaited

@@ -102,13 +102,15 @@ class Runner:
         torch.get_num_threads()  # settles this thread's number, before others settle on one
         # Each thread would have a team of torch's own, all on the same cores.
         threads = ThreadPoolExecutor(PICTURE_THREADS, "pictures", torch.set_num_threads, (1,))
+        place = Place(self.db, self.store)
+        insist = self.insist_on_store, place.insist_on_answer
         self._means = Means(
             self.db,
             self.store,
-            Loader(self.store, threads, self.settings.max_pixels, self.insist_on_store),
+            Loader(self.store, threads, self.settings.max_pixels, *insist),
             Rooms(device, self.settings.batch_sizes, self.settings.gpu_share),
             threads,
-            Place(self.db, self.store),
+            place,
             checkpoint_s=self.settings.checkpoint_s,
         )
 

@@ -20,7 +20,7 @@ from beholder.specs import DreamSpec, spec_of
 from beholder.store import Store
 from beholder.upkeep.ahead import ahead
 from beholder.upkeep.findings import AGAIN, RESUBMIT, SEE_TO, Finding, Kind, changed_words
-from beholder.upkeep.presence import insist_on_there, reading
+from beholder.upkeep.presence import insist_on_there, of_one_file
 from beholder.upkeep.references import Reference, references, still_refers
 
 # What a study's chunks hand on, by its recipe and their stage.
@@ -76,7 +76,7 @@ def _hashed(database: Database, store: Store) -> Look:
     def look(reference: Reference) -> Wrong:
         try:
             path = reference.path
-            sha256, size = reading(insist, path, lambda: store.digest(path))
+            sha256, size = of_one_file(insist, path, lambda: store.digest(path))
         except NotFound:
             return f"no file {reference.path}"
         except FileUnusable as error:
@@ -167,7 +167,7 @@ def check_statistics(
             path = f"{folder}/{name}"
             whole = partial(_is_whole, store, path)
             try:
-                fits = bool(sizes.get(name)) and (quick or reading(insist, path, whole))
+                fits = bool(sizes.get(name)) and (quick or of_one_file(insist, path, whole))
             except FileUnusable as error:
                 yield Finding("unreadable", f"job {job_id}", str(error), SEE_TO, job_id)
                 continue

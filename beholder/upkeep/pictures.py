@@ -28,7 +28,7 @@ from beholder.upkeep.findings import (
     Finding,
     changed_words,
 )
-from beholder.upkeep.presence import insist_on_there, reading
+from beholder.upkeep.presence import insist_on_there, of_one_file
 
 GRACE_S = 24 * 3600.0  # longer than the longest submission
 _PAGE = 500
@@ -127,7 +127,7 @@ def _wrong(
 
     def again(one: Known) -> str | FileUnusable | None:
         try:
-            return reading(insist, picture_path(one.sha256), lambda: examine(store, one))
+            return of_one_file(insist, picture_path(one.sha256), lambda: examine(store, one))
         except FileUnusable as error:
             return error
 

@@ -1,6 +1,6 @@
 """Whether a store is there as a whole: `insist_on_there`, asked where a file of it is not found.
 
-`reading` asks it where a file can't be read.
+`of_one_file` asks it where a file can't be used.
 
 A database that was restored without its store, or a disk that is not mounted, would otherwise fail
 item after item for want of its picture. What a worker writes asks with each file (`worker.place`).
@@ -17,7 +17,7 @@ from beholder.jobs.models import Chunk, File, Picture
 from beholder.store import Store
 from beholder.upkeep.ownership import MARK, acquaintance, mark_of, name_of
 
-Read = TypeVar("Read")
+Got = TypeVar("Got")
 
 
 def insist_on_there(database: Database, store: Store) -> None:
@@ -31,23 +31,25 @@ def insist_on_there(database: Database, store: Store) -> None:
         raise StoreMissing(f"the store {store} {lacking}.")
 
 
-def reading(insist: Callable[[], object], path: str, read: Callable[[], Read]) -> Read:
-    """What `read` reads of the store's file at `path`.
+def of_one_file(
+    insist: Callable[[], object], path: str, act: Callable[[], Got], *, done: str = "read"
+) -> Got:
+    """What `act` does with the store's file at `path`, which is to be `done` with it.
 
     insist: as `insist_on_there`. Raises what that raises, or else FileUnusable: the store answers,
-    and whoever waited for this one file would wait for ever. NotFound as `read` does.
+    and whoever waited for this one file would wait for ever. All other errors are those of `act`.
     """
     try:
-        return read()
+        return act()
     except ServiceUnavailable:
         insist()
     try:  # once more: what a store fails at for a moment is no fault of the file
-        return read()
+        return act()
     except ServiceUnavailable as error:
         insist()
         raise FileUnusable(
-            f"{path} can't be read, though its store answers ({error}): see to its rights and its "
-            "disk."
+            f"{path} can't be {done}, though its store answers ({error}): see to its rights and "
+            "its disk."
         ) from None
 
 

@@ -1,5 +1,6 @@
-"""A file that can't be read costs its own chunk attempts, and nobody else anything."""
+"""A file that can't be used costs its own chunk attempts, and nobody else anything."""
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -73,3 +74,41 @@ def test_a_study_with_unreadable_statistics_fails_and_says_why(
     job = bench.run(bench.submit(spec, [bench.entry(draw(1), role="target")]))
     assert job.state == "failed"
     assert "target.npz can't be read, though its store answers" in job.error
+
+
+def test_a_job_whose_results_can_not_be_written_holds_up_nobody(
+    bench: Any, spec: DreamSpec
+) -> None:
+    (job,), (other,) = bench.submit_small(spec, 1), bench.submit_apart(spec, 1)
+    bench.store.put(f"results/{job}", b"where its folder should be")
+    assert bench.runner().run() == 1
+    assert bench.states([job, other]) == ["failed", "done"]
+    assert f"results/{job}/" in bench.items(job)[0].error
+    assert "can't be written, though its store answers" in bench.items(job)[0].error
+
+
+@pytest.mark.parametrize("spoilt", [False, True], ids=["whole", "unreadable"])
+def test_a_store_that_can_only_be_read_is_waited_for(
+    bench: Any,
+    spec: DreamSpec,
+    draw: Callable[..., bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    spoilt: bool,
+) -> None:
+    entry = bench.entry(draw(1))
+    job, picture = bench.submit(spec, [entry]), picture_path(entry.picture.sha256)
+    if spoilt:
+        spoil(bench.store.local_path(picture))
+
+    def read_only(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    with monkeypatch.context() as remounted:
+        remounted.setattr("beholder.files.write_whole", read_only)
+        with pytest.raises(ServiceUnavailable, match="Read-only"):
+            bench.runner().run()
+    assert (bench.states([job]), bench.chunk(job).attempts) == (["queued"], 0)
+    if spoilt:
+        bench.store.local_path(picture).rmdir()
+        bench.entry(draw(1))
+    assert bench.run(job).state == "done"
