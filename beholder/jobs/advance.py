@@ -6,8 +6,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from beholder.jobs.chunking import insert_chunks, ranges_of
+from beholder.jobs.clock import ago
 from beholder.jobs.frames import Frames, due
-from beholder.jobs.models import OPEN, Item, Job, utc_now
+from beholder.jobs.models import OPEN, Item, Job
 from beholder.jobs.rows import fail_everything, has_measured_target, with_open_chunks
 from beholder.jobs.stages import NO_ITEMS, WHOLE, Stage
 
@@ -83,7 +84,7 @@ def _open_items(session: Session, job: Job, *, measured: bool) -> Iterator[tuple
 def _end(session: Session, job: Job) -> None:
     job.state = "done" if job.done else "failed"
     job.error = None if job.done else _nothing_left(session, job, "every item failed")
-    job.stage, job.finished_at = None, utc_now()
+    job.stage, job.finished_at = None, ago(0)
 
 
 def _nothing_left(session: Session, job: Job, what: str) -> str:

@@ -18,10 +18,11 @@ from sqlalchemy.orm import Session
 from beholder.devices import Device, DeviceClass
 from beholder.errors import InvalidInput
 from beholder.jobs.bulk import UNSYNCED
+from beholder.jobs.clock import ago
 from beholder.jobs.database import Database
 from beholder.jobs.deaths import recover
 from beholder.jobs.frames import Before, Frames, before
-from beholder.jobs.models import OPEN, Chunk, Item, Job, utc_now
+from beholder.jobs.models import OPEN, Chunk, Item, Job
 from beholder.jobs.rows import fail_everything, items_of, lock_job, requeue_chunk, with_stale
 from beholder.jobs.sharing import companions
 from beholder.jobs.stages import Stage, chosen, handed_on, made_by
@@ -275,7 +276,8 @@ def _take(
         job.queued -= starting
         job.running += starting
         job.state, job.turn = "running", turn
-        job.started_at = job.started_at or utc_now()
+        if job.started_at is None:
+            job.started_at = ago(0)
     _start(session, [item.id for each in items.values() for item in each if item.state == "queued"])
     return tuple(_claim_of(session, one, items[one.chunk.id]) for one in found)
 

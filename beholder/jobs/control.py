@@ -1,11 +1,13 @@
 """What people do to a job: `cancel` it, `retry` what failed, `delete` it."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import timedelta
 
+from sqlalchemy import ColumnElement, and_, select
 from sqlalchemy.orm import Session
 
 from beholder.errors import Conflict, NotFound
+from beholder.jobs.clock import ago
 from beholder.jobs.database import Database
 from beholder.jobs.models import FINISHED, INCOMING, Job
 from beholder.jobs.removal import hide, remove_rows
@@ -72,36 +74,45 @@ def _next_part(database: Database, job_id: str) -> Part | None:
         return None if job is None or job.unsettled is not False else reopen_part(session, job)
 
 
-def delete(database: Database, job_id: str, *, ended_before: datetime | None = None) -> None:
+def delete(database: Database, job_id: str, *, older_than: timedelta | None = None) -> None:
     """Remove a finished job's rows: at once for all who look, then in short parts.
 
     Its pictures stay, since other jobs may use them; so do its files, and for their sake its own
-    row (`beholder.jobs.removal`). ended_before: as for `put_away`. Raises NotFound or Conflict.
+    row (`beholder.jobs.removal`). older_than: as for `put_away`. Raises NotFound or Conflict.
     """
-    put_away(database, job_id, ended_before=ended_before)
+    put_away(database, job_id, older_than=older_than)
     remove_rows(database, job_id)
 
 
-def put_away(database: Database, job_id: str, *, ended_before: datetime | None = None) -> None:
+def put_away(database: Database, job_id: str, *, older_than: timedelta | None = None) -> None:
     """Take a finished job out of sight for good, and leave the rest of its removal to the workers.
 
-    ended_before: only if it ended earlier and is not to be kept. Raises NotFound or Conflict.
+    older_than: only if it `is_expired`. Raises NotFound or Conflict.
     """
     with database.write(lasting=True) as session:  # before its files go
         job = _job(session, job_id)
         if job.state not in FINISHED:
             raise Conflict(f"job {job_id} is {job.state}: cancel it before you delete it.")
-        if ended_before is not None:
-            _insist_on_age(job, ended_before)
+        if older_than is not None:
+            _insist_on_age(session, job, older_than)
         hide(session, job)
 
 
-def _insist_on_age(job: Job, ended_before: datetime) -> None:
-    """Raise Conflict where somebody wants the job after all."""
+def is_expired(older_than: timedelta) -> ColumnElement[bool]:
+    """Whether a finished job ended longer ago than that, is not kept and not about to run again.
+
+    By the database's clock, as its end was written: that of one machine may be years off.
+    """
+    ended = Job.finished_at < ago(older_than.total_seconds())
+    return and_(ended, Job.kept.is_(None), Job.unsettled.is_not(False))
+
+
+def _insist_on_age(session: Session, job: Job, older_than: timedelta) -> None:
+    """Raise Conflict where somebody wants the locked job after all."""
     if job.kept:
         raise Conflict(f"job {job.id} is kept, whatever its age.")
-    if job.finished_at is None or job.finished_at >= ended_before:
-        raise Conflict(f"job {job.id} has been run again, and ended not long ago.")
+    if session.scalar(select(Job.id).where(Job.id == job.id, is_expired(older_than))) is None:
+        raise Conflict(f"job {job.id} is run again, or ended not long ago.")
 
 
 def _job(session: Session, job_id: str) -> Job:

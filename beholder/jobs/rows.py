@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, and_, exists, select, update
 from sqlalchemy.orm import Session
 
 from beholder.jobs.bulk import UNSYNCED
+from beholder.jobs.clock import ago
 from beholder.jobs.models import OPEN, Chunk, Item, Job, utc_now
 
 SETTLE_LIMIT = 500  # chunks, and items, of a job that ended early that follow it at a time
@@ -91,7 +92,7 @@ def _end_early(session: Session, job: Job, state: str, error: str | None) -> Non
     still_open = job.queued + job.running
     setattr(job, state, getattr(job, state) + still_open)
     job.queued = job.running = 0
-    job.state, job.error, job.stage, job.finished_at = state, error, None, utc_now()
+    job.state, job.error, job.stage, job.finished_at = state, error, None, ago(0)
     job.unsettled = True
     session.flush()
     if still_open <= SETTLE_LIMIT:

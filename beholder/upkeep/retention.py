@@ -11,9 +11,9 @@ from datetime import timedelta
 from sqlalchemy import func, select
 
 from beholder.errors import BeholderError, Conflict, NotFound
-from beholder.jobs.control import delete, put_away
+from beholder.jobs.control import delete, is_expired, put_away
 from beholder.jobs.database import Database
-from beholder.jobs.models import FINISHED, File, Item, Job, utc_now
+from beholder.jobs.models import FINISHED, File, Item, Job
 from beholder.jobs.removal import forget_hidden, hidden_jobs
 from beholder.jobs.rows import lock_job
 from beholder.store import Store, job_folder
@@ -30,10 +30,10 @@ def expired(
     states: Sequence[str] = FINISHED,
     limit: int | None = None,
 ) -> list[str]:
-    """Jobs that ended longer ago than that and are not kept, the oldest first."""
+    """Jobs that ended longer ago than that and that nobody wants, the oldest first."""
     statement = (
         select(Job.id)
-        .where(Job.state.in_(states), Job.finished_at < utc_now() - older_than, Job.kept.is_(None))
+        .where(Job.state.in_(states), is_expired(older_than))
         .order_by(Job.finished_at, Job.id)
         .limit(limit)
     )
@@ -58,10 +58,10 @@ def remove_job(
 ) -> None:
     """Remove a finished job with its results; its pictures stay.
 
-    older_than: only if it ended longer ago and is not kept. Where the store does not answer, the
-    files are left to the workers: the job is gone all the same. Raises NotFound or Conflict.
+    older_than: only if it ended longer ago and nobody wants it. Where the store does not answer,
+    the files are left to the workers: the job is gone all the same. Raises NotFound or Conflict.
     """
-    delete(database, job_id, ended_before=utc_now() - older_than if older_than else None)
+    delete(database, job_id, older_than=older_than)
     try:
         _remove_files(database, store, job_id)
     except BeholderError as error:
@@ -109,7 +109,7 @@ class Retention:
             return None
         for job_id in expired(self._database, older_than=self._age, limit=1):
             try:
-                put_away(self._database, job_id, ended_before=utc_now() - self._age)
+                put_away(self._database, job_id, older_than=self._age)
             except (Conflict, NotFound):
                 return None  # retried, kept, or removed by another worker
             return job_id

@@ -367,15 +367,14 @@ def _keep(desk, job_id, kept):
         session.execute(update(Job).where(Job.id == job_id).values(kept=kept))
 
 
-def test_only_what_ended_before_and_is_not_kept(desk):
+def test_only_what_ended_longer_ago_and_is_not_kept(desk):
     job = desk.run(desk.dream(1).id)
-    ended = job.finished_at
-    with pytest.raises(Conflict, match="run again, and ended not long ago"):
-        delete(desk.database, job.id, ended_before=ended)
-    later = ended + timedelta(seconds=1)
+    with pytest.raises(Conflict, match="run again, or ended not long ago"):
+        delete(desk.database, job.id, older_than=timedelta(minutes=1))
+    later = timedelta(minutes=-1)
     _keep(desk, job.id, True)
     with pytest.raises(Conflict, match="kept, whatever its age"):
-        delete(desk.database, job.id, ended_before=later)
+        delete(desk.database, job.id, older_than=later)
     _keep(desk, job.id, None)
-    delete(desk.database, job.id, ended_before=later)
+    delete(desk.database, job.id, older_than=later)
     assert list_jobs(desk.database) == []

@@ -1,14 +1,17 @@
 """Jobs go with their age, unless they are kept or at work; one at a time."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import update
 
-from beholder.errors import ServiceUnavailable
-from beholder.jobs.models import Job, utc_now
-from beholder.jobs.queries import list_jobs
+from beholder.errors import Conflict, ServiceUnavailable
+from beholder.jobs.control import cancel
+from beholder.jobs.models import Job
+from beholder.jobs.queries import get_job, list_jobs
 from beholder.jobs.removal import remove_some
+from beholder.jobs.reopen import begin, reopen_part
+from beholder.jobs.rows import lock_job
 from beholder.store import Store, job_folder
 from beholder.upkeep.retention import Retention, expired, keep, remove_hidden, remove_job
 
@@ -16,7 +19,7 @@ MONTH = timedelta(days=30)
 
 
 def aged(home, job_id, days):
-    then = utc_now() - timedelta(days=days)
+    then = datetime.now(UTC) - timedelta(days=days)
     home.set(update(Job).where(Job.id == job_id).values(created_at=then, finished_at=then))
 
 
@@ -44,6 +47,51 @@ def test_a_worker_removes_one_at_each_call_and_then_rests(home):
     aged(home, jobs[2], 50)
     assert retention.step() is None, "it rests"
     assert Retention(home.db, 30).step() == jobs[2]
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Set this machine's clock, though not the database's, to a year, or (None) right again."""
+
+    def put(year):
+        class Wrong(datetime):
+            @classmethod
+            def now(cls, tz=None):
+                return datetime(year, 1, 1, tzinfo=tz) if year else datetime.now(tz)
+
+        monkeypatch.setattr("beholder.jobs.models.datetime", Wrong)
+
+    return put
+
+
+@pytest.mark.parametrize("how", ["done", "cancelled"])
+@pytest.mark.parametrize("year", [2000, 2100])
+def test_a_job_s_age_is_judged_by_no_machine_s_own_clock(home, clock, how, year):
+    clock(year)
+    job_id = home.submit([0])
+    cancel(home.db, job_id) if how == "cancelled" else home.run(job_id)
+    clock(None)
+    assert Retention(home.db, 30).step() is None, "its worker's clock is wrong"
+    clock(year)
+    assert Retention(home.db, 30).step() is None, "the remover's is"
+    ended = get_job(home.db, job_id).finished_at
+    assert abs(ended - datetime.now(UTC)) < timedelta(minutes=5)
+    aged(home, job_id, 31)
+    assert Retention(home.db, 30).step() == job_id
+
+
+def test_an_old_job_that_is_about_to_run_again_stays(home):
+    job_id = home.submit([0, 1])
+    home.finish(home.claim(), failing=[0, 1])
+    aged(home, job_id, 50)
+    with home.db.write() as session:
+        assert begin(session, lock_job(session, job_id))
+    assert expired(home.db, older_than=MONTH) == []
+    with pytest.raises(Conflict, match="run again"):
+        remove_job(home.db, home.store, job_id, older_than=MONTH)
+    with home.db.write() as session:
+        assert reopen_part(session, lock_job(session, job_id)).over
+    assert home.run(job_id).done == 2
 
 
 def left_of(home, job_id):
