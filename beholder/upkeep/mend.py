@@ -7,7 +7,7 @@ picture, is left to whoever has it.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -19,6 +19,7 @@ from beholder.jobs.advance import advance
 from beholder.jobs.bulk import UNSYNCED
 from beholder.jobs.chunking import Range, insert_chunks
 from beholder.jobs.database import Database
+from beholder.jobs.frames import Frames
 from beholder.jobs.hooks import rearm
 from beholder.jobs.models import FINISHED, OPEN, Chunk, File, Item, Job, utc_now
 from beholder.jobs.rows import lock_job, settle, with_open_chunks
@@ -112,7 +113,8 @@ def _reopen(session: Session, job: Job, positions: list[int]) -> list[list[str]]
     """Forget the files of done items, and queue them in a chunk each; each item's files' paths.
 
     A cancelled job stays so, with one more item to `retry`. Items whose positions a worker has in
-    hand, in a chunk around them, are left: it would find one more than it took.
+    hand, in a chunk around them, are left: it would find one more than it took. So are frames that
+    a later one is being made from; one that is queued waits for them.
     """
     held = select(Chunk.id).where(
         Chunk.job_id == job.id,
@@ -126,7 +128,9 @@ def _reopen(session: Session, job: Job, positions: list[int]) -> list[list[str]]
         Item.position.in_(positions),
         ~held.exists(),
     )
-    items = session.scalars(done.order_by(Item.position)).all()
+    followed = {at for at, _ in _following(session, job, positions, "running")}
+    found = session.scalars(done.order_by(Item.position))
+    items = [item for item in found if item.position not in followed]
     if not items:
         return []
     paths = _paths(session, items)
@@ -138,9 +142,33 @@ def _reopen(session: Session, job: Job, positions: list[int]) -> list[list[str]]
     session.flush()
     if state == "queued":
         _open(session, job)
+        _hold_back(session, job, [item.position for item in items])
         _cover(session, job)
     _recount(session, job)
     return paths
+
+
+def _hold_back(session: Session, job: Job, positions: Collection[int]) -> None:
+    """Take later frames of these films out of the queue: they are due again after these."""
+    if chunks := {chunk for _, chunk in _following(session, job, positions, "queued")}:
+        _close_chunks(session, job, Chunk.id.in_(chunks))
+
+
+def _following(
+    session: Session, job: Job, positions: Collection[int], state: str
+) -> Iterator[tuple[int, int]]:
+    """(position, chunk): a chunk in this state has a later frame of that position's film."""
+    frames = Frames.of(job)
+    if frames is None:
+        return
+    chunks = select(Chunk.id, Chunk.first_position, Chunk.last_position).where(
+        Chunk.job_id == job.id, Chunk.state == state
+    )
+    for chunk, first, last in session.execute(chunks):
+        for position in positions:
+            later = frames.film(position)[frames.number(first)]  # a chunk is of one frame number
+            if later > position and first <= later <= last:
+                yield position, chunk
 
 
 def _paths(session: Session, items: Sequence[Item]) -> list[list[str]]:

@@ -103,6 +103,44 @@ def test_items_within_a_chunk_that_is_being_worked_on_are_left(home):
     assert home.run(job_id).done == 3
 
 
+def film_of_two(home):
+    """A film of three frames from two pictures each, whose first frame is done; its first file."""
+    job_id = home.submit([0, 1], chunk_size=2, zoom=1.25, frames=3)
+    home.finish(home.claim())
+    return job_id, home.results(job_id)[0]
+
+
+def test_a_film_s_next_frame_waits_for_one_that_is_made_again(home, tmp_path):
+    job_id, first = film_of_two(home)
+    first.unlink()
+    assert home.mend() == [f"job {job_id}: 1 item queued again."]
+    assert home.verify() == []
+    held = home.claim()
+    assert [item.position for item in held.items] == [0]
+    assert home.claim() is None
+    home.finish(held)
+    after = home.claim()
+    assert [item.position for item in after.items] == [2, 3]
+    assert all(after.before.values())
+    home.finish(after)
+    assert home.run(job_id).done == 6
+    assert leftovers_alone(home, tmp_path) == []
+
+
+def test_a_frame_that_the_next_is_being_made_from_is_left(home, tmp_path):
+    job_id, first = film_of_two(home)
+    held = home.claim()
+    first.unlink()
+    (deed,) = home.mend()
+    assert deed.endswith("1 item left, being worked on: verify again later.")
+    home.finish(held)
+    assert home.mend() == [f"job {job_id}: 1 item queued again."]
+    assert [item.position for item in home.claim().items] == [0]
+    home.die()
+    assert home.run(job_id).done == 6
+    assert leftovers_alone(home, tmp_path) == []
+
+
 def test_of_a_cancelled_job_they_wait_for_retry(home, tmp_path):
     job_id = home.submit([0, 1], chunk_size=1)
     home.finish(home.claim())

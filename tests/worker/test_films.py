@@ -113,6 +113,25 @@ def test_a_film_goes_on_at_the_frame_where_its_worker_stopped(
     assert last(bench, job) == last(bench, whole.id)
 
 
+def test_a_frame_that_is_made_again_comes_before_those_that_follow(
+    bench: Any, film: DreamSpec, draw: Draw, during: Callable[..., list[int]]
+) -> None:
+    from beholder.upkeep.mend import mend, mendable
+    from beholder.upkeep.verify import verify
+
+    entries = [bench.entry(draw(seed)) for seed in range(3)]
+    whole = bench.run(bench.submit(film, entries))
+    job = bench.submit(film, entries)
+    during(lambda: None, bench.stopping.set)
+    bench.runner().run()
+    bench.stopping.clear()
+    assert (bench.job(job).done, bench.job(job).queued) == (1, 2)
+    bench.store.put(bench.items(job)[0].files[-1].path, b"rot")
+    assert list(mend(bench.db, bench.store, mendable(verify(bench.db, bench.store))))
+    assert bench.run(job).done == 3
+    assert last(bench, job) == last(bench, whole.id)
+
+
 def test_what_follows_a_failed_frame(
     bench: Any, zoom: DreamSpec, film: DreamSpec, draw: Draw
 ) -> None:
