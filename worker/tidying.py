@@ -51,24 +51,34 @@ class Tidier:
         threading.Thread(target=self._go_round, name="tidying", daemon=True).start()
 
     def step(self) -> None:
-        """One round. What lies in the store is the first worker's to look through and to remove: a
-        thousand that all list it would be most of what the store is asked.
-
-        Raises BeholderError where a store or a database can't be used.
+        """One round, whose parts hold up none of the others. What lies in the store is the first
+        worker's to look through and to remove: a thousand that all list it would be most of what
+        the store is asked.
         """
-        self._tidy_up()
+        _on_its_own(self._tidy_up)
+        _on_its_own(self._go_through_store)
+        _on_its_own(self._put_away)
+
+    def _go_through_store(self) -> None:
         if self._first.is_mine(self._db, time.monotonic()):
-            remove_hidden(self._db, self._store)
-            self._tidying.step()
+            _on_its_own(lambda: remove_hidden(self._db, self._store))
+            _on_its_own(self._tidying.step)
+
+    def _put_away(self) -> None:
         if removed := self._retention.step():
             log.info("job %s removed for its age", removed)
 
     def _go_round(self) -> None:
         while not self._stopping.is_set():
-            try:
-                self.step()
-            except BeholderError as error:
-                log.warning("tidying: %s", error)
-            except Exception:
-                log.exception("tidying")
+            self.step()
             time.sleep(self._sweep_s)
+
+
+def _on_its_own(part: Callable[[], None]) -> None:
+    """What goes wrong in it holds up no other part, and is said."""
+    try:
+        part()
+    except BeholderError as error:
+        log.warning("tidying: %s", error)
+    except Exception:
+        log.exception("tidying")

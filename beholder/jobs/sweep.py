@@ -1,5 +1,6 @@
 """What keeps jobs moving whatever dies: `sweep` runs every few seconds in a few workers."""
 
+import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import islice
@@ -7,6 +8,7 @@ from itertools import islice
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from beholder.errors import BeholderError
 from beholder.jobs.database import Database
 from beholder.jobs.deaths import recover
 from beholder.jobs.models import OPEN, Chunk, Job
@@ -15,6 +17,7 @@ from beholder.jobs.reopen import reopen_part
 from beholder.jobs.rows import lock_job, settle
 from beholder.jobs.silence import Running, Silence
 
+log = logging.getLogger(__name__)
 _SETTLED = 80  # transactions of a sweep that bring rows in line with a job
 
 
@@ -23,19 +26,28 @@ def sweep(database: Database, silence: Silence, *, now: float, limit: int = 500)
 
     Abandoned chunks go on elsewhere, or are set aside (`beholder.jobs.deaths`); what a job
     that ended early has left open follows it, and what was begun to be run again is queued to the
-    end. At most `limit` chunks and jobs are put right.
+    end. At most `limit` chunks and jobs are put right; one that can't be holds up no other.
     now: as `silence` takes it.
     """
     for job_id, chunks in _neglected(database, silence, now, limit).items():
-        with database.write() as session:
-            job = lock_job(session, job_id)
-            unsettled = job is not None and job.unsettled is not None
-            if job is not None and not unsettled:
-                _recover_all(session, job, chunks)
-        if unsettled:
-            _settle(database, job_id)
+        try:
+            _put_right(database, job_id, chunks)
+        except BeholderError:  # the database's, so that the next job would fare no better
+            raise
+        except Exception:
+            log.exception("job %s is left as it is", job_id)
     give_up_abandoned(database, silence.submissions, now)
     remove_some(database)
+
+
+def _put_right(database: Database, job_id: str, abandoned: Sequence[Running]) -> None:
+    with database.write() as session:
+        job = lock_job(session, job_id)
+        unsettled = job is not None and job.unsettled is not None
+        if job is not None and not unsettled:
+            _recover_all(session, job, abandoned)
+    if unsettled:
+        _settle(database, job_id)
 
 
 def _settle(database: Database, job_id: str) -> None:

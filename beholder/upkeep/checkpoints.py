@@ -4,12 +4,14 @@ A worker that finishes an item removes its checkpoint. Others remain: of items t
 or set aside, of deleted jobs, and what a worker wrote that had lost its claim.
 """
 
+import logging
 import math
 import time
 from collections.abc import Iterator
 
 from sqlalchemy import select
 
+from beholder.errors import ServiceUnavailable
 from beholder.jobs.database import Database
 from beholder.jobs.models import FINISHED, OPEN, Item, Job
 from beholder.store import CHECKPOINTS, Store, checkpoint_folder
@@ -17,6 +19,7 @@ from beholder.upkeep.leftovers import Leftover, remove_leftover
 from beholder.upkeep.ownership import insist_on_own
 from beholder.upkeep.presence import insist_on_there
 
+log = logging.getLogger(__name__)
 _REST_S = 60.0
 
 
@@ -69,4 +72,7 @@ class Tidying:
         insist_on_there(self._database, self._store)
         insist_on_own(self._database, self._store, record=True)
         for left in stray_checkpoints(self._database, self._store):
-            remove_leftover(self._store, left)
+            try:
+                remove_leftover(self._store, left)
+            except ServiceUnavailable as error:  # the next is on its own
+                log.warning("%s is left: %s", left.path, error)

@@ -10,12 +10,13 @@ from datetime import timedelta
 
 from sqlalchemy import func, select
 
-from beholder.errors import BeholderError, Conflict, NotFound
+from beholder.errors import BeholderError, Conflict, NotFound, ServiceUnavailable
 from beholder.jobs.control import delete, is_expired, put_away
 from beholder.jobs.database import Database
 from beholder.jobs.models import FINISHED, File, Item, Job
 from beholder.jobs.removal import forget_hidden, hidden_jobs
 from beholder.jobs.rows import lock_job
+from beholder.plurals import plural
 from beholder.store import Store, job_folder
 from beholder.upkeep.presence import insist_on_there
 
@@ -63,6 +64,7 @@ def remove_job(
     """
     delete(database, job_id, older_than=older_than)
     try:
+        insist_on_there(database, store)
         _remove_files(database, store, job_id)
     except BeholderError as error:
         log.warning("job %s is removed, but its files are left to workers: %s", job_id, error)
@@ -71,14 +73,23 @@ def remove_job(
 def remove_hidden(database: Database, store: Store) -> None:
     """Remove the files of jobs that are out of sight: of those to be removed, and where it stopped.
 
-    Two may do so at a time. Raises ServiceUnavailable; the next call goes on.
+    Two may do so at a time. A job whose files can't be removed holds up no other. Raises
+    ServiceUnavailable at the end if there is one, at once where the store is away; the next call
+    goes on.
     """
+    left: dict[str, ServiceUnavailable] = {}
     for job_id in hidden_jobs(database):
-        _remove_files(database, store, job_id)
+        insist_on_there(database, store)  # else nothing would be removed, and the rest forgotten
+        try:
+            _remove_files(database, store, job_id)
+        except ServiceUnavailable as error:
+            left[job_id] = error
+    if left:
+        jobs, (first, reason) = plural(len(left), "removed job"), next(iter(left.items()))
+        raise ServiceUnavailable(f"files of {jobs} are left, the first {first}: {reason}")
 
 
 def _remove_files(database: Database, store: Store, job_id: str) -> None:
-    insist_on_there(database, store)  # else nothing would be removed, and the rest forgotten
     store.remove_folder(job_folder(job_id))
     forget_hidden(database, job_id)
 

@@ -70,6 +70,19 @@ def test_a_picture_that_kills_its_worker_is_set_aside_and_the_rest_finish(desk):
     assert failed.error.startswith("its worker died 3 times on this picture")
 
 
+def test_a_job_that_can_t_be_put_right_holds_up_no_other(desk, caplog):
+    broken, whole = desk.dream(1), desk.dream(1)
+    for _ in range(3):  # with the third the item is set aside, and what comes next is asked
+        desk.sweep()
+        assert [desk.claim().job_id for _ in range(2)] == [broken.id, whole.id]
+        desk.die()
+    with desk.database.write() as session:
+        session.get(Job, broken.id).spec = {"zoom": 2.0}
+    desk.sweep()
+    assert f"job {broken.id} is left as it is" in caplog.text
+    assert [desk.job(one.id).state for one in (broken, whole)] == ["running", "failed"]
+
+
 def test_deaths_count_anew_once_the_work_went_further(desk):
     job = desk.dream(1)
     for _ in range(5):

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import update
 
 from beholder.errors import Conflict, ServiceUnavailable
-from beholder.jobs.control import cancel
+from beholder.jobs.control import cancel, put_away
 from beholder.jobs.models import Job
 from beholder.jobs.queries import get_job, list_jobs
 from beholder.jobs.removal import remove_some
@@ -94,6 +94,18 @@ def test_an_old_job_that_is_about_to_run_again_stays(home):
     assert home.run(job_id).done == 2
 
 
+def refuse(path):
+    """A store that removes any folder but this one."""
+    real = Store.remove_folder
+
+    def remove_folder(store, other):
+        if other == path:
+            raise ServiceUnavailable("no.")
+        real(store, other)
+
+    return remove_folder
+
+
 def left_of(home, job_id):
     """Whether its row is there, and how many files are."""
     with home.db.read() as session:
@@ -156,6 +168,23 @@ def test_a_job_that_was_kept_or_ran_again_since_it_was_found_stays(home, monkeyp
     assert Retention(home.db, 30).step() is None
     assert [job.id for job in list_jobs(home.db)] == [found]
     assert home.verify() == []
+
+
+def test_files_that_can_t_be_removed_hold_up_no_others(home, monkeypatch):
+    stuck, free = home.done([0]), home.done([1])
+    for job_id in (stuck, free):
+        put_away(home.db, job_id)
+    with monkeypatch.context() as refusing:
+        refusing.setattr(Store, "remove_folder", refuse(job_folder(stuck)))
+        for _ in range(2):
+            with pytest.raises(ServiceUnavailable, match=f"1 removed job are left.*{stuck}: no"):
+                remove_hidden(home.db, home.store)
+            assert left_of(home, free)[1] == 0
+            remove_some(home.db)
+        assert left_of(home, stuck) == (True, 1)
+        assert left_of(home, free) == (False, 0)
+    remove_hidden(home.db, home.store)
+    assert left_of(home, stuck) == (False, 0)
 
 
 def test_an_outage_of_the_store_leaves_the_files_to_the_workers(home, monkeypatch, caplog):

@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
+from beholder.errors import ServiceUnavailable
 from beholder.jobs.claims import Claim
+from beholder.jobs.clock import ago
 from beholder.jobs.control import put_away
-from beholder.jobs.models import utc_now
+from beholder.jobs.models import Job, utc_now
 from beholder.jobs.removal import hidden_jobs
 from beholder.jobs.service_models import Worker
 from beholder.specs import DreamSpec
@@ -111,6 +113,31 @@ def test_what_lies_in_the_store_is_the_first_workers(
     first.step()
     assert bench.results() == []
     assert not bench.store.exists(stray)
+
+
+def test_a_part_that_fails_holds_up_no_other(
+    bench: Any, spec: DreamSpec, draw: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stuck, old = (bench.run(bench.submit(spec, [bench.entry(draw(seed))])).id for seed in (1, 2))
+    put_away(bench.db, stuck)
+    with bench.db.write() as session:
+        session.add(_worker("a"))
+        session.execute(update(Job).where(Job.id == old).values(finished_at=ago(31 * 86_400)))
+    strays = [checkpoint_path(job, 0) for job in (stuck, old)]
+    for stray in strays:
+        bench.store.put(stray, b"of a job that has ended")
+    real = Store.remove_folder
+
+    def refused(store: Store, path: str) -> None:
+        if stuck in path:
+            raise ServiceUnavailable("no.")
+        real(store, path)
+
+    monkeypatch.setattr(Store, "remove_folder", refused)
+    settings = bench.settings.model_copy(update={"retention_days": 30.0})
+    Tidier(bench.db, bench.store, settings, "a", bench.stopping).step()
+    assert [bench.store.exists(stray) for stray in strays] == [True, False]
+    assert sorted(hidden_jobs(bench.db)) == sorted([stuck, old])
 
 
 def _worker(name: str) -> Worker:
