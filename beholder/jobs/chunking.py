@@ -1,4 +1,7 @@
-"""Cutting a job's open items into chunks: `Ranges` forms them, `insert_chunks` stores them."""
+"""Cutting a job's open items into chunks: `Ranges` forms them, `insert_chunks` stores them.
+
+`most_items` says how many a stored one can have.
+"""
 
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
@@ -69,6 +72,11 @@ class Ranges:
     def _close(self) -> None:
         self._done.append(Range(self._first, self._last, self._layer))
         self._held = 0
+
+
+def most_items(job: Job, chunk: Chunk) -> int:
+    """At most how many open items a chunk has: its positions may go around many that are done."""
+    return min(chunk.last_position - chunk.first_position + 1, job.chunk_size)
 
 
 def ranges_of(items: Iterable[tuple[int, int | None]], size: int) -> Iterator[Range]:

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from beholder.devices import Device, DeviceClass
 from beholder.errors import InvalidInput
 from beholder.jobs.bulk import UNSYNCED
+from beholder.jobs.chunking import most_items
 from beholder.jobs.clock import ago
 from beholder.jobs.database import Database
 from beholder.jobs.deaths import recover
@@ -237,7 +238,7 @@ def _left(found: _Found, room: int | Room) -> int:
     if callable(room):
         shared = job.batch_key is not None
         room = room(spec, first.layer or 0) if isinstance(spec, DreamSpec) and shared else 1
-    return room - (first.last_position - first.first_position + 1)
+    return room - most_items(job, first)
 
 
 def _companions(

@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Select, select
 from sqlalchemy.orm import Session, aliased
 
 from beholder.devices import DeviceClass
+from beholder.jobs.chunking import most_items
 from beholder.jobs.models import Chunk, Job
 from beholder.jobs.turns import may_run
 from beholder.specs import DreamSpec, Spec
@@ -48,8 +49,8 @@ def companions(
         return
     others = _of_others(job, chunk, room).where(*may_run(without, device))
     for owner, one in _alike(session, job, _of_job(job, chunk, room), others):
-        if _size(one) <= room:
-            room -= _size(one)
+        if (size := most_items(owner, one)) <= room:
+            room -= size
             yield owner, one
         if room == 0:
             return
@@ -93,8 +94,3 @@ def _of_others(job: Job, chunk: Chunk, limit: int) -> Select[Job, Chunk]:
 
 def _like(chunk: Chunk, other: type[Chunk]) -> tuple[ColumnElement[bool], ...]:
     return (other.state == "queued", other.layer == chunk.layer, other.attempts == 0)
-
-
-def _size(chunk: Chunk) -> int:
-    """At most how many items a chunk has."""
-    return chunk.last_position - chunk.first_position + 1

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import Row, select
 from sqlalchemy.orm import Session
 
-from beholder.jobs.completion import through
+from beholder.jobs.completion import shares_done, through
 from beholder.jobs.database import Database
 from beholder.jobs.models import INCOMING, Chunk, File, Item, Job
 from beholder.jobs.pauses import pause_of, said_pause
@@ -47,25 +47,19 @@ class LatestPicture:
 
 def looks(database: Database, job_ids: Collection[str]) -> dict[str, Look]:
     """These jobs as they are now, in two queries; those that are gone are left out."""
-    size = Chunk.last_position - Chunk.first_position + 1
-    parts = (
-        select(Chunk.job_id, func.sum(Chunk.progress * size))
-        .where(Chunk.job_id.in_(job_ids), Chunk.state == "running")
-        .group_by(Chunk.job_id)
-    )
     heads = (Job.id, Job.kind, Job.error, Job.started_at, Job.finished_at, said_pause())
     with database.read() as session:
-        partly = {job_id: float(done or 0.0) for job_id, done in session.execute(parts)}
+        shares = dict(session.execute(shares_done().where(Chunk.job_id.in_(job_ids))).all())
         found = select(*heads, *_COUNTS).where(Job.id.in_(job_ids), Job.state != INCOMING)
         rows = session.execute(found).all()
-        return {row.id: _look(session, row, partly.get(row.id, 0.0)) for row in rows}
+        return {row.id: _look(session, row, shares.get(row.id, 0.0)) for row in rows}
 
 
-def _look(session: Session, row: Row[Any], partly: float) -> Look:
+def _look(session: Session, row: Row[Any], share: float) -> Look:
     job_id, kind, error, started_at, finished_at, said, *counts = tuple(row)
     progress = Progress(*counts)
     paused = pause_of(session, progress.state, said)
-    done = through(kind, progress, partly)
+    done = through(kind, progress, share)
     return Look(job_id, kind, progress, done, error, started_at, finished_at, paused)
 
 

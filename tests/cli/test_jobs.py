@@ -219,7 +219,7 @@ def test_what_was_cancelled_is_not_called_done(
 
 def test_what_is_partly_done_counts_while_a_job_runs() -> None:
     counts = Progress("running", "dream", 10, 4, 4, 1, 1, 0, 0)
-    assert fruitful(counts, through("dream", counts, 2.5)) == 3
+    assert fruitful(counts, through("dream", counts, 0.625)) == 3
     study = Progress("running", "classify", 10, 4, 4, 2, 0, 0, 10)
     assert fruitful(study, through("study", study, 0.0)) == 6
 

@@ -6,8 +6,9 @@ import pytest
 
 from beholder.errors import InvalidInput, NotFound
 from beholder.jobs.channel_queries import channels
-from beholder.jobs.completion import completed
-from beholder.jobs.control import cancel
+from beholder.jobs.claims import renew_all
+from beholder.jobs.completion import completed, fruitful
+from beholder.jobs.control import cancel, retry
 from beholder.jobs.finish import fail_chunk_job, finish_choose, record_network
 from beholder.jobs.models import Job
 from beholder.jobs.outcomes import ChannelRow
@@ -21,6 +22,7 @@ from beholder.jobs.queries import (
     verdicts,
 )
 from beholder.jobs.views import JobView, columns_of
+from beholder.jobs.watching import looks
 
 
 def test_jobs_are_listed_newest_first_page_by_page(desk):
@@ -91,6 +93,27 @@ def test_completion_counts_a_measured_picture_as_half(desk):
     assert completed(desk.database, get_job(desk.database, job.id)) == 1.0
     desk.run(job.id)
     assert completed(desk.database, get_job(desk.database, job.id)) == 2.0
+
+
+def test_what_runs_counts_by_items_and_not_by_how_far_apart_they_are(desk):
+    job = desk.dream(100, chunk_size=8)
+    desk.run(job.id, failing=lambda position: position % 13 == 0)  # 8 of them
+    retry(desk.database, job.id)
+    renew_all(desk.database, [desk.claim()], lease_s=15, progress=0.5)
+    view = get_job(desk.database, job.id)
+    through = completed(desk.database, view)
+    assert (view.running, through) == (8, 96.0)
+    assert looks(desk.database, [job.id])[job.id].through == through
+    assert fruitful(view, through) == view.done + 4
+
+
+def test_chunks_of_different_sizes_count_by_theirs(desk):
+    job = desk.dream(10, chunk_size=8)
+    whole, rest = desk.claim(), desk.claim()
+    renew_all(desk.database, [whole], lease_s=15, progress=0.75)
+    assert completed(desk.database, get_job(desk.database, job.id)) == 6.0
+    renew_all(desk.database, [rest], lease_s=15, progress=0.5)
+    assert completed(desk.database, get_job(desk.database, job.id)) == 7.0
 
 
 def test_items_stream_in_pages_and_go_on_from_a_position(desk, monkeypatch):

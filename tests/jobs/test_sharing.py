@@ -3,7 +3,8 @@
 import pytest
 
 from beholder.jobs.claims import renew_all
-from beholder.jobs.control import cancel
+from beholder.jobs.control import cancel, retry
+from beholder.jobs.models import Job
 from beholder.jobs.sharing import batch_key
 from beholder.specs import DreamSpec, StudySpec
 
@@ -39,6 +40,21 @@ def test_nothing_is_added_that_does_not_fit(desk):
     small = desk.dream(3).id
     assert _jobs(desk.claims(room=12)) == [first, small]
     assert _jobs(desk.claims(room=4)) == [first]  # larger than the room: alone
+
+
+@pytest.mark.parametrize("as_companion", [False, True])
+def test_a_retried_chunk_is_as_large_as_what_it_runs(desk, as_companion):
+    """Its two items are twenty positions apart."""
+    scattered = desk.dream(20, chunk_size=2).id
+    desk.run(scattered, failing=lambda position: position in (0, 19))
+    small = desk.dream(2).id
+    retry(desk.database, scattered)
+    jobs = [small, scattered] if as_companion else [scattered, small]
+    with desk.database.write() as session:
+        session.get(Job, jobs[0]).turn = -1  # it waits the longest
+    claims = desk.claims(room=4)
+    assert _jobs(claims) == jobs
+    assert [item.position for item in claims[as_companion].items] == [0, 19]
 
 
 def test_layers_do_not_share_a_batch_but_jobs_of_other_layers_share_theirs(desk):
