@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Row, ScalarSelect, func, select
+from sqlalchemy import Row, ScalarSelect, case, func, literal, or_, select
 from sqlalchemy.orm import Session
 
+from beholder.devices import DEFAULT_DEVICE
 from beholder.errors import StorageFull
 from beholder.jobs.clock import ago
 from beholder.jobs.database import insist_on_room
@@ -18,14 +19,29 @@ from beholder.jobs.service_models import Worker
 from beholder.jobs.views import JobView, columns_of
 
 HEARD_OF_S = 30.0  # several heartbeats
+_LEFT = "leaves job "  # in what a worker says of one job that it can't go on with
 LEAST_FREE_BYTES = 1 << 20  # with less, a commit of any job may fail
 _COLUMNS = [getattr(Job, name) for name in columns_of(JobView) if name != "paused"]
 
 
 def said_pause() -> ScalarSelect[Any]:
-    """As part of a query: why a worker that is alive has paused, else NULL."""
-    heard_of = Worker.seen_at >= ago(HEARD_OF_S)
-    return select(func.max(Worker.paused)).where(heard_of).scalar_subquery()
+    """As part of a query of jobs: why no worker that is alive takes a job's work.
+
+    NULL where one would, though others have paused or leave the job to it. Who was told to pause or
+    to drain would not, and gives no reason.
+    """
+    of_device = case((Worker.device.startswith("cpu"), "cpu"), else_="gpu")  # as devices.class_of
+    could = (
+        Worker.seen_at >= ago(HEARD_OF_S),
+        Worker.told.is_(None),
+        or_(Job.device == DEFAULT_DEVICE, Job.device == of_device),
+    )
+    about_it = or_(
+        ~Worker.paused.contains(_LEFT), Worker.paused.contains(literal(_LEFT) + Job.id + " ")
+    )
+    reason = case((about_it, Worker.paused))
+    every = func.count() == func.count(reason)
+    return select(case((every, func.max(reason)))).where(*could).correlate(Job).scalar_subquery()
 
 
 def pause_of(session: Session, state: str, said: str | None) -> str | None:

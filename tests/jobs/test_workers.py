@@ -4,11 +4,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import select
 
-from beholder.jobs.fleet import fleet
+from beholder.jobs.fleet import fleet, tell
 from beholder.jobs.models import utc_now
-from beholder.jobs.pauses import said_pause
+from beholder.jobs.queries import get_job
+from beholder.jobs.watching import looks
 from beholder.jobs.workers import (
     FORGOTTEN_AFTER_S,
     WorkerView,
@@ -17,6 +17,7 @@ from beholder.jobs.workers import (
     forget_silent,
     live_workers,
 )
+from tests.jobs.desk import Desk
 from tests.silence import silent
 
 
@@ -57,8 +58,32 @@ def test_clocks_of_machines_do_not_say_who_is_heard_of(database, monkeypatch, ho
     (seen,) = live_workers(database, within_s=10)
     assert abs(seen.seen_at - datetime.now(UTC)) < timedelta(seconds=10)
     assert [one.name for one in fleet(database, within_s=10)] == ["host-1"]
-    with database.read() as session:
-        assert session.scalar(select(said_pause())) == "no room"
+    assert get_job(database, Desk(database).dream(1).id).paused == "no room"
+
+
+def test_a_job_stands_still_where_every_worker_that_could_take_it_has_a_reason(desk):
+    left, other, on_gpu = (desk.dream(1, device=device).id for device in ("any", "any", "gpu"))
+    remark = f"worker w1 leaves job {left} to others: it has other weights."
+
+    def say(name, device, paused):
+        now = utc_now()
+        beat(desk.database, WorkerView(name, "h", 1, device, now, now, None, 0, 0.0, None, paused))
+
+    def said():
+        found = looks(desk.database, [left, other, on_gpu])
+        reasons = [get_job(desk.database, job).paused for job in found]
+        assert reasons == [look.paused for look in found.values()]
+        return dict(zip(found, reasons, strict=True))
+
+    assert said() == {left: None, other: None, on_gpu: None}
+    say("w1", "cpu", remark)
+    assert said() == {left: remark, other: None, on_gpu: None}
+    say("w2", "cuda:0", None)
+    assert said() == {left: None, other: None, on_gpu: None}
+    say("w2", "cuda:0", "no room left.")
+    assert said() == {left: remark, other: None, on_gpu: "no room left."}
+    tell(desk.database, "w1", "pause")
+    assert said() == {left: "no room left.", other: "no room left.", on_gpu: "no room left."}
 
 
 def test_who_is_known_to_have_ended_is_not_alive(database):
