@@ -1,9 +1,9 @@
 """What ended and is to run again: `begin` says so, then `reopen_part` until it does.
 
 Queueing a million items in one transaction would keep every other writer of SQLite waiting. So the
-job stays at its end, for all who look, until its last part: its items and chunks are queued in
-short ones before, which nobody claims of a job that has ended. Whoever dies on the way leaves the
-rest to the workers' sweeps.
+job stays at its end, for all who look, until its last part: its items and chunks are queued, and a
+study's verdicts forgotten, in short ones before, of which nobody claims anything. Whoever dies on
+the way leaves the rest to the workers' sweeps.
 """
 
 from typing import NamedTuple
@@ -45,7 +45,7 @@ def begin(session: Session, job: Job) -> bool:
 
 
 def reopen_part(session: Session, job: Job) -> Part:
-    """Queue some of the items that failed or were cancelled; after the last the job runs again."""
+    """Queue some of the items that are to run; after the last the job runs again."""
     by_position = job.kind == "dream" and not Frames.of(job)  # else chunks depend on all items
     found = _next(session, job, by_position)
     queued = update(Item).where(Item.id.in_([number for number, *_ in found]))
@@ -58,6 +58,8 @@ def reopen_part(session: Session, job: Job) -> Part:
         return Part(len(found), chunks, over=False)
     if by_position:
         job.stage = "dream"
+    elif _measures_more(session, job) and _forget_verdicts(session, job):
+        return Part(len(found), chunks, over=False)
     else:
         chunks = start_stage(session, job, _first_stage(session, job))
     _show(session, job)
@@ -94,8 +96,7 @@ def _first_stage(session: Session, job: Job) -> Stage:
     """Where a retried job begins; a study that has something new to measure starts all over."""
     if job.kind == "dream":
         return "dream"
-    unmeasured = exists().where(Item.job_id == job.id, Item.state == "queued", ~Item.measured)
-    if session.scalar(select(unmeasured)):
+    if _measures_more(session, job):
         _forget_results(session, job)
         return "measure"
     if job.target_pictures is None:
@@ -104,16 +105,31 @@ def _first_stage(session: Session, job: Job) -> Stage:
     return "classify" if session.scalar(select(waiting)) else "conclude"
 
 
+def _measures_more(session: Session, job: Job) -> bool:
+    """Whether other pictures will have a say in what a study chooses."""
+    of_study = Item.job_id == job.id, Item.state == "queued", ~Item.measured
+    return job.kind == "study" and bool(session.scalar(select(exists().where(*of_study))))
+
+
+def _forget_verdicts(session: Session, job: Job) -> bool:
+    """Have some pictures wait for their blinded verdicts anew; whether more may be left."""
+    done = select(Item.id).where(Item.job_id == job.id, Item.state == "done").limit(REOPEN_LIMIT)
+    ids = session.scalars(done).all()
+    for statement in (
+        delete(Verdict).where(Verdict.kind == "blinded", Verdict.item_id.in_(ids)),
+        update(Item).where(Item.id.in_(ids)).values(state="queued"),
+    ):
+        session.execute(statement, execution_options=UNSYNCED)
+    return len(ids) == REOPEN_LIMIT
+
+
 def _forget_results(session: Session, job: Job) -> None:
-    """Undo a study's last two stages: other pictures will have a say in what is chosen."""
+    """Undo the rest of a study's last two stages."""
     job.target_pictures = job.control_pictures = None
     job.targets_judged = job.targets_kept = job.controls_judged = job.controls_kept = 0
-    of_job = select(Item.id).where(Item.job_id == job.id)
     later = Chunk.job_id == job.id, Chunk.stage != "measure"
     for statement in (
         *removals(job.id),
-        delete(Verdict).where(Verdict.kind == "blinded", Verdict.item_id.in_(of_job)),
-        update(Item).where(Item.job_id == job.id, Item.state == "done").values(state="queued"),
         update(Chunk).where(*later).values(partial=None),
     ):
         session.execute(statement, execution_options=UNSYNCED)

@@ -33,14 +33,15 @@ def check_rows(session: Session, job_id: str) -> Iterator[Finding]:
 
 
 def counted(session: Session, job: Job) -> dict[str, int]:
-    """What the job's counters should be, by their names; no states where its rows lag behind."""
+    """What the job's counters should be, by their names; none that its rows lag behind."""
     measured = func.sum(case((Item.measured, 1), else_=0))
     statement = select(Item.state, func.count(), measured).where(Item.job_id == job.id)
     rows = session.execute(statement.group_by(Item.state)).all()
     counts = {"total": sum(row[1] for row in rows), "measured": sum(int(row[2]) for row in rows)}
     if job.unsettled is None:
         counts |= dict.fromkeys(ITEM_STATES, 0) | {row[0]: row[1] for row in rows}
-    if job.kind == "study" and not is_sound(job):  # whose evidence alone says what its summary is
+    # Of a sound study its evidence alone says what its summary is.
+    if job.kind == "study" and job.unsettled is not False and not is_sound(job):
         counts |= _judged(session, job)
     return counts
 

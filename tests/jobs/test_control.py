@@ -271,6 +271,33 @@ def test_a_study_in_parts(desk, parts):
     assert desk.run(job.id).done == 9
 
 
+@pytest.mark.parametrize("dies", [False, True])
+def test_a_study_s_verdicts_are_forgotten_in_parts_too(desk, parts, dies):
+    job = desk.study(11, 0, chunk_size=1)
+    desk.run(job.id, failing=lambda position: position == 3)
+    before, left = get_job(desk.database, job.id), []
+
+    def nothing_shows(number, session, job):
+        assert get_job(desk.database, job.id) == before
+        assert list(check_rows(session, job.id)) == []
+        left.append(len(list(verdicts(desk.database, job.id, kind="blinded"))))
+        if dies and number == 3:
+            raise KeyboardInterrupt
+
+    parts(nothing_shows)
+    if dies:
+        with pytest.raises(KeyboardInterrupt):
+            retry(desk.database, job.id)
+        desk.sweep()
+    else:
+        assert retry(desk.database, job.id).items == 1
+    assert left == [10, 6, 2]
+    assert list(verdicts(desk.database, job.id, kind="blinded")) == []
+    desk.check(job.id)
+    assert desk.run(job.id).done == 11
+    desk.check(job.id)
+
+
 def _rows(database):
     with database.read() as session:
         return {
