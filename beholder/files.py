@@ -3,7 +3,6 @@
 A file is there whole or not at all. Paths are relative, with forward slashes.
 """
 
-import errno
 import hashlib
 import os
 import secrets
@@ -17,7 +16,7 @@ from typing import Any, NamedTuple, Self
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from beholder.durable import flush_names, write_whole
+from beholder.durable import NO_ROOM, flush_names, write_whole
 from beholder.errors import (
     BeholderError,
     InvalidInput,
@@ -30,7 +29,6 @@ from beholder.urls import has_password, without_secrets
 
 PROBE = ".room-"  # begins the name of what is written to see whether there is room
 Parts = Sequence[bytes | memoryview]  # of a file
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _PIECE = 1 << 20  # bytes
 _ROUNDS = 3  # of a removal, while something may still be written there
 _TIMES = ("mtime", "LastModified", "last_modified", "updated", "created")  # as file systems say it
@@ -177,11 +175,6 @@ class Files:
         with self._reported(path), suppress(FileNotFoundError):
             self._fs.rm_file(self._full(path))
 
-    @property
-    def is_local(self) -> bool:
-        """Whether it is a folder of this machine, or mounted as one."""
-        return self._local
-
     def local_path(self, path: str) -> Path | None:
         """The file on this machine's disk, or None for a remote store."""
         return Path(self._full(path)) if self._local else None
@@ -244,7 +237,7 @@ class Files:
         except FileNotFoundError:
             raise NotFound(f"the store {self} has no {path}.") from None
         except OSError as error:
-            if error.errno in _FULL:
+            if error.errno in NO_ROOM:
                 raise StorageFull(f"no room left in the store {self}: free some space.") from None
             raise self._unusable(error) from None
         except Exception as error:

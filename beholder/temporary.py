@@ -1,6 +1,5 @@
 """Temporary files, where there may be no room for them: `temporary_file`, `temporary_room`."""
 
-import errno
 import os
 import sqlite3
 import tempfile
@@ -8,9 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import IO
 
+from beholder.durable import NO_ROOM
 from beholder.errors import StorageFull
-
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 @contextmanager
@@ -42,7 +40,7 @@ def temporary_room(folder: str | None = None) -> Iterator[None]:
 def no_room(error: OSError, folder: str | None = None) -> Exception:
     """What to raise in the place of an error from a temporary file: itself, if room is there."""
     nowhere = isinstance(error, FileNotFoundError) and error.filename is None  # all are full
-    return _full(error.strerror or "", folder) if error.errno in _FULL or nowhere else error
+    return _full(error.strerror or "", folder) if error.errno in NO_ROOM or nowhere else error
 
 
 def sqlite_folder() -> str:

@@ -1,6 +1,5 @@
 """Writing results to a folder: whole files or none, and nothing where the same file is already."""
 
-import errno
 import hashlib
 import secrets
 from collections.abc import Iterator
@@ -8,9 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from beholder.durable import NO_ROOM
 from beholder.errors import InvalidInput, StorageFull
-
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 @contextmanager
@@ -61,7 +59,7 @@ def reported(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _FULL:
+        if error.errno in NO_ROOM:
             raise StorageFull(
                 f"no room left in {folder}: free some space and fetch again; what is written stays."
             ) from None

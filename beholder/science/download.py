@@ -4,7 +4,6 @@ torch.hub can do the same but waits forever on a silent server; a worker must no
 """
 
 import contextlib
-import errno
 import hashlib
 import sys
 import uuid
@@ -14,11 +13,10 @@ from pathlib import Path
 from typing import IO
 from urllib.request import Request, urlopen
 
-from beholder.durable import has_room
+from beholder.durable import NO_ROOM, has_room
 from beholder.errors import NetworkUnavailable, StorageFull
 
 _CHUNK = 1 << 18  # bytes a read
-_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class Unreachable(Exception):
@@ -86,7 +84,7 @@ def _temporary(target: Path) -> Iterator[tuple[Path, IO[bytes]]]:
         with path.open("xb") as file:
             yield path, file
     except OSError as error:
-        if error.errno in _NO_ROOM:
+        if error.errno in NO_ROOM:
             raise _no_room(target, 0) from None
         raise NetworkUnavailable(
             f"{target.name} can't be written to {target.parent}: {error.strerror or error}."
