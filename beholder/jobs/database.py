@@ -130,9 +130,9 @@ class Database:
                 # Where its disk is, only the server knows: have it write, and forget that again.
                 session.execute(text(_PROBE), {"rows": max(1, size // _PROBE_ROW)})
 
-    def dispose(self, *, forked: bool = False) -> None:
-        """Drop the pooled connections. forked: in a child, where the parent still uses them."""
-        self.engine.dispose(close=not forked)
+    def dispose(self) -> None:
+        """Drop the pooled connections."""
+        self.engine.dispose()
 
     def __str__(self) -> str:
         return describe(self.engine.url)

@@ -20,7 +20,7 @@ from beholder.jobs.service_models import Order, Worker
 from beholder.jobs.views import View
 from beholder.jobs.workers import IsDead
 
-HEARD_OF_S = 60.0
+HEARD_OF_S = 60.0  # a list shows who fell silent a little longer than who counts as alive
 State = Literal["idle", "running", "pausing", "paused", "draining"]
 STATES: tuple[State, ...] = ("idle", "running", "pausing", "paused", "draining")
 

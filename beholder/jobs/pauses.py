@@ -18,7 +18,7 @@ from beholder.jobs.models import FINISHED, Job
 from beholder.jobs.service_models import Worker
 from beholder.jobs.views import JobView, columns_of
 
-HEARD_OF_S = 30.0  # several heartbeats
+_ALIVE_S = 30.0  # several heartbeats
 _LEFT = "leaves job "  # in what a worker says of one job that it can't go on with
 LEAST_FREE_BYTES = 1 << 20  # with less, a commit of any job may fail
 _COLUMNS = [getattr(Job, name) for name in columns_of(JobView) if name != "paused"]
@@ -32,7 +32,7 @@ def said_pause() -> ScalarSelect[Any]:
     """
     of_device = case((Worker.device.startswith("cpu"), "cpu"), else_="gpu")  # as devices.class_of
     could = (
-        Worker.seen_at >= ago(HEARD_OF_S),
+        Worker.seen_at >= ago(_ALIVE_S),
         Worker.told.is_(None),
         or_(Job.device == DEFAULT_DEVICE, Job.device == of_device),
     )

@@ -8,7 +8,7 @@ the way leaves the rest to the workers' sweeps.
 
 from typing import NamedTuple
 
-from sqlalchemy import delete, exists, func, or_, select, update
+from sqlalchemy import delete, exists, or_, select, update
 from sqlalchemy.orm import Session
 
 from beholder.jobs.advance import is_sound, start_stage
@@ -17,7 +17,8 @@ from beholder.jobs.channel_models import removals
 from beholder.jobs.chunking import insert_chunks, ranges_of
 from beholder.jobs.frames import Frames
 from beholder.jobs.hooks import rearm
-from beholder.jobs.models import ITEM_STATES, Chunk, Item, Job, Verdict
+from beholder.jobs.models import Chunk, Item, Job, Verdict
+from beholder.jobs.rows import item_counts
 from beholder.jobs.stages import Stage, made_by
 
 REOPEN_LIMIT = 2_000  # items at a time
@@ -79,7 +80,8 @@ def _next(session: Session, job: Job, by_position: bool) -> list[tuple[int, int,
 
 def _show(session: Session, job: Job) -> None:
     """From now on it is queued."""
-    _recount(session, job)
+    for name, count in item_counts(session, job.id).items():
+        setattr(job, name, count)
     if not job.done and not job.measured:  # nothing that other weights would not go with
         job.network_sha256 = None
     job.state, job.error, job.finished_at, job.unsettled = "queued", None, None, None
@@ -133,12 +135,3 @@ def _forget_results(session: Session, job: Job) -> None:
         update(Chunk).where(*later).values(partial=None),
     ):
         session.execute(statement, execution_options=UNSYNCED)
-
-
-def _recount(session: Session, job: Job) -> None:
-    """Set the counters from the rows."""
-    statement = select(Item.state, func.count()).where(Item.job_id == job.id)
-    rows = session.execute(statement.group_by(Item.state))
-    counts: dict[str, int] = {row[0]: row[1] for row in rows}
-    for state in ITEM_STATES:
-        setattr(job, state, counts.get(state, 0))

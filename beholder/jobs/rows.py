@@ -7,12 +7,12 @@ last two chunks see each other, and the job's counters stay in step with the ite
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, exists, select, update
+from sqlalchemy import ColumnElement, and_, case, exists, func, select, update
 from sqlalchemy.orm import Session
 
 from beholder.jobs.bulk import UNSYNCED
 from beholder.jobs.clock import ago
-from beholder.jobs.models import OPEN, Chunk, Item, Job, utc_now
+from beholder.jobs.models import ITEM_STATES, OPEN, Chunk, Item, Job, utc_now
 
 SETTLE_LIMIT = 500  # chunks, and items, of a job that ended early that follow it at a time
 MOST_STALE = 32  # tokens that a chunk remembers: of claims in a long outage, each for nothing
@@ -113,6 +113,15 @@ def _change_open(
         execution_options=UNSYNCED,
     )
     return int(changed.rowcount)  # type: ignore[attr-defined]
+
+
+def item_counts(session: Session, job_id: str) -> dict[str, int]:
+    """How many items of a job are in each state, and measured: its counters, from its rows."""
+    measured = func.sum(case((Item.measured, 1), else_=0))
+    statement = select(Item.state, func.count(), measured).where(Item.job_id == job_id)
+    rows = session.execute(statement.group_by(Item.state)).all()
+    counts = dict.fromkeys(ITEM_STATES, 0) | {state: count for state, count, _ in rows}
+    return counts | {"measured": sum(int(part) for *_, part in rows)}
 
 
 def has_measured_target(session: Session, job_id: str) -> bool:

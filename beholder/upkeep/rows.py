@@ -12,6 +12,7 @@ from beholder.jobs.advance import is_sound
 from beholder.jobs.channel_models import Channel, Exemplar
 from beholder.jobs.frames import due
 from beholder.jobs.models import FINISHED, INCOMING, ITEM_STATES, OPEN, Chunk, Item, Job, Verdict
+from beholder.jobs.rows import item_counts
 from beholder.upkeep.findings import RECOUNT, REQUEUE, RESUBMIT, RETRY, Finding, Kind
 
 _PAGE = 5_000
@@ -34,12 +35,10 @@ def check_rows(session: Session, job_id: str) -> Iterator[Finding]:
 
 def counted(session: Session, job: Job) -> dict[str, int]:
     """What the job's counters should be, by their names; none that its rows lag behind."""
-    measured = func.sum(case((Item.measured, 1), else_=0))
-    statement = select(Item.state, func.count(), measured).where(Item.job_id == job.id)
-    rows = session.execute(statement.group_by(Item.state)).all()
-    counts = {"total": sum(row[1] for row in rows), "measured": sum(int(row[2]) for row in rows)}
+    found = item_counts(session, job.id)
+    counts = {"total": sum(found[state] for state in ITEM_STATES), "measured": found["measured"]}
     if job.unsettled is None:
-        counts |= dict.fromkeys(ITEM_STATES, 0) | {row[0]: row[1] for row in rows}
+        counts = found | counts
     # Of a sound study its evidence alone says what its summary is.
     if job.kind == "study" and job.unsettled is not False and not is_sound(job):
         counts |= _judged(session, job)
