@@ -1,6 +1,7 @@
 """Whose turn it is: the highest priority first, and in it the job that was served longest ago.
 
-Every claim has a number, one more than the latest, and writes it on the job as its `turn`. A new
+Every claim has a number, one more than the latest that it sees, and writes it on the job as its
+`turn`; of two at the same moment, which only Postgres lets happen, both may have the same. A new
 job begins with the number before the latest: in front of the job that was served last, and behind
 those that have waited since before.
 """
