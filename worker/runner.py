@@ -157,6 +157,10 @@ class Runner:
         log.warning("%s", reason)
         self.passed_over.add(claim.job_id, reason)
 
+    def keep_back(self, claims: Iterable[Claim]) -> None:
+        """Have `give_back_the_rest` release what nothing is in hand of, if it is ours at all."""
+        self._kept_back.update({claim.token: claim for claim in claims})
+
     def give_back_the_rest(self) -> None:
         """Release what could not be, from any thread: of two that do, one changes nothing.
 
@@ -222,6 +226,7 @@ class _Run:
             suspects=not in_hand,
             without=runner.passed_over.jobs,
             device=runner.device,
+            unsure=runner.keep_back,
         )
         if not claims:
             return None

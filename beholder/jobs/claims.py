@@ -16,7 +16,7 @@ from sqlalchemy import and_, case, select, update
 from sqlalchemy.orm import Session
 
 from beholder.devices import Device, DeviceClass
-from beholder.errors import InvalidInput
+from beholder.errors import InvalidInput, ServiceUnavailable
 from beholder.jobs.bulk import UNSYNCED
 from beholder.jobs.chunking import most_items
 from beholder.jobs.clock import ago
@@ -109,6 +109,7 @@ def claim_next(
     suspects: bool = True,
     without: Collection[str] = (),
     device: DeviceClass | None = None,
+    unsure: Callable[[Sequence[Claim]], object] = lambda claims: None,
 ) -> tuple[Claim, ...]:
     """Take the chunk whose turn it is, and for a dream others that share its batch; () if none.
 
@@ -117,32 +118,47 @@ def claim_next(
         such a chunk is to be alone in its worker's hands. None is then taken while one is next.
     without: the ids of jobs that this worker leaves to others.
     device: the worker's class, where jobs may ask for another; None takes all.
+    unsure: told of what may be taken all the same, where the database fell silent at the last
+        moment: it is to be released, since its worker does not have it.
     """
     for look in range(_LOOKS):
         turn = whose_turn(database, without, device)
         if turn is None:
             return ()
-        with database.write() as session:
-            job = lock_job(session, turn.job_id)
-            # While this worker waited for the lock, another may have served the job. After many
-            # such looks it takes the job's next chunk all the same.
-            if job is None or (job.turn != turn.number and look < _LOOKS // 2):
-                continue
-            first = _first(session, job)
-            if first is None:
-                continue
-            if first.attempts and not suspects:
-                return ()
-            try:
-                spec = _spec(job)
-            except InvalidInput as error:  # another version's: it would be next for ever
-                fail_everything(session, job, f"this version can't run it: {error}")
-                continue
-            found = _Found(job, first, spec)
-            left = _left(found, room)
-            together = [found, *_companions(session, found, left, without, device)]
-            return _take(session, together, worker, time.time() + lease_s)
+        taken: tuple[Claim, ...] = ()
+        try:
+            with database.write() as session:
+                # While this worker waited for the lock, another may have served the job. After
+                # many such looks it takes the job's next chunk all the same.
+                number = turn.number if look < _LOOKS // 2 else None
+                found = _found(session, turn.job_id, number)
+                if found is None:
+                    continue
+                if found.chunk.attempts and not suspects:
+                    return ()
+                left = _left(found, room)
+                together = [found, *_companions(session, found, left, without, device)]
+                taken = _take(session, together, worker, time.time() + lease_s)
+        except ServiceUnavailable:
+            unsure(taken)
+            raise
+        return taken
     return ()
+
+
+def _found(session: Session, job_id: str, number: int | None) -> _Found | None:
+    """A job's next chunk, locked; None if there is none, or the job's turn is not this number."""
+    job = lock_job(session, job_id)
+    if job is None or number not in (None, job.turn):
+        return None
+    first = _first(session, job)
+    if first is None:
+        return None
+    try:
+        return _Found(job, first, _spec(job))
+    except InvalidInput as error:  # another version's: it would be next for ever
+        fail_everything(session, job, f"this version can't run it: {error}")
+        return None
 
 
 def renew_all(

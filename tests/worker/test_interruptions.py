@@ -2,22 +2,60 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from sqlalchemy import update
 
+import beholder.jobs.claims
 import worker.dreams
 import worker.lease
 from beholder.errors import PictureError, ServiceUnavailable
 from beholder.jobs.claims import Claim
 from beholder.jobs.control import cancel
+from beholder.jobs.database import Database
 from beholder.jobs.models import Chunk, Job
 from beholder.specs import DreamSpec
 from worker.lease import Interrupted, Lease
 
 pytestmark = pytest.mark.slow  # imports torch
+
+
+@pytest.mark.parametrize("committed", [True, False])
+def test_a_claim_whose_answer_was_lost_is_given_back(
+    bench: Any, spec: DreamSpec, monkeypatch: pytest.MonkeyPatch, committed: bool
+) -> None:
+    jobs, runner = bench.submit_small(spec, 3), bench.runner()
+    claiming, take = [], beholder.jobs.claims._take
+    write = Database.write
+
+    @contextmanager
+    def lossy(db: Database, **options: bool) -> Iterator[Any]:
+        with write(db, **options) as session:
+            yield session
+            if claiming and not committed:
+                raise ServiceUnavailable(f"{claiming.pop()} is gone.")
+        if claiming:
+            raise ServiceUnavailable(f"{claiming.pop()} is gone.")
+
+    def taking(*given: Any) -> Any:
+        claiming.append("the answer" if committed else "the database")
+        return take(*given)
+
+    with monkeypatch.context() as breaking:
+        breaking.setattr(Database, "write", lossy)
+        breaking.setattr(beholder.jobs.claims, "_take", taking)
+        with pytest.raises(ServiceUnavailable, match="is gone"):
+            runner.run()
+    assert bench.states(jobs) == ["running" if committed else "queued"] * 3
+    runner.give_back_the_rest()  # as the sweep does
+    chunks = [bench.chunk(job) for job in jobs]
+    assert [(one.state, one.attempts, one.token) for one in chunks] == [("queued", 0, None)] * 3
+    runner.give_back_the_rest()
+    assert runner.run() == 3
+    assert bench.states(jobs) == ["done"] * 3
 
 
 def test_a_cancelled_job_leaves_a_shared_batch_alone(
