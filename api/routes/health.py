@@ -13,6 +13,7 @@ from api.routes.jobs import Opened
 from api.services import Services
 from beholder.alive import Locks
 from beholder.errors import BeholderError, NotFound, StorageFull
+from beholder.jobs.pauses import has_paused
 from beholder.jobs.schema import check
 from beholder.jobs.workers import WorkerView, live_workers
 from beholder.tokens import STRANGER
@@ -99,8 +100,8 @@ def _workers(opened: Services) -> None:
     if not alive:
         within_s = _patience(opened)
         raise NotFound(f"no worker was heard of in {within_s:g} s: start `beholder worker`.")
-    if all(worker.paused or worker.told for worker in alive):
-        reason = next((worker.paused for worker in alive if worker.paused), TOLD)
+    if all(has_paused(worker.paused) or worker.told for worker in alive):
+        reason = next((worker.paused for worker in alive if has_paused(worker.paused)), TOLD)
         raise StorageFull(f"workers are paused: {reason}")
 
 

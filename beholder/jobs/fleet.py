@@ -16,6 +16,7 @@ from beholder.errors import Conflict, InvalidInput, NotFound
 from beholder.jobs.clock import ago
 from beholder.jobs.database import Database
 from beholder.jobs.models import Chunk
+from beholder.jobs.pauses import has_paused
 from beholder.jobs.service_models import Order, Worker
 from beholder.jobs.views import View
 from beholder.jobs.workers import IsDead
@@ -147,4 +148,4 @@ def _state(worker: Worker, in_hand: int) -> State:
         return "pausing" if in_hand else "paused"
     if worker.chunk_id is not None:
         return "running"
-    return "paused" if worker.paused else "idle"
+    return "paused" if has_paused(worker.paused) else "idle"

@@ -24,6 +24,11 @@ LEAST_FREE_BYTES = 1 << 20  # with less, a commit of any job may fail
 _COLUMNS = [getattr(Job, name) for name in columns_of(JobView) if name != "paused"]
 
 
+def has_paused(said: str | None) -> bool:
+    """Whether a worker that says this takes nothing: one that leaves a job to others does."""
+    return said is not None and _LEFT not in said
+
+
 def said_pause() -> ScalarSelect[Any]:
     """As part of a query of jobs: why no worker that is alive takes a job's work.
 

@@ -136,6 +136,10 @@ def test_paused_workers_are_not_ready(server, worker, queue):
     beat(server.services.db, replace(worker, paused=paused))
     answer = server.http.get("/readyz")
     assert (answer.status_code, paused in answer.text) == (503, True)
+    left = f"worker {worker.name} leaves job {job['id']} to others: it has no weights."
+    beat(server.services.db, replace(worker, paused=left))
+    assert server.http.get("/readyz").status_code == 200, "there may be other jobs"
+    beat(server.services.db, replace(worker, paused=paused))
     assert server.http.get(f"/v1/jobs/{job['id']}").json()["paused"] == paused
     assert f"paused: {paused}" in server.http.get(f"/jobs/{job['id']}").text
     silent(server.services.db, worker.name, 60)

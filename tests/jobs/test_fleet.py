@@ -95,6 +95,17 @@ def test_the_fleet_says_who_runs_what(desk, two):
     assert left.name == "rack3-1-aa"
 
 
+def test_who_leaves_one_job_to_others_has_not_paused(desk, two):
+    now = utc_now()
+    view = WorkerView("rack4-2-bb", "rack4", 2, "cpu", now, now, None, 0, 0.0, None)
+    for reason, state in (
+        ("leaves job abc to others: no weights.", "idle"),
+        ("no room.", "paused"),
+    ):
+        beat(desk.database, replace(view, paused=reason))
+        assert [(one.state, one.reason) for one in fleet(desk.database)][1] == (state, reason)
+
+
 def test_what_a_worker_is_told_comes_with_its_next_heartbeat(desk, two):
     now = utc_now()
     view = WorkerView("rack3-1-aa", "rack3", 1, "cuda:0", now, now, None, 1, 2.0, None)
