@@ -1,4 +1,4 @@
-"""The Celery worker: `app` delivers chunk ids, `tasks` takes them, `runner` joins science and jobs.
+"""The Celery worker: `app` carries bells, `tasks` hears them, `run` joins science and jobs.
 
 Run it with `python -m worker` or `beholder worker`.
 """

@@ -7,9 +7,10 @@ from sqlalchemy import event, select
 
 from beholder.jobs.claims import claim_next, release, renew_all
 from beholder.jobs.control import cancel
-from beholder.jobs.finish import fail_chunk_job, record_network
+from beholder.jobs.finish import fail_chunk_job
 from beholder.jobs.models import Chunk, Job
 from beholder.jobs.rows import MOST_STALE
+from beholder.jobs.weights import record_network
 from beholder.specs import DreamSpec
 
 

@@ -10,12 +10,13 @@ from beholder.errors import Conflict, NotFound
 from beholder.jobs import removal, reopen
 from beholder.jobs.channel_queries import channels
 from beholder.jobs.control import cancel, delete, retry
-from beholder.jobs.finish import fail_chunk_job, record_network
+from beholder.jobs.finish import fail_chunk_job
 from beholder.jobs.models import Base, File, Job
 from beholder.jobs.queries import get_job, items, list_jobs, verdicts
 from beholder.jobs.repeats import Repeatable
 from beholder.jobs.submit import create_job
 from beholder.jobs.watching import looks
+from beholder.jobs.weights import record_network
 from beholder.specs import DreamSpec
 from beholder.upkeep.rows import check_rows
 

@@ -4,9 +4,10 @@ import pytest
 
 from beholder.jobs.channel_queries import channels
 from beholder.jobs.claims import claim_next, release
-from beholder.jobs.finish import fail_chunk_job, fail_unless_begun, finish_dreams, record_network
+from beholder.jobs.finish import fail_chunk_job, fail_unless_begun, finish_dreams
 from beholder.jobs.queries import items, verdicts
 from beholder.jobs.submit import create_job
+from beholder.jobs.weights import record_network
 from beholder.specs import StudySpec
 
 

@@ -3,10 +3,10 @@
 from beholder.jobs.cell_queries import cells
 from beholder.jobs.channel_dreams import dream_job, dreams_of
 from beholder.jobs.control import cancel
-from beholder.jobs.finish import record_network
 from beholder.jobs.network_queries import measured_studies
 from beholder.jobs.queries import get_job
 from beholder.jobs.submit import create_job, noise_entries
+from beholder.jobs.weights import record_network
 from beholder.specs import DreamSpec
 
 

@@ -9,7 +9,7 @@ from beholder.jobs.channel_queries import channels
 from beholder.jobs.claims import renew_all
 from beholder.jobs.completion import completed, fruitful
 from beholder.jobs.control import cancel, retry
-from beholder.jobs.finish import fail_chunk_job, finish_choose, record_network
+from beholder.jobs.finish import fail_chunk_job, finish_choose
 from beholder.jobs.models import Job
 from beholder.jobs.outcomes import ChannelRow
 from beholder.jobs.queries import (
@@ -23,6 +23,7 @@ from beholder.jobs.queries import (
 )
 from beholder.jobs.views import JobView, columns_of
 from beholder.jobs.watching import looks
+from beholder.jobs.weights import record_network
 
 
 def test_jobs_are_listed_newest_first_page_by_page(desk):

@@ -9,7 +9,7 @@ from beholder.errors import InvalidInput
 from beholder.jobs.channel_models import ChannelClass, StudyClass
 from beholder.jobs.channel_queries import channels
 from beholder.jobs.control import delete
-from beholder.jobs.finish import finish_choose, finish_conclude, record_network
+from beholder.jobs.finish import finish_choose, finish_conclude
 from beholder.jobs.outcomes import (
     ChannelClassRow,
     ChannelRow,
@@ -21,6 +21,7 @@ from beholder.jobs.outcomes import (
 from beholder.jobs.record_queries import channel_records, measured_classes
 from beholder.jobs.submit import create_job
 from beholder.jobs.verdicts import Summary, summary_of
+from beholder.jobs.weights import record_network
 from beholder.specs import StudySpec
 
 LAYER, CHANNEL = 29, 100  # relu5_1

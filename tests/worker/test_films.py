@@ -135,8 +135,9 @@ def test_a_frame_that_is_made_again_comes_before_those_that_follow(
 def test_what_follows_a_failed_frame(
     bench: Any, zoom: DreamSpec, film: DreamSpec, draw: Draw
 ) -> None:
-    from beholder.jobs.finish import finish_dreams, record_network
+    from beholder.jobs.finish import finish_dreams
     from beholder.jobs.outcomes import ItemFailure
+    from beholder.jobs.weights import record_network
 
     pictures = [bench.entry(draw(seed)) for seed in range(3)]
     job = bench.submit(zoom.model_copy(update={"layers": (5,)}), pictures[:1])
