@@ -46,8 +46,8 @@ class Calls:
 class Climb:
     """Dreams of a spec and a layer on a network. loader: has the store where mask and guide are.
 
-    Raises InvalidSpec for a mask or guide that can't be read, and what `Aim.of` does; StoreMissing
-    where that is since nothing can be.
+    Raises InvalidSpec for a mask or guide that can't be used, and what `Aim.of` does; FileUnusable
+    where it is there but can't be read, StoreMissing where nothing can be.
     """
 
     spec: DreamSpec

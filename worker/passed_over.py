@@ -1,4 +1,4 @@
-"""`PassedOver`: jobs that others have begun and this worker can't go on with, for a while."""
+"""`PassedOver`: jobs that this worker can't run, though others do or may, for a while."""
 
 import time
 from collections.abc import Iterator

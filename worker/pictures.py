@@ -1,6 +1,6 @@
 """Pictures on their way to the device: read and decoded on threads, batched by shape, copied ahead.
 
-What can't be used fails alone.
+What can't be used fails alone; what can't be read costs its claim the attempt.
 """
 
 from collections import deque
@@ -136,7 +136,7 @@ def _result(waiting: deque[Future[_Loaded]], during: Awaited) -> _Loaded:
 
 @dataclass
 class Loader:
-    """Reads pictures from a store; `threads` runs the decoding. Used by one thread.
+    """Reads pictures from a store; `threads` runs the decoding. `load` is for one thread.
 
     insist_on_store: asked where a picture is not found; raises StoreMissing if none can be.
     insist_on_answer: asked where one can't be read; raises what is wrong with the whole store.

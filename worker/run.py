@@ -138,8 +138,8 @@ class Run:
                 with about(job=claim.job_id, chunk=claim.chunk_id):
                     _say_failures(claim, work.failures(claim))
                     self._end(claim, ended.get(claim.token), work.error(claim))
-            except Exception as error:  # the database is away; the lease will run out
-                self._stop_for(error)
+            except Exception as error:
+                self._stop_for(error)  # an outage: what is not kept back waits for its lease's end
             self.untidied.pop(claim.token, None)
 
     def _end(self, claim: Claim, finished: Finished | None, error: Exception | None) -> None:

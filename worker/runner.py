@@ -155,8 +155,8 @@ class Runner:
     def tidy_up(self) -> None:
         """Remove what was written under claims that no longer stood when they were given back.
 
-        Such a one has been finished, whatever its worker heard, or another has the chunk: who took
-        it may have tidied up before the last file of this one was written.
+        Such a one has been finished, whatever its worker heard, or its job has ended, or another
+        has the chunk: who took it may have tidied up before this one's last file was written.
         """
         for token, claim in self._fallen.copy().items():
             for left in left_by(self.db, self.store, claim):

@@ -115,7 +115,7 @@ class ConcludeWork(WholeWork):
 
 
 def read_plan(means: Means, claim: Claim) -> Plan:
-    """The plan of a claim's study. Raises NotFound."""
+    """The plan of a claim's study. Raises NotFound and FileUnusable."""
     return Plan.model_validate_json(_plan_file(means, claim))
 
 

@@ -72,7 +72,7 @@ class Work(ABC, Generic[AnySpec, AnyOutcome]):
         """Raise what speaks against this worker's device, before any job begins on it."""
 
     def batches(self) -> Iterator[Batch]:
-        """The pictures, decoded as they are asked for; those that can't be fail alone."""
+        """The pictures, decoded as they are asked for; one that can't be used fails alone."""
         wanted = [Wanted(claim, item) for claim in self.standing for item in claim.items]
         for loaded in self.means.loader.load(
             wanted,
@@ -132,9 +132,9 @@ class Work(ABC, Generic[AnySpec, AnyOutcome]):
             self._errors.setdefault(claim.token, error)
 
     def _lack(self, failed: Failed) -> None:
-        """An item without a picture. If it is there, but not to be read, its claim goes no further:
+        """Note an item without a picture. Where that is there, but can't be read, its claim ends:
 
-        another's attempt may have more luck. Those beside it go on.
+        another worker may be able to. The claims beside it go on.
         """
         claim = failed.wanted.claim
         if isinstance(failed.failure, FileUnusable):

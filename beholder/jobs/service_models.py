@@ -53,7 +53,8 @@ class Worker(Base):
     chunk_id: what it works on, and `since` when. chunks, chunk_seconds: how many it has run since
     it started, and for how long in all. items: how many of theirs it brought to their end, and
     rate: how many a second lately. gpu_bytes: GPU memory that it holds; None on the CPU. paused:
-    why it takes no work for now, such as a full disk. told: "pause" or "drain" by an operator.
+    why it takes no work for now, such as a full disk, or why it leaves one job to others
+    (`pauses.has_paused` tells which). told: "pause" or "drain" by an operator.
     """
 
     __tablename__ = "workers"
