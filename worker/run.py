@@ -42,11 +42,11 @@ if TYPE_CHECKING:
     from worker.runner import Runner
 
 log = logging.getLogger(__name__)
-# What no other worker could do better: the job ends with the reason, and `retry` runs it again.
-_JOB_ERRORS = (InvalidInput, NetworkUnavailable, NotFound)
-# But if others have begun the job, or are about to, then something is wrong with this worker: it
-# has no weights, or not the precision. (Other weights, a Conflict, say so by themselves.)
+# What this worker lacks: weights, or the precision. Where others have begun the job, or are about
+# to, it is left to them, else it ends. (Other weights, a Conflict, say so by themselves.)
 _OWN_ERRORS = (NetworkUnavailable, NoSuchPrecision)
+# What no other worker could do better: the job ends with the reason, and `retry` runs it again.
+_JOB_ERRORS = (InvalidInput, NotFound)
 
 
 @dataclass
