@@ -120,13 +120,15 @@ class Runner:
         insist_on_there(self.db, self.store)
 
     def give_back(self, claim: Claim) -> None:
-        """Release a claim; where that can't be written, `give_back_the_rest` does it later."""
+        """Release a claim; where that can't be written, `give_back_the_rest` does it later.
+
+        It asks no store: others wait to be given back before a worker that stops is killed.
+        """
         try:
             self._release(claim)
         except BeholderError:
             self._kept_back[claim.token] = claim
             raise
-        self.tidy_up()
 
     def pass_over(self, claim: Claim, error: Exception) -> None:
         """Leave a claim's job to others for a while."""
@@ -156,7 +158,8 @@ class Runner:
         """Remove what was written under claims that no longer stood when they were given back.
 
         Such a one has been finished, whatever its worker heard, or its job has ended, or another
-        has the chunk: who took it may have tidied up before this one's last file was written.
+        has the chunk: who took it may have tidied up before this one's last file was written. For
+        a thread of its own (`worker.tidying`), as the store may take minutes.
         """
         for token, claim in self._fallen.copy().items():
             for left in left_by(self.db, self.store, claim):

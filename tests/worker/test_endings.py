@@ -5,13 +5,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 from weakref import ref
 
 import pytest
 from fsspec.implementations.local import LocalFileSystem
 
+from beholder.errors import ServiceUnavailable
 from beholder.jobs.claims import Claim
 from beholder.jobs.control import cancel
 from beholder.jobs.silence import Silence
@@ -120,6 +121,40 @@ def test_a_store_that_removes_nothing_holds_up_no_other_job(
     assert "half.png" in [path.name for path in bench.results() if path.parts[-3] == cancelled]
 
 
+@pytest.mark.parametrize("ends", ["stop", "outage"])
+def test_a_lost_claim_keeps_none_beside_it_from_being_given_back(
+    bench: Any,
+    spec: DreamSpec,
+    during: Callable[..., list[int]],
+    monkeypatch: pytest.MonkeyPatch,
+    ends: str,
+) -> None:
+    jobs, runner, looks = bench.submit_small(spec, 4), bench.runner(), []
+
+    def away(_: Store, folder: str) -> list[Any]:
+        looks.append(folder)
+        raise ServiceUnavailable("the bucket does not answer.")
+
+    def end() -> None:
+        half_done(bench, jobs[0])
+        cancel(bench.db, jobs[0])
+        if ends == "outage":
+            raise ServiceUnavailable("the store does not answer.")
+        bench.stopping.set()
+
+    during(end)
+    with monkeypatch.context() as outage:
+        outage.setattr(Store, "walk", away)
+        with pytest.raises(ServiceUnavailable) if ends == "outage" else nullcontext():
+            runner.run()
+    assert looks == []
+    assert bench.states(jobs) == ["cancelled", "queued", "queued", "queued"]
+    assert [bench.chunk(job).attempts for job in jobs[1:]] == [0, 0, 0]
+    assert len(bench.results()) == 1
+    runner.tidy_up()  # as a thread of its own does
+    assert bench.results() == []
+
+
 def test_what_is_not_removed_behind_a_lost_claim_is_in_nobodys_way(
     bench: Any, spec: DreamSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -129,6 +164,7 @@ def test_what_is_not_removed_behind_a_lost_claim_is_in_nobodys_way(
     bench.give_up_for_dead()
     monkeypatch.setattr(LocalFileSystem, "rm", refuse)
     runner.give_back(claim)
+    runner.tidy_up()
     assert runner.run() == 1
     assert bench.states([job]) == ["done"]
     assert len(bench.results()) == 2
