@@ -102,7 +102,7 @@ class Lease:
 class Leases:
     """Renews in the background, inside a `with`, everything that was begun and has not ended.
 
-    stopping: whether the worker was asked to stop; `stop()` also says it, of this work alone.
+    stopping: whether the worker was `asked` to stop; `stop()` also says it, of this work alone.
     signs: without any for long, what is held is given up, and the process ends.
     """
 
@@ -118,10 +118,14 @@ class Leases:
         self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
 
     @property
+    def asked(self) -> bool:
+        """Whether the worker was asked to stop, and is killed if it takes long."""
+        return self._stop_of_worker is not None and self._stop_of_worker.is_set()
+
+    @property
     def stopping(self) -> bool:
         """Whether to end all work."""
-        asked = self._stop_of_worker is not None and self._stop_of_worker.is_set()
-        return self._stopped or asked
+        return self._stopped or self.asked
 
     def stop(self) -> None:
         """End all work at its next `check()`."""

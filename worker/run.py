@@ -152,11 +152,8 @@ class Run:
             return
         ending = "LeaseLost" if error is None else type(error).__name__
         log.info("job %s chunk %s: %s", claim.job_id, claim.chunk_id, ending)
-        if not isinstance(error, ServiceUnavailable | Stopping):
+        if not self._leaves_files(error):
             self._remove_files(claim, claim.token)  # before the claim ends: after it, none would
-        # In an outage they stay: the database may have taken the results and could not say so. If
-        # it has not, whoever claims the chunk next removes them, as for a worker that is to stop:
-        # it would be killed before it had given back its last claims.
         if isinstance(error, Conflict):
             self._pass_over(claim, error)
         elif isinstance(error, _OWN_ERRORS):
@@ -175,6 +172,17 @@ class Run:
         elif error is not None and not isinstance(error, Interrupted):
             self._stop_for(error)
             give_up(self.means.db, claim, _reason(error))
+
+    def _leaves_files(self, error: Exception | None) -> bool:
+        """Whether to leave what was written to whoever claims the chunk next, to remove it.
+
+        In an outage: the database may have taken the results and could not say so, and a store
+        that is away would be waited for. And in a worker that is to stop: it would be killed before
+        it had given back its last claims. Not on a full disk, which waits for their room.
+        """
+        if not isinstance(error, Stopping):
+            return isinstance(error, ServiceUnavailable)
+        return self.leases.asked or isinstance(self.trouble, ServiceUnavailable)
 
     def _pass_over(self, claim: Claim, error: Exception) -> None:
         self.runner.pass_over(claim, error)

@@ -12,7 +12,7 @@ from weakref import ref
 import pytest
 from fsspec.implementations.local import LocalFileSystem
 
-from beholder.errors import ServiceUnavailable
+from beholder.errors import ServiceUnavailable, StorageFull
 from beholder.jobs.claims import Claim
 from beholder.jobs.control import cancel
 from beholder.jobs.silence import Silence
@@ -28,6 +28,7 @@ from worker.rooms import Rooms
 pytestmark = pytest.mark.slow  # imports torch
 
 LEASE_S, REMOVAL_S = 1.5, 0.6
+PATIENCE_S = 20.0
 
 
 @contextmanager
@@ -96,6 +97,43 @@ def test_claims_are_held_until_the_last_file_is_removed(
     bench.stopping.clear()
     assert bench.runner().run() == 4
     assert list(verify(bench.db, bench.store)) == [], "whoever goes on tidies up"
+
+
+@pytest.mark.parametrize(
+    ("trouble", "left"),
+    [(StorageFull("no room."), []), (ServiceUnavailable("away."), ["half.png"])],
+)
+def test_what_is_stopped_beside_a_full_disk_makes_room(
+    bench: Any,
+    spec: DreamSpec,
+    during: Callable[..., list[int]],
+    monkeypatch: pytest.MonkeyPatch,
+    trouble: Exception,
+    left: list[str],
+) -> None:
+    first, beside = bench.submit_apart(spec, 2)
+    begun, stopped, stop = threading.Event(), threading.Event(), Leases.stop
+
+    def fail(*_: object) -> None:
+        assert begun.wait(PATIENCE_S)
+        raise trouble
+
+    def stopping(leases: Leases) -> None:
+        stop(leases)
+        stopped.set()
+
+    def wait() -> None:
+        half_done(bench, beside)
+        begun.set()
+        assert stopped.wait(PATIENCE_S)
+
+    monkeypatch.setattr("worker.dreams.finish_dreams", fail)
+    monkeypatch.setattr(Leases, "stop", stopping)
+    during(lambda: None, wait)
+    with pytest.raises(type(trouble), match=str(trouble)):
+        bench.runner().run()
+    assert bench.states([first, beside]) == ["queued", "queued"]
+    assert [path.name for path in bench.results() if path.parts[-3] == beside] == left
 
 
 def refuse(*_: object, **__: object) -> None:
