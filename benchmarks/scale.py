@@ -212,7 +212,7 @@ def main() -> None:
     def rows_of(options: Options) -> Iterator[Row]:
         return figures(FULL if full else PART, options.seconds)
 
-    run("scale", rows_of, about=main.__doc__ or "", seconds=60.0 if full else 10.0)
+    run("scale", rows_of, about=main.__doc__ or "", seconds=60.0 if full else 8.0)
 
 
 if __name__ == "__main__":

@@ -39,6 +39,14 @@ def test_what_fails_has_a_row_and_an_exit_status(tmp_path, monkeypatch):
     assert "No module named benchmarks.nothing" in row["detail"]
 
 
+def test_what_one_leaves_of_its_time_is_the_next_ones(tmp_path):
+    file = tmp_path / "all.json"
+    assert run_all([Benchmark("nothing", 60), Benchmark("nothing", 0)], "cpu", file) == 2
+    rows = json.loads(file.read_text())["rows"]
+    assert all("No module named benchmarks.nothing" in row["detail"] for row in rows)
+    assert len(rows) == 2
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_without_a_gpu_it_says_so_in_one_line_and_is_done(capsys):
     assert main(["--device", "cuda"]) == 0
@@ -48,4 +56,4 @@ def test_without_a_gpu_it_says_so_in_one_line_and_is_done(capsys):
 def test_an_unknown_name_is_refused(capsys):
     with pytest.raises(SystemExit):
         main(["sciense"])
-    assert "no benchmark 'sciense': there are science, " in capsys.readouterr().err
+    assert "no benchmark 'sciense': there are peers, " in capsys.readouterr().err

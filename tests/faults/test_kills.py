@@ -23,6 +23,7 @@ pytestmark = pytest.mark.slow
 full = pytest.mark.faults
 LEASE_S = 15  # the default
 CHUNK = 16  # items, the default
+HELD = 4  # chunks that a worker has in hand at most
 # Between two kills dreams take a quarter of a minute, on two cores. A kill costs half the batch in
 # hand, and a main process four seconds to start again.
 LONG_STEPS = 240
@@ -92,8 +93,9 @@ def test_what_a_dead_worker_held_is_claimed_again(
     """
     bed.up()
     other = _other_machine(bed, make_bed) if where == "elsewhere" else bed
-    # More than the deaths leave time for; what one holds is run one after the other.
-    job = bed.dreams(2000, steps=200 if deaths > 1 else 40)
+    bed.end_of(bed.dreams(1, steps=1))
+    # More than the deaths leave time for.
+    job = bed.dreams(4000, steps=_steps(bed, 2 if other is not bed else 1) if deaths > 1 else 40)
     freed, taken = list[float](), list[float]()
     for _ in range(deaths):
         victims = other.children()
@@ -113,6 +115,13 @@ def test_what_a_dead_worker_held_is_claimed_again(
     row = Row(f"claimed again, {where}", p95(taken), "s", 2 * LEASE_S, "lower", how)
     figures("recovery", row)
     assert p95(taken) < 2 * LEASE_S
+
+
+def _steps(bed: Bed, workers: int) -> int:
+    """So many that what a worker holds, run one after the other, takes half the lease."""
+    tried = 50
+    chunk_s = _seconds(lambda: bed.end_of(bed.dreams(CHUNK, steps=tried)))
+    return max(1, int(tried * LEASE_S / 2 / HELD / chunk_s / workers))
 
 
 def _recovered(bed: Bed, job: str, victims: Sequence[int]) -> list[tuple[float, float]]:
