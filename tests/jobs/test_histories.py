@@ -91,13 +91,12 @@ class History:
         self.desk.check(self.job_id)
 
 
-@pytest.mark.parametrize("lazily", [False, True])
 @pytest.mark.parametrize(
     ("kind", "seed"),
-    [*product(["dream", "study"], range(1, 9)), ("film", 1)],
+    [*product(["dream", "study"], range(1, 9)), *product(["film"], range(1, 3))],
 )
-def test_a_job_survives_whatever_happens(desk, monkeypatch, seed, lazily, kind):
-    if lazily:
+def test_a_job_survives_whatever_happens(desk, monkeypatch, seed, kind):
+    if seed % 2 == 0:  # rows follow a job that ended early later
         monkeypatch.setattr("beholder.jobs.rows.SETTLE_LIMIT", 0)
     history = History(desk, seed, kind)
     for _ in range(STEPS):
