@@ -24,7 +24,7 @@ from sqlalchemy import delete
 
 from api.app import create_app
 from api.services import Services
-from beholder.jobs import claims, finish
+from beholder.jobs import claims, finish, weights
 from beholder.jobs.models import Base
 from beholder.jobs.outcomes import (
     ChannelRow,
@@ -88,7 +88,7 @@ class Server:
             if claim.job_id != job_id:
                 passed.append(claim)
                 continue
-            finish.record_network(services.db, [claim], claim.spec.network, SHA256)
+            weights.record_network(services.db, [claim], claim.spec.network, SHA256)
             assert _finish(services, claim, failing) is not None
             chunks -= 1
         for claim in passed:

@@ -21,7 +21,7 @@ from PIL import Image
 from sqlalchemy import delete
 
 from beholder.intake import find_pictures, take_in
-from beholder.jobs import claims, finish
+from beholder.jobs import claims, finish, weights
 from beholder.jobs.models import Base
 from beholder.jobs.outcomes import (
     ChannelRow,
@@ -214,7 +214,7 @@ def dream_job(context: Context, pictures: Path) -> Callable[..., str]:
             if number == chunks:
                 claims.release(context.db, claim)
                 break
-            finish.record_network(context.db, [claim], spec.network, SHA256)
+            weights.record_network(context.db, [claim], spec.network, SHA256)
             outcomes = [_dreamt(context, spec, claim, item, failing) for item in claim.items]
             finish.finish_dreams(context.db, [(claim, outcomes)])
         return created.id
@@ -250,7 +250,7 @@ def study_job(context: Context, pictures: Path) -> Callable[..., str]:
         spec = StudySpec.build(network="specimens", threshold=2)
         created = create_job(context.db, spec, entries, name=name)
         for claim in _claims(context, created.id):
-            finish.record_network(context.db, [claim], spec.network, SHA256)
+            weights.record_network(context.db, [claim], spec.network, SHA256)
             if measured and claim.stage != "measure":
                 claims.release(context.db, claim)
                 break

@@ -9,7 +9,7 @@ import pyarrow.parquet
 import pytest
 
 from beholder.intake import find_pictures, take_in
-from beholder.jobs import claims, finish
+from beholder.jobs import claims, finish, weights
 from beholder.jobs.channel_records import store_channel_effects
 from beholder.jobs.models import Job
 from beholder.jobs.outcomes import (
@@ -43,7 +43,7 @@ def study(context, pictures):
         job = create_job(context.db, StudySpec.build(network="specimens"), entries, name=name).id
         while taken := claims.claim_next(context.db, worker="test", lease_s=60):
             (claim,) = taken
-            finish.record_network(context.db, [claim], "specimens", SHA256)
+            weights.record_network(context.db, [claim], "specimens", SHA256)
             if claim.stage == "measure":
                 finish.finish_measure(context.db, claim, judged(claim), partial="partial")
             elif claim.stage == "choose":

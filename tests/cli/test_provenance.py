@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from beholder.jobs import claims, finish
+from beholder.jobs import claims, finish, weights
 from beholder.jobs.outcomes import DreamOutcome, StoredFile
 from beholder.jobs.queries import list_jobs
 from beholder.provenance import KEY, Provenance
@@ -55,7 +55,7 @@ def work(context: Context, made: bytes) -> None:
         assert time.monotonic() < deadline, "no job came"
         time.sleep(0.02)
     (claim,) = taken
-    finish.record_network(context.db, [claim], claim.spec.network, SHA256)
+    weights.record_network(context.db, [claim], claim.spec.network, SHA256)
     path = f"{result_folder(claim.job_id, claim.token)}/0-3.png"
     context.store.put(path, made)
     file = StoredFile(3, path, hashlib.sha256(made).hexdigest(), len(made), 32, 32)
