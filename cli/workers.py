@@ -43,8 +43,8 @@ def workers(asked: typer.Context, json: JsonOption = False) -> None:
         return
     console().print(table(COLUMNS, [_listed(worker) for worker in found]))
     for worker in found:
-        if worker.reason:
-            say(f"{worker.name}: {worker.reason}")
+        for reason in (worker.reason or "").splitlines():
+            say(f"{worker.name}: {reason}")
 
 
 def pause(name: NameArgument) -> None:

@@ -3,9 +3,12 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import NamedTuple
 
 RETRY_S = 60.0  # by then someone may have seen to it
+MOST_SAID = 20  # reasons in a heartbeat, which is written every few seconds
+_LONGEST = 500  # characters of one
 
 
 class _Passed(NamedTuple):
@@ -30,8 +33,9 @@ class PassedOver:
 
     @property
     def reason(self) -> str | None:
-        """Why, of one of them; None if there are none."""
-        return next((reason for _, reason in self._now()), None)
+        """Why, one to a line, of the first `MOST_SAID`; None if there are none."""
+        reasons = (" ".join(reason.split())[:_LONGEST] for _, reason in self._now())
+        return "\n".join(islice(reasons, MOST_SAID)) or None
 
     def _now(self) -> Iterator[tuple[str, str]]:
         for job_id, passed in self._passed.copy().items():

@@ -32,7 +32,7 @@ class FleetView(View):
 
     job, chunk, since, progress (0 to 1): what it is at. in_hand: chunks that it holds in all.
     items: how many it has brought to their end, and rate, how many a second in the last minute.
-    reason: why it pauses by itself, or leaves a job to others.
+    reason: why it pauses by itself, or leaves jobs to others, one to a line.
     """
 
     name: str

@@ -19,13 +19,13 @@ from beholder.jobs.service_models import Worker
 from beholder.jobs.views import JobView, columns_of
 
 _ALIVE_S = 30.0  # several heartbeats
-_LEFT = "leaves job "  # in what a worker says of one job that it can't go on with
+_LEFT = "leaves job "  # in what a worker says, on a line, of a job that it can't go on with
 LEAST_FREE_BYTES = 1 << 20  # with less, a commit of any job may fail
 _COLUMNS = [getattr(Job, name) for name in columns_of(JobView) if name != "paused"]
 
 
 def has_paused(said: str | None) -> bool:
-    """Whether a worker that says this takes nothing: one that leaves a job to others does."""
+    """Whether a worker that says this takes nothing: one that leaves jobs to others does."""
     return said is not None and _LEFT not in said
 
 
@@ -49,7 +49,7 @@ def said_pause() -> ScalarSelect[Any]:
     return select(case((every, func.max(reason)))).where(*could).correlate(Job).scalar_subquery()
 
 
-def pause_of(session: Session, state: str, said: str | None) -> str | None:
+def pause_of(session: Session, job_id: str, state: str, said: str | None) -> str | None:
     """Why a job in this state stands still; None if it does not. said: what `said_pause` gave."""
     if state in FINISHED:
         return None
@@ -58,7 +58,9 @@ def pause_of(session: Session, state: str, said: str | None) -> str | None:
             insist_on_room(session.get_bind().engine, LEAST_FREE_BYTES)
         except StorageFull as full:
             return str(full)
-    return said
+    if said is None or has_paused(said):
+        return said
+    return next(line for line in said.splitlines() if f"{_LEFT}{job_id} " in line)
 
 
 def job_columns() -> list[Any]:
@@ -70,5 +72,5 @@ def job_view(session: Session, row: Row[Any] | Sequence[Any]) -> JobView:
     """The job in a row of `job_columns`."""
     *values, said = row
     job = JobView(*values)
-    paused = pause_of(session, job.state, said)
+    paused = pause_of(session, job.id, job.state, said)
     return job if paused is None else replace(job, paused=paused)

@@ -58,7 +58,7 @@ def looks(database: Database, job_ids: Collection[str]) -> dict[str, Look]:
 def _look(session: Session, row: Row[Any], share: float) -> Look:
     job_id, kind, error, started_at, finished_at, said, *counts = tuple(row)
     progress = Progress(*counts)
-    paused = pause_of(session, progress.state, said)
+    paused = pause_of(session, job_id, progress.state, said)
     done = through(kind, progress, share)
     return Look(job_id, kind, progress, done, error, started_at, finished_at, paused)
 

@@ -64,6 +64,7 @@ def test_clocks_of_machines_do_not_say_who_is_heard_of(database, monkeypatch, ho
 def test_a_job_stands_still_where_every_worker_that_could_take_it_has_a_reason(desk):
     left, other, on_gpu = (desk.dream(1, device=device).id for device in ("any", "any", "gpu"))
     remark = f"worker w1 leaves job {left} to others: it has other weights."
+    also = f"worker w1 leaves job {other} to others: it has none."
 
     def say(name, device, paused):
         now = utc_now()
@@ -78,6 +79,9 @@ def test_a_job_stands_still_where_every_worker_that_could_take_it_has_a_reason(d
     assert said() == {left: None, other: None, on_gpu: None}
     say("w1", "cpu", remark)
     assert said() == {left: remark, other: None, on_gpu: None}
+    say("w1", "cpu", f"{also}\n{remark}")
+    assert said() == {left: remark, other: also, on_gpu: None}
+    say("w1", "cpu", remark)
     say("w2", "cuda:0", None)
     assert said() == {left: None, other: None, on_gpu: None}
     say("w2", "cuda:0", "no room left.")
