@@ -208,6 +208,7 @@ def _check_service(settings: "Settings") -> Check:
 
 def _check_workers(settings: "Settings") -> Check:
     from beholder.alive import Locks
+    from beholder.jobs.pauses import has_paused
     from beholder.jobs.workers import live_workers
 
     with _opened(settings) as database:
@@ -219,7 +220,7 @@ def _check_workers(settings: "Settings") -> Check:
         return Check("workers", False, "none heard of: start `beholder up` or `beholder worker`.")
     busy = sum(worker.chunk_id is not None for worker in alive)
     names = ", ".join(worker.name for worker in alive[:5])
-    paused = next((worker.paused for worker in alive if worker.paused), None)
+    paused = next((worker.paused for worker in alive if has_paused(worker.paused)), None)
     if paused:
         return Check("workers", False, f"{len(alive)} alive, paused: {paused}")
     return Check("workers", True, f"{len(alive)} alive, {busy} busy: {names}")

@@ -20,7 +20,7 @@ from beholder.tokens import STRANGER
 
 router = APIRouter(tags=["health"])
 _SILENT_S = 15.0
-TOLD = "they were told to; `beholder workers resume NAME` lets one go on."
+_TOLD = "they were told to; `beholder workers resume NAME` lets one go on."
 
 
 @router.get(
@@ -100,9 +100,17 @@ def _workers(opened: Services) -> None:
     if not alive:
         within_s = _patience(opened)
         raise NotFound(f"no worker was heard of in {within_s:g} s: start `beholder worker`.")
-    if all(has_paused(worker.paused) or worker.told for worker in alive):
-        reason = next((worker.paused for worker in alive if has_paused(worker.paused)), TOLD)
+    reasons = [why_paused(worker) for worker in alive]
+    if all(reasons):
+        reason = next((one for one in reasons if one != _TOLD), _TOLD)
         raise StorageFull(f"workers are paused: {reason}")
+
+
+def why_paused(worker: WorkerView) -> str | None:
+    """Why a worker takes nothing, by itself or because it was told so; None if it does."""
+    if has_paused(worker.paused):
+        return worker.paused
+    return _TOLD if worker.told else None
 
 
 def alive_workers(opened: Services) -> list[WorkerView]:

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from api.examples import SERVER, example
-from api.routes.health import TOLD, alive_workers
+from api.routes.health import alive_workers, why_paused
 from api.routes.jobs import Opened
 from beholder import __version__
 from beholder.networks import WEIGHT_SUFFIXES
@@ -39,7 +39,7 @@ def server(request: Request, opened: Opened) -> JSONResponse:
                 {
                     "name": worker.name,
                     "device": worker.device,
-                    "paused": worker.paused or (TOLD if worker.told else None),
+                    "paused": why_paused(worker),
                 }
                 for worker in alive_workers(opened)
             ],

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from beholder import __version__
+from beholder.jobs.fleet import tell
 from beholder.jobs.models import Item, utc_now
 from beholder.jobs.workers import WorkerView, beat
 from beholder.protocol import API_HEADER, API_LEVEL
@@ -20,6 +21,20 @@ def test_which_server_it_is(server):
     assert about["caller"] == {"name": "", "scope": "admin"}
     assert about["limits"]["bytes"] == server.services.settings.upload_file_bytes
     assert about["workers"] == [{"name": "w", "device": "cuda:0", "paused": None}]
+
+
+def test_a_worker_that_leaves_a_job_to_others_is_not_paused(server):
+    def says(reason):
+        now = utc_now()
+        view = WorkerView("w", "host", 1, "cpu", now, now, None, 0, 0.0, None, reason)
+        beat(server.services.db, view)
+        return server.http.get("/v1/server").json()["workers"][0]["paused"]
+
+    assert says("no room left.") == "no room left."
+    left = "worker w leaves job abc to others: no weights."
+    assert says(left) is None
+    tell(server.services.db, "w", "pause")
+    assert "told to" in says(left)
 
 
 def test_a_network_that_is_a_file_is_not_told(start):

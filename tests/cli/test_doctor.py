@@ -35,6 +35,11 @@ def test_doctor_does_not_call_a_worker_alive_whose_lock_is_free(
         beat(context.db, WorkerView(name, "host", 1, "cpu", now, now, 7, 0, 0.0, None))
     doctor = {row["name"]: row for row in json.loads(beholder("doctor", "--json").out)}
     assert doctor["workers"]["detail"] == f"1 alive, 1 busy: {living}"
+    left = f"worker {living} leaves job abc to others: no weights."
+    for reason, ok in ((left, True), ("no room left.", False)):
+        beat(context.db, WorkerView(living, "h", 1, "cpu", now, now, 7, 0, 0.0, None, reason))
+        rows = json.loads(beholder("doctor", "--json").out)
+        assert [row["ok"] for row in rows if row["name"] == "workers"] == [ok]
     del alive
     assert "none heard of" in beholder("doctor").out
 
