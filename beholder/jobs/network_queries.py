@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, or_, select
 
 from beholder.jobs.database import Database
 from beholder.jobs.models import Job
-from beholder.jobs.pauses import job_columns, job_view
+from beholder.jobs.pauses import JOB_COLUMNS, job_views
 from beholder.jobs.views import JobView
 
 _NEWEST = (Job.created_at.desc(), Job.id.desc())
@@ -28,12 +28,12 @@ def measured_studies(
     database: Database, *, network: str | None = None, limit: int = 1000
 ) -> list[JobView]:
     """Studies that have their channels, newest first, of one network or of all."""
-    statement = select(*job_columns()).where(Job.kind == "study", Job.target_pictures.is_not(None))
+    statement = select(*JOB_COLUMNS).where(Job.kind == "study", Job.target_pictures.is_not(None))
     if network is not None:
         statement = statement.where(on_network(network))
     with database.read() as session:
-        rows = session.execute(statement.order_by(*_NEWEST).limit(limit))
-        return [job_view(session, row) for row in rows]
+        rows = session.execute(statement.order_by(*_NEWEST).limit(limit)).all()
+        return list(job_views(session, rows))
 
 
 def name_of_network(database: Database, sha256: str) -> str | None:

@@ -1,16 +1,17 @@
-"""Why open jobs stand still although workers are alive: `pause_of`, and jobs with that remark.
+"""Why open jobs stand still although workers are alive: `Pauses`, and jobs with that remark.
 
 A worker says it in its heartbeat. Of a full SQLite file it can't, so that is looked at here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
-from sqlalchemy import Row, ScalarSelect, case, func, literal, or_, select
+from sqlalchemy import Row, select
 from sqlalchemy.orm import Session
 
-from beholder.devices import DEFAULT_DEVICE
+from beholder.devices import Device, DeviceClass, class_of, open_to
 from beholder.errors import StorageFull
 from beholder.jobs.clock import ago
 from beholder.jobs.database import insist_on_room
@@ -21,7 +22,7 @@ from beholder.jobs.views import JobView, columns_of
 _ALIVE_S = 30.0  # several heartbeats
 _LEFT = "leaves job "  # in what a worker says, on a line, of a job that it can't go on with
 LEAST_FREE_BYTES = 1 << 20  # with less, a commit of any job may fail
-_COLUMNS = [getattr(Job, name) for name in columns_of(JobView) if name != "paused"]
+JOB_COLUMNS = [getattr(Job, name) for name in columns_of(JobView) if name != "paused"]
 
 
 def has_paused(said: str | None) -> bool:
@@ -29,48 +30,64 @@ def has_paused(said: str | None) -> bool:
     return said is not None and _LEFT not in said
 
 
-def said_pause() -> ScalarSelect[Any]:
-    """As part of a query of jobs: why no worker that is alive takes a job's work.
+class Pauses:
+    """What living workers say, asked once for however many jobs, when the first open one comes."""
 
-    NULL where one would, though others have paused or leave the job to it. Who was told to pause or
-    to drain would not, and gives no reason.
-    """
-    of_device = case((Worker.device.startswith("cpu"), "cpu"), else_="gpu")  # as devices.class_of
-    could = (
-        Worker.seen_at >= ago(_ALIVE_S),
-        Worker.told.is_(None),
-        or_(Job.device == DEFAULT_DEVICE, Job.device == of_device),
-    )
-    about_it = or_(
-        ~Worker.paused.contains(_LEFT), Worker.paused.contains(literal(_LEFT) + Job.id + " ")
-    )
-    reason = case((about_it, Worker.paused))
-    every = func.count() == func.count(reason)
-    return select(case((every, func.max(reason)))).where(*could).correlate(Job).scalar_subquery()
+    def __init__(self, session: Session) -> None:
+        self._session = session
 
+    def of(self, job_id: str, device: Device, state: str) -> str | None:
+        """Why a job that asks for this device, in this state, stands still; None if it does not."""
+        if state in FINISHED:
+            return None
+        return self._said_of(job_id, device) or self._full
 
-def pause_of(session: Session, job_id: str, state: str, said: str | None) -> str | None:
-    """Why a job in this state stands still; None if it does not. said: what `said_pause` gave."""
-    if state in FINISHED:
-        return None
-    if said is None:
+    def _said_of(self, job_id: str, device: Device) -> str | None:
+        """Why none of the workers that could would take its work; None where one would.
+
+        Others may have paused, or leave the job to that one.
+        """
+        reasons = []
+        for worker, said in self._said:
+            if device in open_to(worker):
+                reason = _about(job_id, said)
+                if reason is None:
+                    return None
+                reasons.append(reason)
+        return max(reasons, default=None)
+
+    @cached_property
+    def _said(self) -> list[tuple[DeviceClass, str | None]]:
+        """By whom no operator has told to pause or to drain: such a one would not, with no reason.
+
+        What many say alike is here once.
+        """
+        heard_of = Worker.seen_at >= ago(_ALIVE_S), Worker.told.is_(None)
+        alike = select(Worker.device, Worker.paused).where(*heard_of).distinct()
+        return list({(class_of(device), paused) for device, paused in self._session.execute(alike)})
+
+    @cached_property
+    def _full(self) -> str | None:
+        """What there is to say of a database without room, if it has none."""
         try:
-            insist_on_room(session.get_bind().engine, LEAST_FREE_BYTES)
+            insist_on_room(self._session.get_bind().engine, LEAST_FREE_BYTES)
         except StorageFull as full:
             return str(full)
+        return None
+
+
+def _about(job_id: str, said: str | None) -> str | None:
+    """Why a worker that says this would not take a job's work; None if it would."""
     if said is None or has_paused(said):
         return said
-    return next(line for line in said.splitlines() if f"{_LEFT}{job_id} " in line)
+    about = f"{_LEFT}{job_id} "
+    return next((line for line in said.splitlines() if about in line), None)
 
 
-def job_columns() -> list[Any]:
-    """What a query selects to make jobs of its rows."""
-    return [*_COLUMNS, said_pause()]
-
-
-def job_view(session: Session, row: Row[Any] | Sequence[Any]) -> JobView:
-    """The job in a row of `job_columns`."""
-    *values, said = row
-    job = JobView(*values)
-    paused = pause_of(session, job.id, job.state, said)
-    return job if paused is None else replace(job, paused=paused)
+def job_views(session: Session, rows: Iterable[Row[Any] | Sequence[Any]]) -> Iterator[JobView]:
+    """The jobs in rows of `JOB_COLUMNS`."""
+    pauses = Pauses(session)
+    for row in rows:
+        job = JobView(*row)
+        paused = pauses.of(job.id, job.device, job.state)
+        yield job if paused is None else replace(job, paused=paused)

@@ -16,7 +16,7 @@ from beholder.evidence.names import EVIDENCE, PLAN
 from beholder.jobs.database import Database
 from beholder.jobs.models import INCOMING, ITEM_STATES, OPEN, File, Item, Job, Picture, Verdict
 from beholder.jobs.outcomes import Judgement, StoredFile
-from beholder.jobs.pauses import job_columns, job_view
+from beholder.jobs.pauses import JOB_COLUMNS, job_views
 from beholder.jobs.spool import Role, StoredPicture
 from beholder.jobs.views import (
     ItemView,
@@ -50,9 +50,7 @@ def list_jobs(
     words: a part of the name in any case, or the beginning of the id. kept: only those that are,
     whatever their age.
     """
-    statement = (
-        select(*job_columns()).where(_VISIBLE).order_by(Job.created_at.desc(), Job.id.desc())
-    )
+    statement = select(*JOB_COLUMNS).where(_VISIBLE).order_by(Job.created_at.desc(), Job.id.desc())
     statement = statement.limit(limit)
     if state:
         statement = statement.where(Job.state == _checked(state))
@@ -67,7 +65,7 @@ def list_jobs(
     if before:
         statement = statement.where(tuple_(Job.created_at, Job.id) < _cursor(before))
     with database.read() as session:
-        return [job_view(session, row) for row in session.execute(statement)]
+        return list(job_views(session, session.execute(statement).all()))
 
 
 def get_job(database: Database, job_id: str) -> JobView:
@@ -91,14 +89,13 @@ def progress(database: Database, job_id: str) -> Progress:
 def latest_study(database: Database) -> JobView:
     """The study submitted last that has its channels. Raises NotFound when there is none."""
     statement = (
-        select(*job_columns())
+        select(*JOB_COLUMNS)
         .where(Job.kind == "study", Job.target_pictures.is_not(None))
         .order_by(Job.created_at.desc(), Job.id.desc())
         .limit(1)
     )
     with database.read() as session:
-        row = session.execute(statement).first()
-        found = None if row is None else job_view(session, row)
+        found = next(job_views(session, session.execute(statement).all()), None)
     if found is None:
         raise NotFound(
             "no study has chosen its channels yet: `beholder study --dir DIR` submits one."
@@ -204,21 +201,21 @@ def _made_by(
 
 
 def _job(session: Session, wanted: str, *, exact: bool = False) -> JobView:
-    same = session.execute(select(*job_columns()).where(Job.id == wanted.lower(), _VISIBLE)).first()
+    same = session.execute(select(*JOB_COLUMNS).where(Job.id == wanted.lower(), _VISIBLE)).all()
     if same:
-        return job_view(session, same)
+        return next(job_views(session, same))
     if exact or not wanted:
         raise _no_job(wanted)
     begins = Job.id.startswith(wanted.lower(), autoescape=True)
     for condition, what in ((begins, "begin with"), (Job.name == wanted, "are called")):
         rows = session.execute(
-            select(*job_columns()).where(condition, _VISIBLE).order_by(Job.id).limit(3)
+            select(*JOB_COLUMNS).where(condition, _VISIBLE).order_by(Job.id).limit(3)
         ).all()
         if len(rows) > 1:
             some = ", ".join(row.id for row in rows)
             raise InvalidInput(f"several jobs {what} {wanted!r} ({some}): write more of the id.")
         if rows:
-            return job_view(session, rows[0])
+            return next(job_views(session, rows))
     raise _no_job(wanted)
 
 

@@ -6,12 +6,11 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, select
-from sqlalchemy.orm import Session
 
 from beholder.jobs.completion import shares_done, through
 from beholder.jobs.database import Database
 from beholder.jobs.models import INCOMING, Chunk, File, Item, Job
-from beholder.jobs.pauses import pause_of, said_pause
+from beholder.jobs.pauses import Pauses
 from beholder.jobs.views import Progress, columns_of
 
 _COUNTS = [getattr(Job, name) for name in columns_of(Progress)]
@@ -46,19 +45,20 @@ class LatestPicture:
 
 
 def looks(database: Database, job_ids: Collection[str]) -> dict[str, Look]:
-    """These jobs as they are now, in two queries; those that are gone are left out."""
-    heads = (Job.id, Job.kind, Job.error, Job.started_at, Job.finished_at, said_pause())
+    """These jobs as they are now, in three queries; those that are gone are left out."""
+    heads = (Job.id, Job.kind, Job.error, Job.started_at, Job.finished_at, Job.device)
     with database.read() as session:
         shares = dict(session.execute(shares_done().where(Chunk.job_id.in_(job_ids))).all())
         found = select(*heads, *_COUNTS).where(Job.id.in_(job_ids), Job.state != INCOMING)
         rows = session.execute(found).all()
-        return {row.id: _look(session, row, shares.get(row.id, 0.0)) for row in rows}
+        pauses = Pauses(session)
+        return {row.id: _look(pauses, row, shares.get(row.id, 0.0)) for row in rows}
 
 
-def _look(session: Session, row: Row[Any], share: float) -> Look:
-    job_id, kind, error, started_at, finished_at, said, *counts = tuple(row)
+def _look(pauses: Pauses, row: Row[Any], share: float) -> Look:
+    job_id, kind, error, started_at, finished_at, device, *counts = tuple(row)
     progress = Progress(*counts)
-    paused = pause_of(session, job_id, progress.state, said)
+    paused = pauses.of(job_id, device, progress.state)
     done = through(kind, progress, share)
     return Look(job_id, kind, progress, done, error, started_at, finished_at, paused)
 

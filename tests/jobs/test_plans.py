@@ -20,7 +20,8 @@ from tests.jobs.test_records import study as measured_study
 
 pytestmark = pytest.mark.slow  # real databases and servers; seconds in all
 
-TABLES = "|".join(Base.metadata.tables)
+# Of workers there are few, all alive are wanted, and an index would be written with each heartbeat.
+TABLES = "|".join(Base.metadata.tables.keys() - {"workers"})
 
 
 @pytest.fixture

@@ -4,10 +4,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import event
 
+from beholder.jobs.control import cancel
 from beholder.jobs.fleet import fleet, tell
 from beholder.jobs.models import utc_now
-from beholder.jobs.queries import get_job
+from beholder.jobs.queries import get_job, list_jobs
 from beholder.jobs.watching import looks
 from beholder.jobs.workers import (
     FORGOTTEN_AFTER_S,
@@ -88,6 +90,36 @@ def test_a_job_stands_still_where_every_worker_that_could_take_it_has_a_reason(d
     assert said() == {left: remark, other: None, on_gpu: "no room left."}
     tell(desk.database, "w1", "pause")
     assert said() == {left: "no room left.", other: "no room left.", on_gpu: "no room left."}
+
+
+def test_a_list_of_jobs_asks_workers_once_however_many_are_open(desk):
+    ids = [desk.dream(1).id for _ in range(6)]
+    now = utc_now()
+    for number in range(3):
+        view = WorkerView(f"w{number}", "h", 1, "cpu", now, now, None, 0, 0.0, None, "no room.")
+        beat(desk.database, view)
+    asked = []
+
+    def note(connection, cursor, statement, *_):
+        asked.append("FROM workers" in statement)
+
+    def asks(act):
+        asked.clear()
+        act()
+        return sum(asked), len(asked)
+
+    event.listen(desk.database.engine, "before_cursor_execute", note)
+    try:
+        every = asks(lambda: list_jobs(desk.database))
+        assert every == asks(lambda: list_jobs(desk.database, limit=1))
+        assert every[0] == asks(lambda: looks(desk.database, ids))[0] == 1
+        assert {job.paused for job in list_jobs(desk.database)} == {"no room."}
+        for job_id in ids:
+            cancel(desk.database, job_id)
+        assert asks(lambda: list_jobs(desk.database))[0] == 0, "asked for none that is open"
+        assert {job.paused for job in list_jobs(desk.database)} == {None}
+    finally:
+        event.remove(desk.database.engine, "before_cursor_execute", note)
 
 
 def test_who_is_known_to_have_ended_is_not_alive(database):
