@@ -17,6 +17,7 @@ from beholder.texts import MAX_NAME, folded, plain
 EXAMPLE_SHA256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 MAX_SOURCE = 500  # letters of what a picture, or its group, is called
 MAX_HASHES = 100_000
+MAX_ASKED = 1_000  # pictures in a request that looks for each in the store
 
 Name = Annotated[str, Field(max_length=MAX_NAME), AfterValidator(folded)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$", description="A picture's SHA-256, in hex.")]
@@ -70,7 +71,7 @@ class NewStudy(_NewJob):
 class Hashes(_Body):
     """Pictures by their SHA-256."""
 
-    sha256: Annotated[list[Sha256], Field(max_length=MAX_HASHES)]
+    sha256: Annotated[list[Sha256], Field(max_length=MAX_ASKED)]
 
 
 def read_job(model: type[NewDream] | type[NewStudy], text: bytes | str) -> NewDream | NewStudy:

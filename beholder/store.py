@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 from beholder.aside import aside, bring_back
 from beholder.durable import flush_filesystem
@@ -21,7 +22,7 @@ from beholder.files import Files, modified
 CHECKPOINTS = "checkpoints"
 FOLDERS = tuple(f"{number:02x}" for number in range(256))  # of pictures
 _LOOKS = 2  # at what came over a network, and is not what was sent
-_THREADS = 16  # that ask a remote store, of one picture each
+_THREADS = 16  # that ask a remote store, of one picture each, whoever wants to know
 _FRESH_S = 3600.0  # a remote picture brought again is rewritten once it is older than this
 
 
@@ -60,6 +61,10 @@ def damaged(sha256: str) -> PictureError:
 
 class Store(Files):
     """The files, and pictures among them, each kept once under its hash."""
+
+    def __init__(self, fs: Any, root: str) -> None:
+        super().__init__(fs, root)
+        self._asking = ThreadPoolExecutor(_THREADS, "store")  # starts none before it is asked
 
     def put_picture(self, data: bytes, *, flush: bool = True, sure: bool = False) -> str:
         """Keep a picture once, whoever brings it; its SHA-256 in hex.
@@ -110,8 +115,8 @@ class Store(Files):
 
         if self._local:
             return set(filter(lacks, sizes))
-        with ThreadPoolExecutor(_THREADS) as pool:
-            return {sha256 for sha256, it in zip(sizes, pool.map(lacks, sizes), strict=True) if it}
+        found = self._asking.map(lacks, sizes)
+        return {sha256 for sha256, it in zip(sizes, found, strict=True) if it}
 
     def drop_picture(self, sha256: str, *, before: float) -> bool:
         """Remove a picture that nobody has brought since `before` (epoch); whether that was so.

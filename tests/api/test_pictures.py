@@ -53,6 +53,14 @@ def test_clients_ask_what_is_missing(server, draw):
     assert server.http.head(f"/v1/pictures/{lacking}").status_code == 404
 
 
+def test_so_many_are_asked_of_at_a_time(server):
+    hashes = [f"{number:064x}" for number in range(1_001)]
+    url = "/v1/pictures/missing"
+    assert server.http.post(url, json={"sha256": hashes[:-1]}).json() == {"missing": hashes[:-1]}
+    answer = server.http.post(url, json={"sha256": hashes})
+    assert (answer.status_code, "1000" in answer.json()["detail"]) == (422, True)
+
+
 def announce(server, data, **fields):
     body = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(), **fields}
     return server.http.post("/v1/uploads", json=body)

@@ -1,6 +1,7 @@
 import errno
 import hashlib
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,27 @@ def test_any_fsspec_store_does(request: pytest.FixtureRequest) -> None:
     store.put("results/a", b"a")
     assert store.get("results/a") == b"a"
     assert store.local_path("results/a") is None
+
+
+def test_whoever_asks_what_is_lacking_shares_the_threads_that_look(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store.open("memory://beholder-threads")
+    request.addfinalizer(lambda: store.remove_folder("pictures"))
+    sha256 = store.put_picture(b"picture")
+    looked: list[threading.Thread] = []
+    length = Store._length
+
+    def noted(self: Store, full: str) -> int | None:
+        looked.append(threading.current_thread())
+        return length(self, full)
+
+    monkeypatch.setattr(Store, "_length", noted)
+    for _ in range(50):
+        assert store.lacking({sha256: 7, "0" * 64: 7}) == {"0" * 64}
+    assert len(looked) == 100
+    assert threading.current_thread() not in looked
+    assert len(set(looked)) <= 16
 
 
 def test_a_picture_that_is_here_is_not_written_again(store: Store) -> None:
