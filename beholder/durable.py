@@ -10,8 +10,8 @@ from io import FileIO
 from pathlib import Path
 from typing import cast
 
-# What is said where there is no room: on the disk, of a user's share, or for so large a file.
-NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})  # of a disk, or a user's share: others may end that
+NO_ROOM = FULL | {errno.EFBIG}  # or none for so large a file, which no waiting makes smaller
 _NO_NEED = frozenset({errno.EINVAL, errno.ENOTSUP})  # of file systems that keep no folders back
 
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Self
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from beholder.durable import NO_ROOM, flush_names, write_whole
+from beholder.durable import FULL, flush_names, write_whole
 from beholder.errors import (
     BeholderError,
     InvalidInput,
@@ -237,7 +237,7 @@ class Files:
         except FileNotFoundError:
             raise NotFound(f"the store {self} has no {path}.") from None
         except OSError as error:
-            if error.errno in NO_ROOM:
+            if error.errno in FULL:
                 raise StorageFull(f"no room left in the store {self}: free some space.") from None
             raise self._unusable(error) from None
         except Exception as error:

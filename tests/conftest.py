@@ -49,13 +49,13 @@ def postgres_server() -> Iterator[str]:
 
 
 @pytest.fixture
-def no_room() -> Callable[[], AbstractContextManager[None]]:
-    """A block in which no file of this process may grow, as on a full disk."""
+def no_room() -> Callable[..., AbstractContextManager[None]]:
+    """A block in which no file may grow beyond `most` bytes; none at all, as on a full disk."""
 
     @contextmanager
-    def block() -> Iterator[None]:
+    def block(most: int = 0) -> Iterator[None]:
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
         try:
             yield
         finally:

@@ -2,15 +2,17 @@
 
 import errno
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from beholder.errors import ServiceUnavailable
+from beholder.errors import FileUnusable, ServiceUnavailable
 from beholder.specs import DreamSpec, StudySpec
 from beholder.store import Store, picture_path
 from worker.lease import Leases
+from worker.place import Place
 
 pytestmark = pytest.mark.slow  # imports torch
 
@@ -85,6 +87,18 @@ def test_a_job_whose_results_can_not_be_written_holds_up_nobody(
     assert bench.states([job, other]) == ["failed", "done"]
     assert f"results/{job}/" in bench.items(job)[0].error
     assert "can't be written, though its store answers" in bench.items(job)[0].error
+
+
+def test_a_file_that_is_too_large_for_its_disk_is_not_waited_for(
+    bench: Any, no_room: Callable[..., AbstractContextManager[None]]
+) -> None:
+    """Unlike a full disk: what is probed there has room, and the same file would come again."""
+    place = Place(bench.db, bench.store)
+    with no_room(most=1 << 20):
+        with pytest.raises(FileUnusable, match=r"can't be written, though .*File too large"):
+            place.put("results/job/token/large", bytes(2 << 20))
+        place.put("results/job/token/small", b"small")
+    assert [one.name for one in bench.store.list("results/job/token")] == ["small"]
 
 
 @pytest.mark.parametrize("spoilt", [False, True], ids=["whole", "unreadable"])
