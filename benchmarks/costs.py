@@ -139,12 +139,14 @@ def _connections(database: Database, store: Store, settings: Settings, items: in
             act()
 
     with ThreadPoolExecutor(2) as others:
-        others.submit(forever, lambda: sweep(database, Silence(15, 6), now=0.0))
-        others.submit(forever, tidier.step)
+        acts = (lambda: sweep(database, Silence(15, 6), now=0.0), tidier.step)
+        beside = [others.submit(forever, act) for act in acts]
         try:
             Runner(database, store, settings, "connections").run()
         finally:
             over.set()
+    for one in beside:
+        one.result()
     pool: Any = database.engine.pool
     open_ones = pool.checkedin() + pool.checkedout()
     how = "for claims, ends, renewals, sweeps and tidying; less where no two of them met"

@@ -8,10 +8,15 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from beholder.errors import ServiceUnavailable
 from beholder.jobs.database import Database
-from benchmarks.costs import figures, reckoned
+from beholder.jobs.schema import upgrade
+from beholder.settings import Settings
+from beholder.store import Store
+from benchmarks.costs import _connections, figures, reckoned
 from benchmarks.databases import Server
 from worker.pipeline import BEHIND
+from worker.tidying import Tidier
 
 KEPT = 5  # connections, by SQLAlchemy's pool
 
@@ -52,6 +57,24 @@ def test_connections_of_a_worker_s_threads_stay_open_as_the_page_says(a_database
         assert (most, pool.checkedin(), pool.checkedout()) == (threads, KEPT, 0)
         database.dispose()
     assert f"keeps {KEPT} database connections open: {threads} threads ask" in _page()
+
+
+@pytest.mark.slow
+def test_connections_are_not_counted_where_one_of_the_threads_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(tidier: Tidier) -> None:
+        raise ServiceUnavailable("the database is away.")
+
+    monkeypatch.setattr(Tidier, "step", failing)
+    settings = Settings(home=tmp_path, device="cpu")
+    upgrade(settings.database)
+    database, store = Database.open(settings.database), Store.open(settings.store)
+    try:
+        with pytest.raises(ServiceUnavailable, match="is away"):
+            _connections(database, store, settings, 1)
+    finally:
+        database.dispose()
 
 
 def test_the_page_says_what_was_reckoned() -> None:
