@@ -1,7 +1,7 @@
 """`python -m benchmarks.report FILE ...`: the tables of docs/performance.md, from `--json` files.
 
-The files are those of `benchmarks/results/`; without arguments all of them. A file is a machine.
-The page's own words stay: only what is between the two marks is written.
+The files are those of `benchmarks/results/`, each of a machine or of one of its benchmarks; all of
+them without arguments. The page's own words stay: only what is between the two marks is written.
 """
 
 import json
