@@ -145,7 +145,7 @@ def test_a_browser_that_goes_astray_is_shown_a_page_and_programs_a_problem(site)
 def test_a_new_jobs_layers_have_the_widths_of_the_network_that_is_chosen(site):
     chosen = site.http.get("/new").text
     assert 'name="network" list="networks" value="specimens"' in chosen
-    assert "block 5 · 128 channels" in chosen
+    assert re.search("block 5 · <span[^>]*>128</span> channels", chosen)
 
 
 def test_names_are_escaped(site):
