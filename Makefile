@@ -48,7 +48,7 @@ SECONDS ?= 60
 fuzz: $(TEST_STAMP)
 	FUZZ_SECONDS=$(SECONDS) $(BIN)/pytest -q -m fuzz tests/security tests/api/test_fuzz.py
 
-# Half an hour on two cores. docs/reliability.md says what is done, and how its table is renewed.
+# Half an hour to three quarters on two cores. docs/reliability.md says what is done, and how its table is renewed.
 faults: $(TEST_STAMP)
 	FAULTS_JSON=build/faults.json $(BIN)/pytest -q -m faults tests
 
