@@ -46,13 +46,13 @@ class Benchmark:
 
 # In the order that they are run: ten minutes on a CPU, limits included.
 BENCHMARKS = (
-    Benchmark("peers", 40, ("cpu", "cuda")),
-    Benchmark("submit", 40),
-    Benchmark("science", 180, ("cpu", "cuda")),
-    Benchmark("tiles", 65, ("cpu", "cuda")),
-    Benchmark("service", 165, ("cpu", "cuda")),
+    Benchmark("peers", 35, ("cpu", "cuda")),
+    Benchmark("submit", 38),
+    Benchmark("science", 172, ("cpu", "cuda")),
+    Benchmark("tiles", 105, ("cpu", "cuda")),
+    Benchmark("service", 150, ("cpu", "cuda")),
     Benchmark("scale", 50),
-    Benchmark("quick", 55),
+    Benchmark("quick", 50),
 )
 
 

@@ -80,13 +80,13 @@ class Sizes:
     network: str = "specimens"
     size: int = 224
     layer: int = 35
-    pictures: int = 12
+    pictures: int = 8
     steps: int = DreamSpec(network="specimens").steps
     short: int = 32
     few_steps: int = 3
     small: int = 32
     study: int = 24
-    drawn: int = 192
+    drawn: int = 96
     rounds: int = 2
 
 
