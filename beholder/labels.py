@@ -20,7 +20,7 @@ def known_labels(network: str) -> tuple[str, ...] | None:
     """The labels of the network of this name, in order; None where only its file knows them."""
     if network == "specimens":
         return _specimens()
-    return _imagenet() if network == "vgg19" or network.startswith("random:") else None
+    return imagenet_labels() if network == "vgg19" or network.startswith("random:") else None
 
 
 def find_label(asked: str, labels: Sequence[str], field: str = "target") -> int:
@@ -105,8 +105,8 @@ def _singulars(name: str) -> Iterator[str]:
 
 
 @cache
-def _imagenet() -> tuple[str, ...]:
-    """ImageNet-1k's, as torchvision has them."""
+def imagenet_labels() -> tuple[str, ...]:
+    """ImageNet-1k's 1000 categories, as torchvision has them."""
     text = files("beholder").joinpath("imagenet_labels.txt").read_text(encoding="utf-8")
     return tuple(text.splitlines())
 

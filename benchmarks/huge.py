@@ -59,8 +59,8 @@ def main() -> None:
 def _gradient(network: Network, features: list[nn.Module], tile: int, side: int) -> None:
     """That of a huge picture's corner, of `side` pixels; all of the picture is in memory."""
     picture = torch.rand(1, 3, SIDE, SIDE, device=network.device)
-    # Both buffers are there and have been written to, also where little is computed.
-    held = torch.zeros_like(picture) if side < SIDE else None
+    # The whole picture's gradient is there and has been written to, also where little is computed.
+    held = torch.zeros(3 * (SIDE**2 - side**2), device=network.device)
     with arithmetic(network.device, "float32"):
         norms, _ = tiled_gradient(
             features,

@@ -68,9 +68,11 @@ def _mm(left: Tensor, right: Tensor, precision: Precision) -> Callable[[], objec
 
 
 def _linear(left: Tensor, right: Tensor) -> Callable[[], object]:
-    # The operator that torch.compile calls for a linear layer; no public function reaches it.
-    onednn = torch.ops.mkldnn._linear_pointwise
-    return lambda: onednn(left, right, None, "none", [], "")
+    # The operator that torch.compile calls for a linear layer; no public function reaches it. As
+    # our convolutions' weights, its own are laid in blocks before: that is no part of a product.
+    onednn = torch.ops.mkldnn
+    blocks = onednn._reorder_linear_weight(right, len(left))
+    return lambda: onednn._linear_pointwise(left, blocks, None, "none", [], "")
 
 
 def _pointwise(left: Tensor, right: Tensor) -> Callable[[], object]:

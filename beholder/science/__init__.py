@@ -1,4 +1,4 @@
-"""The computation: torch, torchvision, pillow, numpy and safetensors only; usable from a notebook.
+"""The computation: torch, pillow, numpy and safetensors only; usable from a notebook.
 
 Read in this order: `networks` (which network), `inputs` (pictures as tensors), `dream` (gradient
 ascent), `measure` (channel strengths), `statistics` (which channels a group shares), `blind`

@@ -14,11 +14,12 @@ from torch import Tensor, nn
 
 from beholder.devices import no_device
 from beholder.errors import InvalidChannel, InvalidInput, InvalidSpec, NetworkUnavailable
+from beholder.labels import imagenet_labels
 from beholder.layers import LAYERS, Layer
 from beholder.networks import check_network
 from beholder.science import weights
 from beholder.science.imagenet import imagenet_file
-from beholder.science.vgg import VGG
+from beholder.science.vgg import VGG, initialised
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def load_network(
 
 def _load(name: str, folder: Path | None, progress: bool) -> tuple[VGG, tuple[str, ...]]:
     if name.startswith("random:"):
-        return _random(int(name.removeprefix("random:"))), weights.imagenet_labels()
+        return _random(int(name.removeprefix("random:"))), imagenet_labels()
     if name == "vgg19":
         return weights.load(
             imagenet_file(folder or Path(torch.hub.get_dir(), "checkpoints"), progress=progress)
@@ -79,11 +80,9 @@ def _load(name: str, folder: Path | None, progress: bool) -> tuple[VGG, tuple[st
 
 def _random(seed: int) -> VGG:
     """torchvision's VGG19 as after `torch.manual_seed(seed)`; the caller's generators stay put."""
-    from torchvision.models import vgg19  # slow to import: see `vgg`
-
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.default_generator.manual_seed(seed)
-        return weights.build(vgg19(weights=None).state_dict())
+        return initialised()
 
 
 def _specimens() -> tuple[VGG, tuple[str, ...]]:

@@ -16,8 +16,9 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from beholder.errors import NetworkUnavailable
+from beholder.labels import imagenet_labels
 from beholder.layers import LAYERS
-from beholder.science.vgg import VGG, features_of
+from beholder.science.vgg import VGG, features_of, head_of
 
 _LINEARS = ((0,), (0, 3, 6))  # where a classifier has its linear layers: narrow, torchvision's
 _KERNEL = (3, 3)
@@ -92,7 +93,7 @@ def build(state: Mapping[str, Tensor]) -> VGG:
     linears, side = _classifier(state, channels=[v for v in table if isinstance(v, int)][-1])
     with torch.device("meta"):  # no memory, and no random numbers, for weights about to be replaced
         pooling = nn.AdaptiveAvgPool2d((side, side))
-        module = VGG(features_of(table), pooling, _head(linears))
+        module = VGG(features_of(table), pooling, head_of(linears))
     extra = sorted(set(state) - set(module.state_dict()))
     if extra:
         raise _Misfit(f"{extra[0]} is one tensor too many (batch norm is not supported)")
@@ -112,13 +113,6 @@ def digest(module: nn.Module) -> str:
         found.update(f"{key} float32 {tuple(values.shape)}\n".encode())
         found.update(values.numpy().data)
     return found.hexdigest()
-
-
-def imagenet_labels() -> tuple[str, ...]:
-    """ImageNet-1k's 1000 categories, from torchvision; nothing is downloaded."""
-    from torchvision.models import VGG19_Weights  # slow to import: see `vgg`
-
-    return tuple(VGG19_Weights.IMAGENET1K_V1.meta["categories"])
 
 
 def _table(state: Mapping[str, Tensor]) -> list[str | int]:
@@ -184,14 +178,6 @@ def _is_plain(value: object) -> bool:
         and value.device.type == "cpu"
         and value.numel() * value.element_size() <= value.untyped_storage().nbytes()
     )
-
-
-def _head(shapes: list[tuple[int, int]]) -> nn.Sequential:
-    """Linear layers with ReLU and dropout between them, as torchvision's classifier."""
-    modules: list[nn.Module] = []
-    for inputs, outputs in shapes[:-1]:
-        modules += [nn.Linear(inputs, outputs), nn.ReLU(inplace=True), nn.Dropout(0.5)]
-    return nn.Sequential(*modules, nn.Linear(*shapes[-1]))
 
 
 def _classes(module: VGG) -> int:

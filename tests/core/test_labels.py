@@ -19,10 +19,11 @@ def test_named_networks_are_known_and_files_are_not():
 
 @pytest.mark.slow  # imports torch
 def test_they_are_those_that_the_networks_have():
-    from beholder.science.networks import load_network
-    from beholder.science.weights import imagenet_labels
+    from torchvision.models import VGG19_Weights
 
-    assert known_labels("vgg19") == imagenet_labels()
+    from beholder.science.networks import load_network
+
+    assert known_labels("vgg19") == tuple(VGG19_Weights.IMAGENET1K_V1.meta["categories"])
     assert known_labels("specimens") == load_network("specimens").labels
 
 

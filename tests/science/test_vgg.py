@@ -33,10 +33,10 @@ def test_its_features_are_those_of_the_table() -> None:
 
 
 @pytest.mark.slow
-def test_the_built_in_network_and_its_worker_leave_what_is_large_alone() -> None:
+def test_networks_and_their_worker_leave_what_is_large_alone() -> None:
     code = (
         "import sys, worker.child; from beholder.science.networks import load_network; "
-        "load_network('specimens'); "
+        "load_network('specimens'); load_network('random:0'); "
         "large = {'torchvision', 'torch._dynamo', 'sympy', 'scipy', 'statsmodels', 'pandas'}; "
         "print(*large & set(sys.modules))"
     )
