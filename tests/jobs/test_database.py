@@ -13,7 +13,7 @@ from sqlalchemy import make_url, text
 from sqlalchemy.exc import IntegrityError
 
 from beholder.errors import DatabaseOutdated, InvalidInput, ServiceUnavailable, StorageFull
-from beholder.jobs.database import _SERVER_TIMEOUTS, Database
+from beholder.jobs.database import _SERVER_PLANS, _SERVER_TIMEOUTS, Database
 from beholder.jobs.models import Picture
 
 
@@ -168,6 +168,13 @@ def test_who_stops_in_mid_transaction_keeps_nobody_waiting(postgres_database, mo
     with postgres_database.read() as session:
         assert session.scalar(text(f"SHOW {name}")) == "1min"
     stopped.dispose()
+
+
+@pytest.mark.slow
+def test_no_question_starts_processes_or_a_compiler(postgres_database):
+    with postgres_database.read() as session:
+        plans = [session.scalar(text(f"SHOW {name}")) for name in _SERVER_PLANS]
+    assert plans == ["0", "off"]
 
 
 def test_a_locked_database_says_so(tmp_path):
