@@ -12,7 +12,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
@@ -167,7 +167,7 @@ class Bench:
         )
         how = (
             f"{spec.network}, {count} of {size} px, {spec.steps} steps, {precision}, batches of "
-            f"{self.batch}"
+            f"{self.batch}; {_rounds(timings)}"
         )
         share = 100 * times_faster(timings, "service", "loop")
         yield self._row(f"{name}, of the bare loop", share, "%", how)
@@ -190,8 +190,9 @@ class Bench:
             job = self.running.submit(self.short, entries)
             return lambda: self._run([job])
 
-        share = 100 * times_faster(self._alternate(small=small, large=large), "small", "large")
-        return self._row("small jobs", share, "%", f"{count} jobs of one picture against one job")
+        timings = self._alternate(small=small, large=large)
+        how = f"{count} jobs of one picture against one job; {_rounds(timings)}"
+        return self._row("small jobs", 100 * times_faster(timings, "small", "large"), "%", how)
 
     def study(self, name: str, count: int) -> Iterator[Row]:
         """What a picture more costs, against decoding it alone and the network alone.
@@ -223,7 +224,7 @@ class Bench:
         how = (
             f"a picture of {size} px more, by {count} and {few}; {slower} is "
             f"{100 * statistics.median(parts[slower]) / statistics.median(both):.0f}% of decoding "
-            f"and the network, of which {len(ready)} at once are fastest"
+            f"and the network, of which {len(ready)} at once are fastest; {_rounds(timings)}"
         )
         yield self._row(
             f"study of {name}, of the slower part", _share(parts[slower], more), "%", how
@@ -306,6 +307,12 @@ def marginal(
     more = [(many_s - few_s) / (in_all - pictures) for few_s, many_s in pairs]
     once = [few_s - pictures * each for (few_s, _), each in zip(pairs, more, strict=True)]
     return more, once
+
+
+def _rounds(timings: Mapping[str, Timing]) -> str:
+    """How often each side was timed, and how far its times lie apart at most."""
+    count = len(next(iter(timings.values())).seconds)
+    return f"{count} rounds, spread {max(timing.spread for timing in timings.values()):.0%}"
 
 
 def _share(alone: Sequence[float], service: Sequence[float]) -> float:
