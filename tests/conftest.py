@@ -9,11 +9,13 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis.strategies import SearchStrategy
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
 
 pytest.register_assert_rewrite("tests.jobs.desk")
 # A shell starts what it leaves in the background deaf to Ctrl-C, which tests send.
@@ -32,6 +34,16 @@ def pytest_collection_finish() -> None:
 
 def pytest_unconfigure() -> None:
     gc.unfreeze()  # or some libraries say at the end that they leak
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file to copy: migrating takes longer than most tests."""
+    from beholder.jobs.schema import upgrade
+
+    path = tmp_path_factory.mktemp("template") / "beholder.db"
+    upgrade(f"sqlite:///{path}")
+    return path
 
 
 @pytest.fixture(scope="session")
@@ -67,9 +79,11 @@ def no_room() -> Callable[..., AbstractContextManager[None]]:
 @pytest.fixture
 def fuzz() -> Callable[..., None]:
     """Try a check on many inputs: the same each time, or new ones for FUZZ_SECONDS."""
+    from hypothesis import HealthCheck, given, settings
+
     seconds = float(os.environ.get("FUZZ_SECONDS", 0))
 
-    def run(check: Callable[..., None], inputs: SearchStrategy[Any], *, examples: int) -> None:
+    def run(check: Callable[..., None], inputs: "SearchStrategy[Any]", *, examples: int) -> None:
         @settings(
             max_examples=examples,
             derandomize=not seconds,

@@ -6,7 +6,6 @@ the worker.
 
 import contextlib
 import hashlib
-import io
 import shutil
 import threading
 import time
@@ -19,13 +18,10 @@ import httpx
 import pytest
 import uvicorn
 from fastapi import FastAPI
-from PIL import Image
-from sqlalchemy import delete
 
 from api.app import create_app
 from api.services import Services
 from beholder.jobs import claims, finish, weights
-from beholder.jobs.models import Base
 from beholder.jobs.outcomes import (
     ChannelRow,
     DreamOutcome,
@@ -34,18 +30,12 @@ from beholder.jobs.outcomes import (
     StoredFile,
     VerdictOutcome,
 )
-from beholder.jobs.schema import upgrade
 from beholder.settings import Settings
 from beholder.store import result_folder
+from tests.drawn import png
+from tests.emptying import empty
 
 SHA256 = "f" * 64  # of the weights
-
-
-def png(shade: int, size: tuple[int, int] = (40, 32), kind: str = "PNG") -> bytes:
-    """A picture of one colour."""
-    buffer = io.BytesIO()
-    Image.new("RGB", size, (shade % 256, 90, 160)).save(buffer, kind)
-    return buffer.getvalue()
 
 
 @dataclass
@@ -164,14 +154,6 @@ def draw() -> Callable[..., bytes]:
 
 
 @pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Made once: migrating takes longer than most tests here."""
-    path = tmp_path_factory.mktemp("template") / "beholder.db"
-    upgrade(f"sqlite:///{path}")
-    return path
-
-
-@pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[Server]:
     """One server for all tests that need no settings of their own: starting takes longer."""
     with serving(_settings(tmp_path_factory.mktemp("shared"), empty_database)) as started:
@@ -183,9 +165,7 @@ def server(shared: Server) -> Iterator[Server]:
     """A server whose database is empty."""
     yield shared
     shared.http.cookies.clear()
-    with shared.services.db.write() as session:
-        for table in reversed(Base.metadata.sorted_tables):
-            session.execute(delete(table))
+    empty(shared.services.db)
 
 
 @pytest.fixture

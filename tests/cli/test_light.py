@@ -18,32 +18,35 @@ class NoTorch:
 
 sys.meta_path.insert(0, NoTorch())
 from cli.main import run
-sys.argv = ["beholder", *sys.argv[1:]]
-run()
+
+for line in sys.stdin.read().splitlines():
+    sys.argv = ["beholder", *line.split("\\t")]
+    try:
+        run()
+    except SystemExit as ended:
+        assert not ended.code, f"{line}: {ended.code}"
+    print("ran", file=sys.stderr)
 """
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "arguments",
-    [
+def test_without_torch(tmp_path: Path) -> None:
+    picture = tmp_path / "pictures" / "a.png"
+    picture.parent.mkdir()
+    Image.new("RGB", (40, 40), "teal").save(picture)
+    commands = [
         ("--help",),
         ("jobs",),
         ("channels",),
         ("layers",),
         ("networks",),
         ("submit", "--noise", "2"),
-        ("submit", "{picture}", "--network", "specimens"),
-        ("study", "--dir", "{folder}"),
-    ],
-)
-def test_without_torch(arguments: tuple[str, ...], tmp_path: Path) -> None:
-    picture = tmp_path / "pictures" / "a.png"
-    picture.parent.mkdir()
-    Image.new("RGB", (40, 40), "teal").save(picture)
-    named = [word.format(picture=picture, folder=picture.parent) for word in arguments]
+        ("submit", str(picture), "--network", "specimens"),
+        ("study", "--dir", str(picture.parent)),
+    ]
     finished = subprocess.run(
-        [sys.executable, "-c", _WITHOUT_TORCH, *named],
+        [sys.executable, "-c", _WITHOUT_TORCH],
+        input="\n".join("\t".join(command) for command in commands),
         env={**os.environ, "BEHOLDER_HOME": str(tmp_path / "home")},
         capture_output=True,
         text=True,
@@ -51,6 +54,7 @@ def test_without_torch(arguments: tuple[str, ...], tmp_path: Path) -> None:
         check=False,
     )
     assert finished.returncode == 0, finished.stderr
+    assert finished.stderr.splitlines().count("ran") == len(commands)
 
 
 _HEAVY = {"alembic", "celery", "fsspec", "kombu", "numpy", "psycopg", "redis", "torch"}
@@ -81,7 +85,7 @@ def test_a_command_loads_what_it_needs_alone(
 ) -> None:
     env = {**os.environ, "BEHOLDER_HOME": str(tmp_path)}
     names = ",".join(_HEAVY | unwanted)
-    for _ in range(2):  # the first run may have to make the database
+    for _ in range(1 + (arguments == ("jobs",))):  # its first run has to make the database
         finished = subprocess.run(
             [sys.executable, "-c", _LOADED, names, *arguments],
             env=env,

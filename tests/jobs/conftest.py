@@ -10,23 +10,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, delete, make_url, text
+from sqlalchemy import create_engine, make_url, text
 
 from beholder.jobs.database import Database
-from beholder.jobs.models import Base
 from beholder.jobs.schema import upgrade
+from tests.emptying import empty
 from tests.jobs.desk import Desk
 
 _NUMBERS = itertools.count()
 SERVERS = ["sqlite", pytest.param("postgres", marks=pytest.mark.slow)]
-
-
-@pytest.fixture(scope="session")
-def empty_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated SQLite file to copy."""
-    path = tmp_path_factory.mktemp("sqlite") / "empty.db"
-    upgrade(f"sqlite:///{path}")
-    return path
 
 
 @pytest.fixture(scope="session")
@@ -38,10 +30,10 @@ def postgres(postgres_server: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def shared_sqlite(empty_sqlite: Path) -> Iterator[Database]:
+def shared_sqlite(empty_database: Path) -> Iterator[Database]:
     """One SQLite database for all tests, since an engine compiles every statement anew."""
-    opened = Database.open(f"sqlite:///{empty_sqlite.with_name('shared.db')}")
-    shutil.copy(empty_sqlite, str(opened))
+    opened = Database.open(f"sqlite:///{empty_database.with_name('shared.db')}")
+    shutil.copy(empty_database, str(opened))
     yield opened
     opened.dispose()
 
@@ -59,14 +51,14 @@ def shared_postgres(postgres: str) -> Iterator[Database]:
 def sqlite_database(shared_sqlite: Database) -> Iterator[Database]:
     """An empty, migrated database, for what only SQLite does."""
     yield shared_sqlite
-    _empty(shared_sqlite)
+    empty(shared_sqlite)
 
 
 @pytest.fixture
 def postgres_database(shared_postgres: Database) -> Iterator[Database]:
     """The same, for what only Postgres does; for slow tests."""
     yield shared_postgres
-    _empty(shared_postgres)
+    empty(shared_postgres)
 
 
 @pytest.fixture(params=SERVERS)
@@ -74,14 +66,14 @@ def database(request: pytest.FixtureRequest) -> Iterator[Database]:
     """An empty, migrated database."""
     opened = request.getfixturevalue(f"shared_{request.param}")
     yield opened
-    _empty(opened)
+    empty(opened)
 
 
 @pytest.fixture(params=SERVERS)
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The URL of a migrated database of the test's own."""
     if request.param == "sqlite":
-        shutil.copy(request.getfixturevalue("empty_sqlite"), tmp_path / "test.db")
+        shutil.copy(request.getfixturevalue("empty_database"), tmp_path / "test.db")
         yield f"sqlite:///{tmp_path / 'test.db'}"
     else:
         with _fresh_postgres(request.getfixturevalue("postgres"), "TEMPLATE empty") as fresh:
@@ -116,12 +108,6 @@ def _fresh_postgres(server: str, how: str) -> Iterator[str]:
     _in_postgres(server, f"CREATE DATABASE {name} {how}")
     yield _named(server, name)
     _in_postgres(server, f"DROP DATABASE {name} WITH (FORCE)")
-
-
-def _empty(database: Database) -> None:
-    with database.write() as session:
-        for table in reversed(Base.metadata.sorted_tables):
-            session.execute(delete(table))
 
 
 def _in_postgres(url: str, statement: str) -> None:

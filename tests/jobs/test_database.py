@@ -187,8 +187,9 @@ def test_a_locked_database_says_so(tmp_path):
     other.close()
 
 
-def test_a_full_disk_says_so(empty_sqlite, tmp_path):
-    shutil.copy(empty_sqlite, tmp_path / "x.db")
+@pytest.mark.slow
+def test_a_full_disk_says_so(empty_database, tmp_path):
+    shutil.copy(empty_database, tmp_path / "x.db")
     database = Database.open(f"sqlite:///{tmp_path / 'x.db'}")
 
     def fill():

@@ -1,6 +1,7 @@
 """A worker's runner on a real database and store, with a tiny VGG19 from a file."""
 
 import io
+import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -20,7 +21,6 @@ from beholder.jobs.claims import Claim, claim_next
 from beholder.jobs.database import Database
 from beholder.jobs.models import Chunk
 from beholder.jobs.queries import get_job, items
-from beholder.jobs.schema import upgrade
 from beholder.jobs.silence import Silence
 from beholder.jobs.spool import Entry, StoredPicture
 from beholder.jobs.submit import create_job
@@ -130,9 +130,9 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
+def bench(tmp_path: Path, empty_database: Path) -> Bench:
     settings = Settings(home=tmp_path, lease_s=5, device="cpu")
-    upgrade(settings.database)
+    shutil.copy(empty_database, tmp_path / "beholder.db")
     return Bench(
         Database.open(settings.database), Store.open(settings.store), settings, threading.Event()
     )
