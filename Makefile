@@ -4,7 +4,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 TEST_STAMP := .venv/.installed-dev
-WITH_TORCH := tests/evidence tests/science tests/specimens tests/worker
+# Of these what is not marked slow, beside tests/jobs: README.md says which that is.
+FAST := tests/core tests/cli $(wildcard tests/test_*.py)
 # Whole services that have to keep to times; what computes; all else.
 SERVICES := tests/api tests/deploy tests/e2e tests/faults tests/security
 COMPUTING := tests/benchmarks tests/evidence tests/report tests/science tests/specimens tests/upkeep
@@ -24,10 +25,10 @@ test: lint
 	wait $$computing; computing=$$?; cat build/computing.log; exit $$((services | rest | computing))
 
 test-fast: $(TEST_STAMP)
-	@# Two at a time: what imports torch, and the rest, which need not wait for that.
-	@$(BIN)/pytest -q -m "not slow" $(WITH_TORCH) & science=$$!; \
-	$(BIN)/pytest -q -m "not slow" tests $(WITH_TORCH:%=--ignore %); rest=$$?; \
-	wait $$science && exit $$rest
+	@# Two at a time, which take about as long as each other.
+	@$(BIN)/pytest -q -m "not slow" tests/jobs & jobs=$$!; \
+	$(BIN)/pytest -q -m "not slow" $(FAST); rest=$$?; \
+	wait $$jobs && exit $$rest
 
 # Every end-to-end test on Postgres and an S3 server, less those that are about files.
 e2e-servers: $(TEST_STAMP)

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import re
 import resource
 import shutil
 import signal
@@ -24,6 +25,43 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # Tests run side by side: torch's threads, which would wait by spinning, take the cores from each
 # other (four times as long, of some). Read as torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+# Of the fast tier, which promises less: a fifth. Machines differ, and so do two runs on one.
+MOST_CPU_S = 0.5
+_SLOW = re.compile(r"^pytestmark = (\[[^]]*)?pytest\.mark\.slow\b", re.MULTILINE)
+
+
+def is_fast(config: pytest.Config) -> bool:
+    """Whether this is a run of `make test-fast`."""
+    return bool(config.option.markexpr == "not slow")
+
+
+def is_slow(path: Path) -> bool:
+    """Whether all tests of a file are marked slow, without importing it and what it needs."""
+    return bool(_SLOW.search(path.read_text("utf-8")))
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Import no file whose tests would all be left out."""
+    if is_fast(config) and collection_path.match("test_*.py"):
+        return is_slow(collection_path) or None
+    return None
+
+
+def cpu_s() -> float:
+    """Processor time of this process and of those that it started and that ended."""
+    return sum(os.times()[:4])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Fail what is too slow for the fast tier."""
+    began = cpu_s()
+    yield
+    taken = cpu_s() - began
+    if is_fast(item.config) and taken > MOST_CPU_S:
+        pytest.fail(f"takes {taken:.1f} s of processor time: mark it slow", pytrace=False)
 
 
 def pytest_collection_finish() -> None:

@@ -155,6 +155,7 @@ def test_an_objective_stands_where_its_layer_would() -> None:
     assert ImageChops.difference(same, of_layer).getbbox() is None
 
 
+@pytest.mark.slow
 def test_grid_puts_pairs_side_by_side_and_says_what_it_leaves_out() -> None:
     rows = [GridRow(f"p{number}", flat(1), [flat(2)]) for number in range(100)]
     all_of_60 = grid_sheet("many", [35], rows[:60])

@@ -14,15 +14,13 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from PIL import Image
-from sqlalchemy import delete
 
 from beholder.intake import find_pictures, take_in
 from beholder.jobs import claims, finish, weights
-from beholder.jobs.models import Base
 from beholder.jobs.outcomes import (
     ChannelRow,
     DreamOutcome,
@@ -31,7 +29,6 @@ from beholder.jobs.outcomes import (
     StoredFile,
     VerdictOutcome,
 )
-from beholder.jobs.schema import upgrade
 from beholder.jobs.submit import create_job, noise_entries
 from beholder.layers import LAYERS
 from beholder.settings import Settings
@@ -39,11 +36,16 @@ from beholder.specs import DreamSpec, StudySpec
 from beholder.store import result_folder
 from cli.context import Context
 from cli.main import run
-from tests.api.conftest import Server, png, serving
 from tests.cli.line import Line, line_to
+from tests.drawn import png
+from tests.emptying import empty
+
+if TYPE_CHECKING:
+    from tests.api.conftest import Server
 
 DIVISOR = 4  # specimens'
 SHA256 = "f" * 64
+REMOTE = pytest.param("remote", marks=pytest.mark.slow)  # a real server
 
 
 @dataclass(frozen=True)
@@ -55,18 +57,10 @@ class Answer:
     err: str
 
 
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Made once: migrating takes longer than most tests here."""
-    path = tmp_path_factory.mktemp("template") / "beholder.db"
-    upgrade(f"sqlite:///{path}")
-    return path
-
-
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "where" in metafunc.fixturenames:
         marks = {mark.name for mark in metafunc.definition.iter_markers()}
-        sides = ["remote"] * bool(marks & {"there", "both"}) + ["local"] * ("there" not in marks)
+        sides = [REMOTE] * bool(marks & {"there", "both"}) + ["local"] * ("there" not in marks)
         metafunc.parametrize("where", sides, indirect=True)
 
 
@@ -79,8 +73,10 @@ def where(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="session")
 def shared_server(
     tmp_path_factory: pytest.TempPathFactory, empty_database: Path
-) -> Iterator[Server]:
+) -> Iterator["Server"]:
     """The server of all remote tests: starting one takes longer than most of them."""
+    from tests.api.conftest import serving
+
     folder = tmp_path_factory.mktemp("server") / "home"
     folder.mkdir(mode=0o700)
     shutil.copy(empty_database, folder / "beholder.db")
@@ -89,18 +85,16 @@ def shared_server(
 
 
 @pytest.fixture
-def server(shared_server: Server) -> Iterator[Server]:
+def server(shared_server: "Server") -> Iterator["Server"]:
     """The server, emptied afterwards."""
     yield shared_server
-    with shared_server.services.db.write() as session:
-        for rows in reversed(Base.metadata.sorted_tables):
-            session.execute(delete(rows))
+    empty(shared_server.services.db)
     for name in ("store", "uploads"):
         shutil.rmtree(shared_server.services.settings.home / name, ignore_errors=True)
 
 
 @pytest.fixture
-def line(server: Server, home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
+def line(server: "Server", home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
     """The line between the commands and the server, which both are in a hurry to give up."""
     monkeypatch.setattr("cli.desk.wire._PAUSES_S", (0.01, 0.05, 0.1))
     monkeypatch.setattr("cli.desk.wire.FIRST_S", 0.3)

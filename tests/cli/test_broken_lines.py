@@ -21,8 +21,9 @@ from cli.context import Context
 from cli.desk.pending import pending_key
 from cli.desk.remote import RemoteDesk
 from cli.desk.wire import Wire
-from tests.api.conftest import Server, png
+from tests.api.conftest import Server
 from tests.cli.line import Line, noise, submit
+from tests.drawn import png
 
 pytestmark = [pytest.mark.slow, pytest.mark.there]  # real servers; seconds in all
 

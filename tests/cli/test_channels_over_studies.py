@@ -29,6 +29,8 @@ from beholder.specs import StudySpec
 from cli.channel_export import export_channels
 from tests.cli.conftest import SHA256
 
+pytestmark = pytest.mark.slow  # real databases; seconds in all
+
 RELU = 29
 CLASSES = {"kelpie": (12.0, 60.0), "germanshepherd": (6.0, 20.0)}  # sums, squares of 3 pictures
 

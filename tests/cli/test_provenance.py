@@ -22,7 +22,7 @@ from beholder.provenance import KEY, Provenance
 from beholder.specs import DreamSpec
 from beholder.store import picture_path, result_folder
 from cli.context import Context
-from tests.api.conftest import png
+from tests.drawn import png
 
 pytestmark = pytest.mark.slow  # with real files and servers; seconds in all
 

@@ -12,7 +12,7 @@ from beholder.jobs.queries import list_jobs
 from beholder.jobs.stock import known_pictures
 from beholder.store import Store, picture_path
 from cli.context import Context
-from tests.api.conftest import png
+from tests.drawn import png
 
 Beholder = Callable[..., Any]
 DREAM = ("submit", "--noise", "1", "--network", "specimens")

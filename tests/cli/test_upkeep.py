@@ -19,6 +19,8 @@ from cli.context import Context
 from cli.output import amount
 from cli.upkeep import _kind_words, age
 
+pytestmark = pytest.mark.slow  # real databases and stores; seconds in all
+
 
 def files_of(context: Context, job_id: str) -> list[Path]:
     found = [context.store.local_path(one.path) for item in items(context.db, job_id)

@@ -114,6 +114,7 @@ def test_a_worker_that_goes_round_is_not_silent(tmp_path: Path) -> None:
     assert Locks(tmp_path).silence(1_060) == 60  # another machine's worker says nothing of ours
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("ago_s", "code"), [(None, 1), (5, 0), (1_000, 1)])
 def test_the_health_check(tmp_path: Path, ago_s: float | None, code: int) -> None:
     kept = None

@@ -33,6 +33,7 @@ def test_a_folder_in_natural_order_without_what_is_no_picture(tmp_path: Path) ->
     assert sources(tmp_path / "dogs", recursive=True)[-1] == "dogs/deeper/x.png"
 
 
+@pytest.mark.slow
 def test_names_that_find_no_room_to_be_sorted(
     tmp_path: Path, no_room: Callable[[], AbstractContextManager[None]]
 ) -> None:

@@ -1,5 +1,6 @@
 """File names of results: safe on any file system, and never the same for two pictures."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -49,6 +50,7 @@ def test_sources_become_safe_stems() -> None:
     assert safe_stem("") == "picture"
 
 
+@pytest.mark.slow
 @given(st.text())
 def test_any_source_gives_one_safe_part(source: str) -> None:
     stem = safe_stem(source)
@@ -65,6 +67,7 @@ def test_namesakes_are_told_apart() -> None:
     assert names.picture("skunk", 2) == "skunk"
 
 
+@pytest.mark.slow
 @given(st.lists(st.text(alphabet="aA~1./", max_size=6), max_size=12))
 def test_no_two_pictures_get_one_name(sources: list[str]) -> None:
     stems = [safe_stem(source) for source in sources]

@@ -101,6 +101,7 @@ def weighted() -> st.SearchStrategy[Term]:
     return st.builds(lambda term, by: replace(term, weight=by), terms(), weights())
 
 
+@pytest.mark.slow
 @given(st.lists(weighted(), min_size=1, max_size=4))
 @settings(max_examples=100, deadline=None)
 def test_every_objective_is_read_back_from_its_text(found: list[Term]) -> None:

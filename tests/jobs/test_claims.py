@@ -14,6 +14,7 @@ from beholder.jobs.weights import record_network
 from beholder.specs import DreamSpec
 
 
+@pytest.mark.slow
 def test_a_claim_says_what_to_do(desk):
     job = desk.dream(2, layers=(28,))
     held = desk.claim_next(job.id)
@@ -29,6 +30,7 @@ def test_a_claim_says_what_to_do(desk):
     desk.check(job.id)
 
 
+@pytest.mark.slow
 def test_only_claims_that_follow_a_choice_ask_for_it(desk):
     asked = []
 
@@ -110,6 +112,7 @@ def _everything(database):
         }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["dream", "measure", "choose", "classify"])
 @pytest.mark.parametrize("successor", ["works", "is done"])
 def test_a_stale_worker_changes_no_row(desk, stage, successor):
@@ -143,6 +146,7 @@ def test_released_chunks_go_on_elsewhere_and_the_attempt_does_not_count(desk):
     assert desk.finish(held) is None
 
 
+@pytest.mark.slow
 def test_a_chunk_remembers_no_more_claims_than_it_has_to(desk):
     desk.dream(1)
     tokens = []

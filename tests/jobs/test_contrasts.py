@@ -79,6 +79,7 @@ def test_layers_and_limits(desk, three):
     assert len(contrasts(desk.database, ["germanshepherd"], ["kelpie"], limit=1).channels) == 1
 
 
+@pytest.mark.slow
 def test_studies_add_up_unless_one_is_named(desk):
     first = study(desk, {"kelpie": KELPIE, "skunk": SKUNK})
     study(desk, {"kelpie": [4.0, 6.0, 8.0], "skunk": SKUNK})

@@ -114,6 +114,7 @@ def test_which_weights_it_began_with_is_forgotten_where_nothing_is_done(desk, do
     assert desk.job(job.id).network_sha256 == weights
 
 
+@pytest.mark.slow
 def test_a_study_measures_what_it_could_not_and_decides_anew(desk):
     job = desk.study(3, 1, chunk_size=1)
     desk.run(job.id, failing=lambda position: position == 1)
@@ -133,6 +134,7 @@ def test_a_study_measures_what_it_could_not_and_decides_anew(desk):
     desk.check(job.id)
 
 
+@pytest.mark.slow
 def test_a_study_goes_on_at_the_stage_where_it_stopped(desk):
     job = desk.study(2, 1, chunk_size=1)
     for _ in range(3):
@@ -218,6 +220,7 @@ def test_a_large_retry_is_in_short_parts_and_nothing_shows_before_the_last(desk,
     desk.check(job_id)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("died_in", [2, 3])
 def test_a_retry_that_dies_midway_shows_nothing_and_is_ended_by_a_sweep(desk, parts, died_in):
     job_id = _ended_mixed(desk)
@@ -242,6 +245,7 @@ def test_a_retry_that_dies_midway_shows_nothing_and_is_ended_by_a_sweep(desk, pa
     desk.check(job_id)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("again", [retry, delete])
 def test_what_follows_a_retry_that_died(desk, parts, again):
     job_id = _ended_mixed(desk)
@@ -262,6 +266,7 @@ def test_what_follows_a_retry_that_died(desk, parts, again):
         assert _rows(desk.database)["jobs"] == 0
 
 
+@pytest.mark.slow
 def test_a_study_in_parts(desk, parts):
     job = desk.study(9, 0, chunk_size=2)
     desk.finish(desk.claim_next(job.id))
@@ -272,6 +277,7 @@ def test_a_study_in_parts(desk, parts):
     assert desk.run(job.id).done == 9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dies", [False, True])
 def test_a_study_s_verdicts_are_forgotten_in_parts_too(desk, parts, dies):
     job = desk.study(11, 0, chunk_size=1)
@@ -307,6 +313,7 @@ def _rows(database):
         }
 
 
+@pytest.mark.slow
 def test_deleting_leaves_the_pictures(desk):
     job, other = desk.study(2, 0), desk.dream(1)
     with pytest.raises(Conflict, match="cancel it before you delete it"):
@@ -337,6 +344,7 @@ def _with_files(desk, each=5):
     return job.id
 
 
+@pytest.mark.slow
 def test_a_job_is_removed_at_once_for_all_who_look_and_then_in_short_parts(desk, monkeypatch):
     job_id = _with_files(desk)
     monkeypatch.setattr(removal, "_TOGETHER", 4)

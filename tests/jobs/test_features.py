@@ -66,6 +66,7 @@ def test_a_job_of_low_priority_is_queued_for_each(desk, study):
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_what_is_dreamt_or_queued_is_not_queued_again(desk, study):
     first = queue_features(desk.database, study, limit=1)
     desk.run(first.queued[29, 9])
@@ -80,6 +81,7 @@ def test_what_is_dreamt_or_queued_is_not_queued_again(desk, study):
     assert set(articles.queued) == {(29, 9), (29, 7)}
 
 
+@pytest.mark.slow
 def test_what_is_there_is_by_the_same_measure_and_way_whatever_its_length(desk):
     places = [(29, channel) for channel in range(8)]
     others = ({"measure": "norm"}, {"zoom": 1.1, "frames": 2}, {"parameters": "phase"},
@@ -100,6 +102,7 @@ def test_what_is_there_is_by_the_same_measure_and_way_whatever_its_length(desk):
     assert made.other == 1
 
 
+@pytest.mark.slow
 def test_an_atlas_shows_the_first_dream_from_noise_and_no_picture(desk):
     places = [(29, 7), (29, 9)]
     desk.run(desk.dream(3, recipe="feature", noise=0, layers=(29,), channels=(7,)).id)
@@ -118,6 +121,7 @@ def test_an_atlas_shows_the_first_dream_from_noise_and_no_picture(desk):
     assert len(dreams_of(desk.database, "random:0", places)[29, 7]) == 4  # of pictures too
 
 
+@pytest.mark.slow
 def test_dreams_of_channels_are_the_newest_ones_last_step(desk):
     for _ in range(2):
         desk.run(newest := desk.dream(2, layers=(29,), channels=(7,)).id)

@@ -51,6 +51,7 @@ def test_every_item_wants_its_outcome(desk):
     assert desk.finish(held).job_state == "done"
 
 
+@pytest.mark.slow
 def test_a_study_goes_through_its_stages(desk):
     job = desk.study(3, 2, chunk_size=2)
     for count in (3, 2, 1):
@@ -76,6 +77,7 @@ def test_a_study_goes_through_its_stages(desk):
     assert len(list(channels(desk.database, study=job.id))) == 4
 
 
+@pytest.mark.slow
 def test_a_picture_that_cannot_be_measured_is_not_classified(desk):
     job = desk.study(3, 1, chunk_size=1)
     row = desk.run(job.id, failing=lambda position: position == 1)

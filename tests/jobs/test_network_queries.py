@@ -1,5 +1,7 @@
 """Studies by network, a channel's own dream, and a few cells of a job, on both databases."""
 
+import pytest
+
 from beholder.jobs.cell_queries import cells
 from beholder.jobs.channel_dreams import dream_job, dreams_of
 from beholder.jobs.control import cancel
@@ -22,6 +24,7 @@ def _found(desk, *, finished, channel=17, layer=30, network="random:0"):
     return found and found.id
 
 
+@pytest.mark.slow
 def test_a_channels_dream_is_of_that_channel_alone(desk):
     for fields in (
         {"layers": (30,)},
@@ -41,6 +44,7 @@ def test_a_channels_dream_is_of_that_channel_alone(desk):
     assert (_found(desk, finished=False), _found(desk, finished=True)) == (None, wanted)
 
 
+@pytest.mark.slow
 def test_a_channels_dream_may_have_been_asked_for_as_an_objective(desk):
     for text in ("conv5_2:17,18", "conv5_2:17@3,3", "conv5_2:17 - tv*0.1", "conv5_1:17", "-30:17"):
         desk.run(_dream(desk, objective=text))
@@ -55,6 +59,7 @@ def test_a_channels_dream_may_have_been_asked_for_as_an_objective(desk):
         assert list(found) == [(30, 17)]
 
 
+@pytest.mark.slow
 def test_studies_are_found_by_name_and_by_hash(desk):
     first, second = desk.study(1, 0), desk.study(1, 0)
     assert measured_studies(desk.database) == []

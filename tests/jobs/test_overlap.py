@@ -3,7 +3,6 @@
 from itertools import combinations
 
 import pytest
-from scipy.stats import hypergeom
 
 from beholder.errors import Conflict, InvalidInput
 from beholder.jobs.finish import finish_choose
@@ -59,11 +58,15 @@ def test_chance_is_the_share_of_all_draws():
         assert chance(layers, shared) == pytest.approx(wanted)
 
 
+@pytest.mark.slow  # imports scipy
 def test_chance_in_one_layer_is_the_hypergeometric_tail():
+    from scipy.stats import hypergeom
+
     (layer,) = [LayerOverlap(29, "", 512, 24, 20, 0, 0.0)]
     assert chance([layer], 5) == pytest.approx(hypergeom.sf(4, 512, 24, 20), rel=1e-9)
 
 
+@pytest.mark.slow
 def test_what_can_t_be_compared_is_refused(desk):
     one = study(desk, {(29, 1)})
     with pytest.raises(Conflict, match="chose no channel of a ReLU layer"):

@@ -96,6 +96,7 @@ def test_completion_counts_a_measured_picture_as_half(desk):
     assert completed(desk.database, get_job(desk.database, job.id)) == 2.0
 
 
+@pytest.mark.slow
 def test_what_runs_counts_by_items_and_not_by_how_far_apart_they_are(desk):
     job = desk.dream(100, chunk_size=8)
     desk.run(job.id, failing=lambda position: position % 13 == 0)  # 8 of them
@@ -197,6 +198,7 @@ def _keys(views):
     return [(view.layer, view.channel) for view in views]
 
 
+@pytest.mark.slow
 def test_channels_of_a_layer_are_ranked_by_count_then_mean_then_number(desk):
     study = _study(desk, ROWS)
     in_order = [(35, 2), (35, 3), (35, 4), (35, 5), (35, 1)]
@@ -211,6 +213,7 @@ def test_channels_of_a_layer_are_ranked_by_count_then_mean_then_number(desk):
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_channel_is_followed_across_studies_newest_first(desk):
     first, second = _study(desk, ROWS), _study(desk, ROWS[:3], sha256="b" * 64)
 

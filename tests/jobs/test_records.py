@@ -77,6 +77,7 @@ def total(found):
     return sum(one.strengths.sum for one in found.classes)
 
 
+@pytest.mark.slow
 def test_studies_merge_into_what_all_their_pictures_give(desk):
     draw = random.Random(4)
     parts = [[draw.choice((0.0, draw.uniform(1, 9))) for _ in range(n)] for n in (7, 12)]
@@ -101,6 +102,7 @@ def test_studies_merge_into_what_all_their_pictures_give(desk):
     assert [one.label for one in found.classes] == ["kelpie", "skunk"]
 
 
+@pytest.mark.slow
 def test_the_same_pictures_count_once(desk):
     for _ in range(3):
         study(desk, {"kelpie": [1.0, 3.0], "skunk": [0.0, 1.0]})
@@ -110,6 +112,7 @@ def test_the_same_pictures_count_once(desk):
     assert found.n == 4
 
 
+@pytest.mark.slow
 def test_pictures_under_two_names_count_for_both(desk):
     job = study(desk, {"kelpie": [2.0, 4.0]})
     with desk.database.write() as session:
@@ -127,6 +130,7 @@ def test_pictures_under_two_names_count_for_both(desk):
     assert found.n == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "other",
     [{"size": 448}, {"normalize": True}, {"sha256": "b" * 64}, {"network": "random:1"}],
@@ -141,6 +145,7 @@ def test_what_can_t_be_compared_is_kept_apart(desk, other):
     assert newer.inputs.words() != older.inputs.words()
 
 
+@pytest.mark.slow
 def test_a_network_goes_by_its_name_or_its_hash(desk):
     study(desk, {"kelpie": [1.0, 2.0]})
     study(desk, {"kelpie": [3.0, 4.0]}, network="random:1", sha256="b" * 64)
@@ -175,6 +180,7 @@ def test_flags_are_of_twenty_pictures_at_least(desk, strengths, always, dead):
     assert (record(desk).always_on, record(desk).dead) == (always, dead)
 
 
+@pytest.mark.slow
 def test_a_record_has_what_studies_say_besides(desk):
     channels = [
         ChannelRow(

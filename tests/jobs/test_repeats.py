@@ -19,6 +19,7 @@ def _create(desk, *, key="one", owner="", numbers=(0, 1), **options):
     return create_job(desk.database, SPEC, entries, request=Repeatable(key, owner), **options)
 
 
+@pytest.mark.slow
 def test_fifty_at_once_make_one_job(desk):
     with ThreadPoolExecutor(10) as threads:
         created = list(threads.map(lambda _: _create(desk), range(50)))

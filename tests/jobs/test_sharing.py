@@ -13,6 +13,7 @@ def _jobs(claims):
     return [claim.job_id for claim in claims]
 
 
+@pytest.mark.slow
 def test_small_jobs_of_one_spec_fill_batches(desk):
     jobs = [desk.dream(1, seed=seed).id for seed in range(50)]
     batches = []
@@ -42,6 +43,7 @@ def test_nothing_is_added_that_does_not_fit(desk):
     assert _jobs(desk.claims(room=4)) == [first]  # larger than the room: alone
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("as_companion", [False, True])
 def test_a_retried_chunk_is_as_large_as_what_it_runs(desk, as_companion):
     """Its two items are twenty positions apart."""

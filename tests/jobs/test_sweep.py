@@ -46,6 +46,7 @@ def test_a_dead_workers_chunk_goes_to_another(desk):
     assert desk.finish(again).job_state == "done"
 
 
+@pytest.mark.slow
 def test_a_picture_that_kills_its_worker_is_set_aside_and_the_rest_finish(desk):
     """Position 2 of five kills whoever works on it."""
     job = desk.dream(5)
@@ -70,6 +71,7 @@ def test_a_picture_that_kills_its_worker_is_set_aside_and_the_rest_finish(desk):
     assert failed.error.startswith("its worker died 3 times on this picture")
 
 
+@pytest.mark.slow
 def test_a_job_that_can_t_be_put_right_holds_up_no_other(desk, caplog):
     broken, whole = desk.dream(1), desk.dream(1)
     for _ in range(3):  # with the third the item is set aside, and what comes next is asked
@@ -83,6 +85,7 @@ def test_a_job_that_can_t_be_put_right_holds_up_no_other(desk, caplog):
     assert [desk.job(one.id).state for one in (broken, whole)] == ["running", "failed"]
 
 
+@pytest.mark.slow
 def test_deaths_count_anew_once_the_work_went_further(desk):
     job = desk.dream(1)
     for _ in range(5):
@@ -127,6 +130,7 @@ def test_an_error_that_nobody_foresaw_counts_as_a_death(desk):
     assert [item.error for item in failed] == ["attempt 3"] * 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["measure", "classify"])
 def test_setting_a_picture_aside_lets_its_study_go_on(desk, stage):
     job = desk.study(2, 1, chunk_size=1)

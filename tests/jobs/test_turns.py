@@ -30,6 +30,7 @@ def test_jobs_take_turns_and_none_waits_for_another_to_end(desk):
     assert _served(desk, 12) == jobs * 4
 
 
+@pytest.mark.slow
 def test_a_stream_of_new_jobs_does_not_keep_an_old_one_waiting(desk):
     old = desk.dream(10, chunk_size=1).id
     served = []
@@ -40,6 +41,7 @@ def test_a_stream_of_new_jobs_does_not_keep_an_old_one_waiting(desk):
     assert [place for place, job_id in enumerate(served) if job_id == old] == [0, 3, 7, 12, 18]
 
 
+@pytest.mark.slow
 def test_a_higher_priority_is_served_first_and_equals_take_turns(desk):
     low = [desk.dream(2, chunk_size=1, priority="low").id for _ in range(2)]
     normal = desk.dream(2, chunk_size=1).id
@@ -66,6 +68,7 @@ def test_what_a_dead_worker_left_of_a_job_comes_first_in_its_turn(desk):
     desk.check(job.id)
 
 
+@pytest.mark.slow
 def test_cancelling_and_retrying_leave_and_join_the_round(desk):
     first, second = desk.dream(3, chunk_size=1), desk.dream(3, chunk_size=1)
     held = desk.claim()

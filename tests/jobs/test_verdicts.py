@@ -10,6 +10,7 @@ from beholder.jobs.queries import items
 from beholder.jobs.verdicts import Summary, summary_of
 
 
+@pytest.mark.slow
 def test_the_summary_counts_both_verdicts_of_each_role(desk):
     job = desk.study(4, 3, chunk_size=2)
     assert summary_of(desk.database, job.id) == Summary()
@@ -18,6 +19,7 @@ def test_the_summary_counts_both_verdicts_of_each_role(desk):
     desk.check(job.id)
 
 
+@pytest.mark.slow
 def test_a_retry_counts_anew(desk):
     job = desk.study(4, 3, chunk_size=2)
     desk.run(job.id, failing=lambda position: position in (1, 3))

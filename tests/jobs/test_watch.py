@@ -1,5 +1,7 @@
 """Of many workers a few keep watch, and others take over from those that fall silent."""
 
+import pytest
+
 from beholder.jobs.models import utc_now
 from beholder.jobs.watch import WATCHERS, Watch
 from beholder.jobs.workers import WorkerView, beat
@@ -14,6 +16,7 @@ def heard_of(database, names):
         beat(database, WorkerView(name, "host", 1, "cpu", now, now, None, 0, 0.0, None))
 
 
+@pytest.mark.slow
 def test_the_first_few_keep_watch_and_others_take_over(database):
     watches = {name: Watch(name, LEASE_S, look_s=6.0) for name in NAMES}
     dead = NAMES[:2]
