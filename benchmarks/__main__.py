@@ -36,12 +36,13 @@ GRACE_S = 10  # for a benchmark to stop what it started
 class Benchmark:
     """`python -m benchmarks.NAME`, stopped after `limit_s` seconds and what those before it left.
 
-    on: kinds of device.
+    on: kinds of device. words: more of its command line.
     """
 
     name: str
     limit_s: float
     on: tuple[str, ...] = ("cpu",)
+    words: tuple[str, ...] = ()
 
 
 # In the order that they are run: ten minutes on a CPU, limits included.
@@ -66,7 +67,7 @@ def measured(
     file = folder / f"{benchmark.name}.json"
     command = [sys.executable, "-m", f"benchmarks.{benchmark.name}"]
     process = subprocess.Popen(
-        [*command, "--device", device, "--json", str(file)],
+        [*command, "--device", device, "--json", str(file), *benchmark.words],
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

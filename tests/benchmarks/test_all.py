@@ -16,12 +16,18 @@ def test_the_limits_of_a_cpu_fit_into_ten_minutes():
 @pytest.mark.slow
 def test_a_benchmark_is_a_process_and_its_rows_come_back(tmp_path, capsys):
     file = tmp_path / "new" / "all.json"
-    assert run_all([Benchmark("rates", 300)], "cpu", file) == 0
-    (row,) = json.loads(file.read_text())["rows"]
-    assert (row["benchmark"], row["unit"]) == ("rates", "TFLOP/s")
+    few = Benchmark("submit", 300, words=("--pictures", "10"))
+    assert run_all([few], "cpu", file) == 0
+    rows = json.loads(file.read_text())["rows"]
+    assert {row["benchmark"] for row in rows} == {"submit"}
+    ratio, flushed, memory = rows  # both sides were run
+    assert 0 < ratio["value"] < 10
+    assert 0 < flushed["value"] < 10
+    assert ratio["goal"] is None  # it is for more pictures
+    assert memory["unit"] == "MiB"
     said = capsys.readouterr().out
     assert "programs want the" in said
-    assert "matrix product, float32" in said
+    assert "submit 10 pictures, of cp -r's rate" in said
 
 
 def test_what_takes_too_long_is_stopped_and_has_a_row(tmp_path):
