@@ -15,7 +15,7 @@ SIZE = 32
 
 @pytest.fixture(scope="module")
 def network():
-    return load_network("random:0")
+    return load_network("specimens")
 
 
 @pytest.fixture(scope="module")

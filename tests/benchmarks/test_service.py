@@ -20,7 +20,9 @@ def test_a_picture_more_and_what_costs_the_same_are_told_apart() -> None:
     assert once == pytest.approx([2.0, 3.0])
 
 
-def test_every_goal_has_its_figure() -> None:
+def test_every_goal_has_its_figure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.service.DRAWN", 6)
+    monkeypatch.setattr("benchmarks.service.DRAWN_SIZE", 64)
     little = {
         "size": 32,
         "layer": 5,

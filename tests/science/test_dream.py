@@ -53,7 +53,7 @@ def test_narrow_parity(reference, narrow, starts, layer, channels):
 @pytest.mark.slow
 @pytest.mark.parametrize(("layer", "channels"), [CASES[0], CASES[3]])
 def test_random_parity(reference, random0, starts, layer, channels):
-    assert_parity(reference, random0, starts(1, 64)[0], layer, channels)
+    assert_parity(reference, random0, starts(1, 64)[0], layer, channels, steps=10)
 
 
 @pytest.mark.slow
@@ -64,12 +64,12 @@ def test_specimens_parity(reference, specimens, starts, layer, channels):
 
 @pytest.mark.slow
 def test_specimens_parity_at_full_size_from_the_void(reference, specimens):
-    assert_parity(reference, specimens, noise(7, size=224), 35, None)
+    assert_parity(reference, specimens, noise(7, size=224), 35, None, steps=10)
 
 
 @pytest.mark.slow
 def test_photograph_parity(reference, random0, photographs):
-    assert_parity(reference, random0, photographs("kelpies", 64)[2], "conv5_1", None)
+    assert_parity(reference, random0, photographs("kelpies", 64)[2], "conv5_1", None, steps=10)
 
 
 def test_conv_is_its_relu_unless_pre_relu(narrow, starts):
@@ -102,9 +102,9 @@ def test_batched_equals_alone(narrow, starts, channels):
 @pytest.mark.slow
 def test_batched_equals_alone_on_random(random0, starts):
     pictures = starts(2, 64)
-    together = dream(random0, pictures, layer=28).pictures
+    together = dream(random0, pictures, layer=28, steps=10).pictures
     for row, picture in enumerate(pictures):
-        alone = dream(random0, picture[None], layer=28).pictures[0]
+        alone = dream(random0, picture[None], layer=28, steps=10).pictures[0]
         assert torch.allclose(together[row], alone, atol=1e-4, rtol=0)
 
 

@@ -16,12 +16,13 @@ from beholder.science.networks import Network, depth_of
 from beholder.science.objective import Aim
 from beholder.science.octaves import dream_octaves
 from beholder.science.sweep import sweep
+from beholder.science.tile_plan import needs_tiles, plan, steps_of, tile_side
 from beholder.terms import Objective, Term
 
 pytestmark = pytest.mark.slow
 GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 RATE = 1e-3
-SMALL = 2**17  # bytes; the test's pictures need several tiles then
+SMALL = 9 * 2**14  # bytes; the test's pictures need several tiles then
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ PATHS = {
     "float64": Path(1e-9, options={"precision": "float64"}),
     "float32": Path(0.03),
     "tiled": Path(0.03, options={"memory": SMALL}),
-    "tiled, float64": Path(1e-9, options={"memory": 4 * SMALL, "precision": "float64"}),
+    "tiled, float64": Path(1e-9, options={"memory": 2 * SMALL, "precision": "float64"}),
     "tiled, bf16": Path(0.5, options={"memory": SMALL, "precision": "bf16"}),
     "bf16": Path(0.5, options={"precision": "bf16"}),
     "octaves": Path(0.03, octaves=True),
@@ -54,6 +55,8 @@ PATHS = {
     "tf32 on a GPU": Path(0.1, "cuda", {"precision": "tf32"}),
     "bf16 on a GPU": Path(0.5, "cuda", {"precision": "bf16"}),
 }
+DREAMT = ["conv2_1", 19, "pool4", 35]
+SIZES = [(64, 64), (75, 49)]
 CASES = [
     pytest.param(path, id=name, marks=GPU if path.device == "cuda" else ())
     for name, path in PATHS.items()
@@ -97,13 +100,21 @@ def assert_true(path, found, pictures, expected):
         assert off < path.error * expected[row].norm().item() + rounding
 
 
+@pytest.mark.parametrize("layer", [*DREAMT, "conv3_2"])
+@pytest.mark.parametrize("size", SIZES)
+def test_what_is_tiled_is_of_several_tiles(narrow, layer, size):
+    steps = steps_of(list(narrow.module.features[: depth_of(find_layer(layer), pre_relu=False)]))
+    assert needs_tiles(steps, *size, SMALL)
+    assert len(list(plan(steps, *size, tile_side(steps, SMALL)))) > 1
+
+
 def far_from_clipping(starts, height, width):
     return 0.25 + starts(3, 80)[:, :, :height, :width].clamp(0, 1) / 2
 
 
 @pytest.mark.parametrize("path", CASES)
-@pytest.mark.parametrize("layer", ["conv2_1", 19, "pool4", 35])
-@pytest.mark.parametrize("size", [(64, 64), (75, 49)])
+@pytest.mark.parametrize("layer", DREAMT)
+@pytest.mark.parametrize("size", SIZES)
 def test_a_step_is_true(narrow, starts, path, layer, size):
     pictures = far_from_clipping(starts, *size)
     found = step(path, narrow, pictures, layer)

@@ -83,7 +83,7 @@ def test_the_published_dream_to_the_last_digit(reference, narrow, starts, layer)
 @pytest.mark.slow
 @pytest.mark.parametrize("depth", [2, 13, 29, 37])
 def test_random_has_the_true_gradient(random0, starts, depth):
-    assert_true(random0, starts(2, 80), depth)
+    assert_true(random0, starts(2, 48), depth)
 
 
 @pytest.mark.slow
