@@ -168,7 +168,14 @@ def test_counters_are_counted_again(home, kind):
 
 
 @pytest.mark.parametrize("kind", ["dream", "study"])
-@pytest.mark.parametrize("chunks_done", [0, 1, 3, 4])
+@pytest.mark.parametrize(
+    ("home", "chunks_done"),
+    [
+        *(("sqlite", done) for done in (0, 1, 3, 4)),
+        pytest.param("postgres", 1, marks=pytest.mark.slow),
+    ],
+    indirect=["home"],
+)
 def test_open_items_get_a_chunk(home, kind, chunks_done):
     job_id = home.submit([0, 1, 2, 3, 4, 5, 6, 7, 8]) if kind == "dream" else home.submit_study()
     for _ in range(chunks_done):

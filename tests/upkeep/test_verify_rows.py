@@ -177,5 +177,5 @@ def test_memory_does_not_grow_with_the_items(home):
         assert found == items  # of each its file, and the counters
         return size
 
-    small, large = peak(5_000), peak(40_000)
-    assert large < small * 1.5 + 2_000_000
+    small, large = peak(2_000), peak(16_000)
+    assert large < small * 1.5 + 800_000

@@ -21,12 +21,12 @@ from worker.checkpoint_file import dream_key, pack, unpack
 
 pytestmark = pytest.mark.slow  # imports torch
 
-STEPS = 40
+STEPS = 24
 Draw = Callable[..., bytes]
 
 
 def spec_of(network: str, **fields: Any) -> DreamSpec:
-    given = {"size": 48, "layers": (20,), "steps": STEPS, "snapshots": (5, 30), **fields}
+    given = {"size": 48, "layers": (20,), "steps": STEPS, "snapshots": (5, 20), **fields}
     return DreamSpec.build(network=network, **given)
 
 
@@ -114,10 +114,10 @@ def test_a_dead_workers_dreams_go_on(
     slow_steps(None)
     whole = results(bench, bench.run(bench.submit(spec, entries)).id)
     job_id = bench.submit(spec, entries)
-    die(bench, slow_steps, 33)
+    die(bench, slow_steps, 18)
     assert checkpoints(bench, job_id) == ["0000000", "0000001", "0000002"]
     kept = min(step_kept(bench, job_id, position) for position in range(3))
-    assert 0 < kept <= 33
+    assert 0 < kept <= 18
     seen = slow_steps(None)
     bench.give_up_for_dead()
     assert bench.run(job_id).done == 3
@@ -140,7 +140,7 @@ def test_a_worker_that_is_asked_to_stop_keeps_what_it_has(
 
     class Stopping:
         def is_set(self) -> bool:
-            return len(seen) >= 24
+            return len(seen) >= 15
 
     bench.stopping, before = Stopping(), bench.stopping
     assert bench.runner().run() == 0
@@ -149,7 +149,7 @@ def test_a_worker_that_is_asked_to_stop_keeps_what_it_has(
     assert len(checkpoints(bench, job_id)) == 2
     seen = slow_steps(None)
     assert bench.run(job_id).done == 2
-    assert min(seen) == 25
+    assert min(seen) == 16
     assert results(bench, job_id) == whole
 
 
@@ -179,7 +179,7 @@ def test_what_cannot_be_used_is_passed_over(
     slow_steps(None)
     whole = results(bench, bench.run(bench.submit(spec_of(network), entries)).id)
     job_id = bench.submit(spec_of(network), entries)
-    die(bench, slow_steps, 33)
+    die(bench, slow_steps, 18)
     bench.give_up_for_dead()
     cut, foreign, other = (checkpoint_path(job_id, position) for position in range(3))
     data = bench.store.get(other)
