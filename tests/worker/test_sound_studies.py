@@ -21,6 +21,7 @@ from beholder.jobs.channel_queries import channels
 from beholder.jobs.exemplar_queries import exemplars
 from beholder.jobs.queries import evidence_path, plan_path
 from beholder.jobs.verdicts import summary_of
+from beholder.jobs.views import JobView
 from beholder.pictures import decode
 from beholder.science.inputs import to_tensor
 from beholder.science.networks import load_network
@@ -86,8 +87,15 @@ def test_chunks_are_what_one_go_is(bench: Any, spec: StudySpec, entries: list[An
     assert found.record["network"] == expected.record["network"]
 
 
-def test_the_record_tables_have_it_all(bench: Any, spec: StudySpec, entries: list[Any]) -> None:
+def test_the_record_tables_and_what_is_handed_on_have_it_all(
+    bench: Any, spec: StudySpec, entries: list[Any]
+) -> None:
     job = bench.run(bench.submit(spec, entries, chunk_size=9))
+    assert_tables_have_it_all(bench, job, spec)
+    assert_files_have_it_all(bench, job, spec)
+
+
+def assert_tables_have_it_all(bench: Any, job: JobView, spec: StudySpec) -> None:
     found = evidence_of(bench, job)
     widths = load_network(spec.network).widths
     with bench.db.read() as session:
@@ -121,8 +129,7 @@ def test_the_record_tables_have_it_all(bench: Any, spec: StudySpec, entries: lis
         assert 0 <= top < bottom <= 1
 
 
-def test_what_is_handed_on_is_there(bench: Any, spec: StudySpec, entries: list[Any]) -> None:
-    job = bench.run(bench.submit(spec, entries, chunk_size=9))
+def assert_files_have_it_all(bench: Any, job: JobView, spec: StudySpec) -> None:
     names = {path.name for path in bench.results()}
     assert names == {
         "target.npz", "control.npz", ANSWERS, PLAN, READINGS, "logits.npz", "evidence.json",
@@ -223,16 +230,17 @@ def test_few_targets_make_it_exploratory(bench: Any, spec: StudySpec, entries: l
     assert found.main.role("target").n == 5
 
 
-@pytest.mark.parametrize("stage", ["worker.choosing.Planner.plan", "worker.sweeping.analyse"])
 def test_what_nobody_foresaw_in_a_stage_is_tried_again(
-    bench: Any, spec: StudySpec, entries: list[Any], monkeypatch: Any, stage: str
+    bench: Any, spec: StudySpec, entries: list[Any], monkeypatch: Any
 ) -> None:
     whole = evidence_of(bench, bench.run(bench.submit(spec, entries)))
     job_id = bench.submit(spec, entries)
-    with monkeypatch.context() as patch:
-        patch.setattr(stage, lambda *args, **options: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
-            bench.run(job_id)
+    for stage, name in (("choose", "choosing.Planner.plan"), ("conclude", "sweeping.analyse")):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"worker.{name}", lambda *args, **options: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                bench.run(job_id)
+        assert bench.job(job_id).stage == stage
     found = evidence_of(bench, bench.run(job_id))
     assert found.outcomes == whole.outcomes
     assert found.channels == whole.channels
