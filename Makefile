@@ -47,7 +47,7 @@ audit: $(TEST_STAMP)
 # Each parser for so many seconds, on inputs that were never tried: make fuzz SECONDS=300
 SECONDS ?= 60
 fuzz: $(TEST_STAMP)
-	FUZZ_SECONDS=$(SECONDS) $(BIN)/pytest -q -m fuzz tests/security tests/api/test_fuzz.py
+	FUZZ_SECONDS=$(SECONDS) $(BIN)/pytest -q -m fuzz tests/security tests/api/test_fuzz.py tests/api/test_schema.py
 
 # Half an hour to three quarters on two cores. docs/reliability.md says what is done, and how its table is renewed.
 faults: $(TEST_STAMP)

@@ -19,6 +19,7 @@ from PIL import Image
 from beholder import service
 from beholder.settings import Settings
 from beholder.tokens import Tokens
+from cli import main
 from tests.e2e.conftest import free_port
 
 SOON_S = 5.0
@@ -140,35 +141,47 @@ def test_the_api_needs_no_torch(tmp_path):
     assert int(finished.stdout) > 20
 
 
-@pytest.mark.slow
-def test_other_machines_are_let_in_with_tokens_only(tmp_path):
-    refused = _beholder(tmp_path, "up", "--host", "0.0.0.0")
-    assert refused.returncode == 2
-    assert "set BEHOLDER_API_TOKENS" in refused.stderr
+@pytest.fixture
+def refused(tmp_path, capsys, monkeypatch):
+    """`refused(*arguments)`: what a command says that ends in this process, and starts nothing."""
+    for name in [name for name in os.environ if name.startswith("BEHOLDER_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("BEHOLDER_HOME", str(tmp_path))
+    for start in ("Service.start", "become"):
+        monkeypatch.setattr(f"beholder.service.{start}", lambda *_, **__: pytest.fail("started"))
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["beholder", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main.run()
+        assert ended.value.code == 2
+        return capsys.readouterr().err
+
+    return call
+
+
+def test_other_machines_are_let_in_with_tokens_only(refused, tmp_path):
+    assert "set BEHOLDER_API_TOKENS" in refused("up", "--host", "0.0.0.0")
     assert not (tmp_path / "redis").exists()  # nothing was started
-    refused = _beholder(tmp_path, "api", "--host", "0.0.0.0")
-    assert "set BEHOLDER_API_TOKENS" in refused.stderr
+    assert "set BEHOLDER_API_TOKENS" in refused("api", "--host", "0.0.0.0")
 
 
-@pytest.mark.slow
-def test_a_port_in_use_is_said_at_once(tmp_path):
+def test_a_port_in_use_is_said_at_once(refused):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        refused = _beholder(tmp_path, "up", "--port", port)
-    assert refused.returncode == 2
-    assert f"port {port} of 127.0.0.1 can't be used" in refused.stderr
+        assert f"port {port} of 127.0.0.1 can't be used" in refused("up", "--port", port)
 
 
 @pytest.mark.slow
-def test_the_token_command(tmp_path):
+def test_the_token_command(refused, tmp_path):
     token, entry = _beholder(tmp_path, "token", "ada", "--scope", "submit").stdout.split()
     assert re.fullmatch(r"ada:submit:[0-9a-f]{64}", entry)
     assert Tokens(entry).caller(token).scope == "submit"
-    refused = _beholder(tmp_path, "token", "x", "--scope", "root")
-    assert refused.stderr == "beholder: --scope 'root': write read, submit or admin.\n"
-    assert "a name is of up to 64 letters, digits" in _beholder(tmp_path, "token", "a:b").stderr
+    said = refused("token", "x", "--scope", "root")
+    assert said == "beholder: --scope 'root': write read, submit or admin.\n"
+    assert "a name is of up to 64 letters, digits" in refused("token", "a:b")
 
 
 def test_without_the_packages_there_is_no_api(monkeypatch):
