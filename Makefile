@@ -9,20 +9,25 @@ FAST := tests/core tests/cli $(wildcard tests/test_*.py)
 # Whole services that have to keep to times; what computes; all else.
 SERVICES := tests/api tests/deploy tests/e2e tests/faults tests/security
 COMPUTING := tests/benchmarks tests/evidence tests/report tests/science tests/specimens tests/upkeep
+LINT := $(BIN)/ruff check .; $(BIN)/ruff format --check .; $(BIN)/mypy; $(BIN)/lint-imports
 
 .PHONY: demo test test-fast e2e-servers lint bench bench-gpu faults deployment audit fuzz clean
 
 demo: $(STAMP)
 	$(BIN)/beholder demo
 
-test: lint
+test: $(TEST_STAMP)
 	@# Side by side, since services wait for much of their time; they go first where cores are short.
 	@mkdir -p build
-	@nice -n 10 $(BIN)/pytest -q --durations 10 $(COMPUTING) >build/computing.log 2>&1 & computing=$$!; \
+	@nice -n 10 sh -exc '$(LINT)' >build/lint.log 2>&1 & lint=$$!; \
+	nice -n 10 $(BIN)/pytest -q --durations 10 $(COMPUTING) >build/computing.log 2>&1 & computing=$$!; \
 	nice -n 5 $(BIN)/pytest -q --durations 10 tests $(patsubst %,--ignore %,$(SERVICES) $(COMPUTING)) >build/rest.log 2>&1 & rest=$$!; \
 	$(BIN)/pytest --durations 10 $(SERVICES); services=$$?; \
 	wait $$rest; rest=$$?; cat build/rest.log; \
-	wait $$computing; computing=$$?; cat build/computing.log; exit $$((services | rest | computing))
+	wait $$computing; computing=$$?; cat build/computing.log; \
+	wait $$lint; lint=$$?; cat build/lint.log; \
+	echo "services: $$services, rest: $$rest, computing: $$computing, lint: $$lint (0: passed)"; \
+	exit $$((services | rest | computing | lint))
 
 test-fast: $(TEST_STAMP)
 	@# Two at a time, which take about as long as each other.
@@ -35,10 +40,7 @@ e2e-servers: $(TEST_STAMP)
 	E2E_SERVERS=1 $(BIN)/pytest -q tests/e2e
 
 lint: $(TEST_STAMP)
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports
+	@sh -exc '$(LINT)'
 
 # Known vulnerabilities in what is installed; a notice where the index can't be asked.
 audit: $(TEST_STAMP)
