@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,13 +19,22 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from beholder.errors import ServiceUnavailable
 from beholder.jobs.database import Database
 from beholder.jobs.models import FINISHED
 from beholder.jobs.queries import get_job
+from beholder.jobs.schema import create_if_empty
+from beholder.jobs.submit import create_job, noise_entries
+from beholder.jobs.turns import waiting
 from beholder.jobs.views import JobView
+from beholder.settings import Settings
 from beholder.specimens.draw import draw
+from beholder.specs import DreamSpec
 from beholder.store import Store
+from cli.context import make_home
 from tests.e2e.servers import ALL, servers
+from worker.app import make_app
+from worker.queue import MOST_BELLS, Queue
 
 __all__ = ["servers"]  # a fixture
 
@@ -39,6 +48,7 @@ class Machine:
     home: Path
     env: dict[str, str]
     started: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    opened: dict[str, Database] = field(default_factory=dict)  # by URL
 
     def __post_init__(self) -> None:
         # Batches and their times are then much the same on every machine.
@@ -54,6 +64,27 @@ class Machine:
         """Its database's."""
         here = f"sqlite:///{self.data / 'beholder.db'}"
         return self.env.get("BEHOLDER_DATABASE_URL", here)
+
+    @property
+    def settings(self) -> Settings:
+        """As the service has them."""
+        names = {name.removeprefix("BEHOLDER_").lower(): name for name in self.env}
+        given = {field: self.env[names[field]] for field in Settings.model_fields if field in names}
+        return Settings(**given)  # type: ignore[arg-type]
+
+    @property
+    def db(self) -> Database:
+        """The service's database, kept open; it is made first, as by any command.
+
+        Only first: to open and close SQLite's file here by other means would end its locks.
+        """
+        url = self.database_url
+        if url not in self.opened:
+            if (settings := self.settings).database_url is None:
+                make_home(settings)
+                create_if_empty(url)
+            self.opened[url] = Database.open(url)
+        return self.opened[url]
 
     @property
     def store(self) -> Store:
@@ -115,16 +146,36 @@ class Machine:
         return process
 
     def view(self, job_id: str) -> JobView:
-        """A job's row, read here: a command that says it takes as long as ten dreams."""
-        database = Database.open(self.database_url)
-        try:
-            return get_job(database, job_id)
-        finally:
-            database.dispose()
+        """A job, read here: a command that says it takes as long as ten dreams."""
+        return get_job(self.db, job_id)
 
     def job(self, job_id: str) -> dict[str, Any]:
-        """A job's row, as the command says it."""
-        return next(row for row in self.json("jobs", "--limit", 100) if row["id"] == job_id)
+        """The job's row, which `jobs --json` prints."""
+        return self.view(job_id).row()
+
+    def dreams(
+        self,
+        count: int,
+        *,
+        steps: int,
+        size: int = 64,
+        layer: int = 12,
+        snapshots: Sequence[int] = (),
+        **told: Any,
+    ) -> str:
+        """Submit a job of `count` dreams from noise, here as well; its id.
+
+        told: more for `create_job`.
+        """
+        spec = DreamSpec.build(
+            noise=count, steps=steps, size=size, layers=[layer], snapshots=list(snapshots),
+            network="specimens",
+        )  # fmt: skip
+        job_id = create_job(self.db, spec, noise_entries(spec), **told).id
+        # Without Redis nothing is lost: a worker's sweep finds it.
+        with suppress(ServiceUnavailable), make_app(self.settings.broker) as app:
+            Queue(app).ring_all(waiting(self.db, limit=MOST_BELLS))
+        return job_id
 
     def until(
         self, condition: Callable[[], Any], *, timeout_s: float = 120, every_s: float = 0.2
@@ -147,7 +198,7 @@ class Machine:
         return self.view(job_id)
 
     def ended(self, job_id: str, *, timeout_s: float = 120) -> dict[str, Any]:
-        """The job's row, as the command says it, once it has finished."""
+        """The job's row once it has finished."""
         self.end_of(job_id, timeout_s=timeout_s)
         return self.job(job_id)
 
@@ -196,16 +247,18 @@ class Machine:
         return "\n".join(f"== {file.name}\n{file.read_text()[-3000:]}" for file in files)
 
     def stop(self) -> None:
-        """Stop what is still running."""
+        """Kill what is still running: first those who would start others again."""
         for process in self.started:
-            if process.poll() is None:
-                process.send_signal(signal.SIGTERM)
+            process.kill()
+        self.until(lambda: not self._kill_all(), timeout_s=30, every_s=0.02)
         for process in self.started:
-            try:
-                process.wait(30)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            process.wait(30)
+        for database in self.opened.values():
+            database.dispose()
+
+    def _kill_all(self) -> list[int]:
+        self.kill(*(left := self.pids("")))
+        return left
 
     def _command(self, arguments: tuple[object, ...]) -> list[str]:
         return [sys.executable, "-m", "cli", *map(str, arguments)]

@@ -8,7 +8,6 @@ import pytest
 from PIL import Image
 from sqlalchemy import func, select
 
-from beholder.jobs.database import Database
 from beholder.jobs.models import Chunk
 
 pytestmark = pytest.mark.slow
@@ -23,41 +22,39 @@ def busy(machine: Any, tmp_path: Path) -> str:
     """A service at work on the first chunks of a huge job, none of which share a batch."""
     folder = tmp_path / "pictures"
     folder.mkdir()
-    for number in range(100):
+    for number in range(160):
         Image.effect_noise((64, 64), number).save(folder / f"{number}.png")
     machine.up(wait=False)
     machine.until(lambda: machine.pids("-m worker"))
     job: str = machine.json(
-        "submit", "--dir", folder, "--size", "keep", "--layer", "12,20,28", "--steps", 40
+        "submit", "--dir", folder, "--size", "keep", "--layer", "12,20,28", "--steps", 16
     )["id"]
     machine.reaches(job, 8)
     return job
 
 
-def dream(machine: Any, count: int, *options: str) -> str:
-    row = machine.json("submit", "--noise", count, "--steps", 10, "--size", 64, *options)
-    return str(row["id"])
+def dream(machine: Any, count: int, **told: str) -> str:
+    job_id: str = machine.dreams(count, steps=10, layer=5, **told)
+    return job_id
 
 
 def chunks_ended(machine: Any, job: str, row: dict[str, Any]) -> int:
     """How many chunks of `job` ended between another job's submission and its end."""
     times = [datetime.fromisoformat(row[name]) for name in ("created_at", "finished_at")]
-    database = Database.open(machine.database_url)
     within = Chunk.finished_at.between(*times)
-    with database.read() as session:
+    with machine.db.read() as session:
         ended = select(func.count()).where(Chunk.job_id == job, Chunk.state == "done", within)
         count: int = session.scalar(ended) or 0
-    database.dispose()
     return count
 
 
 def test_a_small_job_starts_after_what_is_in_hand_of_a_huge_one_by_priority(
     machine: Any, busy: str
 ) -> None:
-    small = machine.ended(dream(machine, 1, "--layer", "5"))
+    small = machine.ended(dream(machine, 1))
     assert chunks_ended(machine, busy, small) <= IN_HAND
-    low = dream(machine, 8, "--layer", "5", "--priority", "low")
-    high = machine.ended(dream(machine, 200, "--layer", "5", "--priority", "high"))
+    low = dream(machine, 8, priority="low")
+    high = machine.ended(dream(machine, 128, priority="high"))
     assert chunks_ended(machine, busy, high) <= IN_HAND
     assert machine.job(busy)["state"] == "running"
     waiting = machine.job(low)

@@ -93,21 +93,13 @@ def attempts(database: Path, job_id: str) -> set[int]:
     return asked(database, "SELECT attempts FROM chunks WHERE job_id = ?", job_id)
 
 
-def submit(machine: Any, *, steps: int = 12) -> str:
-    row = machine.json(
-        "submit", "--noise", ITEMS, "--steps", steps, "--size", 96, "--layer", 20, "--name", "full"
-    )
-    job_id: str = row["id"]
-    return job_id
-
-
 def test_a_full_store(machine: Any, disk_elsewhere: Path, spirals: Path) -> None:
     disk = disk_elsewhere
     store = disk / "store"
     machine.env["BEHOLDER_STORE_URL"] = str(store)
     machine.up()
     ballast = fill(disk, left=200_000)
-    job_id = submit(machine)
+    job_id = machine.dreams(ITEMS, steps=12, layer=20)
     reason = machine.until(lambda: paused(machine, job_id))
     assert reason == f"no room left in the store {store}: free some space."
     assert f"paused    {reason}" in machine.run("show", job_id).stdout
@@ -127,7 +119,7 @@ def test_a_full_database(machine: Any, disk: Path) -> None:
     machine.env["BEHOLDER_DATABASE_URL"] = f"sqlite:///{database}"
     machine.run("db", "upgrade")
     machine.up()
-    job_id = submit(machine, steps=30)
+    job_id = machine.dreams(ITEMS, steps=20, layer=20)
     begun = "SELECT id FROM jobs WHERE id = ? AND done > 0"
     machine.until(lambda: asked(database, begun, job_id), every_s=0.02)
     ballast = fill(disk)  # while most of it is still to be done

@@ -7,11 +7,9 @@ from typing import Any
 import pytest
 
 from beholder.jobs.control import cancel
-from beholder.jobs.database import Database
 
 pytestmark = pytest.mark.slow
-STEPS, ITEMS = 240, 3
-SHAPE = ("--noise", ITEMS, "--size", 64, "--layer", 20, "--snapshots", "10,200")
+STEPS, ITEMS = 150, 3
 
 
 @pytest.fixture(autouse=True)
@@ -20,8 +18,7 @@ def _often(machine: Any) -> None:
 
 
 def submit(machine: Any, *, steps: int = STEPS) -> str:
-    row = machine.json("submit", *SHAPE, "--steps", steps, "--name", "long")
-    job_id: str = row["id"]
+    job_id: str = machine.dreams(ITEMS, steps=steps, layer=20, snapshots=(10, 120))
     return job_id
 
 
@@ -76,26 +73,13 @@ def test_a_killed_and_a_stopped_workers_dreams_go_on(machine: Any) -> None:
 def test_cancelling_ends_a_running_dream_and_ten_thousand_queued_ones(machine: Any) -> None:
     machine.up(wait=False)
     running = submit(machine, steps=100_000)
-    queued = machine.json(
-        "submit",
-        "--noise",
-        10_000,
-        "--size",
-        64,
-        "--layer",
-        20,
-        "--steps",
-        100,
-        "--priority",
-        "low",
-    )["id"]
+    queued = machine.dreams(10_000, steps=100, layer=20, priority="low")
     machine.until(lambda: files(machine, "checkpoints", running))
-    db = Database.open(machine.database_url)
     begun = time.monotonic()
-    cancel(db, queued)
+    cancel(machine.db, queued)
     assert time.monotonic() - begun < 1
     assert machine.job(queued)["cancelled"] == 10_000
-    cancel(db, running)
+    cancel(machine.db, running)
     begun = time.monotonic()
     while f"job {running} chunk" not in machine.log():
         assert time.monotonic() - begun < 2, "the dream went on"
@@ -104,4 +88,3 @@ def test_cancelling_ends_a_running_dream_and_ten_thousand_queued_ones(machine: A
     assert machine.job(running)["cancelled"] == ITEMS
     assert not files(machine, "results", running)
     machine.until(lambda: not files(machine, "checkpoints", running))
-    db.dispose()

@@ -60,7 +60,7 @@ def sizes_remembered(machine: Any) -> Path:
 def test_memory_that_another_program_holds_is_waited_for(small: Any, tmp_path: Path) -> None:
     (tmp_path / "neighbour").touch()
     small.up(wait=False)
-    job = small.json("submit", "--noise", FITS, "--steps", 3, "--size", 64, "--layer", 20)["id"]
+    job = small.dreams(FITS, steps=3, layer=20)
     reason = small.until(lambda: small.view(job).paused)
     assert reason == "other programs hold 95% of the memory: end some of them, or wait."
     (tmp_path / "neighbour").unlink()
@@ -71,14 +71,12 @@ def test_memory_that_another_program_holds_is_waited_for(small: Any, tmp_path: P
 
 def test_a_batch_that_does_not_fit_is_halved_and_remembered(small: Any, tmp_path: Path) -> None:
     sizes, machine = tmp_path / "sizes", small
-    job = ("submit", "--noise", 16, "--steps", 3, "--size", 64, "--layer", 20)
 
     def tried() -> list[int]:
         return [int(line) for line in sizes.read_text().split()]
 
     up = machine.up(wait=False)
-    first = machine.json(*job)["id"]
-    row = machine.ended(first)
+    row = machine.ended(machine.dreams(16, steps=3, layer=20))
     assert (row["done"], row["failed"]) == (16, 0)
     assert sum(size for size in tried() if size <= FITS) == 16, "some ran twice"
     assert max(tried()) > FITS
@@ -88,7 +86,6 @@ def test_a_batch_that_does_not_fit_is_halved_and_remembered(small: Any, tmp_path
     assert set(remembered.values()) <= set(range(1, FITS + 1))
     sizes.write_text("")
     machine.up(wait=False)
-    again = machine.json(*job)["id"]
-    row = machine.ended(again)
+    row = machine.ended(machine.dreams(16, steps=3, layer=20))
     assert (row["done"], row["failed"]) == (16, 0)
     assert max(tried()) <= FITS, "what did not fit was tried again"

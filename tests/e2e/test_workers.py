@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from beholder.jobs.database import Database
 from beholder.jobs.workers import live_workers
 
 pytestmark = pytest.mark.slow
@@ -35,11 +34,10 @@ def test_a_child_that_takes_its_time_to_start_is_left_to_it(machine: Any, tmp_pa
     (parent,) = machine.parents()
     assert "libtorch" in Path(f"/proc/{parent}/maps").read_text(), "each child would import it"
     assert "OMP_WAIT_POLICY = 'PASSIVE'" in machine.log(), "threads that wait would spin"
-    dream = ("submit", "--noise", 2, "--steps", 2, "--size", 64, "--layer", "5")
-    assert machine.ended(machine.json(*dream)["id"])["done"] == 2
+    assert machine.ended(machine.dreams(2, steps=2, layer=5))["done"] == 2
     (tmp_path / "slow").touch()
     machine.kill(*machine.children())
-    assert machine.ended(machine.json(*dream)["id"])["done"] == 2
+    assert machine.ended(machine.dreams(2, steps=2, layer=5))["done"] == 2
     assert "Timed out waiting for UP" not in machine.log()
 
 
@@ -50,10 +48,7 @@ def test_who_has_ended_is_not_called_alive(machine: Any) -> None:
         return found
 
     def heard_of() -> int:
-        database = Database.open(machine.database_url)
-        count = len(live_workers(database, within_s=3600))
-        database.dispose()
-        return count
+        return len(live_workers(machine.db, within_s=3600))
 
     service = machine.up()
     machine.until(lambda: heard_of() == 1)
@@ -67,5 +62,7 @@ def test_who_has_ended_is_not_called_alive(machine: Any) -> None:
     assert heard_of() == 1
     assert "none heard of" in workers()["detail"]
     machine.up()
-    machine.until(lambda: workers()["ok"], every_s=1)
-    assert workers()["detail"].startswith("1 alive")
+    machine.until(lambda: heard_of() == 2)
+    found = workers()
+    assert found["ok"]
+    assert found["detail"].startswith("1 alive")

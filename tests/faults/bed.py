@@ -5,24 +5,18 @@ import re
 import socket
 from collections import Counter
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from sqlalchemy import select
 
-from beholder.jobs.database import Database
 from beholder.jobs.models import Chunk
-from beholder.jobs.queries import get_job
-from beholder.jobs.views import JobView
-from beholder.settings import Settings
 from beholder.store import Store
 from beholder.upkeep.verify import verify
 from tests.e2e.conftest import Machine
 
 PROBE = Path(__file__).parent / "probe"
-LAYER = 12
 Span = tuple[int, int]  # a chunk's first and last position
 
 
@@ -39,33 +33,9 @@ class Event(NamedTuple):
 class Bed(Machine):
     """A machine whose workers are probed. Everything in it is real."""
 
-    opened: list[Database] = field(default_factory=list)
-
     def __post_init__(self) -> None:
         super().__post_init__()
         self.env |= {"PYTHONPATH": str(PROBE), "FAULTS_RUNS": str(self.home / "runs.jsonl")}
-
-    @cached_property
-    def settings(self) -> Settings:
-        """As the service has them."""
-        names = {name.removeprefix("BEHOLDER_").lower(): name for name in self.env}
-        given = {field: self.env[names[field]] for field in Settings.model_fields if field in names}
-        return Settings(**given)  # type: ignore[arg-type]
-
-    @cached_property
-    def db(self) -> Database:
-        """The service's database."""
-        self.opened.append(Database.open(self.settings.database))
-        return self.opened[-1]
-
-    def dreams(self, count: int, *, steps: int, size: int = 64, layer: int = LAYER) -> str:
-        """Submit a job of `count` dreams from noise."""
-        options = ("--steps", steps, "--size", size, "--layer", layer, "--network", "specimens")
-        return str(self.json("submit", "--noise", count, *options)["id"])
-
-    def view(self, job_id: str) -> JobView:
-        """The job's row."""
-        return get_job(self.db, job_id)
 
     def findings(self, *jobs: str, failed: int = 0) -> list[str]:
         """All that is wrong with jobs that should have ended with so many failures; [] if nothing.
@@ -142,12 +112,6 @@ class Bed(Machine):
         statement = select(Chunk.attempts).where(Chunk.job_id == job_id, Chunk.state == "done")
         with self.db.read() as session:
             return list(session.scalars(statement))
-
-    def stop(self) -> None:
-        """Stop what is still running."""
-        for database in self.opened:
-            database.dispose()
-        super().stop()
 
 
 def _pid_of(worker: str) -> int:

@@ -137,6 +137,12 @@ class Host(Bed):
     network: Network | None = None
     name: str = ""
     core: int | None = None
+    reached: str = ""  # the database's URL for the tests, who are on none of these hosts
+
+    @property
+    def database_url(self) -> str:
+        """Its database's."""
+        return self.reached
 
     def _command(self, arguments: tuple[object, ...]) -> list[str]:
         command = super()._command(arguments)

@@ -59,9 +59,8 @@ def rack(tmp_path: Path) -> Iterator[dict[str, Host]]:
             settings = {"lease_s": LEASE_S, "sweep_s": 1, "store_url": tmp_path / "store"}
             env = own_env(home, database_url=there, redis_url=redis_url, **settings)
             core = number - 1 if number else None
-            hosts[name] = Host(home, env, network=network, name=name, core=core)
+            hosts[name] = Host(home, env, network=network, name=name, core=core, reached=here)
             hosts[name].env["OMP_NUM_THREADS"] = "1"
-            hosts[name].settings = hosts[name].settings.model_copy(update={"database_url": here})
         yield hosts
     finally:
         for host in hosts.values():
