@@ -99,7 +99,7 @@ def test_a_broken_picture_makes_exit_code_1(running: Any, spirals: Path) -> None
 def test_a_study_of_the_photographs(running: Any) -> None:
     row = running.json(
         "study", "--dir", SHARED / "kelpies", "--control", SHARED / "controls",
-        "--network", "random:0", "--wait",
+        "--network", "random:0", "--size", 64, "--wait",
     )  # fmt: skip
     assert (row["state"], row["done"]) == ("done", 10)
     assert len(running.json("channels", "--layer", "conv5_1", "--top", 5)) == 5

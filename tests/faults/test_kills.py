@@ -94,8 +94,8 @@ def test_what_a_dead_worker_held_is_claimed_again(
     bed.up()
     other = _other_machine(bed, make_bed) if where == "elsewhere" else bed
     bed.end_of(bed.dreams(1, steps=1))
-    # More than the deaths leave time for.
-    job = bed.dreams(20_000, steps=_steps(bed, 2 if other is not bed else 1) if deaths > 1 else 40)
+    steps = _steps(bed, 2 if other is not bed else 1) if deaths > 1 else 40
+    job = bed.dreams(20_000 if deaths > 1 else 500, steps=steps)  # more than there is time for
     freed, taken = list[float](), list[float]()
     for _ in range(deaths):
         victims = other.children()
