@@ -105,7 +105,7 @@ def test_what_the_old_code_queued_is_run_by_the_new(versions: tuple[Machine, Mac
     new.run("db", "upgrade")
     assert "install that version" in old.run("jobs", code=2).stderr  # nothing old starts now
     new.start("worker")
-    new.until(lambda: new.json("show", job)["state"] == "done")
+    assert new.end_of(job).state == "done"
 
 
 @pytest.mark.deployment
