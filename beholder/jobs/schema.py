@@ -122,12 +122,13 @@ def _config(connection: Connection) -> "Config":
 def _make_private(url: str) -> None:
     """Make SQLite's file readable by its owner alone: it holds webhooks' secrets.
 
-    Its journal gets the same mode. A file that is there keeps its own.
+    Its journal gets the same mode. A file that is there keeps its own, and is not opened: to close
+    it again would drop the locks that SQLite has on it for others in this process.
     """
     path = parse_url(url).database if url.startswith("sqlite") else None
     if path and path != ":memory:":
         with suppress(OSError):  # opening it says what is wrong
-            os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
 def _make_folder(url: str) -> None:

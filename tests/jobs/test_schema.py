@@ -1,6 +1,8 @@
 """The migrations build what the models say, and a database that does not fit is refused."""
 
 import re
+import subprocess
+import sys
 import warnings
 
 import pytest
@@ -73,3 +75,28 @@ def test_revisions_count_up():
 def test_what_the_files_are_called_is_what_alembic_reads_in_them():
     scripts = ScriptDirectory(str(schema.MIGRATIONS))
     assert schema.head_revision() == scripts.get_current_head()
+
+
+def test_looking_whether_it_is_empty_leaves_this_process_its_locks(tmp_path):
+    """A file that is opened and closed again loses them: whoever writes next and ends then takes
+    itself for the last, and removes the journal that this process goes on reading.
+    """
+    url = f"sqlite:///{tmp_path / 'x.db'}"
+    schema.create_if_empty(url)
+    database = Database.open(url)
+    script = (
+        "import sqlite3, sys; other = sqlite3.connect(sys.argv[1]); "
+        "other.execute('UPDATE alembic_version SET version_num = ?', sys.argv[2:]); "
+        "other.commit(); other.close()"
+    )
+
+    def stored() -> str:
+        with database.read() as session:
+            return session.scalar(text("SELECT version_num FROM alembic_version"))
+
+    assert stored() == schema.head_revision()
+    schema.create_if_empty(url)
+    for given in ("one", "two"):
+        subprocess.run([sys.executable, "-c", script, str(tmp_path / "x.db"), given], check=True)
+        assert stored() == given
+    database.dispose()
