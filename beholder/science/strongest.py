@@ -17,7 +17,7 @@ KEPT = 4  # pictures a channel: 28,000 rows for a study of VGG19
 # A convolution is read after its ReLU, so its pictures are the ReLU's.
 KEPT_LAYERS = tuple(layer.index for layer in LAYERS if layer.kind != "conv")
 
-_AT_ONCE = 64  # parts that are merged by one sort: 23 MB of VGG19's
+_AT_ONCE = 8  # parts that are merged by one sort, of columns that stay short
 _FORMAT = 1
 _NOBODY = np.iinfo(np.int64).max
 
