@@ -29,6 +29,10 @@ _BACKGROUND = (255, 255, 255)  # what shows through transparent pixels
 _ORIENTATION_TAG = 0x0112
 _SIDEWAYS = frozenset({5, 6, 7, 8})  # EXIF orientations that swap width and height
 
+# Our own limit on pixels stands in for Pillow's, and damage is told as an error or not at all.
+# Once, since pictures are decoded on many threads: `catch_warnings` is the whole process's.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
 _MAX_REASON = 200  # characters of what Pillow says, which may quote the file
 
 DEFAULT_MAX_PIXELS = 100_000_000
@@ -174,9 +178,7 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
 def _reading() -> Iterator[None]:
     """Turn whatever Pillow raises on broken or hostile bytes into a PictureError."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # our own limit on pixels stands in for Pillow's
-            yield
+        yield
     except (MemoryError, PictureError):
         raise
     except UnidentifiedImageError:

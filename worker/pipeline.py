@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import Any
 
+import torch
+
 from worker.lease import Stopping
 from worker.pictures import Batch
 from worker.work import Work
@@ -50,7 +52,12 @@ class Pipeline:
 
         Every work that was taken has been closed by then.
         """
-        with ThreadPoolExecutor(1) as ahead, ThreadPoolExecutor(BEHIND) as behind:
+        # With a team of torch's own, each thread would take the cores from the device's.
+        alone: Any = {"initializer": torch.set_num_threads, "initargs": (1,)}
+        with (
+            ThreadPoolExecutor(1, "ahead", **alone) as ahead,
+            ThreadPoolExecutor(BEHIND, "behind", **alone) as behind,
+        ):
             fed = ahead.submit(self._feed)
             try:
                 works = self._work(behind)

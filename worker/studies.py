@@ -8,6 +8,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
+import torch
 from torch import Tensor
 
 from beholder.errors import NotFound
@@ -37,7 +38,9 @@ from worker.rooms import Shape
 from worker.work import Means, Work
 
 Outcome = VerdictOutcome | ItemFailure
+Measured = tuple[tuple[Wanted, ...], Measurement]
 STRONGEST = "strongest.npz"
+_AT_ONCE = 256  # pictures that are counted in at a time: a batch on a CPU has only a few
 
 
 def study_shape(spec: StudySpec, height: int, width: int) -> Shape:
@@ -94,7 +97,7 @@ class MeasureWork(StudyWork):
 
     def __init__(self, lease: Lease, spec: StudySpec, means: Means) -> None:
         super().__init__(lease, spec, means)
-        self._measured: list[tuple[tuple[Wanted, ...], Measurement]] = []
+        self._measured: list[Measured] = []
 
     def run(self, batch: Batch) -> None:
         """Measure; what it means is worked out behind."""
@@ -113,7 +116,7 @@ class MeasureWork(StudyWork):
         if not self._measured:
             return finish_measure(self.means.db, self.claim, self._ended, partial=None)
         groups = {"target": self._no_statistics(), "control": self._no_statistics()}
-        for measured, result in self._measured:
+        for measured, result in _joined(self._measured):
             items = [wanted.item for wanted in measured]
             for role, statistics in groups.items():
                 rows = [row for row, item in enumerate(items) if _counts_as(item.role) == role]
@@ -130,7 +133,7 @@ class MeasureWork(StudyWork):
     def _more(self) -> dict[str, bytes]:
         """The strongest pictures, and what channel records merge, as files by name."""
         strongest, tally = Strongest(self.network.widths), Tally()
-        for measured, result in self._measured:
+        for measured, result in _joined(self._measured):
             items = [wanted.item for wanted in measured]
             positions = [item.position for item in items]
             strongest.update(result.strengths, positions)
@@ -203,9 +206,9 @@ class ChooseWork(WholeWork):
 
     def _exemplars(self) -> Iterator[ExemplarRow]:
         """The strongest pictures of each channel, over targets and controls."""
-        merged = Strongest(self.network.widths)
-        for data in self._handed_on(STRONGEST):
-            merged = merged.merge(Strongest.from_bytes(data))
+        merged = Strongest.of(
+            self.network.widths, map(Strongest.from_bytes, self._handed_on(STRONGEST))
+        )
         for layer, channel, rank, position, strength in merged.rows():
             yield ExemplarRow(layer, channel, rank, position, strength)
 
@@ -213,16 +216,22 @@ class ChooseWork(WholeWork):
 class ClassifyWork(StudyWork):
     """Verdicts without the chosen channels."""
 
+    def __init__(self, lease: Lease, spec: StudySpec, means: Means) -> None:
+        super().__init__(lease, spec, means)
+        self._classified: list[tuple[tuple[Wanted, ...], Tensor]] = []
+
     def run(self, batch: Batch) -> None:
-        """Classify, blinded."""
+        """Classify, blinded; what it means is worked out behind."""
         with blinded(self.network, self.claim.chosen or {}):
             for part, logits in self._fitting(batch, self._classify):
-                self._judge(part.items, logits)
+                self._classified.append((part.items, logits))
 
     def _classify(self, batch: Batch) -> Tensor:
         return classify(self.network, batch.wait(), normalize=self.spec.normalize)
 
     def _end(self) -> Finished | None:
+        for items, logits in self._classified:
+            self._judge(items, logits)
         return finish_classify(self.means.db, self.claim, self._ended)
 
 
@@ -263,6 +272,26 @@ def channel_rows(
                 chosen=channel in blind,
                 correlated=(correlated or {}).get((relu_of(layer), channel)),
             )
+
+
+def _joined(measured: Sequence[Measured]) -> Iterator[Measured]:
+    """Batches without their regions, as few as have at most `_AT_ONCE` pictures or are one."""
+    waiting: list[Measured] = []
+    for one in measured:
+        if waiting and sum(len(items) for items, _ in waiting) + len(one[0]) > _AT_ONCE:
+            yield _one_of(waiting)
+            waiting = []
+        waiting.append(one)
+    if waiting:
+        yield _one_of(waiting)
+
+
+def _one_of(measured: Sequence[Measured]) -> Measured:
+    layers = zip(*(result.strengths for _, result in measured), strict=True)
+    strengths = tuple(torch.cat(rows) for rows in layers)
+    logits = torch.cat([result.logits for _, result in measured])
+    items = tuple(wanted for some, _ in measured for wanted in some)
+    return items, Measurement(strengths, logits)
 
 
 def _counts_as(role: str | None) -> str:

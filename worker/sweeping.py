@@ -34,6 +34,7 @@ class SweepWork(StudyWork):
     def batches(self) -> Iterator[Batch]:
         """As for all work, once the plan and the donors' pictures are here."""
         spec, self._parts = self.spec, list[Readings]()
+        self._swept: list[tuple[Wanted, ...]] = []
         plan = read_plan(self.means, self.claim)
         trial = Trial(self.network, plan, spec.min_layer, spec.normalize)
         if trial.wants_donors:
@@ -42,13 +43,13 @@ class SweepWork(StudyWork):
         yield from super().batches()
 
     def run(self, batch: Batch) -> None:
-        """Sweep each group of pictures that go through the same."""
+        """Sweep each group of pictures that go through the same; they are judged behind."""
         courses = [self._trial.course(wanted.item.position) for wanted in batch.items]
         for course in dict.fromkeys(courses):
             rows = [row for row, own in enumerate(courses) if own == course]
             for part, readings in self._fitting(batch.at(rows), partial(self._sweep, course)):
                 self._parts.append(readings)
-                self._judge(part.items, torch.from_numpy(readings.logits[1]))
+                self._swept.append(part.items)
 
     def let_go(self) -> bool:
         """Forget the network, which the trial holds too."""
@@ -65,6 +66,8 @@ class SweepWork(StudyWork):
 
     def _end(self) -> Finished | None:
         folder = None
+        for items, readings in zip(self._swept, self._parts, strict=True):
+            self._judge(items, torch.from_numpy(readings.logits[1]))
         if self._parts:
             folder = self._hand_on({READINGS: Readings.merge(self._parts).to_bytes()})
         return finish_classify(self.means.db, self.claim, self._ended, partial=folder)

@@ -69,9 +69,9 @@ class Tally:
                     yield ChannelClassRow(number, layer, channel, int(values[0]), *values[1:])
 
     def to_bytes(self) -> bytes:
-        """A compressed .npz; `from_bytes` reads it."""
+        """An .npz; `from_bytes` reads it. Random digits are not worth compressing."""
         buffer, names = io.BytesIO(), self._names()
-        np.savez_compressed(
+        np.savez(
             buffer,
             allow_pickle=False,
             version=np.array(_FORMAT),

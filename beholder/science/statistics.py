@@ -128,10 +128,11 @@ class ChannelStatistics:
         return self._maximum[self._span(find_layer(layer).index)].copy()
 
     def to_bytes(self) -> bytes:
-        """A compressed .npz; `from_bytes` reads it."""
+        """An .npz; `from_bytes` reads it. Of no pictures it is compressed, as zeros can be."""
         buffer = io.BytesIO()
         arrays: dict[str, Any] = {name.lstrip("_"): getattr(self, name) for name in _ARRAYS}
-        np.savez_compressed(
+        save = np.savez if self.n else np.savez_compressed
+        save(
             buffer,
             allow_pickle=False,
             head=np.array([_FORMAT, self.n, self.top], np.int64),

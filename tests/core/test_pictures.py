@@ -1,7 +1,10 @@
 import io
 import random
 import struct
+import subprocess
+import sys
 import zlib
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -91,6 +94,25 @@ def test_what_is_no_picture(data: bytes, words: str) -> None:
     for read in (peek, decode):
         with pytest.raises(PictureError, match=words):
             read(data)
+
+
+def test_what_pillow_warns_of_is_left_out_without_a_switch_for_the_whole_process(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "large.png").write_bytes(bomb(10_000, 9_500))  # Pillow warns of it
+    code = """
+import pathlib, sys, warnings
+from beholder.pictures import peek
+warnings.catch_warnings = None  # it swaps the filters of every thread
+print(peek(pathlib.Path(sys.argv[1]).read_bytes()).width)
+"""
+    found = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code, str(tmp_path / "large.png")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (found.stdout, found.stderr) == ("10000\n", "")
 
 
 def test_a_bomb_is_refused_before_it_is_decoded() -> None:

@@ -1,7 +1,9 @@
 """The strongest pictures: in any order and any parts the same as sorting all of them."""
 
+import io
 import random
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -19,6 +21,13 @@ pictures = st.lists(
 
 def strengths_of(rows):
     return tuple(torch.tensor(rows, dtype=torch.float32) for _ in LAYERS)
+
+
+def compressed(data):
+    buffer = io.BytesIO()
+    with np.load(io.BytesIO(data)) as file:
+        np.savez_compressed(buffer, **file)
+    return buffer.getvalue()
 
 
 def sorted_by_hand(rows):
@@ -69,6 +78,27 @@ def test_bytes_and_back():
     strongest.update(strengths_of([(1, 2), (3, 0)]), [4, 9])
     again = Strongest.from_bytes(strongest.to_bytes())
     assert list(again.rows()) == list(strongest.rows())
+
+
+def test_compressed_ones_of_an_earlier_release_are_read():
+    strongest = Strongest(WIDTHS)
+    strongest.update(strengths_of([(1, 2), (3, 0)]), [4, 9])
+    old = compressed(strongest.to_bytes())
+    assert len(old) < len(strongest.to_bytes())
+    assert list(Strongest.from_bytes(old).rows()) == list(strongest.rows())
+
+
+@settings(max_examples=20, deadline=None)
+@given(rows=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=200))
+def test_many_parts_are_sorted_as_two_are(rows):
+    parts, one_by_one = [], Strongest(WIDTHS)
+    for position, row in enumerate(rows):
+        parts.append(Strongest(WIDTHS))
+        parts[-1].update(strengths_of([row]), [position])
+        one_by_one = one_by_one.merge(parts[-1])
+    merged = Strongest.of(WIDTHS, iter(parts))
+    assert list(merged.rows()) == list(one_by_one.rows())
+    assert as_table(merged, KEPT_LAYERS[0]) == sorted_by_hand(rows)
 
 
 @pytest.mark.parametrize("data", [b"", b"junk", b"PK\x03\x04"])
