@@ -22,6 +22,7 @@ test: $(TEST_STAMP)
 	@nice -n 10 sh -exc '$(LINT)' >build/lint.log 2>&1 & lint=$$!; \
 	nice -n 10 $(BIN)/pytest -q --durations 10 $(COMPUTING) >build/computing.log 2>&1 & computing=$$!; \
 	nice -n 5 $(BIN)/pytest -q --durations 10 tests $(patsubst %,--ignore %,$(SERVICES) $(COMPUTING)) >build/rest.log 2>&1 & rest=$$!; \
+	trap 'kill $$lint $$rest $$computing 2>/dev/null; exit 130' INT TERM; \
 	$(BIN)/pytest --durations 10 $(SERVICES); services=$$?; \
 	wait $$rest; rest=$$?; cat build/rest.log; \
 	wait $$computing; computing=$$?; cat build/computing.log; \

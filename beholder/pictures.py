@@ -31,7 +31,8 @@ _SIDEWAYS = frozenset({5, 6, 7, 8})  # EXIF orientations that swap width and hei
 
 # Our own limit on pixels stands in for Pillow's, and damage is told as an error or not at all.
 # Once, since pictures are decoded on many threads: `catch_warnings` is the whole process's.
-warnings.filterwarnings("ignore", module=r"PIL\.")
+for _category in (UserWarning, Image.DecompressionBombWarning):
+    warnings.filterwarnings("ignore", category=_category, module=r"PIL\.")
 
 _MAX_REASON = 200  # characters of what Pillow says, which may quote the file
 

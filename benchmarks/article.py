@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
-from torchvision.models.vgg import VGG
+
+from beholder.science.vgg import VGG
 
 LAYERS = 37
 

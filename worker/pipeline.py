@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from queue import SimpleQueue
 from typing import Any
 
@@ -52,12 +53,10 @@ class Pipeline:
 
         Every work that was taken has been closed by then.
         """
+        torch.get_num_threads()  # settles this thread's, before one of the others says its own
         # With a team of torch's own, each thread would take the cores from the device's.
-        alone: Any = {"initializer": torch.set_num_threads, "initargs": (1,)}
-        with (
-            ThreadPoolExecutor(1, "ahead", **alone) as ahead,
-            ThreadPoolExecutor(BEHIND, "behind", **alone) as behind,
-        ):
+        alone = partial(ThreadPoolExecutor, initializer=torch.set_num_threads, initargs=(1,))
+        with alone(1, "ahead") as ahead, alone(BEHIND, "behind") as behind:
             fed = ahead.submit(self._feed)
             try:
                 works = self._work(behind)

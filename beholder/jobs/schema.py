@@ -128,7 +128,9 @@ def _make_private(url: str) -> None:
     path = parse_url(url).database if url.startswith("sqlite") else None
     if path and path != ":memory:":
         with suppress(OSError):  # opening it says what is wrong
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+            # A link may lead to where nothing is yet.
+            real = os.path.realpath(path)
+            os.close(os.open(real, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
 def _make_folder(url: str) -> None:

@@ -3,9 +3,9 @@
 from beholder.science.tile_plan import FLOAT_BYTES
 
 TOTAL = 3 * 2**30  # bytes that a process may have on a CPU, all in all
-# Measured, apart from weights and maps: torch and its libraries; then what a convolution at conv5_1
-# works in, and holes between maps.
-_PROGRAM, _WORKSPACE = 540 * 2**20, 170 * 2**20
+# Measured, apart from weights and maps: torch and its libraries, and a worker's own; then what a
+# convolution works in, and holes between maps.
+_PROGRAM, _WORKSPACE = 620 * 2**20, 170 * 2**20
 # What a picture of 8192 x 8192 leaves beside itself and its gradient. A larger one has it too.
 LEAST = 176 * 2**20
 

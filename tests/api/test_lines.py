@@ -7,7 +7,7 @@ import pytest
 
 from beholder.jobs.queries import items
 from beholder.protocol import LINES
-from tests.api.conftest import png
+from tests.drawn import png
 
 
 def body(*documents):

@@ -48,6 +48,7 @@ class Machine:
     home: Path
     env: dict[str, str]
     started: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)  # data folders that it had before
     opened: dict[str, Database] = field(default_factory=dict)  # by URL
 
     def __post_init__(self) -> None:
@@ -68,7 +69,8 @@ class Machine:
     @property
     def settings(self) -> Settings:
         """As the service has them."""
-        names = {name.removeprefix("BEHOLDER_").lower(): name for name in self.env}
+        mine = [name for name in self.env if name.startswith("BEHOLDER_")]
+        names = {name.removeprefix("BEHOLDER_").lower(): name for name in mine}
         given = {field: self.env[names[field]] for field in Settings.model_fields if field in names}
         return Settings(**given)  # type: ignore[arg-type]
 
@@ -202,23 +204,14 @@ class Machine:
         self.end_of(job_id, timeout_s=timeout_s)
         return self.job(job_id)
 
+    def live_in(self, folder: Path) -> None:
+        """From now on its data are there."""
+        self.left.append(self.env["BEHOLDER_HOME"])
+        self.env["BEHOLDER_HOME"] = str(folder)
+
     def pids(self, word: str) -> list[int]:
         """Processes of this machine whose command line holds `word`, oldest first."""
-        found = []
-        for entry in Path("/proc").iterdir():
-            if not entry.name.isdecimal():
-                continue
-            try:
-                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-                environment = (entry / "environ").read_bytes()
-            except OSError:
-                continue
-            # Redis writes its title over its environment; the title names its socket.
-            home = self.env["BEHOLDER_HOME"]
-            mine = f"BEHOLDER_HOME={home}\0".encode() in environment or home in command
-            if word in command and mine:
-                found.append(int(entry.name))
-        return sorted(found)
+        return _processes(word, self.env["BEHOLDER_HOME"])
 
     def parents(self) -> list[int]:
         """Workers' main processes."""
@@ -257,11 +250,30 @@ class Machine:
             database.dispose()
 
     def _kill_all(self) -> list[int]:
-        self.kill(*(left := self.pids("")))
+        homes = [*self.left, self.env["BEHOLDER_HOME"]]
+        self.kill(*(left := [pid for home in homes for pid in _processes("", home)]))
         return left
 
     def _command(self, arguments: tuple[object, ...]) -> list[str]:
         return [sys.executable, "-m", "cli", *map(str, arguments)]
+
+
+def _processes(word: str, home: str) -> list[int]:
+    """Those of a data folder whose command line holds `word`, oldest first."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdecimal():
+            continue
+        try:
+            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            environment = (entry / "environ").read_bytes()
+        except OSError:
+            continue
+        # Redis writes its title over its environment; the title names its socket.
+        redis = "redis-server " in command and f"{home}/" in command
+        if word in command and (redis or f"BEHOLDER_HOME={home}\0".encode() in environment):
+            found.append(int(entry.name))
+    return sorted(found)
 
 
 def own_env(home: Path, **settings: object) -> dict[str, str]:

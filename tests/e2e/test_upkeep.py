@@ -27,11 +27,6 @@ def copy_database(machine: Any, target: Path) -> None:
     back_up(machine.database_url, target / "beholder.db")
 
 
-def live_in(machine: Any, folder: Path) -> None:
-    """From now on the machine's data are there."""
-    machine.env["BEHOLDER_HOME"] = str(folder)
-
-
 def grown(machine: Any, job_id: str) -> None:
     """Wait until more of a job is done than now."""
     before = machine.view(job_id).done
@@ -69,7 +64,7 @@ def test_backups_of_a_running_batch_are_restored_and_go_on(
     up.terminate()
     assert up.wait(30) == 0
 
-    live_in(machine, right)
+    machine.live_in(right)
     # The store may have more than the database knows, never less.
     assert kinds(machine.json("verify", code=None)) <= {"leftover"}
     machine.run("gc", "--yes")
@@ -80,7 +75,7 @@ def test_backups_of_a_running_batch_are_restored_and_go_on(
     pictures = list((right / "store" / "results").rglob("*.png"))
     assert len(pictures) == ALL + STARTS  # those from noise have a start each
 
-    live_in(machine, wrong)  # what it lacks is made again
+    machine.live_in(wrong)  # what it lacks is made again
     assert "file missing" in kinds(machine.json("verify", code=1))
     machine.run("verify", "--mend", code=1)
     finished(machine, job_id)

@@ -28,8 +28,9 @@ def test_a_database_behind_or_ahead_of_the_code_is_refused(bed: Bed) -> None:
         assert WAY_OUT[behind] in bed.run(command, code=2).stderr
     for module in ("worker", "api"):
         _refuses(bed, module, WAY_OUT[behind])
-    _set_revision(bed, ahead)  # the commands not tried again start these, or look as `up` does
-    assert WAY_OUT[ahead] in bed.run("up", code=2).stderr
+    _set_revision(bed, ahead)  # `worker` and `api` start the modules below
+    for command in ("up", "jobs"):
+        assert WAY_OUT[ahead] in bed.run(command, code=2).stderr
     for module in ("worker", "api"):
         _refuses(bed, module, WAY_OUT[ahead])
 

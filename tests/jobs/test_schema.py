@@ -77,6 +77,7 @@ def test_what_the_files_are_called_is_what_alembic_reads_in_them():
     assert schema.head_revision() == scripts.get_current_head()
 
 
+@pytest.mark.slow
 def test_looking_whether_it_is_empty_leaves_this_process_its_locks(tmp_path):
     """A file that is opened and closed again loses them: whoever writes next and ends then takes
     itself for the last, and removes the journal that this process goes on reading.

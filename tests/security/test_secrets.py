@@ -169,9 +169,13 @@ def open_umask():
 
 
 @pytest.mark.parametrize("make", [create_if_empty, upgrade])
-def test_the_database_is_its_owners_alone(tmp_path, open_umask, make):
+@pytest.mark.parametrize("linked", [False, True])
+def test_the_database_is_its_owners_alone(tmp_path, open_umask, make, linked):
     path = tmp_path / "home" / "beholder.db"
-    make(f"sqlite:///{path}")
+    if linked:
+        (tmp_path / "link.db").symlink_to(path)
+        path.parent.mkdir(mode=0o700)
+    make(f"sqlite:///{tmp_path / 'link.db' if linked else path}")
     with Database.open(f"sqlite:///{path}").write():
         modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
     assert set(modes.values()) == {0o600}, modes

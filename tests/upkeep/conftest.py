@@ -16,12 +16,12 @@ from typing import Any
 from zipfile import ZipFile
 
 import pytest
-from sqlalchemy import create_engine, delete, make_url, text, update
+from sqlalchemy import create_engine, make_url, text, update
 
 from beholder.jobs.claims import Claim, claim_next
 from beholder.jobs.database import Database
 from beholder.jobs.finish import finish_choose, finish_classify, finish_dreams, finish_measure
-from beholder.jobs.models import OPEN, Job, Picture, utc_now
+from beholder.jobs.models import OPEN, Picture, utc_now
 from beholder.jobs.outcomes import (
     ChannelRow,
     DreamOutcome,
@@ -33,7 +33,6 @@ from beholder.jobs.outcomes import (
 )
 from beholder.jobs.queries import get_job
 from beholder.jobs.schema import upgrade
-from beholder.jobs.service_models import Identity, Worker
 from beholder.jobs.silence import Silence
 from beholder.jobs.spool import Entry, StoredPicture
 from beholder.jobs.submit import create_job, noise_entries
@@ -45,6 +44,7 @@ from beholder.upkeep.files import HANDED_ON
 from beholder.upkeep.findings import Finding
 from beholder.upkeep.mend import mend, mendable
 from beholder.upkeep.verify import verify
+from tests.emptying import empty
 
 SERVERS = ["sqlite", pytest.param("postgres", marks=pytest.mark.slow)]
 VERDICT = Judgement("kelpie", 227, 0.9, (("kelpie", 0.9),))
@@ -234,11 +234,3 @@ def zipped(words: str) -> bytes:
     with ZipFile(buffer, "w") as file:
         file.writestr("array.npy", words)
     return buffer.getvalue()
-
-
-def empty(database: Database) -> None:
-    """Remove every row. Most go with the jobs; of the rest few tables have any."""
-    with database.write() as session:
-        session.execute(delete(Job))
-        for table in (Picture, Identity, Worker):
-            session.execute(delete(table))

@@ -21,7 +21,7 @@ from beholder.jobs.removal import GONE
 from beholder.upkeep.checkpoints import Tidying
 from beholder.upkeep.garbage import collect
 from beholder.upkeep.mend import mend, mendable
-from tests.upkeep.conftest import empty
+from tests.emptying import empty
 
 pytestmark = pytest.mark.slow
 # Often enough what makes files, and leaves some in somebody's hand.

@@ -10,7 +10,8 @@ from beholder.upkeep import picture_index
 from beholder.upkeep.garbage import collect
 from beholder.upkeep.picture_index import indexed
 from beholder.upkeep.unused import UnusedPictures
-from tests.upkeep.conftest import Home, empty
+from tests.emptying import empty
+from tests.upkeep.conftest import Home
 
 pytestmark = pytest.mark.slow
 FOUND = text(

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -10,6 +10,7 @@ import torch
 
 from beholder.science.dream import dream
 from beholder.specs import DreamSpec
+from worker.pipeline import Pipeline, Stations
 
 pytestmark = pytest.mark.slow  # imports torch
 
@@ -135,3 +136,31 @@ def test_the_threads_of_a_run_end_with_it(
     runner.run()
     lasting = {one.name.rpartition("_")[0] for one in set(threading.enumerate()) - before}
     assert lasting <= {"pictures"}  # the runner's own, for the next run
+
+
+def test_the_device_alone_has_a_team_of_threads() -> None:
+    """Others' teams would take the cores from its own."""
+    seen: dict[str, int] = {}
+
+    def note(station: str) -> None:
+        seen[station] = torch.get_num_threads()
+
+    def take() -> Any:
+        note("take")
+        return next(works, None)
+
+    def batches(work: Any) -> Iterator[Any]:
+        note("batches")
+        yield "batch"
+
+    works: Iterator[Any] = iter(["work"])
+    stations = Stations(
+        take, batches, lambda *_: note("run"), lambda _: note("close"), lambda: note("stop")
+    )
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        assert Pipeline(stations).drive() == 1
+    finally:
+        torch.set_num_threads(before)
+    assert seen == {"take": 1, "batches": 1, "run": 3, "close": 1}
