@@ -69,7 +69,7 @@ class Tally:
                     yield ChannelClassRow(number, layer, channel, int(values[0]), *values[1:])
 
     def to_bytes(self) -> bytes:
-        """An .npz; `from_bytes` reads it. Random digits are not worth compressing."""
+        """An .npz; `from_bytes` reads it. Compressing it would be most of a chunk's end."""
         buffer, names = io.BytesIO(), self._names()
         np.savez(
             buffer,

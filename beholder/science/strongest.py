@@ -78,7 +78,7 @@ class Strongest:
             start += self.widths[layer]
 
     def to_bytes(self) -> bytes:
-        """An .npz; `from_bytes` reads it. Random digits are not worth compressing."""
+        """An .npz; `from_bytes` reads it. Compressing it would be most of a chunk's end."""
         buffer = io.BytesIO()
         np.savez(
             buffer,
