@@ -45,7 +45,8 @@ class Batch:
     """Items whose pictures have one shape.
 
     starts: (B, 3, H, W) float32 in [0, 1], on the CPU. pictures: the same, on the device if that
-    had room for them already.
+    had room for them already. layer: where both are the maps (B, C, h, w) of this layer instead,
+    for the work that asked for them.
     arrived: on a GPU, what its own copying stream has to reach before `pictures` may be read.
     """
 
@@ -53,6 +54,7 @@ class Batch:
     starts: Tensor
     pictures: Tensor
     arrived: torch.cuda.Event | None = None
+    layer: int | None = None
 
     def parts(self, size: int) -> list["Batch"]:
         """As few batches as have at most `size` items each, of sizes as equal as can be."""
@@ -82,7 +84,7 @@ class Batch:
         try:
             return replace(self, items=items, starts=starts, pictures=self.wait()[rows])
         except torch.OutOfMemoryError:
-            return Batch(items, starts, starts)
+            return replace(self, items=items, starts=starts, pictures=starts, arrived=None)
 
     def _part(self, rows: slice) -> "Batch":
         return replace(

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import torch
 
 from beholder.devices import Device, DeviceClass
-from beholder.errors import BeholderError, ServiceUnavailable
+from beholder.errors import BeholderError, ServiceUnavailable, StorageFull
 from beholder.jobs.claims import Claim, release
 from beholder.jobs.database import Database
 from beholder.science.networks import find_device
@@ -23,6 +23,7 @@ from beholder.settings import Settings
 from beholder.store import Store
 from beholder.upkeep.leftovers import Leftover, left_by, remove_leftover
 from beholder.upkeep.presence import insist_on_there
+from worker.kept_maps import KeptMaps
 from worker.lease import Flag, Leases
 from worker.loaded import Loaded
 from worker.memory import keep_to
@@ -88,6 +89,7 @@ class Runner:
             Rooms(device, self.settings.batch_sizes, self.settings.gpu_share),
             threads,
             place,
+            KeptMaps(self.settings.home),
             checkpoint_s=self.settings.checkpoint_s,
         )
 
@@ -106,6 +108,8 @@ class Runner:
             stations = Stations(run.take, run.batches, run.compute, run.close, leases.stop)
             while Pipeline(stations).drive():
                 pass  # what was just finished may have queued more
+        if isinstance(run.trouble, StorageFull):
+            self._means.kept_maps.forget()  # which may be what has taken the room
         if run.trouble is not None:
             raise run.trouble
         return run.finished

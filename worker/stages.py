@@ -2,14 +2,21 @@
 
 from beholder.jobs.stages import Stage
 from beholder.specs import StudySpec
+from worker.classifying import ClassifyWork
 from worker.lease import Lease
-from worker.studies import ARTICLE, StudyWork
+from worker.studies import ChooseWork, MeasureWork, StudyWork
 from worker.work import Means
+
+_ARTICLE: dict[str, type[StudyWork]] = {
+    "measure": MeasureWork,
+    "choose": ChooseWork,
+    "classify": ClassifyWork,
+}
 
 
 def study_work(lease: Lease, stage: Stage, spec: StudySpec, means: Means) -> StudyWork:
     """The work on a study's claim."""
-    stages = ARTICLE if spec.recipe == "article" else _sound()
+    stages = _ARTICLE if spec.recipe == "article" else _sound()
     return stages[stage](lease, spec, means)
 
 

@@ -1,7 +1,8 @@
-"""A study's three stages: measure each picture, choose the channels, classify without them.
+"""A study's first two stages: measure each picture, and choose the channels to blind.
 
 A measured chunk's statistics and strongest pictures are kept as files; choosing merges them. The
-intact verdict comes from the measuring pass, so each picture goes through the network twice.
+intact verdict comes from the measuring pass, so each picture goes through the network twice, the
+second time from the maps that are kept of the first.
 """
 
 from abc import abstractmethod
@@ -16,7 +17,7 @@ from beholder.evidence.answering import relu_strengths
 from beholder.evidence.names import TALLY
 from beholder.evidence.tally import Tally
 from beholder.jobs.claims import Claim
-from beholder.jobs.finish import finish_choose, finish_classify, finish_measure
+from beholder.jobs.finish import finish_choose, finish_measure
 from beholder.jobs.outcomes import (
     ChannelRow,
     ExemplarRow,
@@ -26,12 +27,13 @@ from beholder.jobs.outcomes import (
     VerdictOutcome,
 )
 from beholder.layers import LAST_LAYER, relu_of
-from beholder.science.blind import Verdict, blinded, classify, verdicts
+from beholder.science.blind import Verdict, verdicts
 from beholder.science.measure import Measurement, measure
 from beholder.science.statistics import ChannelStatistics, chosen_channels
 from beholder.science.strongest import Strongest
 from beholder.specs import StudySpec
 from beholder.store import result_folder
+from worker.kept_maps import kind_of, pictures_of
 from worker.lease import Lease
 from worker.pictures import Batch, Wanted
 from worker.rooms import Shape
@@ -105,12 +107,22 @@ class MeasureWork(StudyWork):
             self._measured.append((part.items, result))
 
     def _measure(self, batch: Batch) -> Measurement:
-        return measure(
+        kind, shown = kind_of(self.network, self.spec), list[Tensor]()
+
+        def look(layer: int, maps: Tensor) -> None:
+            if kind is not None and layer == kind.layer:
+                shown.append(maps)
+
+        measured = measure(
             self.network,
             batch.wait(),
             normalize=self.spec.normalize,
             pre_relu=self.spec.pre_relu,
+            on_maps=look,
         )
+        if kind is not None:
+            self.means.kept_maps.put(kind, pictures_of(batch.items), shown)
+        return measured
 
     def _end(self) -> Finished | None:
         if not self._measured:
@@ -211,35 +223,6 @@ class ChooseWork(WholeWork):
         )
         for layer, channel, rank, position, strength in merged.rows():
             yield ExemplarRow(layer, channel, rank, position, strength)
-
-
-class ClassifyWork(StudyWork):
-    """Verdicts without the chosen channels."""
-
-    def __init__(self, lease: Lease, spec: StudySpec, means: Means) -> None:
-        super().__init__(lease, spec, means)
-        self._classified: list[tuple[tuple[Wanted, ...], Tensor]] = []
-
-    def run(self, batch: Batch) -> None:
-        """Classify, blinded; what it means is worked out behind."""
-        with blinded(self.network, self.claim.chosen or {}):
-            for part, logits in self._fitting(batch, self._classify):
-                self._classified.append((part.items, logits))
-
-    def _classify(self, batch: Batch) -> Tensor:
-        return classify(self.network, batch.wait(), normalize=self.spec.normalize)
-
-    def _end(self) -> Finished | None:
-        for items, logits in self._classified:
-            self._judge(items, logits)
-        return finish_classify(self.means.db, self.claim, self._ended)
-
-
-ARTICLE: dict[str, type[StudyWork]] = {
-    "measure": MeasureWork,
-    "choose": ChooseWork,
-    "classify": ClassifyWork,
-}
 
 
 def channel_rows(

@@ -19,6 +19,7 @@ from beholder.jobs.outcomes import DreamOutcome, Finished, ItemFailure, VerdictO
 from beholder.science.networks import Network
 from beholder.specs import Spec
 from beholder.store import Store
+from worker.kept_maps import KeptMaps
 from worker.lease import Lease
 from worker.memory import lacking
 from worker.pictures import Batch, Failed, Loader, Wanted
@@ -36,7 +37,8 @@ Result = TypeVar("Result")
 class Means:
     """What a worker process has for all of its work. threads: for decoding and encoding.
 
-    place: the store, for what is written. checkpoint_s: how often long dreams are kept.
+    place: the store, for what is written. kept_maps: from studies' first passes for their second.
+    checkpoint_s: how often long dreams are kept.
     """
 
     db: Database
@@ -45,6 +47,7 @@ class Means:
     rooms: Rooms
     threads: Executor
     place: Place
+    kept_maps: KeptMaps
     precisions: Precisions = field(default_factory=Precisions)
     checkpoint_s: float = 30.0
 
@@ -73,7 +76,12 @@ class Work(ABC, Generic[AnySpec, AnyOutcome]):
 
     def batches(self) -> Iterator[Batch]:
         """The pictures, decoded as they are asked for; one that can't be used fails alone."""
-        wanted = [Wanted(claim, item) for claim in self.standing for item in claim.items]
+        yield from self._loaded(self._wanted())
+
+    def _wanted(self) -> list[Wanted]:
+        return [Wanted(claim, item) for claim in self.standing for item in claim.items]
+
+    def _loaded(self, wanted: Sequence[Wanted]) -> Iterator[Batch]:
         for loaded in self.means.loader.load(
             wanted,
             self.spec,
@@ -176,15 +184,15 @@ class Work(ABC, Generic[AnySpec, AnyOutcome]):
             torch.cuda.empty_cache()
             self.means.rooms.too_many(shape, size, place)
             if size == 1:
-                self._too_large(wanted)
+                self._too_large(wanted, shape)
             else:
                 waiting.append(wanted)
 
-    def _too_large(self, batch: Batch) -> None:
+    def _too_large(self, batch: Batch, shape: Shape) -> None:
         (wanted,) = batch.items
-        height, width = batch.starts.shape[2:]
         reason = (
-            f"{width} x {height} pixels do not fit into the device's memory: use a smaller --size."
+            f"{shape.width} x {shape.height} pixels do not fit into the device's memory: use a "
+            "smaller --size."
         )
         self._outcomes[wanted.claim.token].append(ItemFailure(wanted.item.position, reason))
         self._behind += 1

@@ -1,9 +1,9 @@
 """Blinding: `blinded` zeroes channels for as long as a `with` lasts; `classify` and `verdicts` tell
-what the network sees, `before_and_after` both at once.
+what the network sees, `classify_onward` too, `before_and_after` both at once.
 """
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
 from beholder.errors import InvalidInput
-from beholder.layers import find_layer
-from beholder.science.measure import check_sides, logits_of, walks
+from beholder.layers import LAYERS, find_layer
+from beholder.science.measure import check_sides, logits_of, walks, walks_onward
 from beholder.science.networks import Network, channel_index
 from beholder.science.prefix import Precision, Zeroing
 
@@ -69,11 +69,24 @@ def classify(
     32 pixels.
     """
     check_sides(pictures)
-    last_maps: list[Tensor] = []
-    for walk in walks(network, pictures, normalize=normalize, precision=precision):
-        ((_, maps),) = deque(walk, maxlen=1)
-        last_maps.append(maps)
-    return logits_of(network, torch.cat(last_maps)).cpu()
+    return _at_the_end(network, walks(network, pictures, normalize=normalize, precision=precision))
+
+
+def classify_onward(
+    network: Network, layer: int, maps: Tensor, *, precision: Precision = "float32"
+) -> Tensor:
+    """`classify`, from the pictures' maps (B, C, h, w) of `layer`, a pool, as `measure` shows them.
+
+    Layers up to there don't run, and what is blinded in them counts for nothing. Raises
+    InvalidInput for another layer or a network's other maps.
+    """
+    width = network.widths[layer]
+    if LAYERS[layer].kind != "pool" or maps.ndim != 4 or maps.shape[1] != width:
+        raise InvalidInput(
+            f"maps are those of a pool, (B, {width}, h, w) of {LAYERS[layer].name}; got "
+            f"{tuple(maps.shape)}."
+        )
+    return _at_the_end(network, walks_onward(network, layer, maps, precision=precision))
 
 
 def verdicts(network: Network, logits: Tensor) -> list[Verdict]:
@@ -102,6 +115,15 @@ def before_and_after(
     with blinded(network, channels):
         blind = classify(network, pictures, normalize=normalize)
     return list(zip(verdicts(network, intact), verdicts(network, blind), strict=True))
+
+
+def _at_the_end(network: Network, ways: Iterable[Iterator[tuple[int, Tensor]]]) -> Tensor:
+    """The logits (B, classes), on the CPU, of pictures that go these ways."""
+    last_maps: list[Tensor] = []
+    for walk in ways:
+        ((_, maps),) = deque(walk, maxlen=1)
+        last_maps.append(maps)
+    return logits_of(network, torch.cat(last_maps)).cpu()
 
 
 def _verdict(network: Network, values: list[float], indices: list[int]) -> Verdict:

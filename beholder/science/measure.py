@@ -1,10 +1,10 @@
 """How strongly each channel answers a picture: `measure` all 37 layers, then `top_channels`.
 
 A channel's strength is the L2 norm of its map, its region the part of the picture where the map is
-at least half as high as its peak. Maps are never kept.
+at least half as high as its peak. Maps are not kept, but shown to who asks.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -42,17 +42,19 @@ def measure(
     pre_relu: bool = False,
     regions: bool = False,
     precision: Precision = "float32",
+    on_maps: Callable[[int, Tensor], None] | None = None,
 ) -> Measurement:
     """All channel strengths, and the logits, of `pictures` (B, 3, H, W) in one pass.
 
     A convolution's strengths are those of the in-place ReLU after it, as published; `pre_relu`
     measures it before. regions: also find where in the picture each ReLU's channels are driven.
-    precision: as for `dream`.
+    precision: as for `dream`. on_maps: is shown each layer's index and maps (b, C, h, w), not to be
+    changed, of a few of the pictures after the other.
     Raises InvalidInput, InvalidSpec, and PictureError for a side under 32 pixels.
     """
     check_sides(pictures)
     parts = [
-        _measured(walk, regions)
+        _measured(walk, regions, on_maps)
         for walk in walks(network, pictures, normalize=normalize, raw=pre_relu, precision=precision)
     ]
     strengths, places, last_maps = zip(*parts, strict=True)
@@ -86,6 +88,19 @@ def walks(
     else:
         for piece in prefix.pieces(ready):
             yield prefix.walk(piece, raw=raw)
+
+
+def walks_onward(
+    network: Network, layer: int, maps: Tensor, *, precision: Precision = "float32"
+) -> Iterator[Iterator[tuple[int, Tensor]]]:
+    """The rest of `walks`, from the maps (B, C, h, w) that they gave of `layer`, a pool."""
+    ready = maps.to(network.device)
+    prefix = prefix_of(network.module, network.device, precision)
+    if prefix is None:
+        yield _through_modules(network, ready, raw=False, behind=layer)
+    else:
+        for piece in prefix.pieces_onward(ready):
+            yield prefix.onward(layer, piece)
 
 
 def logits_of(network: Network, maps: Tensor) -> Tensor:
@@ -126,9 +141,12 @@ def check_sides(pictures: Tensor) -> None:
         )
 
 
-def _through_modules(network: Network, maps: Tensor, *, raw: bool) -> Iterator[tuple[int, Tensor]]:
+def _through_modules(
+    network: Network, maps: Tensor, *, raw: bool, behind: int = -1
+) -> Iterator[tuple[int, Tensor]]:
     """What `Prefix.walk` gives, through the modules and their hooks."""
-    for layer, module in zip(LAYERS, network.module.features, strict=True):
+    for layer in LAYERS[behind + 1 :]:
+        module = network.module.features[layer.index]
         with torch.no_grad(), at_rest(module):
             maps = module(maps)
         if layer.kind != "conv" or raw:
@@ -136,13 +154,17 @@ def _through_modules(network: Network, maps: Tensor, *, raw: bool) -> Iterator[t
 
 
 def _measured(
-    walk: Iterable[tuple[int, Tensor]], regions: bool
+    walk: Iterable[tuple[int, Tensor]],
+    regions: bool,
+    on_maps: Callable[[int, Tensor], None] | None,
 ) -> tuple[dict[int, Tensor], dict[int, Tensor], Tensor]:
     """The strengths (B, C) and regions of each layer that a walk reads, and the last's maps."""
     strengths: dict[int, Tensor] = {}
     places: dict[int, Tensor] = {}
     for layer, maps in walk:
         strengths[layer] = _strengths(maps)
+        if on_maps is not None:
+            on_maps(layer, maps)
         if regions and LAYERS[layer].kind == "relu":
             places[layer] = _regions(maps)
     return strengths, places, maps

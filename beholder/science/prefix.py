@@ -138,13 +138,28 @@ class Prefix:
         largest = width * pictures.shape[2:].numel() * self._weights.kind.itemsize
         return torch.split(pictures, max(1, _REUSED_BYTES // largest))
 
+    def pieces_onward(self, maps: Tensor) -> tuple[Tensor, ...]:
+        """As `pieces`, of maps (B, C, h, w) behind a pool."""
+        if self._device.type != "cpu":
+            return (maps,)
+        largest = 2 * maps[0].numel() * self._weights.kind.itemsize  # a block doubles at most
+        return torch.split(maps, max(1, _REUSED_BYTES // largest))
+
     def walk(self, pictures: Tensor, *, raw: bool = False) -> Iterator[tuple[int, Tensor]]:
         """(layer index, maps (B, C, h, w)) of `pictures`, layer after layer, in channels_last.
 
         raw: convolutions come too, as they are before their ReLUs.
         """
-        maps = self.entry(pictures)
+        return self.onward(-1, pictures, raw=raw)
+
+    def onward(
+        self, layer: int, maps: Tensor, *, raw: bool = False
+    ) -> Iterator[tuple[int, Tensor]]:
+        """The rest of a walk, from the maps (B, C, h, w) that it gave of `layer`, a pool."""
+        maps = self.entry(maps)
         for stage in self._weights.stages(len(LAYERS)):
+            if stage.last <= layer:
+                continue
             if raw and isinstance(stage, Conv):
                 with self._arithmetic():
                     maps = self._without(stage.index, stage.without_relu(maps))
@@ -156,7 +171,7 @@ class Prefix:
             yield stage.last, maps
 
     def entry(self, pictures: Tensor) -> Tensor:
-        """`pictures` (B, 3, H, W) as the first stage takes them."""
+        """`pictures` (B, 3, H, W), or later maps, as a stage takes them."""
         return pictures.to(self._weights.kind).contiguous(memory_format=torch.channels_last)
 
     def answers(

@@ -4,7 +4,13 @@ import pytest
 import torch
 
 from beholder.errors import InvalidChannel, InvalidInput, InvalidLayer, PictureError
-from beholder.science.blind import before_and_after, blinded, classify, verdicts
+from beholder.science.blind import (
+    before_and_after,
+    blinded,
+    classify,
+    classify_onward,
+    verdicts,
+)
 from beholder.science.measure import measure
 
 CUT = {20: (1, 3), 21: (1, 3), 28: (0, 5, 7), 36: (2,)}
@@ -136,6 +142,28 @@ def test_classifies_in_evaluation_mode_and_restores_training(narrow, starts):
         assert narrow.module.training
     finally:
         narrow.module.eval()
+
+
+@pytest.mark.parametrize("precision", ["float32", "exact"])
+def test_from_kept_maps_to_the_bit(narrow, starts, precision):
+    pictures, shown = starts(3, 48), {}
+
+    def look(layer, maps):
+        shown.setdefault(layer, []).append(maps)
+
+    measure(narrow, pictures, precision=precision, on_maps=look)
+    for pool in (4, 9, 18, 27):
+        with blinded(narrow, {pool + 1: [1], 28: [0, 5], 36: [2]}):
+            whole = classify(narrow, pictures, precision=precision)
+            rest = classify_onward(narrow, pool, torch.cat(shown[pool]), precision=precision)
+        assert torch.equal(whole, rest)
+
+
+def test_from_what_are_no_kept_maps(narrow):
+    with pytest.raises(InvalidInput, match=r"those of a pool.*of pool3; got \(1, 3, 6, 6\)"):
+        classify_onward(narrow, 18, torch.zeros(1, 3, 6, 6))
+    with pytest.raises(InvalidInput, match="those of a pool"):
+        classify_onward(narrow, 17, torch.zeros(1, narrow.widths[17], 6, 6))
 
 
 def test_too_small_a_picture(narrow):
