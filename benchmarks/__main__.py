@@ -47,13 +47,13 @@ class Benchmark:
 
 # In the order that they are run: ten minutes on a CPU, limits included.
 BENCHMARKS = (
-    Benchmark("peers", 35, ("cpu", "cuda")),
-    Benchmark("submit", 38),
-    Benchmark("science", 172, ("cpu", "cuda")),
-    Benchmark("tiles", 105, ("cpu", "cuda")),
+    Benchmark("peers", 20, ("cpu", "cuda")),
+    Benchmark("submit", 34),
+    Benchmark("science", 182, ("cpu", "cuda")),
+    Benchmark("tiles", 122, ("cpu", "cuda")),
     Benchmark("service", 150, ("cpu", "cuda")),
-    Benchmark("scale", 50),
-    Benchmark("quick", 50),
+    Benchmark("scale", 47),
+    Benchmark("quick", 45),
 )
 
 

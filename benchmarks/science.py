@@ -267,4 +267,4 @@ def rows_of(given: Options, *, size: int = SIZE) -> Iterator[Row]:
 
 
 if __name__ == "__main__":
-    run("science", rows_of, about=__doc__ or "", seconds=110)
+    run("science", rows_of, about=__doc__ or "", seconds=85)

@@ -82,11 +82,11 @@ class Sizes:
     layer: int = 35
     pictures: int = 8
     steps: int = DreamSpec(network="specimens").steps
-    short: int = 32
+    short: int = 16
     few_steps: int = 3
-    small: int = 32
+    small: int = 16
     study: int = 24
-    drawn: int = 96
+    drawn: int = 72
     rounds: int = 2
 
 

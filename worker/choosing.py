@@ -1,6 +1,6 @@
 """A sound study's first two stages: measure each picture by itself, then plan what is tried."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 
 from torch import Tensor
@@ -18,7 +18,7 @@ from beholder.jobs.outcomes import Finished
 from beholder.science.inputs import to_image
 from beholder.science.measure import Measurement, measure
 from worker.pictures import Batch, Wanted
-from worker.studies import MeasureWork, WholeWork, channel_rows
+from worker.studies import Measured, MeasureWork, WholeWork, channel_rows
 from worker.sweeping import item_of
 
 
@@ -45,14 +45,13 @@ class SoundMeasureWork(MeasureWork):
     def _measure(self, batch: Batch) -> Measurement:
         return measure(self.network, batch.wait(), normalize=self.spec.normalize, regions=True)
 
-    def _more(self) -> dict[str, bytes]:
-        if not self._measured:
-            return {}
-        parts = [
+    def _more(self, parts: Sequence[Measured]) -> dict[str, bytes]:
+        """What the pictures answered, from the batches: joined, they would lack their regions."""
+        answers = [
             _answers(items, result, [one.result() for one in found])
             for (items, result), found in zip(self._measured, self._fingerprints, strict=True)
         ]
-        return {ANSWERS: Answers.merge(parts).to_bytes()}
+        return {ANSWERS: Answers.merge(answers).to_bytes()}
 
 
 class SoundChooseWork(WholeWork):

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from beholder.jobs.finish import finish_classify
 from beholder.jobs.outcomes import Finished
-from beholder.layers import LAST_LAYER
 from beholder.science.blind import blinded, classify, classify_onward
 from beholder.specs import StudySpec
 from worker.kept_maps import kind_of, pictures_of
@@ -30,16 +29,15 @@ class ClassifyWork(StudyWork):
     def batches(self) -> Iterator[Batch]:
         """As for all work, and in the same batches, of maps where all of a batch's are kept."""
         kind, wanted = kind_of(self.network, self.spec), self._wanted()
-        first = min(self.claim.chosen or {}, default=LAST_LAYER)
-        if kind is None or kind.layer >= first:
+        if kind is None:
             yield from self._loaded(wanted)
             return
         room = self._room(kind.size, kind.size)
         for start in range(0, len(wanted), room):
             items = tuple(wanted[start : start + room])
-            maps = self.means.kept_maps.take(kind, pictures_of(items))
             if not self.standing:
                 return
+            maps = self.means.kept_maps.take(kind, pictures_of(items))
             if maps is None:
                 yield from self._loaded(items)
             else:

@@ -109,7 +109,7 @@ class Runner:
             while Pipeline(stations).drive():
                 pass  # what was just finished may have queued more
         if isinstance(run.trouble, StorageFull):
-            self._means.kept_maps.forget()  # which may be what has taken the room
+            self._means.kept_maps.forget()  # it may be what has taken the room
         if run.trouble is not None:
             raise run.trouble
         return run.finished

@@ -100,35 +100,38 @@ class MeasureWork(StudyWork):
     def __init__(self, lease: Lease, spec: StudySpec, means: Means) -> None:
         super().__init__(lease, spec, means)
         self._measured: list[Measured] = []
+        self._shown: list[Tensor] = []  # maps of the part that was measured last
 
     def run(self, batch: Batch) -> None:
-        """Measure; what it means is worked out behind."""
+        """Measure, and keep maps for the second pass; what it means is worked out behind."""
+        kind = kind_of(self.network, self.spec)
         for part, result in self._fitting(batch, self._measure):
             self._measured.append((part.items, result))
+            if kind is not None:
+                self.means.kept_maps.put(kind, pictures_of(part.items), self._shown)
+            self._shown = []
 
     def _measure(self, batch: Batch) -> Measurement:
-        kind, shown = kind_of(self.network, self.spec), list[Tensor]()
+        kind, self._shown = kind_of(self.network, self.spec), []
 
         def look(layer: int, maps: Tensor) -> None:
             if kind is not None and layer == kind.layer:
-                shown.append(maps)
+                self._shown.append(maps)
 
-        measured = measure(
+        return measure(
             self.network,
             batch.wait(),
             normalize=self.spec.normalize,
             pre_relu=self.spec.pre_relu,
-            on_maps=look,
+            on_maps=look if kind is not None else None,
         )
-        if kind is not None:
-            self.means.kept_maps.put(kind, pictures_of(batch.items), shown)
-        return measured
 
     def _end(self) -> Finished | None:
         if not self._measured:
             return finish_measure(self.means.db, self.claim, self._ended, partial=None)
         groups = {"target": self._no_statistics(), "control": self._no_statistics()}
-        for measured, result in _joined(self._measured):
+        parts = list(_joined(self._measured))
+        for measured, result in parts:
             items = [wanted.item for wanted in measured]
             for role, statistics in groups.items():
                 rows = [row for row, item in enumerate(items) if _counts_as(item.role) == role]
@@ -139,13 +142,13 @@ class MeasureWork(StudyWork):
                     )
             self._judge(measured, result.logits)
         files = {f"{role}.npz": statistics.to_bytes() for role, statistics in groups.items()}
-        folder = self._hand_on(files | self._more())
+        folder = self._hand_on(files | self._more(parts))
         return finish_measure(self.means.db, self.claim, self._ended, partial=folder)
 
-    def _more(self) -> dict[str, bytes]:
+    def _more(self, parts: Sequence[Measured]) -> dict[str, bytes]:
         """The strongest pictures, and what channel records merge, as files by name."""
         strongest, tally = Strongest(self.network.widths), Tally()
-        for measured, result in _joined(self._measured):
+        for measured, result in parts:
             items = [wanted.item for wanted in measured]
             positions = [item.position for item in items]
             strongest.update(result.strengths, positions)

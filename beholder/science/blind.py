@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
 from beholder.errors import InvalidInput
-from beholder.layers import LAYERS, find_layer
+from beholder.layers import LAST_LAYER, LAYERS, find_layer
 from beholder.science.measure import check_sides, logits_of, walks, walks_onward
 from beholder.science.networks import Network, channel_index
 from beholder.science.prefix import Precision, Zeroing
@@ -78,13 +78,15 @@ def classify_onward(
     """`classify`, from the pictures' maps (B, C, h, w) of `layer`, a pool, as `measure` shows them.
 
     Layers up to there don't run, and what is blinded in them counts for nothing. Raises
-    InvalidInput for another layer or a network's other maps.
+    InvalidInput for another layer, the last one too, for a network's other maps, and for none.
     """
-    width = network.widths[layer]
-    if LAYERS[layer].kind != "pool" or maps.ndim != 4 or maps.shape[1] != width:
+    if not (0 <= layer < LAST_LAYER and LAYERS[layer].kind == "pool"):
+        raise InvalidInput(f"layer {layer} is no pool that others follow.")
+    width, least = network.widths[layer], LAYERS[LAST_LAYER].stride // LAYERS[layer].stride
+    if maps.ndim != 4 or maps.shape[1] != width or not len(maps) or min(maps.shape[2:]) < least:
         raise InvalidInput(
-            f"maps are those of a pool, (B, {width}, h, w) of {LAYERS[layer].name}; got "
-            f"{tuple(maps.shape)}."
+            f"maps of {LAYERS[layer].name} are (B, {width}, h, w), B from 1, h and w from {least}; "
+            f"got {tuple(maps.shape)}."
         )
     return _at_the_end(network, walks_onward(network, layer, maps, precision=precision))
 

@@ -48,8 +48,8 @@ def measure(
 
     A convolution's strengths are those of the in-place ReLU after it, as published; `pre_relu`
     measures it before. regions: also find where in the picture each ReLU's channels are driven.
-    precision: as for `dream`. on_maps: is shown each layer's index and maps (b, C, h, w), not to be
-    changed, of a few of the pictures after the other.
+    precision: as for `dream`. on_maps: is shown each ReLU's and pool's index and maps (b, C, h, w),
+    not to be changed, a few pictures after the other; with `pre_relu` convolutions' too.
     Raises InvalidInput, InvalidSpec, and PictureError for a side under 32 pixels.
     """
     check_sides(pictures)

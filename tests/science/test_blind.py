@@ -160,10 +160,13 @@ def test_from_kept_maps_to_the_bit(narrow, starts, precision):
 
 
 def test_from_what_are_no_kept_maps(narrow):
-    with pytest.raises(InvalidInput, match=r"those of a pool.*of pool3; got \(1, 3, 6, 6\)"):
-        classify_onward(narrow, 18, torch.zeros(1, 3, 6, 6))
-    with pytest.raises(InvalidInput, match="those of a pool"):
-        classify_onward(narrow, 17, torch.zeros(1, narrow.widths[17], 6, 6))
+    width = narrow.widths[18]
+    for shape in ((1, 3, 6, 6), (0, width, 6, 6), (1, width, 3, 6), (width, 6, 6)):
+        with pytest.raises(InvalidInput, match=r"maps of pool3 are \(B, 32, h, w\).*; got"):
+            classify_onward(narrow, 18, torch.zeros(shape))
+    for layer in (17, 36, 37, -1):
+        with pytest.raises(InvalidInput, match=f"layer {layer} is no pool that others follow"):
+            classify_onward(narrow, layer, torch.zeros(1, width, 6, 6))
 
 
 def test_too_small_a_picture(narrow):

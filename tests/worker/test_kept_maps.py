@@ -1,10 +1,12 @@
 """The second pass of a study goes on from what the first one left, where that is there."""
 
 import threading
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,13 +15,14 @@ import torch
 from beholder.errors import StorageFull
 from beholder.science.networks import load_network
 from beholder.specs import StudySpec
-from worker.kept_maps import MOST_WAITING, KeptMaps, Kind, kind_of
+from worker.kept_maps import KeptMaps, Kind, kind_of
 
 pytestmark = pytest.mark.slow  # imports torch
 
 KIND = Kind("of weights", 48, False, 18)
 MAPS = torch.rand(3, 8, 6, 6).contiguous(memory_format=torch.channels_last)
 BYTES = 4 * MAPS[0].numel()
+SMALL = 2**20  # more than tests keep
 PICTURES = [("job", 0), ("job", 1), ("job", 2)]
 
 
@@ -91,10 +94,10 @@ def test_beyond_the_bound_pictures_are_decoded(
     bench: Any, spec: StudySpec, draw: Callable[..., bytes], decodes: list[object]
 ) -> None:
     job, runner = _study(bench, spec, draw), bench.runner()
-    runner._means.kept_maps.most_bytes = 5 * BYTES  # the second chunk's first, and no more
+    runner._means.kept_maps.most_bytes = 5 * BYTES  # the first chunk's and the last picture
     runner.run()
     assert (bench.job(job).state, bench.job(job).failed) == ("done", 0)
-    assert len(decodes) == 9 + 5
+    assert len(decodes) == 9 + 4
 
 
 def test_a_worker_that_did_not_measure_decodes(
@@ -106,7 +109,10 @@ def test_a_worker_that_did_not_measure_decodes(
     assert (bench.job(job).state, len(decodes)) == ("running", 9)
     bench.runner("worker-2").run()
     assert (bench.job(job).state, len(decodes)) == ("done", 18)
-    first._means.kept_maps.forget()
+    assert first._means.kept_maps._file is not None
+    first._means.kept_maps.idle_s = 0.0
+    first._means.kept_maps._look()  # as happens by itself in a while
+    assert first._means.kept_maps._file is None
 
 
 def test_which_maps_two_passes_share(spec: StudySpec) -> None:
@@ -146,11 +152,18 @@ def test_a_full_store_has_the_room(
     assert kept._file is None
 
 
+def _written(kept: KeptMaps) -> KeptMaps:
+    """Once all that is under way is on the disk."""
+    for one in kept._kept.values():
+        one.written.result(20)
+    return kept
+
+
 def test_once_each_and_nothing_in_the_folder(tmp_path: Path) -> None:
-    kept = KeptMaps(tmp_path)
+    kept = KeptMaps(tmp_path, SMALL)
     kept.put(KIND, PICTURES, MAPS.split(2))
     assert not list(tmp_path.iterdir()), "who is killed leaves nothing"
-    found = kept.take(KIND, PICTURES[1:])
+    found = _written(kept).take(KIND, PICTURES[1:])
     assert found is not None
     assert torch.equal(found, MAPS[1:])
     assert found.is_contiguous(memory_format=torch.channels_last)
@@ -168,12 +181,14 @@ def test_once_each_and_nothing_in_the_folder(tmp_path: Path) -> None:
     ],
 )
 def test_of_one_kind_at_a_time(tmp_path: Path, other: Kind) -> None:
-    kept = KeptMaps(tmp_path)
+    """Studies that take turns leave each other's maps alone; the first to be there stays."""
+    kept = KeptMaps(tmp_path, SMALL)
     kept.put(KIND, PICTURES, [MAPS])
-    assert kept.take(other, PICTURES) is None
-    kept.put(other, PICTURES[:1], [MAPS[:1] + 1])
-    assert kept.take(KIND, PICTURES[1:2]) is None
-    found = kept.take(other, PICTURES[:1])
+    kept.put(other, [("other", 0)], [MAPS[:1] + 1])
+    assert kept.take(other, [("other", 0)]) is None
+    assert _written(kept).take(KIND, PICTURES) is not None
+    kept.put(other, [("other", 0)], [MAPS[:1] + 1])
+    found = _written(kept).take(other, [("other", 0)])
     assert found is not None
     assert torch.equal(found, MAPS[:1] + 1)
 
@@ -181,50 +196,76 @@ def test_of_one_kind_at_a_time(tmp_path: Path, other: Kind) -> None:
 def test_a_full_disk_is_no_failure(
     tmp_path: Path, no_room: Callable[..., AbstractContextManager[None]]
 ) -> None:
-    kept = KeptMaps(tmp_path)
+    kept = KeptMaps(tmp_path, SMALL)
     with no_room(BYTES + BYTES // 2):
         kept.put(KIND, PICTURES, [MAPS])
-        assert kept.take(KIND, PICTURES[1:2]) is None, "cut short"
+        assert _written(kept).take(KIND, PICTURES[1:2]) is None, "cut short"
         first = kept.take(KIND, PICTURES[:1])
     assert first is not None
     assert torch.equal(first, MAPS[:1])
     kept.put(KIND, PICTURES[:2], [MAPS[:2]])
-    assert kept.take(KIND, PICTURES[1:2]) is not None
-    with no_room(BYTES + BYTES // 2):  # in the place of another's
+    assert _written(kept).take(KIND, PICTURES[:1]) is not None
+    with no_room(BYTES + BYTES // 2):  # in the second's place, which was taken first before
         kept.put(KIND, [("job", 3)], [MAPS[2:]])
-        assert kept.take(KIND, [("job", 3)]) is None
-    kept.forget()
-    large = KeptMaps(tmp_path, 2**60)  # more than is free
-    large.put(KIND, PICTURES, [MAPS])
-    assert large.take(KIND, PICTURES[:1]) is None
-    assert large._file is None
-    nowhere = KeptMaps(tmp_path / "none")
+        assert _written(kept).take(KIND, [("job", 3)]) is None
+    nowhere = KeptMaps(tmp_path / "none", SMALL)
     nowhere.put(KIND, PICTURES, [MAPS])
     assert nowhere.take(KIND, PICTURES[:1]) is None
 
 
-def test_in_a_full_file_another_jobs_oldest_give_way(tmp_path: Path) -> None:
-    kept = KeptMaps(tmp_path, 2 * BYTES)
+def test_no_more_of_the_disk_than_a_share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = KeptMaps(tmp_path, SMALL)
+    free = [4 * BYTES * len(MAPS) - 1]
+    monkeypatch.setattr(
+        "worker.kept_maps.shutil.disk_usage", lambda _: SimpleNamespace(free=free[0])
+    )
     kept.put(KIND, PICTURES, [MAPS])
-    assert kept.take(KIND, PICTURES[2:]) is None, "a job's own first stay"
-    kept.put(KIND, [("other", 0)], [MAPS[2:]])
-    assert kept.take(KIND, PICTURES[:1]) is None
-    for picture, row in ((PICTURES[1], 1), (("other", 0), 2)):
-        found = kept.take(KIND, [picture])
-        assert found is not None
-        assert torch.equal(found[0], MAPS[row])
+    assert not kept._kept
+    free[0] += 1
+    kept.put(KIND, PICTURES, [MAPS])
+    assert len(kept._kept) == len(MAPS)
 
 
-def test_a_disk_that_is_slower_keeps_fewer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_of_a_batch_or_none(tmp_path: Path) -> None:
+    kept = KeptMaps(tmp_path, 5 * BYTES)
+    kept.put(KIND, PICTURES, [MAPS])
+    kept.put(KIND, [("other", position) for position in range(3)], [MAPS])
+    assert list(kept._kept) == PICTURES, "who came first stays"
+    kept.put(KIND, [("other", 0)], [MAPS[:1]])
+    assert _written(kept).take(KIND, [("other", 0)]) is not None
+
+
+def test_who_has_not_been_asked_for_in_a_while_gives_way(tmp_path: Path) -> None:
+    kept = KeptMaps(tmp_path, 3 * BYTES, idle_s=0.05)
+    kept.put(KIND, PICTURES, [MAPS])
+    time.sleep(0.1)
+    kept.put(KIND, [("other", 0)], [MAPS[:1]])
+    assert list(kept._kept) == [("other", 0)]
+    _until(lambda: kept._file is None)  # with nobody left to ask
+
+
+def test_a_slow_disk_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     going_on, real = threading.Event(), KeptMaps._write
 
     def slow(*given: Any) -> bool:
         return going_on.wait(20) and real(*given)
 
     monkeypatch.setattr(KeptMaps, "_write", slow)
-    kept = KeptMaps(tmp_path)
-    many = [("job", position) for position in range(MOST_WAITING + 1)]
-    kept.put(KIND, many, [MAPS[:1].expand(len(many), -1, -1, -1)])
+    monkeypatch.setattr("worker.kept_maps.MOST_WAITING", 2 * BYTES)
+    kept = KeptMaps(tmp_path, SMALL)
+    kept.put(KIND, PICTURES, [MAPS])  # one put may be more than is to wait
+    kept.put(KIND, [("job", 3)], [MAPS[:1]])
+    assert list(kept._kept) == PICTURES
+    assert kept.take(KIND, PICTURES[:1]) is None, "not yet"
     going_on.set()
-    assert kept.take(KIND, many[-1:]) is None
-    assert kept.take(KIND, many[:-1]) is not None
+    found = _written(kept).take(KIND, PICTURES[1:])
+    assert found is not None
+    assert torch.equal(found, MAPS[1:])
+    _until(lambda: kept._waiting == 0)
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    ends = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < ends
+        time.sleep(0.01)

@@ -9,10 +9,11 @@ from beholder.jobs.exemplar_queries import exemplars
 from beholder.pictures import decode
 from beholder.science.blind import before_and_after
 from beholder.science.inputs import to_tensor
-from beholder.science.measure import measure
+from beholder.science.measure import Measurement, measure
 from beholder.science.networks import load_network
 from beholder.science.statistics import ChannelStatistics, chosen_channels
 from beholder.specs import StudySpec
+from worker import studies
 
 pytestmark = pytest.mark.slow  # imports torch
 
@@ -112,3 +113,22 @@ def test_a_threshold_that_nothing_reaches_blinds_nothing(
     assert job.state == "done"
     for item in bench.items(job.id):
         assert item.verdicts["intact"].top5 == item.verdicts["blinded"].top5
+
+
+def test_batches_are_counted_in_together_but_not_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each once, in their order; one that is more than is counted in at a time by itself."""
+    monkeypatch.setattr(studies, "_AT_ONCE", 5)
+    sizes, batches, first = [2, 2, 2, 3, 7, 1], [], 0
+    for size in sizes:
+        numbers = torch.arange(first, first + size, dtype=torch.float32)[:, None]
+        items: Any = tuple(range(first, first + size))
+        batches.append((items, Measurement((numbers, 10 * numbers), 100 * numbers)))
+        first += size
+    joined = list(studies._joined(batches))
+    assert [len(items) for items, _ in joined] == [4, 5, 7, 1]
+    assert [number for items, _ in joined for number in items] == list(range(first))
+    for items, result in joined:
+        numbers = torch.tensor(items, dtype=torch.float32)[:, None]
+        assert torch.equal(result.strengths[0], numbers)
+        assert torch.equal(result.strengths[1], 10 * numbers)
+        assert torch.equal(result.logits, 100 * numbers)
