@@ -119,6 +119,8 @@ class KeptMaps:
         """
         rows = [row for some in maps for row in some.permute(0, 2, 3, 1)]
         with self._lock:
+            for job in self._touched.keys() & {job for job, _ in pictures}:
+                self._touch(job)  # it still brings some, even if there is no room for them
             self._let_go()
             new = [
                 (picture, row)
@@ -130,8 +132,8 @@ class KeptMaps:
             if file is None or not slots:
                 return
             for (picture, row), slot in zip(new, slots, strict=True):
-                self._waiting += row.nbytes
                 written = self._writer.submit(self._write, file, slot, row)
+                self._waiting += row.nbytes  # which the writer takes off again
                 self._kept[picture] = _Kept(slot, written)
                 self._touch(picture[0])
 
@@ -144,9 +146,9 @@ class KeptMaps:
             if kind != self._kind or self._file is None:
                 return None
             file, shape = self._file, self._shape
-            found = [self._kept.pop(one) for one in pictures if one in self._kept]
             for job in {job for job, _ in pictures}:
                 self._touch(job)
+            found = [self._kept.pop(one) for one in pictures if one in self._kept]
         ready = len(found) == len(pictures) and all(
             one.written.done() and one.written.result() for one in found
         )
@@ -177,6 +179,9 @@ class KeptMaps:
             self._file, self._slots = None, 0
             self._free.clear()
             self._touched.clear()
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
 
     def _touch(self, job: str) -> None:
         self._touched[job] = time.monotonic()
@@ -185,9 +190,11 @@ class KeptMaps:
     def _look_later(self) -> None:
         """For a worker that has nothing more to do."""
         if self._timer is None and self._touched:
-            self._timer = threading.Timer(self.idle_s, self._look)
-            self._timer.daemon = True
-            self._timer.start()
+            due = min(self._touched.values()) + self.idle_s - time.monotonic()
+            timer = threading.Timer(max(0.0, due), self._look)
+            timer.name, timer.daemon = "maps", True
+            timer.start()
+            self._timer = timer
 
     def _look(self) -> None:
         with self._lock:

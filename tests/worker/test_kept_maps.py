@@ -236,12 +236,23 @@ def test_all_of_a_batch_or_none(tmp_path: Path) -> None:
 
 
 def test_who_has_not_been_asked_for_in_a_while_gives_way(tmp_path: Path) -> None:
-    kept = KeptMaps(tmp_path, 3 * BYTES, idle_s=0.05)
+    kept = KeptMaps(tmp_path, 3 * BYTES)
     kept.put(KIND, PICTURES, [MAPS])
-    time.sleep(0.1)
+    kept._touched["job"] -= 400
+    kept.put(KIND, [("job", 3)], [MAPS[:1]])  # no room, but it is still at it
+    kept._touched["job"] -= 400
+    kept._look()
+    assert list(kept._kept) == PICTURES
+    kept._touched["job"] -= 400
     kept.put(KIND, [("other", 0)], [MAPS[:1]])
     assert list(kept._kept) == [("other", 0)]
-    _until(lambda: kept._file is None)  # with nobody left to ask
+
+
+def test_with_nobody_left_to_ask_the_room_is_given_back(tmp_path: Path) -> None:
+    kept = KeptMaps(tmp_path, SMALL, idle_s=0.05)
+    kept.put(KIND, PICTURES, [MAPS])
+    _until(lambda: kept._file is None)
+    assert kept._timer is None
 
 
 def test_a_slow_disk_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
