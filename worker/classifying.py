@@ -15,7 +15,7 @@ from worker.kept_maps import kind_of, pictures_of
 from worker.lease import Lease
 from worker.pictures import Batch, Wanted
 from worker.rooms import Shape
-from worker.studies import StudyWork, study_shape
+from worker.studies import StudyWork
 from worker.work import Means
 
 
@@ -56,10 +56,9 @@ class ClassifyWork(StudyWork):
         return classify(self.network, batch.wait(), normalize=self.spec.normalize)
 
     def _shape(self, height: int, width: int) -> Shape:
-        size = self.spec.size
-        return (
-            super()._shape(height, width) if size == "keep" else study_shape(self.spec, size, size)
-        )
+        if self.spec.size != "keep":  # maps are to memory what their pictures are
+            height = width = self.spec.size
+        return super()._shape(height, width)
 
     def _end(self) -> Finished | None:
         for items, logits in self._classified:

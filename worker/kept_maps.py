@@ -78,7 +78,7 @@ class _File:
         if nameless is None:
             raise OSError("no files without a name here")
         self._number = os.open(folder, nameless | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        self._end = weakref.finalize(self, os.close, self._number)
+        weakref.finalize(self, os.close, self._number)
 
     def write(self, data: memoryview, place: int) -> bool:
         """Whether all of it is there."""
@@ -215,11 +215,10 @@ class KeptMaps:
 
     def _room(self, count: int) -> list[int]:
         """So many slots, or none at all."""
-        size = 4 * math.prod(self._shape)
-        if self._waiting and self._waiting + count * size > MOST_WAITING:
+        if self._waiting and self._waiting + count * self._slot_bytes > MOST_WAITING:
             return []
         more = max(0, count - len(self._free))
-        grown = (self._slots + more) * size
+        grown = (self._slots + more) * self._slot_bytes
         if more and grown > min(self.most_bytes, self._share()):
             return []
         self._free += range(self._slots, self._slots + more)
@@ -233,7 +232,11 @@ class KeptMaps:
             free = shutil.disk_usage(self.folder).free
         except OSError:
             return 0
-        return (free + self._slots * 4 * math.prod(self._shape)) // SHARE
+        return (free + self._slots * self._slot_bytes) // SHARE
+
+    @property
+    def _slot_bytes(self) -> int:
+        return 4 * math.prod(self._shape)
 
     def _write(self, file: _File, slot: int, row: Tensor) -> bool:
         try:
