@@ -4,6 +4,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from queue import SimpleQueue
@@ -27,6 +28,7 @@ class Stations:
     """What a work passes. `take` and `batches` have a thread of their own, `close` has others.
 
     take: the next work, or None where there is none now.
+    sooner: what came since a work was taken and goes before it. Raises no Exception.
     batches: its batches, decoded as they are asked for.
     run: does one of them on the device. Raises no Exception.
     close: the work's end, whatever became of it. Raises no Exception.
@@ -34,6 +36,7 @@ class Stations:
     """
 
     take: Callable[[], AnyWork | None]
+    sooner: Callable[[AnyWork], AnyWork | None]
     batches: Callable[[AnyWork], Iterator[Batch]]
     run: Callable[[AnyWork, Batch], None]
     close: Callable[[AnyWork], None]
@@ -72,12 +75,9 @@ class Pipeline:
         try:
             self._slots.acquire()
             while (work := self.stations.take()) is not None:
-                try:
-                    for batch in self.stations.batches(work):
-                        self._steps.put((work, batch))
-                        self._slots.acquire()
-                except Exception as error:
-                    work.fail(error)
+                for batch in self._batches(work):
+                    self._steps.put((work, batch))
+                    self._slots.acquire()
                 self._steps.put((work, None))
         finally:
             self._steps.put(None)
@@ -86,23 +86,54 @@ class Pipeline:
         """Do the steps in their order; how many works came to their end."""
         closing: deque[Future[None]] = deque()
         works = 0
-        while (step := self._steps.get()) is not None:
-            work, batch = step
-            if batch is not None:
-                self._run(work, batch)
-                continue
-            closing.append(behind.submit(self.stations.close, work))
+
+        def close(work: AnyWork) -> None:
+            nonlocal works
             works += 1
+            closing.append(behind.submit(self.stations.close, work))
             if len(closing) > BEHIND:
                 closing.popleft().result()
+
+        begun: AnyWork | None = None
+        while (step := self._steps.get()) is not None:
+            work, batch = step
+            if batch is None:
+                close(work)
+                continue
+            with _given_back(work):
+                try:
+                    if work is not begun and (sooner := self.stations.sooner(work)) is not None:
+                        self._let_pass(sooner, close)
+                finally:
+                    self._slots.release()
+                self.stations.run(work, batch)
+            begun = work
         for end in closing:
             end.result()
         return works
 
-    def _run(self, work: AnyWork, batch: Batch) -> None:
-        self._slots.release()
+    def _let_pass(self, work: AnyWork, close: Callable[[AnyWork], None]) -> None:
+        """Do a whole work, while another waits; the device waits for its pictures."""
         try:
-            self.stations.run(work, batch)
-        except BaseException:  # the process is to end: what is half done is given back
-            work.fail(Stopping())
-            raise
+            with _given_back(work):
+                for batch in self._batches(work):
+                    self.stations.run(work, batch)
+        finally:
+            close(work)
+
+    def _batches(self, work: AnyWork) -> Iterator[Batch]:
+        """A work's batches, up to where it fails."""
+        try:
+            yield from self.stations.batches(work)
+        except Exception as error:
+            work.fail(error)
+
+
+@contextmanager
+def _given_back(work: AnyWork) -> Iterator[None]:
+    """Around work on the device: where the process is to end, what is half done is given back."""
+    try:
+        yield
+    except BaseException:
+        work.fail(Stopping())
+        raise

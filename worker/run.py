@@ -67,6 +67,17 @@ class Run:
 
     def take(self) -> AnyWork | None:
         """Claim what runs together next. What a worker died on has nothing beside it."""
+        return self._take()
+
+    def sooner(self, work: AnyWork) -> AnyWork | None:
+        """Claim what came since a work was taken and goes before it: none where that fails."""
+        try:
+            return self._take(before=work.lease.claims[0])
+        except Exception as error:  # the work goes on, and the next claim meets it too
+            log.warning("nothing taken before job %s: %s", work.lease.claims[0].job_id, error)
+            return None
+
+    def _take(self, before: Claim | None = None) -> AnyWork | None:
         runner, in_hand, begun = self.runner, self.leases.in_hand, time.time_ns()
         if self.leases.stopping or not runner.claiming():
             return None
@@ -80,6 +91,7 @@ class Run:
             suspects=not in_hand,
             without=runner.passed_over.jobs,
             device=runner.device,
+            before=before,
             unsure=runner.keep_back,
         )
         if not claims:

@@ -105,7 +105,9 @@ class Runner:
         )
         with leases:
             run = Run(self, self._means, leases)
-            stations = Stations(run.take, run.batches, run.compute, run.close, leases.stop)
+            stations = Stations(
+                run.take, run.sooner, run.batches, run.compute, run.close, leases.stop
+            )
             while Pipeline(stations).drive():
                 pass  # what was just finished may have queued more
         if isinstance(run.trouble, StorageFull):

@@ -28,6 +28,7 @@ from beholder.jobs.rows import fail_everything, items_of, lock_job, requeue_chun
 from beholder.jobs.sharing import companions
 from beholder.jobs.stages import Stage, chosen, handed_on, made_by
 from beholder.jobs.turns import latest_turn, whose_turn
+from beholder.priorities import DEFAULT_PRIORITY, Priority
 from beholder.specs import DreamSpec, JobKind, Spec, spec_of
 
 Hold = Literal["held", "lost", "cancelled"]
@@ -74,6 +75,7 @@ class Claim:
     network_sha256: of the weights that the job began with; None if this is its first chunk.
     stale_tokens: of earlier claims of this chunk; their result folders are to be removed.
     device: what the job asks to run on.
+    priority: the job's. again: whether the claim before this one served it too, in any worker.
     partials: in the choose stage, where the measured statistics are, and in the conclude stage,
         where the readings are; by first position.
     chosen: in the classify stage, the channels to blind of each layer, most common first.
@@ -96,6 +98,8 @@ class Claim:
     chosen: dict[int, tuple[int, ...]] | None = None
     plan: str | None = None
     device: Device = "any"
+    priority: Priority = DEFAULT_PRIORITY
+    again: bool = False
     frames: Frames | None = None
     before: Before = field(default_factory=dict)
 
@@ -109,6 +113,7 @@ def claim_next(
     suspects: bool = True,
     without: Collection[str] = (),
     device: DeviceClass | None = None,
+    before: Claim | None = None,
     unsure: Callable[[Sequence[Claim]], object] = lambda claims: None,
 ) -> tuple[Claim, ...]:
     """Take the chunk whose turn it is, and for a dream others that share its batch; () if none.
@@ -118,12 +123,14 @@ def claim_next(
         such a chunk is to be alone in its worker's hands. None is then taken while one is next.
     without: the ids of jobs that this worker leaves to others.
     device: the worker's class, where jobs may ask for another; None takes all.
+    before: in hand already, and not begun: only what goes before it is then taken, and runs on the
+        same network, which is the one that is loaded.
     unsure: told of what may be taken all the same, where the database fell silent at the last
         moment: it is to be released, since its worker does not have it.
     """
     for look in range(_LOOKS):
         turn = whose_turn(database, without, device)
-        if turn is None:
+        if turn is None or (before and not turn.is_before(before.priority, again=before.again)):
             return ()
         taken: tuple[Claim, ...] = ()
         try:
@@ -135,6 +142,8 @@ def claim_next(
                 if found is None:
                     continue
                 if found.chunk.attempts and not suspects:
+                    return ()
+                if before and found.spec.network != before.spec.network:
                     return ()
                 left = _left(found, room)
                 together = [found, *_companions(session, found, left, without, device)]
@@ -282,7 +291,8 @@ def _take(
 ) -> tuple[Claim, ...]:
     """Make these chunks ours. Their rows are locked, so nobody else changes them meanwhile."""
     items = _items(session, [chunk for _, chunk, _ in found])
-    turn = latest_turn(session) + 1
+    latest = latest_turn(session)
+    again = {job.id for job, _, _ in found if job.turn == latest}
     for job, chunk, _ in found:
         chunk.stale_tokens = with_stale(chunk)
         chunk.state, chunk.token = "running", secrets.token_hex(6)
@@ -292,11 +302,13 @@ def _take(
         starting = sum(item.state == "queued" for item in items[chunk.id])
         job.queued -= starting
         job.running += starting
-        job.state, job.turn = "running", turn
+        job.state, job.turn = "running", latest + 1
         if job.started_at is None:
             job.started_at = ago(0)
     _start(session, [item.id for each in items.values() for item in each if item.state == "queued"])
-    return tuple(_claim_of(session, one, items[one.chunk.id]) for one in found)
+    return tuple(
+        _claim_of(session, one, items[one.chunk.id], again=one.job.id in again) for one in found
+    )
 
 
 def _start(session: Session, item_ids: list[int]) -> None:
@@ -306,7 +318,7 @@ def _start(session: Session, item_ids: list[int]) -> None:
     )
 
 
-def _claim_of(session: Session, found: _Found, items: list[_OpenItem]) -> Claim:
+def _claim_of(session: Session, found: _Found, items: list[_OpenItem], *, again: bool) -> Claim:
     job, chunk, spec = found
     kind: JobKind = "dream" if job.kind == "dream" else "study"
     stage = cast(Stage, chunk.stage)
@@ -325,6 +337,8 @@ def _claim_of(session: Session, found: _Found, items: list[_OpenItem]) -> Claim:
         chosen=chosen(session, job.id) if stage == "classify" else None,
         plan=made_by(session, job.id, "choose") if stage in ("classify", "conclude") else None,
         device=job.device,
+        priority=job.priority,
+        again=again,
         frames=Frames.of(job),
         before=before(session, job, [one.item.position for one in items]),
     )

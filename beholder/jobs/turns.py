@@ -16,14 +16,29 @@ from sqlalchemy.orm import Session
 from beholder.devices import Device, DeviceClass, open_to
 from beholder.jobs.database import Database
 from beholder.jobs.models import Chunk, Job
+from beholder.priorities import PRIORITIES, Priority
 
 
 @dataclass(frozen=True)
 class Turn:
-    """The job to be served next, and when it was served last, as of a moment ago."""
+    """The job to be served next, as of a moment ago.
+
+    number: of the claim that served it last. new: whether none has.
+    """
 
     job_id: str
     number: int
+    priority: Priority
+    new: bool
+
+    def is_before(self, priority: Priority, *, again: bool) -> bool:
+        """Whether the job would have been served before what was claimed, had it been there.
+
+        As is a higher priority; and a new job before one that two claims in a row have served
+        (`again`): had it waited, it would have come between them.
+        """
+        higher = PRIORITIES.index(self.priority) < PRIORITIES.index(priority)
+        return higher or (self.priority == priority and self.new and again)
 
 
 def whose_turn(
@@ -34,7 +49,7 @@ def whose_turn(
     without, device: not of these; of those that a worker of this class may run.
     """
     statement = (
-        select(Job.id, Job.turn)
+        select(Job.id, Job.turn, Job.priority, Job.state == "queued")
         .where(Job.finished_at.is_(None), _has_queued(), *may_run(without, device))
         .order_by(Job.finished_at, Job.priority, Job.turn, Job.created_at)  # as in the index
         .limit(1)

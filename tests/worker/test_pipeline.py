@@ -155,7 +155,12 @@ def test_the_device_alone_has_a_team_of_threads() -> None:
 
     works: Iterator[Any] = iter(["work"])
     stations = Stations(
-        take, batches, lambda *_: note("run"), lambda _: note("close"), lambda: note("stop")
+        take,
+        lambda _: None,
+        batches,
+        lambda *_: note("run"),
+        lambda _: note("close"),
+        lambda: note("stop"),
     )
     before = torch.get_num_threads()
     torch.set_num_threads(3)
