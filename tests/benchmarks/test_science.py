@@ -33,6 +33,11 @@ def test_a_faster_precision_has_rows_for_its_agreement():
     assert all(row.detail.endswith(("admitted", "refused: float32 is taken")) for row in rows)
 
 
+def test_on_a_gpu_the_precision_of_its_goals_comes_first():
+    first = rates.PRECISIONS["cuda"][0]
+    assert all(first in name for name in science.GOALS["cuda"] if "snapshots" not in name)
+
+
 def test_the_gpus_goals_are_named_like_the_rows():
     names = {name.replace("bf16", "float32") for name in science.GOALS["cuda"]}
     assert names <= set(science.GOALS["cpu"])
