@@ -18,7 +18,12 @@ _NEVER_TOO_MUCH = "2"  # as vm.overcommit_memory: the kernel promises no more th
 def keep_to(share: float, device: torch.device) -> None:
     """From now on torch refuses this process more of a GPU's memory than its share."""
     if device.type == "cuda" and share < 1:
-        torch.cuda.set_per_process_memory_fraction(share, device)
+        torch.cuda.set_per_process_memory_fraction(share, numbered(device))
+
+
+def numbered(device: torch.device) -> torch.device:
+    """A GPU with its index, without which a call of torch's that changes one is refused."""
+    return torch.device(device.type, device.index or 0)
 
 
 def free_bytes(device: torch.device, share: float = 1.0) -> int:

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 import torch
+from torch.cuda._utils import _get_device_index
 
 from beholder.errors import MemoryTaken
 from beholder.science.dream import dream
 from beholder.specs import DreamSpec
 from worker import memory
-from worker.memory import HOST, free_bytes, lacking, share_of_others
+from worker.memory import HOST, free_bytes, lacking, numbered, share_of_others
 
 pytestmark = pytest.mark.slow  # imports torch
 GPU = torch.device("cuda", 0)
@@ -128,3 +129,11 @@ def test_a_host_that_promises_no_more_than_it_has(
     assert share_of_others(HOST) == 0.5
     (tmp_path / "overcommit_memory").write_text("0\n")
     assert share_of_others(HOST) == 0
+
+
+def test_a_share_is_of_a_gpu_with_an_index() -> None:
+    """What `torch.cuda.set_per_process_memory_fraction` asks of a device, where there is none."""
+    with pytest.raises(ValueError, match="index"):
+        _get_device_index(torch.device("cuda"))
+    found = [_get_device_index(numbered(torch.device(name))) for name in ("cuda", "cuda:1")]
+    assert found == [0, 1]
