@@ -76,7 +76,7 @@ class Heartbeat:
             chunk_id=chunk_id,
             chunks=chunks,
             chunk_seconds=self._chunk_seconds(),
-            gpu_bytes=_gpu_bytes(),
+            gpu_bytes=_gpu_bytes(self.device),
             paused=self.paused or passing_over,
             since=since[1] if since and since[0] == chunk_id else None,
             items=items,
@@ -103,7 +103,7 @@ class Heartbeat:
             forget(self.db, [self.name])
 
 
-def _gpu_bytes() -> int | None:
-    """GPU memory held by this process. Asks only once CUDA is in use: asking would start it."""
+def _gpu_bytes(device: str) -> int | None:
+    """What this process holds of a GPU. Asks only once CUDA is in use: asking would start it."""
     started = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
-    return torch.cuda.memory_reserved() if started else None
+    return torch.cuda.memory_reserved(device) if started and device != "cpu" else None

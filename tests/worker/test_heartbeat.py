@@ -47,6 +47,17 @@ def test_the_seconds_of_the_batch_in_hand_count(bench):
     assert later <= idle == still
 
 
+def test_the_memory_is_that_of_the_workers_own_gpu(bench, monkeypatch):
+    held = {"cuda:0": 1, "cuda:1": 2**30}
+    monkeypatch.setattr("torch.cuda.memory_reserved", lambda device: held[device])
+    Heartbeat(bench.db, "host-1", "cuda:1").beat(0)
+    assert live_workers(bench.db, within_s=5)[0].gpu_bytes is None  # it would start CUDA
+    monkeypatch.setattr("torch.cuda.is_initialized", lambda: True)
+    for name, holds in (("cpu", None), ("cuda:1", 2**30)):
+        Heartbeat(bench.db, "host-1", name).beat(0)
+        assert live_workers(bench.db, within_s=5)[0].gpu_bytes == holds
+
+
 def test_a_pause_is_over_once_there_is_work_again(bench):
     heartbeat = Heartbeat(bench.db, "host-1", "cpu", paused="no room left.")
     heartbeat.beat(0)

@@ -145,7 +145,7 @@ def test_a_heartbeat_that_breaks_stops_no_sweep(
     draw: Callable[..., bytes],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def broken() -> int:
+    def broken(device: str) -> int:
         raise RuntimeError("CUDA error: unspecified launch failure")
 
     monkeypatch.setattr("worker.heartbeat._gpu_bytes", broken)
