@@ -4,6 +4,7 @@ Pictures are float32 tensors (3, H, W) with values in [0, 1].
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -66,6 +67,13 @@ def input_step(normalize: bool, device: torch.device) -> Callable[[Tensor], Tens
     """
     if not normalize:
         return lambda pictures: pictures
-    mean = torch.tensor(_MEAN, device=device).view(1, 3, 1, 1)
-    deviation = torch.tensor(_DEVIATION, device=device).view(1, 3, 1, 1)
+    mean, deviation = _published(device)
     return lambda pictures: (pictures - mean) / deviation
+
+
+@cache
+def _published(device: torch.device) -> tuple[Tensor, Tensor]:
+    """ImageNet's mean and deviation (1, 3, 1, 1). Kept, since to make them a GPU is waited for."""
+    with torch.inference_mode(False):  # whoever comes next may want gradients
+        mean, deviation = (torch.tensor(of, device=device) for of in (_MEAN, _DEVIATION))
+    return mean.view(1, 3, 1, 1), deviation.view(1, 3, 1, 1)

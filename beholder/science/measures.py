@@ -5,6 +5,7 @@ all are differentiable. `measured` picks the one that a term asks for.
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -33,7 +34,7 @@ def measured(term: Term, maps: Tensor, guide: Tensor | None, full: tuple[int, in
     if term.place is not None:
         maps = _at(maps, term, full)
     if term.measure == "direction":
-        return along(_chosen(maps, term), torch.tensor(term.shares).to(maps))
+        return along(_chosen(maps, term), _shares(term, maps))
     return _PLAIN[term.measure or ""](_chosen(maps, term))
 
 
@@ -110,7 +111,20 @@ def _overdrawn(maps: Tensor, guide: Tensor) -> Tensor:
 
 
 def _chosen(maps: Tensor, term: Term) -> Tensor:
-    return maps if term.channels is None else maps[list(term.channels)]
+    if term.channels is None:
+        return maps
+    return maps.index_select(0, _kept(term.channels, torch.int64, maps.device))
+
+
+def _shares(term: Term, maps: Tensor) -> Tensor:
+    return _kept(term.shares, torch.float32, maps.device).to(maps)
+
+
+@lru_cache(maxsize=1024)
+def _kept(numbers: tuple[float, ...], kind: torch.dtype, device: torch.device) -> Tensor:
+    """What each step asks for, where the maps are: a GPU is waited for to copy it there."""
+    with torch.inference_mode(False):  # whoever comes next may want gradients
+        return torch.tensor(numbers, dtype=kind, device=device)
 
 
 def _at(maps: Tensor, term: Term, full: tuple[int, int]) -> Tensor:

@@ -9,7 +9,7 @@ from torchvision.transforms._presets import ImageClassification
 
 from beholder.errors import PictureError
 from beholder.pictures import decode
-from beholder.science.inputs import input_step, noise, to_image, to_tensor
+from beholder.science.inputs import _published, input_step, noise, to_image, to_tensor
 
 
 def image(width, height, mode="RGB"):
@@ -116,3 +116,14 @@ def test_normalize_as_torchvision_does():
     expected = normalize(pictures, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
     assert torch.allclose(found, expected)
     assert input_step(False, torch.device("cpu"))(pictures) is pictures
+
+
+def test_what_is_kept_for_a_device_has_gradients_whoever_asked_first():
+    pictures = torch.rand(1, 3, 4, 4)
+    _published.cache_clear()
+    with torch.inference_mode():
+        input_step(True, torch.device("cpu"))(pictures)
+    pictures.requires_grad_()
+    input_step(True, torch.device("cpu"))(pictures).sum().backward()
+    slopes = 1 / torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
+    assert torch.allclose(pictures.grad, slopes.expand(1, 3, 4, 4))

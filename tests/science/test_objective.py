@@ -8,8 +8,10 @@ from beholder.objective import parse_objective
 from beholder.science.ascent import Ascent
 from beholder.science.blind import blinded
 from beholder.science.inputs import noise
+from beholder.science.measures import along, measured
 from beholder.science.objective import Aim, ask_each
 from beholder.science.response import Response, channel, strength
+from beholder.terms import Term
 
 TERMS = [
     "conv3_1",
@@ -174,3 +176,13 @@ def test_what_a_network_lacks_is_named(narrow):
     broken[1, 0, 0, 0] = torch.nan
     values, _ = aim_of(narrow, "conv2_1 + mean(conv3_1)")(broken)
     assert values.isnan().tolist() == [False, True]
+
+
+def test_channels_and_shares_of_the_same_numbers_are_told_apart():
+    maps = torch.rand((8, 3, 3), generator=torch.Generator().manual_seed(0))
+    channels = Term(measure="mean", layer=10, channels=(1, 2))
+    direction = Term(measure="direction", layer=10, channels=(1, 2), shares=(1.0, 2.0))
+    chosen = maps[[1, 2]]
+    assert torch.equal(measured(channels, maps, None, (32, 32)), chosen.mean())
+    expected = along(chosen, torch.tensor([1.0, 2.0]))
+    assert torch.equal(measured(direction, maps, None, (32, 32)), expected)
