@@ -10,6 +10,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from beholder.science.constants import Constant
+
 # The axes that Ohta, Kanade and Sakai found in photographs ("Color information for region
 # segmentation", 1980): brightness, orange to blue, green to magenta; their I1, I2 and I3.
 _AXES = ((1.0, 1.0, 1.0), (1.0, 0.0, -1.0), (-1.0, 2.0, -1.0))
@@ -51,13 +53,21 @@ class Colours:
 
     def to_rgb(self, coordinates: Tensor) -> Tensor:
         """(3, H, W) to (3, H, W)."""
-        return _mixed(self.matrix, coordinates)
+        return _mixed(self._there, coordinates)
 
     def from_rgb(self, colours: Tensor) -> Tensor:
         """What `to_rgb` makes `colours` (3, H, W) of."""
-        return _mixed(self.inverse, colours)
+        return _mixed(self._back, colours)
+
+    @cached_property
+    def _there(self) -> Constant:
+        return Constant(self.matrix)
+
+    @cached_property
+    def _back(self) -> Constant:
+        return Constant(self.inverse)
 
 
-def _mixed(matrix: Tensor, channels: Tensor) -> Tensor:
-    mixed: Tensor = torch.tensordot(matrix.to(channels), channels, dims=1)
+def _mixed(matrix: Constant, channels: Tensor) -> Tensor:
+    mixed: Tensor = torch.tensordot(matrix.beside(channels), channels, dims=1)
     return mixed

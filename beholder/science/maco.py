@@ -15,6 +15,7 @@ from torch import Tensor
 
 from beholder.errors import InvalidInput
 from beholder.science.colours import Colours
+from beholder.science.constants import Constant
 from beholder.science.course import Course, answer_of, render_layer, size_of
 from beholder.science.networks import Network
 from beholder.science.optimisers import NAdam
@@ -60,13 +61,13 @@ class Phases:
 
     def picture(self, parameters: Tensor) -> Tensor:
         """The picture (3, H, W) of these phases; differentiable."""
-        strengths = self._strengths.to(parameters)
+        strengths = self._strengths.beside(parameters)
         waves = torch.complex(strengths * parameters.cos(), strengths * parameters.sin())
         values = torch.fft.irfft2(waves, s=(self.height, self.width))
         return torch.sigmoid(self.colours.to_rgb(values))
 
     @cached_property
-    def _strengths(self) -> Tensor:
+    def _strengths(self) -> Constant:
         """(3, H, W // 2 + 1) float64, so that brightness varies by `contrast`."""
         strengths = self.magnitude.double().expand(3, -1, -1).clone()
         strengths[:, 0, 0] = 0
@@ -74,7 +75,7 @@ class Phases:
         # `irfft2` sees all columns but the first, and of an even width the last, from both sides.
         twice[:, 1 : (self.width + 1) // 2] *= 2
         deviation = twice.sum().sqrt() / (self.height * self.width)
-        return strengths * (self.contrast / deviation)
+        return Constant(strengths * (self.contrast / deviation))
 
 
 def magnitude_of(pictures: Tensor) -> Tensor:

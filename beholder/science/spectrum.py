@@ -5,11 +5,13 @@ strong as they are in natural pictures, one over their frequency, and colours ar
 """
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from beholder.science.colours import Colours
+from beholder.science.constants import Constant
 
 START_DEVIATION = 0.01  # of a wave's strength, in its own measure
 _SOFTNESS = 4.0  # lucid's: the sigmoid's slope, so that a step of the optimiser is a small one
@@ -56,13 +58,14 @@ class Fourier:
         """Those of a picture (3, H, W): its own, but for values nearer to 0 or 1 than 1/512."""
         values = picture.clamp(_NEAREST_END, 1 - _NEAREST_END).logit() * _SOFTNESS
         waves = torch.fft.rfft2(self.colours.from_rgb(values), norm="ortho")
-        return torch.view_as_real(waves / self._scale(picture))
+        return torch.view_as_real(waves / self._scale.beside(picture))
 
     def picture(self, parameters: Tensor) -> Tensor:
         """The picture (3, H, W) of `parameters`; differentiable."""
-        waves = torch.view_as_complex(parameters) * self._scale(parameters)
+        waves = torch.view_as_complex(parameters) * self._scale.beside(parameters)
         values = torch.fft.irfft2(waves, s=(self.height, self.width), norm="ortho")
         return torch.sigmoid(self.colours.to_rgb(values / _SOFTNESS))
 
-    def _scale(self, like: Tensor) -> Tensor:
-        return natural_scale(self.height, self.width, self.decay).to(like)
+    @cached_property
+    def _scale(self) -> Constant:
+        return Constant(natural_scale(self.height, self.width, self.decay))

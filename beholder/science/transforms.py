@@ -147,11 +147,13 @@ class Drawn:
     def of(self, pictures: Tensor) -> Tensor:
         """What is seen of `pictures` (B, 3, H, W): (V, 3, h, w); differentiable."""
         shown = self._placed(pictures)
-        return shown if self.noise is None else shown + self.noise.to(shown)
+        return shown if self.noise is None else shown + _sent(self.noise.to(shown.dtype), shown)
 
     def _placed(self, pictures: Tensor) -> Tensor:
         rows = range(len(pictures))
-        chosen = pictures if self.rows == list(rows) else pictures[self.rows]
+        chosen = pictures
+        if self.rows != list(rows):
+            chosen = pictures[_sent(torch.tensor(self.rows), pictures)]
         if self._still and self.size == tuple(pictures.shape[2:]):
             return chosen
         grid = self._grid(chosen)
@@ -167,13 +169,22 @@ class Drawn:
         """(V, h, w, 2): where each pixel of a view is, -1 and 1 being the picture's edges."""
         height, width = self.size
         halves = torch.tensor([pictures.shape[3], pictures.shape[2]], dtype=torch.float64) / 2
-        terms = (self.matrices / halves[:, None]).to(pictures)[
-            :, :, :, None, None
-        ]  # (V, 2, 3, 1, 1)
-        across = torch.arange(width).to(pictures) - (width - 1) / 2
-        down = (torch.arange(height).to(pictures) - (height - 1) / 2)[:, None]
+        terms = _sent((self.matrices / halves[:, None]).to(pictures.dtype), pictures)
+        terms = terms[:, :, :, None, None]  # (V, 2, 3, 1, 1)
+        across, down = _from_middle(width, pictures), _from_middle(height, pictures)[:, None]
         places = terms[:, :, 0] * across + terms[:, :, 1] * down + terms[:, :, 2]  # (V, 2, h, w)
         return places.permute(0, 2, 3, 1)
+
+
+def _from_middle(count: int, like: Tensor) -> Tensor:
+    """How far so many pixels in a row (count,) lie from the middle of it, in the type of `like`."""
+    return torch.arange(count, dtype=like.dtype, device=like.device) - (count - 1) / 2
+
+
+def _sent(drawn: Tensor, beside: Tensor) -> Tensor:
+    """To the device of `beside`, a GPU without being waited for."""
+    ready = drawn.pin_memory() if beside.is_cuda else drawn
+    return ready.to(beside.device, non_blocking=True)
 
 
 # lucid's stack, but that a mirror is beyond the picture: its grey makes the picture's edges grey.

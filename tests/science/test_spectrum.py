@@ -3,8 +3,10 @@
 import pytest
 import torch
 from torch.autograd import gradcheck
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from beholder.science.colours import DEVIATIONS, Colours
+from beholder.science.constants import Constant
 from beholder.science.inputs import to_tensor
 from beholder.science.maco import DECAY, Phases, magnitude_of
 from beholder.science.spectrum import Fourier, frequencies, natural_scale
@@ -105,3 +107,38 @@ def test_phases_of_a_picture_give_it_back_where_its_strengths_are_kept(drawn):
     both = torch.stack([found.logit(), picture.logit()]).flatten(2)  # all but mean and contrast
     both = (both - both.mean(dim=2, keepdim=True)).flatten(1)
     assert torch.corrcoef(both)[0, 1] > 0.999
+
+
+def test_a_constant_is_copied_once_for_each_type():
+    constant = Constant(torch.arange(3, dtype=torch.float64))
+    single, double = torch.zeros(1), torch.zeros(1, dtype=torch.float64)
+    assert constant.beside(single) is constant.beside(torch.ones(2))
+    assert torch.equal(constant.beside(single), torch.tensor([0.0, 1.0, 2.0]))
+    assert constant.beside(double).dtype == torch.float64
+
+
+class Called(TorchDispatchMode):
+    """Notes which of torch's operations are run."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.names.add(func.overloadpacket.__name__)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(
+    "canvas", [Fourier(32, 48), Phases(32, 48, natural_scale(32, 48, 1.0))], ids=["waves", "phases"]
+)
+def test_only_a_canvas_first_picture_copies_anything_to_the_device(canvas):
+    """A GPU would be waited for in each picture of each step."""
+    parameters = canvas.start(0)
+    with Called() as first:
+        picture = canvas.picture(parameters)
+    with Called() as second:
+        again = canvas.picture(parameters)
+    assert "_to_copy" in first.names
+    assert not second.names & {"_to_copy", "copy_", "lift_fresh", "arange", "linspace"}
+    assert torch.equal(picture, again)
