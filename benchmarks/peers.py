@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from beholder.science.dream import dream
 from beholder.science.networks import load_network
+from beholder.science.prefix import arithmetic
 from benchmarks.comparison import Work, compare
 from benchmarks.harness import Options, Row, run
 
@@ -113,17 +114,23 @@ def rows_of(given: Options, *, size: int = SIZE) -> Iterator[Row]:
     for name, (package, peer) in PEERS.items():
         row = f"dream, layer {LAYER}, float32, times {name}"
         try:
-            peer(theirs, pictures[:1], 1)
+            _as_ours(peer, theirs, pictures[:1], 1)
         except ImportError as error:
             yield Row(row, None, detail=f"{error}; the extra `bench` has it")
             continue
         works = {
             "ours": Work(partial(dream, network, pictures, layer=LAYER, steps=steps), done),
-            "theirs": Work(partial(peer, theirs, pictures, steps), done),
+            "theirs": Work(partial(_as_ours, peer, theirs, pictures, steps), done),
         }
         found = compare(works, device=given.device, seconds_max=given.seconds / len(PEERS))
         detail = f"{package} {version(package)}; {count} pictures at once"
         yield Row(row, found.times("ours", "theirs"), "x", detail=detail)
+
+
+def _as_ours(peer: Peer, module: nn.Module, pictures: Tensor, steps: int) -> Tensor:
+    """In float32, which torch's own defaults convolve in TF32 on a GPU."""
+    with arithmetic(pictures.device, "float32"), torch.enable_grad():
+        return peer(module, pictures, steps)
 
 
 if __name__ == "__main__":
