@@ -195,8 +195,7 @@ def _extent(among: Tensor) -> tuple[Tensor, Tensor]:
 def _strengths(maps: Tensor) -> Tensor:
     """(B, C, h, w) to (B, C), in float32."""
     if maps.is_cuda:
-        norms: Tensor = torch.linalg.vector_norm(maps, dim=(2, 3), dtype=torch.float32)
-        return norms
+        return _norms(maps)
     # On a CPU several times as fast as a norm, in parts whose squares stay in its caches.
     rows = maps.float().permute(0, 2, 3, 1).flatten(1, 2)  # (B, places, C), as they lie in memory
     _, places, channels = rows.shape
@@ -208,6 +207,13 @@ def _strengths(maps: Tensor) -> Tensor:
         for some in torch.split(rows, max(1, most // places))
     ]
     return torch.cat(squares).sqrt()
+
+
+def _norms(maps: Tensor) -> Tensor:
+    """As `_strengths`, for a GPU. A norm may widen its maps, and refuses to narrow them."""
+    kind = torch.promote_types(maps.dtype, torch.float32)
+    norms: Tensor = torch.linalg.vector_norm(maps, dim=(2, 3), dtype=kind)
+    return norms.float()
 
 
 def _to_cpu(found: dict[int, Tensor]) -> dict[int, Tensor]:

@@ -9,7 +9,7 @@ from beholder.errors import InvalidInput, PictureError
 from beholder.layers import LAYERS
 from beholder.science.blind import classify
 from beholder.science.dream import dream
-from beholder.science.measure import measure, top_channels
+from beholder.science.measure import _norms, _strengths, measure, top_channels
 
 
 def assert_parity(reference, network, pictures):
@@ -54,6 +54,14 @@ def test_pre_relu_measures_the_raw_convolution(narrow, starts):
     found = measure(narrow, pictures, pre_relu=True).strengths[2]
     raw = narrow.module.features[:3](pictures.clone())
     assert torch.allclose(found, raw.flatten(2).norm(dim=2), rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [torch.float64, torch.float32, torch.bfloat16])
+def test_a_gpus_way_to_strengths_gives_them_too(kind):
+    maps = torch.rand((2, 8, 5, 4), generator=torch.Generator().manual_seed(0)).to(kind)
+    found = _norms(maps)
+    assert found.dtype == _strengths(maps).dtype == torch.float32
+    torch.testing.assert_close(found, _strengths(maps))
 
 
 def test_batched_equals_alone(narrow, starts):
