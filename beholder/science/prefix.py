@@ -7,7 +7,7 @@ itself a convolution, with weights turned round once; tensors are channels_last.
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from typing import Literal
+from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
 import torch
@@ -78,17 +78,38 @@ def prefix_of(module: VGG, device: torch.device, precision: Precision) -> "Prefi
 @contextmanager
 def arithmetic(device: torch.device, precision: Precision) -> Iterator[None]:
     """No gradients; and what cuDNN may round: it takes tf32 for float32 unless told not to."""
-    convolutions = torch.backends.cudnn.conv  # type: ignore[attr-defined]
     with torch.no_grad():
         if device.type != "cuda":
             yield
             return
-        before = convolutions.fp32_precision
-        convolutions.fp32_precision = "tf32" if precision == "tf32" else "ieee"
+        before = _rounding()
+        kind = "tf32" if precision == "tf32" else "ieee"
+        _round(kind, kind, None if before[2] is None else precision == "tf32")
         try:
             yield
         finally:
-            convolutions.fp32_precision = before
+            _round(*before)
+
+
+def _rounding() -> tuple[str, str, bool | None]:
+    """What cuDNN makes of float32: in convolutions, in recurrent networks, by the older switch.
+
+    Torch lets that switch be read only where all three agree; None where they don't.
+    """
+    cudnn: Any = torch.backends.cudnn
+    try:
+        older = cudnn.allow_tf32
+    except RuntimeError:
+        older = None
+    return cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision, older
+
+
+def _round(convolutions: str, recurrent: str, older: bool | None) -> None:
+    cudnn: Any = torch.backends.cudnn
+    if older is not None:
+        cudnn.allow_tf32 = older  # before the others, which it sets too
+    cudnn.conv.fp32_precision = convolutions
+    cudnn.rnn.fp32_precision = recurrent
 
 
 class Prefix:

@@ -14,7 +14,7 @@ from beholder.science.blind import blinded, classify
 from beholder.science.dream import dream, dream_layers
 from beholder.science.measure import measure
 from beholder.science.networks import depth_of
-from beholder.science.prefix import prefix_of
+from beholder.science.prefix import arithmetic, prefix_of
 
 # Shares of the gradient's norm. In float32 a near tie of a ReLU or pool may fall the other way, for
 # autograd just as well, and moves some of the gradient; float64 shows that there is no more to it.
@@ -177,6 +177,28 @@ def test_a_convolution_and_its_relu_are_dreamt_once(narrow, starts):
     assert steps == [1, 2, 3, 6, 7, 8, 9]
     apart = dream_layers(narrow, starts(1, 48), layers=[28, 29], steps=3, pre_relu=True)
     assert not torch.equal(apart[28].pictures, apart[29].pictures)
+
+
+@pytest.mark.parametrize("precision", ["float32", "tf32"])
+def test_a_gpus_arithmetic_leaves_torchs_older_switch_readable(precision):
+    cudnn = torch.backends.cudnn
+    before = cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision, cudnn.allow_tf32
+    with arithmetic(torch.device("cuda"), precision):
+        assert cudnn.conv.fp32_precision == ("tf32" if precision == "tf32" else "ieee")
+        assert cudnn.allow_tf32 == (precision == "tf32")
+    assert (cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision, cudnn.allow_tf32) == before
+
+
+def test_a_gpus_arithmetic_leaves_mixed_switches_as_they_were():
+    cudnn = torch.backends.cudnn
+    cudnn.rnn.fp32_precision = "ieee"
+    try:
+        with arithmetic(torch.device("cuda"), "float32"):
+            assert cudnn.conv.fp32_precision == "ieee"
+        assert (cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision) == ("tf32", "ieee")
+    finally:
+        cudnn.rnn.fp32_precision = "tf32"
+    assert cudnn.allow_tf32
 
 
 def test_tf32_needs_a_gpu(narrow, starts):
