@@ -19,7 +19,8 @@ import torch
 from beholder.errors import MemoryTaken
 from worker.memory import free_bytes, share_of_others
 
-# More pixels at once are no faster: a CPU takes them in pieces anyway, a GPU's arithmetic is busy.
+# More pixels at once are no faster on a CPU, which takes them in pieces anyway. That so many keep a
+# GPU busy is a guess: it was not measured.
 CPU_PIXELS_A_CORE, CPU_MOST_A_CORE = 2 * 224**2, 8  # pictures, however small
 GPU_PIXELS, GPU_MOST = 64 * 224**2, 256
 GPU_SHARE = 0.85  # of the free memory; the rest is for workspaces that vary with the batch

@@ -12,9 +12,10 @@ from sqlalchemy.orm import Session
 from beholder.jobs.models import Chunk, Job
 from beholder.specs import Spec, StudySpec
 
-# Items in a chunk unless the submitter says otherwise: a few seconds of work on a GPU.
+# Items in a chunk unless the submitter says otherwise. A batch of dreams takes as many chunks as it
+# has room for, on a GPU eight of 224 px; a study's takes one.
 _DREAMS, _STUDIED = 8, 32
-_LARGE = 448  # pixels a side from which on fewer dreams share a chunk, which is one batch in memory
+_LARGE = 448  # pixels a side from which on fewer dreams share a chunk
 _OF_UNKNOWN_SIZE = 2
 
 
