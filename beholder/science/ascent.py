@@ -24,6 +24,8 @@ class Ascent:
 
     features: the modules that lead to the layer. channels: (C,) int64; None is all. prefix: None
     where the modules themselves are to be run. memory: bytes that a picture's maps may take.
+    depths: how many modules lead to each picture's own layer, as `Prefix.gradient` takes them; None
+    is `features` for all.
     """
 
     network: Network
@@ -33,6 +35,7 @@ class Ascent:
     precision: Precision
     prefix: Prefix | None
     memory: int
+    depths: tuple[int, ...] | None = None
 
     @classmethod
     def of(
@@ -87,7 +90,8 @@ class Ascent:
         with torch.enable_grad():
             pictures = pictures.detach().requires_grad_()
             ready = prepare(pictures)
-        norms, gradient = self.prefix.gradient(ready.detach(), len(self.features), self.channels)
+        depths = self.depths or len(self.features)
+        norms, gradient = self.prefix.gradient(ready.detach(), depths, self.channels)
         if ready is not pictures:
             (gradient,) = torch.autograd.grad(ready, pictures, gradient)
         return norms, gradient

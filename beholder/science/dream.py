@@ -5,7 +5,7 @@ A `Checkpoint` is a batch in the middle of it, from which `dream` goes on.
 Source of the method: "Deepdream and Mechanistic Interpretability" (peluche, 2023).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -23,6 +23,8 @@ from beholder.science.networks import (
     depth_of,
 )
 from beholder.science.prefix import Precision
+
+_TOGETHER = 64 * 224**2  # pixels, of all layers' pictures
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,7 @@ def dream_layers(
 
     Arguments as for `dream`; every layer and channel is looked up before the first step is made.
     A convolution and the ReLU that it is read after share one dream. `on_step` counts on from
-    layer to layer.
+    layer to layer; without it, layers go through a GPU side by side.
     """
     rows = list(dict.fromkeys(find_layer(layer) for layer in layers))
     for row in rows:
@@ -150,6 +152,19 @@ def dream_layers(
             channel_index(network, row, channels)
     found: dict[int, Dream] = {}
     by_depth: dict[int, Dream] = {}
+    if network.device.type == "cuda" and rows and on_step is None and not pre_relu:
+        ascent = Ascent.of(
+            network,
+            max(row.index for row in rows),
+            channels,
+            normalize=normalize,
+            pre_relu=False,
+            precision=precision,
+            memory=memory,
+        )
+        depths = {depth_of(row, pre_relu=False) for row in rows}
+        kept = steps_kept(steps, snapshots)
+        by_depth = _side_by_side(ascent, pictures, depths, steps, kept, learning_rate)
     for row in rows:
         depth = depth_of(row, pre_relu=pre_relu)
         if depth not in by_depth:
@@ -170,6 +185,43 @@ def dream_layers(
         elif on_step is not None:
             on_step((len(found) + 1) * steps)
         found[row.index] = by_depth[depth]
+    return found
+
+
+def _side_by_side(
+    ascent: Ascent,
+    pictures: Tensor,
+    depths: Collection[int],
+    steps: int,
+    kept: frozenset[int],
+    learning_rate: float,
+) -> dict[int, Dream]:
+    """The dreams by depth, `_TOGETHER` pixels at once; none of what only goes one by one."""
+    check_pictures(pictures)
+    if not len(pictures) or ascent.prefix is None or ascent.in_tiles(*pictures.shape[2:]):
+        return {}
+    found: dict[int, Dream] = {}
+    waiting, most = sorted(depths, reverse=True), max(1, _TOGETHER // pictures[:, 0].numel())
+    while waiting:
+        some, waiting = waiting[:most], waiting[most:]
+        mixed = replace(ascent, depths=tuple(depth for depth in some for _ in pictures))
+        current = pictures.detach().to(ascent.network.device).repeat(len(some), 1, 1, 1)
+        if ascent.precision == "float64":
+            current = current.double()
+        taken: dict[int, Tensor] = {}
+        norms: list[Tensor] = []
+        with at_rest(ascent.network.module):
+            for step in range(1, steps + 1):
+                norm, gradient = mixed(current, None)
+                current = gradient.mul_(learning_rate).add_(current).clamp_(0.0, 1.0)
+                norms.append(norm)
+                if step in kept:
+                    taken[step] = current.to("cpu", non_blocking=True)
+        # To copy them waits for everything before it, so the snapshots have arrived too.
+        curves = torch.split(torch.stack(norms).cpu(), len(pictures), dim=1)
+        for place, depth in enumerate(some):
+            shown = {step: torch.split(rows, len(pictures))[place] for step, rows in taken.items()}
+            found[depth] = Dream(shown[steps], shown, curves[place])
     return found
 
 

@@ -5,7 +5,7 @@ so only the maps before convolutions and the pools' places are kept; a convoluti
 itself a convolution, with weights turned round once; tensors are channels_last. `stages` has both.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
@@ -133,16 +133,22 @@ class Prefix:
         self._zeroed = zeroed
 
     def gradient(
-        self, pictures: Tensor, depth: int, channels: Tensor | None
+        self, pictures: Tensor, depth: int | Sequence[int], channels: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """Each picture's norm (B,) behind `depth` modules, and its gradient (B, 3, H, W).
 
-        pictures: as the first layer takes them. channels: (C,) int64, the maps that count; None
-        takes all. A picture whose maps are all zero has gradient zero; the norm of one that
+        pictures: as the first layer takes them. depth: or one a picture, the deepest first, none
+        between a convolution and its ReLU. channels: (C,) int64, the maps that count; None takes
+        all. A picture whose maps are all zero has gradient zero; the norm of one that
         holds an infinity or NaN is NaN.
         """
+        depths = [depth] * len(pictures) if isinstance(depth, int) else list(depth)
+        found, first = [], 0
         with self._arithmetic():
-            found = [self._gradient(piece, depth, channels) for piece in self.pieces(pictures)]
+            for piece in self.pieces(pictures):
+                own = depths[first : first + len(piece)]
+                found.append(self._gradient(piece, own, channels))
+                first += len(piece)
             norms, gradients = (torch.cat(parts) for parts in zip(*found, strict=True))
             # A fused ReLU makes 0 of NaN, which would hide it.
             sound = pictures.isfinite().flatten(1).all(dim=1)
@@ -273,16 +279,25 @@ class Prefix:
         return self._without(stage.last, self._without(stage.index, sums.relu_()))
 
     def _gradient(
-        self, pictures: Tensor, depth: int, channels: Tensor | None
+        self, pictures: Tensor, depths: list[int], channels: Tensor | None
     ) -> tuple[Tensor, Tensor]:
+        """Those of pictures whose depths come in descending order: the last leave first."""
         kept: list[Tensor] = []
+        left: dict[int, tuple[Tensor, Tensor]] = {}  # by the stage's last layer
         maps = self.entry(pictures)
-        stages = self._weights.stages(depth)
+        stages = self._weights.stages(max(depths, default=1))
         for stage in stages:
             maps = self._forward(stage, maps, kept)
-        norms, gradient = _of_norms(maps, channels)
+            going = sum(depth > stage.last + 1 for depth in depths)
+            if going < len(maps) or stage is stages[-1]:
+                left[stage.last] = _of_norms(maps[going:], channels)
+                maps = maps[:going]
         del maps
+        norms, gradient = left.pop(stages[-1].last)
         for stage in reversed(stages):
+            if stage.last in left:
+                norm, more = left.pop(stage.last)
+                norms, gradient = torch.cat([norms, norm]), torch.cat([gradient, more])
             gradient = stage.backward(gradient, kept)
         return norms, gradient.to(norms.dtype)
 

@@ -7,9 +7,13 @@ import pytest
 import torch
 
 from beholder.errors import InvalidChannel, InvalidInput, InvalidLayer, InvalidSpec
+from beholder.layers import LAYERS
+from beholder.science import dream as dreaming
+from beholder.science.ascent import MEMORY, Ascent
 from beholder.science.blind import blinded
 from beholder.science.dream import dream, dream_layers
 from beholder.science.inputs import noise
+from beholder.science.networks import depth_of
 
 CASES = [
     pytest.param("conv5_1", None, id="conv, read after its in-place ReLU"),
@@ -133,6 +137,53 @@ def test_layers_at_once(narrow, starts):
     assert seen == [1, 2, 3, 4]
     for layer, result in found.items():
         assert torch.equal(result.pictures, dream(narrow, pictures, layer=layer, steps=2).pictures)
+
+
+@pytest.mark.parametrize(
+    ("at_once", "options"),
+    [(21, {}), (4, {"channels": [1, 3], "normalize": True}), (21, {"precision": "float64"})],
+    ids=["all", "some, of channels", "float64"],
+)
+def test_layers_side_by_side_become_what_each_becomes_alone(
+    narrow, starts, monkeypatch, at_once, options
+):
+    """As on a GPU, which takes them so; on a CPU it makes no difference to the bits."""
+    pictures = starts(2, 32)
+    monkeypatch.setattr(dreaming, "_TOGETHER", at_once * pictures[:, 0].numel())
+    alone = dream_layers(narrow, pictures, layers=range(37), steps=2, snapshots=[1], **options)
+    how = {"channels": None, "normalize": False, "precision": "float32", **options}
+    ascent = Ascent.of(narrow, 36, pre_relu=False, memory=MEMORY, **how)
+    depths = {depth_of(layer, pre_relu=False) for layer in LAYERS}
+    found = dreaming._side_by_side(ascent, pictures, depths, 2, frozenset({1, 2}), 0.01)
+    assert len(found) == 21
+    for layer in LAYERS:
+        one, other = found[depth_of(layer, pre_relu=False)], alone[layer.index]
+        assert one.snapshots.keys() == other.snapshots.keys()
+        for step, shown in one.snapshots.items():
+            assert torch.equal(shown, other.snapshots[step]), (layer.name, step)
+        assert torch.equal(one.objective, other.objective)
+        assert torch.equal(one.pictures, other.pictures)
+
+
+def test_of_no_pictures_nothing_is_dreamt(narrow):
+    none = torch.empty(0, 3, 32, 32)
+    found = dream_layers(narrow, none, layers=[3, 35], steps=2)
+    assert {(one.pictures.shape, one.objective.shape) for one in found.values()} == {
+        (none.shape, (2, 0))
+    }
+
+
+def test_what_goes_tile_by_tile_does_not_go_side_by_side(narrow, starts):
+    how = {"channels": None, "normalize": False, "pre_relu": False}
+    tiled = Ascent.of(narrow, 36, precision="float32", memory=10_000, **how)
+    exact = Ascent.of(narrow, 36, precision="exact", memory=MEMORY, **how)
+    whole = Ascent.of(narrow, 36, precision="float32", memory=MEMORY, **how)
+    for ascent, pictures in (
+        (tiled, starts(1, 64)),
+        (exact, starts(1, 64)),
+        (whole, starts(1, 64)[:0]),
+    ):
+        assert dreaming._side_by_side(ascent, pictures, {37}, 1, frozenset({1}), 0.01) == {}
 
 
 def test_start_stays_and_results_hold_no_graph(narrow, starts):
