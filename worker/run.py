@@ -108,7 +108,7 @@ class Run:
             for claim in claims:
                 self._tidy(claim)
                 work.lease.sign()
-            network = work.network = self.runner.loaded.lend(work.spec.network)
+            network = work.network = self.runner.loaded.lend(work.spec.network, work.lease.look)
             work.check_device()
             refused = record_network(self.means.db, claims, network.name, network.sha256)
         for claim in claims:

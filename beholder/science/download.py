@@ -7,7 +7,8 @@ import contextlib
 import hashlib
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from http.client import HTTPException
 from pathlib import Path
 from typing import IO
@@ -17,6 +18,8 @@ from beholder.durable import NO_ROOM, has_room
 from beholder.errors import NetworkUnavailable, StorageFull
 
 _CHUNK = 1 << 18  # bytes a read
+_LOOK_S = 0.2
+Piece = tuple[bytes, int | None]  # with the whole's length in bytes, where the server told it
 
 
 class Unreachable(Exception):
@@ -24,20 +27,28 @@ class Unreachable(Exception):
 
 
 def fetch(
-    url: str, target: Path, *, hash_prefix: str, progress: bool = False, timeout_s: float = 15.0
+    url: str,
+    target: Path,
+    *,
+    hash_prefix: str,
+    progress: bool = False,
+    timeout_s: float = 15.0,
+    look: Callable[[], object] | None = None,
 ) -> None:
     """Download `url` to `target`; its SHA-256 must begin with `hash_prefix`.
 
     The bytes go to a temporary file beside `target`, renamed when they are whole and right, so that
     several processes may fetch the same file at once. `timeout_s` bounds connecting and each
-    silence, not the whole. Proxies are taken from the environment. Raises Unreachable;
-    NetworkUnavailable for wrong bytes or a folder that can't be written; StorageFull, where the
-    server tells the size before anything is fetched in vain.
+    silence, not the whole; `look` is called every moment, and what it raises ends it. Proxies are
+    taken from the environment. Raises Unreachable; NetworkUnavailable for wrong bytes or a folder
+    that can't be written; StorageFull, where the server tells the size before anything is fetched
+    in vain.
     """
     with _temporary(target) as (path, file):
         digest = hashlib.sha256()
         bar = _Bar(target.name, sys.stderr if progress else None)
-        for chunk, total in _chunks(url, timeout_s):
+        chunks = _chunks(url, timeout_s)
+        for chunk, total in chunks if look is None else _looked_after(chunks, look):
             if bar.done == 0 and total and not has_room(target.parent, total):
                 raise _no_room(target, total)
             file.write(chunk)
@@ -60,8 +71,27 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _chunks(url: str, timeout_s: float) -> Iterator[tuple[bytes, int | None]]:
-    """The body in pieces, each with the whole's length in bytes where the server told it."""
+def _looked_after(chunks: Iterator[Piece], look: Callable[[], object]) -> Iterator[Piece]:
+    """The same pieces, each waited for on a thread: a server may be slow, or silent, for long.
+
+    Where `look` raises, the thread is left to it, and ends with the piece or the silence.
+    """
+    thread = ThreadPoolExecutor(1, "download")
+    try:
+        while True:
+            piece = thread.submit(next, chunks, None)
+            while not wait([piece], _LOOK_S).done:
+                look()
+            if (found := piece.result()) is None:
+                return
+            yield found
+            look()
+    finally:
+        thread.shutdown(wait=False)
+
+
+def _chunks(url: str, timeout_s: float) -> Iterator[Piece]:
+    """The body in pieces."""
     try:
         with urlopen(Request(url, headers={"User-Agent": "beholder"}), timeout=timeout_s) as body:
             length = body.headers.get("Content-Length", "")

@@ -3,6 +3,7 @@
 No torch is needed, so that a command can fetch it with a progress bar before a worker wants it.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 from beholder.errors import NetworkUnavailable
@@ -16,16 +17,25 @@ HASH_PREFIX = "dcbb9e9d"  # how the file's SHA-256 begins
 _TIMEOUT_S = 15.0
 
 
-def imagenet_file(folder: Path, *, progress: bool = False) -> Path:
+def imagenet_file(
+    folder: Path, *, progress: bool = False, look: Callable[[], object] | None = None
+) -> Path:
     """Where the weights are in `folder`, fetched first if they are not there; their hash is right.
 
-    progress: draw the download on stderr. Raises NetworkUnavailable, with the ways out, and
-    StorageFull.
+    progress: draw the download on stderr. look: as for `fetch`. Raises NetworkUnavailable, with the
+    ways out, and StorageFull.
     """
     path = folder / FILE
     if not path.is_file():
         try:
-            fetch(URL, path, hash_prefix=HASH_PREFIX, progress=progress, timeout_s=_TIMEOUT_S)
+            fetch(
+                URL,
+                path,
+                hash_prefix=HASH_PREFIX,
+                progress=progress,
+                timeout_s=_TIMEOUT_S,
+                look=look,
+            )
         except Unreachable as error:
             raise NetworkUnavailable(_offline(path, error)) from None
     elif not sha256_of(path).startswith(HASH_PREFIX):

@@ -3,7 +3,7 @@
 Names are those of `beholder.networks`. `weights` reads files and `download` fetches them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import as_file, files
@@ -52,27 +52,30 @@ def load_network(
     folder: Path | None = None,
     device: str | torch.device = "cpu",
     progress: bool = False,
+    look: Callable[[], object] | None = None,
 ) -> Network:
     """The network `vgg19`, `specimens`, `random:SEED`, or of a state dict's path.
 
     folder: where downloaded weights are kept; None takes torch.hub's own. device: "auto" takes the
-    GPU when there is one. progress: draw a download's progress on stderr. Raises InvalidSpec for a
-    name or device that there isn't, NetworkUnavailable for weights that can't be had.
+    GPU when there is one. progress: draw a download's progress on stderr. look: called every moment
+    of a download; what it raises ends it. Raises InvalidSpec for a name or device that there isn't,
+    NetworkUnavailable for weights that can't be had.
     """
     check_network(name)
     place = find_device(device)
-    module, labels = _load(name, folder, progress)
+    module, labels = _load(name, folder, progress, look)
     module = module.eval().requires_grad_(False)
     return Network(name, weights.digest(module), labels, module.to(place), place)
 
 
-def _load(name: str, folder: Path | None, progress: bool) -> tuple[VGG, tuple[str, ...]]:
+def _load(
+    name: str, folder: Path | None, progress: bool, look: Callable[[], object] | None
+) -> tuple[VGG, tuple[str, ...]]:
     if name.startswith("random:"):
         return _random(int(name.removeprefix("random:"))), imagenet_labels()
     if name == "vgg19":
-        return weights.load(
-            imagenet_file(folder or Path(torch.hub.get_dir(), "checkpoints"), progress=progress)
-        )
+        folder = folder or Path(torch.hub.get_dir(), "checkpoints")
+        return weights.load(imagenet_file(folder, progress=progress, look=look))
     if name == "specimens":
         return _specimens()
     return weights.load(Path(name).expanduser())

@@ -145,10 +145,10 @@ def test_what_another_began_since_the_claim_is_left_to_it(
     spec = DreamSpec.build(network=network, size=48, layers=(5,), steps=1, precision=precision)
     job, real = bench.submit(spec, [bench.entry(draw(1))]), Loaded.lend
 
-    def begun_meanwhile(loaded: Loaded, name: str) -> Network:
+    def begun_meanwhile(loaded: Loaded, *asked: Any) -> Network:
         with bench.db.write() as session:
             session.get_one(Job, job).network_sha256 = noted or load_network(network).sha256
-        return lend(real(loaded, name))
+        return lend(real(loaded, *asked))
 
     monkeypatch.setattr(Loaded, "lend", begun_meanwhile)
     runner = bench.runner()
