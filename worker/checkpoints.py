@@ -89,6 +89,11 @@ class Checkpoints:
         self._writing = [one for one in self._writing if not one.done()]
         return bool(self._writing)
 
+    @property
+    def exist(self) -> bool:
+        """Whether any was there, or has been begun to be written."""
+        return bool(self._steps or self._written)
+
     def settle(self, within_s: float | None = None) -> None:
         """Wait for what is being written. What has not been begun by then, or at once, is not."""
         if within_s is not None:

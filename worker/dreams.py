@@ -95,7 +95,8 @@ class DreamWork(Work[DreamSpec, DreamOutcome]):
         for claim, outcomes in ended:
             if any(isinstance(one, DreamOutcome) for one in outcomes):
                 self.means.place.seal(result_folder(claim.job_id, claim.token))
-        finished = finish_dreams(self.means.db, ended) if ended else {}
+        lasting = self._checkpoints.exist  # they are dropped next
+        finished = finish_dreams(self.means.db, ended, lasting=lasting) if ended else {}
         try:
             over = [claim for claim in self.lease.claims if self._over(claim, finished)]
             self._checkpoints.drop(over)

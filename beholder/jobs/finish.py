@@ -40,10 +40,16 @@ from beholder.jobs.verdicts import Summary, count_kept, store_summary
 
 
 def finish_dreams(
-    database: Database, ended: Sequence[tuple[Claim, Sequence[DreamOutcome | ItemFailure]]]
+    database: Database,
+    ended: Sequence[tuple[Claim, Sequence[DreamOutcome | ItemFailure]]],
+    *,
+    lasting: bool = False,
 ) -> dict[str, Finished | None]:
-    """Store chunks of dreams: one outcome for each item of each claim. By the claims' tokens."""
-    with database.write() as session:
+    """Store chunks of dreams: one outcome for each item of each claim. By the claims' tokens.
+
+    lasting: not even a power cut takes it back: what they could go on from may then be removed.
+    """
+    with database.write(lasting=lasting) as session:
         held = all_standing(session, [claim for claim, _ in ended])
         endings = [
             Ending(*held[claim.token], outcomes) for claim, outcomes in ended if claim.token in held

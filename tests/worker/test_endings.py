@@ -114,7 +114,7 @@ def test_what_is_stopped_beside_a_full_disk_makes_room(
     first, beside = bench.submit_apart(spec, 2)
     begun, stopped, stop = threading.Event(), threading.Event(), Leases.stop
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         assert begun.wait(PATIENCE_S)
         raise trouble
 

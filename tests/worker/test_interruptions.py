@@ -292,9 +292,9 @@ def test_a_worker_that_was_cut_off_leaves_nothing_but_what_was_finished(
     def away(*_: Any) -> Any:
         raise ServiceUnavailable("the database can't be used: server closed the connection.")
 
-    def cut_off(*given: Any) -> Any:
+    def cut_off(*given: Any, **options: Any) -> Any:
         if finished:  # and only the answer is lost
-            finish(*given)
+            finish(*given, **options)
         away()
 
     with monkeypatch.context() as outage:

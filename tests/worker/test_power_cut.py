@@ -10,8 +10,10 @@ from sqlalchemy import event
 
 import worker.dreams
 import worker.studies
+from beholder.errors import ServiceUnavailable
 from beholder.jobs.control import delete
 from beholder.specs import DreamSpec, StudySpec
+from beholder.store import CHECKPOINTS, Store, checkpoint_folder
 
 pytestmark = pytest.mark.slow  # imports torch
 
@@ -86,16 +88,57 @@ def test_a_picture_that_is_brought_alone_is_there_with_its_name(
     assert flushed[1:] == [flushed[0].parent, root / "pictures", root]
 
 
-def test_sqlite_waits_for_the_disk_where_somebody_was_answered_and_not_for_chunks(
-    bench: Any, network: str, draw: Callable[..., bytes]
-) -> None:
-    commits: list[int] = []
+@pytest.fixture
+def commits(bench: Any) -> list[int]:
+    """How each commit waits for the disk: 1 (normal) or 2 (full)."""
+    seen: list[int] = []
 
     @event.listens_for(bench.db.engine, "commit")
     def committed(connection: Any) -> None:
         pragma = connection.connection.dbapi_connection.execute("PRAGMA synchronous")
-        commits.append(pragma.fetchone()[0])
+        seen.append(pragma.fetchone()[0])
 
+    return seen
+
+
+@pytest.mark.parametrize("kept_by", ["this claim", "an earlier one"])
+def test_a_checkpoint_goes_once_its_dream_is_on_the_disk(
+    bench: Any,
+    network: str,
+    draw: Callable[..., bytes],
+    commits: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+    kept_by: str,
+) -> None:
+    spec = DreamSpec(network=network, size=48, layers=(20,), steps=12)
+    job = bench.submit(spec, [bench.entry(draw(1))])
+    kept, safe = bench.settings.model_copy(update={"checkpoint_s": 0.001}), []
+    remove, usual, bench.settings = Store.remove, bench.settings, kept
+
+    def away(*_: object, **__: object) -> None:
+        raise ServiceUnavailable("the database can't be used: server closed the connection.")
+
+    def removing(store: Store, path: str) -> None:
+        if path.startswith(CHECKPOINTS):
+            safe.append(2 in commits)
+        remove(store, path)
+
+    monkeypatch.setattr(Store, "remove", removing)
+    if kept_by == "an earlier one":
+        with monkeypatch.context() as outage:
+            outage.setattr(worker.dreams, "finish_dreams", away)
+            with pytest.raises(ServiceUnavailable):
+                bench.runner().run()
+        bench.settings = usual
+    assert len(list(bench.store.list(checkpoint_folder(job)))) == (kept_by == "an earlier one")
+    commits.clear()
+    assert bench.run(job).state == "done"
+    assert safe == [True]
+
+
+def test_sqlite_waits_for_the_disk_where_somebody_was_answered_and_not_for_chunks(
+    bench: Any, network: str, draw: Callable[..., bytes], commits: list[int]
+) -> None:
     spec = DreamSpec(network=network, size=48, layers=(5,), steps=1)
     job = bench.submit(spec, [bench.entry(draw(1))])
     assert commits[-1] == 2, "full"

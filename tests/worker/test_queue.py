@@ -120,7 +120,7 @@ def test_what_an_outage_left_in_hand_is_given_back_by_a_sweep_and_rung_for(
     draw: Callable[..., bytes],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def away(*_: object) -> None:
+    def away(*_: object, **__: object) -> None:
         raise ServiceUnavailable("the database can't be used: server closed the connection.")
 
     job = bench.submit(spec, [bench.entry(draw(1))])

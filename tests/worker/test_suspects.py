@@ -69,8 +69,8 @@ def test_results_that_were_stored_although_the_answer_was_lost_stay(
 ) -> None:
     (job,) = bench.submit_small(spec, 1)
 
-    def cut_off(*arguments: Any) -> Any:
-        finish_dreams(*arguments)
+    def cut_off(*arguments: Any, **options: Any) -> Any:
+        finish_dreams(*arguments, **options)
         raise ServiceUnavailable("the database can't be used: server closed the connection.")
 
     monkeypatch.setattr("worker.dreams.finish_dreams", cut_off)
