@@ -15,6 +15,7 @@ from beholder.jobs.watch import Watch
 from beholder.settings import Settings
 from beholder.store import Store
 from beholder.upkeep.checkpoints import Tidying
+from beholder.upkeep.last_claims import remove_last
 from beholder.upkeep.retention import Retention, remove_hidden
 from worker.lease import Flag
 
@@ -62,6 +63,7 @@ class Tidier:
     def _go_through_store(self) -> None:
         if self._first.is_mine(self._db, time.monotonic()):
             _on_its_own(lambda: remove_hidden(self._db, self._store))
+            _on_its_own(lambda: remove_last(self._db, self._store))
             _on_its_own(self._tidying.step)
 
     def _put_away(self) -> None:

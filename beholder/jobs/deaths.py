@@ -49,7 +49,8 @@ def _split(session: Session, job: Job, chunk: Chunk) -> None:
 
 
 def _set_aside(session: Session, job: Job, chunk: Chunk) -> None:
-    """The item fails, and the rest go on without it."""
+    """The item fails, and the rest go on without it. What its workers left waits for upkeep."""
+    chunk.stale_tokens = with_stale(chunk)
     if chunk.stage in WHOLE:
         _close(session, chunk, "failed")
         doing = "chose channels" if chunk.stage == "choose" else "drew conclusions"

@@ -252,7 +252,8 @@ class Chunk(Base):
     lease_until: seconds since the epoch by its worker's clock; each renewal changes it, and others
         ask only whether it has changed (`beholder.jobs.silence`).
     layer: of a dream's items, which share one; None in a study.
-    stale_tokens: of earlier claims, whose files may lie around.
+    stale_tokens: of earlier claims, whose files may lie around: its next claim removes them, and of
+        a failed chunk, which has none, a worker's tidying.
     partial: folder in the store of what a study's chunk hands on: a measure chunk's statistics, a
         sound study's plan (choose), readings (classify) and evidence (conclude).
     error: why the last attempt ended early, if its worker could still say so.

@@ -45,7 +45,8 @@ def leftovers(
 ) -> Iterator[Leftover]:
     """What is in a job's folder and belongs to none of its items.
 
-    stale: count what the next claim of an open chunk removes as in use.
+    stale: count what the next claim of an open chunk removes as in use, and what workers remove of
+    one that was set aside.
     """
     counts: Counter[str] = Counter()
     for name, size in store.walk(job_folder(job_id)):

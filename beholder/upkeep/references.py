@@ -94,9 +94,9 @@ def partials(database: Database, job_id: str) -> list[str]:
 
 
 def live_tokens(database: Database, job_id: str, *, stale: bool) -> set[str]:
-    """Tokens of the claims that stand. stale: and those that the next claim cleans up after."""
+    """Tokens of the claims that stand. stale: and those that somebody is to clean up after."""
     statement = select(Chunk.token, Chunk.stale_tokens).where(
-        Chunk.job_id == job_id, Chunk.state.in_(OPEN)
+        Chunk.job_id == job_id, Chunk.state.in_((*OPEN, "failed"))
     )
     with database.read() as session:
         rows = session.execute(statement).all()

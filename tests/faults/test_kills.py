@@ -16,6 +16,7 @@ from beholder.jobs.models import Base, Item
 from beholder.jobs.queries import items
 from beholder.processes import HEALTHY_AFTER_S
 from beholder.specimens.draw import draw
+from beholder.upkeep.leftovers import leftovers
 from benchmarks.harness import Row
 from tests.faults.bed import Bed, Span
 
@@ -160,7 +161,10 @@ def _waiting(bed: Bed, job: str) -> set[int]:
         return set(session.scalars(found))
 
 
-@pytest.mark.parametrize("where", ["decode", pytest.param("device", marks=full)])
+@pytest.mark.parametrize(
+    "where",
+    ["decode", pytest.param("device", marks=full), pytest.param("store", marks=full)],
+)
 def test_a_picture_that_kills_its_worker_every_time(
     bed: Bed, figures: Any, tmp_path: Path, where: str
 ) -> None:
@@ -172,6 +176,7 @@ def test_a_picture_that_kills_its_worker_every_time(
     figures(fault, Row(f"neighbours that failed, at {where}", len(findings), "", 0, "lower"))
     assert findings == []
     assert deaths == 3
+    bed.until(lambda: not list(leftovers(bed.db, bed.store, job, stale=False)))
     (failed,) = items(bed.db, job, state="failed")
     assert failed.source.endswith("11.png")
     assert (failed.error or "").startswith("its worker died 3 times on this picture")

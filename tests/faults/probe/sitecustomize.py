@@ -1,7 +1,8 @@
 """Put in front of a service's path, this notes what its workers run, and lets pictures kill them.
 
 FAULTS_RUNS: a file that gets a line for each batch as it begins on the device, and as it ends.
-FAULTS_POISON: the SHA-256 of a picture; FAULTS_POISON_AT: "decode" or "device", where it kills.
+FAULTS_POISON: the SHA-256 of a picture; FAULTS_POISON_AT: "decode", "device" or "store", where it
+kills; there once it is written.
 FAULTS_POISON_HANGS: it does not kill, but never comes to an end.
 Nothing in Beholder itself knows of this.
 """
@@ -36,7 +37,7 @@ def die():
 
 
 def patch_dreams(module):
-    run = module.DreamWork.run
+    run, put = module.DreamWork.run, module.DreamWork._put
 
     def noted(self, batch):
         items = [[wanted.claim.job_id, wanted.item.position] for wanted in batch.items]
@@ -47,7 +48,13 @@ def patch_dreams(module):
         standing = {claim.token for claim in self.standing}
         note("ended" if standing else "given up", items)
 
-    module.DreamWork.run = noted
+    def written(self, wanted, step, picture):
+        file = put(self, wanted, step, picture)
+        if poisoned(wanted.item, "store"):
+            die()
+        return file
+
+    module.DreamWork.run, module.DreamWork._put = noted, written
 
 
 def patch_pictures(module):
