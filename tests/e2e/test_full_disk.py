@@ -11,7 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
+from sqlalchemy import select
 
+from beholder.jobs.models import File, Item
+from beholder.upkeep.verify import verify
 from tests.e2e.servers import on_files
 
 pytestmark = [pytest.mark.slow, on_files]
@@ -71,8 +75,22 @@ def paused(machine: Any, job_id: str) -> str | None:
     return said
 
 
+def nothing_half_written(machine: Any, store: Path, job_id: str) -> None:
+    """What anybody sees of the job now is whole: each picture, and each row's file."""
+    with machine.db.read() as session:
+        of_job = select(File.path, File.bytes).join(Item).where(Item.job_id == job_id)
+        rows = dict(session.execute(of_job).all())
+    visible = [path for path in (store / "results").rglob("[!.]*") if path.is_file()]
+    assert visible, "it filled up before anything was written"
+    for path in visible:
+        with Image.open(path) as image:
+            image.load()
+    sizes = {str(path.relative_to(store)): path.stat().st_size for path in visible}
+    assert rows.items() <= sizes.items()
+
+
 def whole(machine: Any, store: Path, job_id: str) -> None:
-    """The job is done, and the store has its files and nothing besides."""
+    """The job is done, and the store has its files, as they were written, and nothing besides."""
     job = machine.ended(job_id)
     assert (job["done"], job["failed"], job["paused"]) == (ITEMS, 0, None)
     files = sorted(path for path in (store / "results" / job_id).rglob("*") if path.is_file())
@@ -81,6 +99,7 @@ def whole(machine: Any, store: Path, job_id: str) -> None:
     assert len(files) == 2 * ITEMS  # each with its start, which was noise
     assert all(path.suffix == ".png" and path.stat().st_size for path in files)
     assert not [path for path in store.rglob(".*") if path.is_file()]
+    assert [finding.line() for finding in verify(machine.db, machine.store)] == []
 
 
 def asked(database: Path, query: str, job_id: str) -> set[int]:
@@ -98,7 +117,7 @@ def test_a_full_store(machine: Any, disk_elsewhere: Path, spirals: Path) -> None
     store = disk / "store"
     machine.env["BEHOLDER_STORE_URL"] = str(store)
     machine.up()
-    ballast = fill(disk, left=200_000)
+    ballast = fill(disk, left=600_000)  # for a chunk or two
     job_id = machine.dreams(ITEMS, steps=12, layer=20)
     reason = machine.until(lambda: paused(machine, job_id))
     assert reason == f"no room left in the store {store}: free some space."
@@ -106,6 +125,7 @@ def test_a_full_store(machine: Any, disk_elsewhere: Path, spirals: Path) -> None
     assert f"paused: {reason}" in machine.run("jobs").stderr
     doctor = {check["name"]: check for check in machine.json("doctor", code=None)}
     assert doctor["workers"]["detail"].endswith(f"paused: {reason}")
+    nothing_half_written(machine, store, job_id)
     fill(disk)
     refused = machine.run("submit", "--dir", spirals, code=2)
     assert refused.stderr.strip().splitlines()[-1] == f"beholder: {reason}"
@@ -127,6 +147,7 @@ def test_a_full_database(machine: Any, disk: Path) -> None:
     assert reason == f"no room left for the database {database}: free some space."
     machine.until(lambda: f"paused: {reason}" in machine.log())
     assert machine.job(job_id)["done"] < ITEMS
+    nothing_half_written(machine, machine.data / "store", job_id)
     assert f"paused: {reason}" in machine.run("jobs").stderr
     refused = machine.run("submit", "--noise", 2_000, "--size", 96, code=2)
     assert len(refused.stderr.strip().splitlines()) == 1
