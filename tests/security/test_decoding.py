@@ -62,6 +62,30 @@ def test_a_tile_of_gigabytes_is_not_unpacked():
     assert grown_mib("decode(data)", data) < 1 << 10
 
 
+def test_what_is_decoded_in_one_call_is_decoded_apart(monkeypatch):
+    """AVIF and compressed TIFF; what is read piece by piece can be stopped here."""
+    apart_, given = [], []
+
+    def recorded(data, *, pixels):
+        apart_.append(data)
+        return decode_apart(data, pixels=pixels)
+
+    monkeypatch.setattr("beholder.pictures.decode_apart", recorded)
+    rgb = Image.effect_noise((24, 16), 60).convert("RGB")
+    for kind, options in (
+        ("AVIF", {}),
+        ("TIFF", {"compression": "tiff_lzw"}),
+        ("TIFF", {}),
+        ("JPEG", {}),
+        ("PNG", {}),
+        ("WEBP", {}),
+        ("GIF", {}),
+    ):
+        given.append(craft.encoded(rgb, kind, **options))
+        assert decode(given[-1]).size == (24, 16)
+    assert apart_ == given[:2]
+
+
 def test_a_child_that_dies_is_a_reason(monkeypatch):
     monkeypatch.setattr("beholder.apart._START", "import os; os.abort()")
     with pytest.raises(PictureError, match="its decoder crashed: save it anew"):
