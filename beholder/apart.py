@@ -11,6 +11,7 @@ import signal
 import struct
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import PIL
@@ -22,6 +23,10 @@ from beholder.watched import most_seconds, too_long
 _SIZE = struct.Struct("<II")  # width, height; (0, 0) goes before a reason
 _BASE_BYTES = 1 << 30  # address space: the interpreter, its libraries, threads' stacks
 _BYTES_PER_PIXEL = 48  # 16-bit planes with alpha, reference frames, and copies on the way to RGB
+# What a child takes is known only when it has: of a process that decodes on every core of many, so
+# many at a time stay within some gigabytes.
+AT_ONCE = 4
+_CHILDREN = threading.BoundedSemaphore(AT_ONCE)
 _MERCY_S = 2  # of CPU time between the signal that says so and the one that nobody can catch
 _PATIENCE = 10  # seconds on the clock for each of CPU time: the machine may be busy
 _TOO_MUCH = "it takes too much memory to decode: save it anew, as plain JPEG or PNG."
@@ -33,22 +38,24 @@ _PACKAGES = tuple({str(Path(file).parents[1]) for file in (PIL.__file__, __file_
 def decode_apart(data: bytes, *, pixels: int) -> Image.Image:
     """What `beholder.pictures.decode_here` makes of `data`, a picture of so many pixels.
 
-    Raises PictureError, also where the child ran out of its time or memory, or crashed; MemoryError
-    where the system ended it, as it does when the whole machine runs out.
+    AT_ONCE children run at a time, whoever asks: the next waits. Raises PictureError, also where
+    the child ran out of its time or memory, or crashed; MemoryError where the system ended it, as
+    it does when the whole machine runs out.
     """
     seconds = most_seconds(pixels)
     numbers = str(math.ceil(seconds)), str(pixels)
     command = [sys.executable, "-I", "-S", "-c", _START, *numbers, *_PACKAGES]
     try:
-        ended = subprocess.run(
-            command,
-            input=data,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env={},  # it needs none of this process's secrets
-            timeout=_PATIENCE * seconds,
-            check=False,
-        )
+        with _CHILDREN:
+            ended = subprocess.run(
+                command,
+                input=data,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env={},  # it needs none of this process's secrets
+                timeout=_PATIENCE * seconds,
+                check=False,
+            )
     except subprocess.TimeoutExpired:
         raise too_long(seconds) from None
     if ended.returncode == -signal.SIGXCPU:

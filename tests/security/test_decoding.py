@@ -1,7 +1,10 @@
 """Pictures made to cost more than they show: time, memory, frames, metadata."""
 
 import struct
+import subprocess
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from PIL import Image
@@ -84,6 +87,31 @@ def test_what_is_decoded_in_one_call_is_decoded_apart(monkeypatch):
         given.append(craft.encoded(rgb, kind, **options))
         assert decode(given[-1]).size == (24, 16)
     assert apart_ == given[:2]
+
+
+def test_so_many_children_decode_at_a_time(monkeypatch):
+    """Each may take a gigabyte, whatever the header says that the budget counts."""
+    start = apart._START.replace("main()", "import time; time.sleep(0.1); main()")
+    monkeypatch.setattr("beholder.apart._START", start)
+    counting, running, most, real = threading.Lock(), 0, 0, subprocess.run
+
+    def counted(*given, **options):
+        nonlocal running, most
+        with counting:
+            running += 1
+            most = max(most, running)
+        try:
+            return real(*given, **options)
+        finally:
+            with counting:
+                running -= 1
+
+    monkeypatch.setattr("beholder.apart.subprocess.run", counted)
+    data = craft.encoded(Image.new("RGB", (8, 8)), "TIFF", compression="tiff_lzw")
+    with ThreadPoolExecutor(3 * apart.AT_ONCE) as threads:
+        sizes = list(threads.map(lambda _: decode(data).size, range(3 * apart.AT_ONCE)))
+    assert sizes == [(8, 8)] * 3 * apart.AT_ONCE
+    assert most == apart.AT_ONCE
 
 
 def test_a_child_that_dies_is_a_reason(monkeypatch):
