@@ -66,10 +66,9 @@ class Sender:
                 log.exception("webhooks")
             await asyncio.sleep(0 if tried == BATCH else POLL_S)
 
-    def send_due(self, now: float | None = None) -> int:
+    def send_due(self) -> int:
         """Try what is due now; how many there were."""
-        now = time.time() if now is None else now
-        due = due_hooks(self._db, now=now, take_s=_TAKEN_S, limit=BATCH)
+        due = due_hooks(self._db, take_s=_TAKEN_S, limit=BATCH)
         for hook in due:
             self._try(hook)
         return len(due)
@@ -94,7 +93,7 @@ class Sender:
                 reason,
                 exc_info=unforeseen,
             )
-            postponed(self._db, hook, reason[:500], now=time.time())
+            postponed(self._db, hook, reason[:500])
 
 
 def deliver(hook: DueHook, body: str, *, end: str, private: bool) -> None:

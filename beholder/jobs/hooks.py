@@ -2,7 +2,8 @@
 
 A hook is written with its job. Whoever sends takes it by moving its next attempt into the future,
 so that two senders rarely send the same, and changes it only while that stands: a job that runs
-again meanwhile has another end, to be told anew. Receivers tell doubles by that end.
+again meanwhile has another end, to be told anew. Receivers tell doubles by that end. When it is
+time, says the database's clock: a sender's own may be off, or jump.
 """
 
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from beholder.jobs.clock import epoch
 from beholder.jobs.database import Database
 from beholder.jobs.models import FINISHED, Job, utc_now
 from beholder.jobs.service_models import Webhook
@@ -41,17 +43,13 @@ def add_hook(session: Session, job_id: str, hook: Hook) -> None:
     session.add(Webhook(job_id=job_id, url=hook.url, secret=hook.secret))
 
 
-def due_hooks(
-    database: Database, *, now: float, take_s: float, limit: int = 20
-) -> tuple[DueHook, ...]:
-    """Hooks of jobs that have ended, taken for `take_s`; the longest due come first.
-
-    now: seconds since the epoch.
-    """
+def due_hooks(database: Database, *, take_s: float, limit: int = 20) -> tuple[DueHook, ...]:
+    """Hooks of jobs that have ended, taken for `take_s`; the longest due come first."""
+    due = Webhook.state == "waiting", Webhook.next_at <= epoch()
     waiting = (
         select(Webhook.job_id)
         .join(Job, Job.id == Webhook.job_id)
-        .where(Webhook.state == "waiting", Webhook.next_at <= now, Job.state.in_(FINISHED))
+        .where(*due, Job.state.in_(FINISHED))
         .order_by(Webhook.next_at, Webhook.job_id)
         .limit(limit)
     )
@@ -62,8 +60,8 @@ def due_hooks(
     ended = select(Job.id).where(Job.id.in_(ids), Job.state.in_(FINISHED))
     take = (
         update(Webhook)
-        .where(Webhook.job_id.in_(ended), Webhook.state == "waiting", Webhook.next_at <= now)
-        .values(next_at=now + take_s, attempts=Webhook.attempts + 1)
+        .where(Webhook.job_id.in_(ended), *due)
+        .values(next_at=epoch() + take_s, attempts=Webhook.attempts + 1)
         .returning(Webhook.job_id, Webhook.url, Webhook.secret, Webhook.attempts, Webhook.next_at)
     )
     with database.write() as session:
@@ -76,12 +74,12 @@ def delivered(database: Database, hook: DueHook) -> None:
     _set(database, hook, state="delivered", delivered_at=utc_now(), error=None)
 
 
-def postponed(database: Database, hook: DueHook, error: str, *, now: float) -> None:
+def postponed(database: Database, hook: DueHook, error: str) -> None:
     """It did not arrive: try later, or give up after the last of DELAYS_S."""
     if hook.attempt > len(DELAYS_S):
         _set(database, hook, state="failed", error=error)
     else:
-        _set(database, hook, next_at=now + DELAYS_S[hook.attempt - 1], error=error)
+        _set(database, hook, next_at=epoch() + DELAYS_S[hook.attempt - 1], error=error)
 
 
 def rearm(session: Session, job_id: str) -> None:

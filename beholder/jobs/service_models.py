@@ -29,7 +29,7 @@ class IdempotencyKey(Base):
 class Webhook(Base):
     """Whom to tell when a job has ended. state: waiting, delivered or failed (given up).
 
-    next_at: when to try (again), in seconds since the epoch.
+    next_at: when to try (again), in seconds since the epoch by the database's clock.
     """
 
     __tablename__ = "webhooks"

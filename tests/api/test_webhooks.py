@@ -11,6 +11,7 @@ import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+from sqlalchemy import update
 
 from api.addresses import check_url
 from api.webhooks import deliver, signature
@@ -66,6 +67,12 @@ def submit(server, url):
     return server.dream(1, webhook=json.dumps(hook))
 
 
+def pass_time(server, seconds):
+    """So long has passed, for those who wait to send."""
+    with server.services.db.write() as session:
+        session.execute(update(Webhook).values(next_at=Webhook.next_at - seconds))
+
+
 def test_the_end_of_a_job_is_told_once_and_signed(open_server, receiver):
     job = submit(open_server, receiver.url)
     sender = open_server.services.sender
@@ -84,13 +91,14 @@ def test_it_is_tried_again_with_patience_then_given_up(open_server, receiver):
     receiver.statuses = [500, 302] + 20 * [503]
     job = submit(open_server, receiver.url)
     open_server.work(job["id"])
-    sender, now = open_server.services.sender, time.time()
+    sender = open_server.services.sender
     for delay in DELAYS_S:
-        assert sender.send_due(now) == 1
-        assert sender.send_due(now) == 0
-        now = time.time() + delay + 1
-    assert sender.send_due(now) == 1
-    assert sender.send_due(now + 10 * DELAYS_S[-1]) == 0
+        assert sender.send_due() == 1
+        assert sender.send_due() == 0
+        pass_time(open_server, delay + 1)
+    assert sender.send_due() == 1
+    pass_time(open_server, 10 * DELAYS_S[-1])
+    assert sender.send_due() == 0
     assert len(receiver.received) == len(DELAYS_S) + 1
     assert len({headers["Beholder-Delivery"] for headers, *_ in receiver.received}) == 1
     attempts = [headers["Beholder-Attempt"] for headers, *_ in receiver.received]
@@ -98,6 +106,25 @@ def test_it_is_tried_again_with_patience_then_given_up(open_server, receiver):
     with open_server.services.db.read() as session:
         hook = session.get_one(Webhook, job["id"])
     assert (hook.state, hook.error.endswith("answered 503")) == ("failed", True)
+
+
+@pytest.mark.parametrize("hours", [(1, 0), (0, -1)])
+def test_a_clock_that_is_off_holds_nothing_up(open_server, receiver, monkeypatch, hours):
+    """The first attempt's clock is ahead of the second's, by an hour."""
+    monkeypatch.setattr("beholder.jobs.hooks.DELAYS_S", (5.0,))
+    receiver.statuses = [500]
+    job = submit(open_server, receiver.url)
+    open_server.work(job["id"])
+    real = time.time
+    for off in hours:
+        with monkeypatch.context() as clock:
+            clock.setattr("time.time", lambda off=off: real() + 3600 * off)
+            assert open_server.services.sender.send_due() == 1
+            assert open_server.services.sender.send_due() == 0
+        pass_time(open_server, 6)
+    times = [int(headers["Beholder-Timestamp"]) for headers, *_ in receiver.received]
+    assert times[0] - times[1] > 3000  # they were different clocks
+    assert hook_of(open_server, job).state == "delivered"
 
 
 def test_a_job_that_runs_again_is_told_again(open_server, receiver):
@@ -305,11 +332,12 @@ def test_what_nobody_foresaw_runs_out_of_attempts(open_server, receiver, monkeyp
     job = submit(open_server, receiver.url)
     open_server.work(job["id"])
     monkeypatch.setattr("api.webhooks.socket.getaddrinfo", fail)
-    sender, now = open_server.services.sender, time.time()
+    sender = open_server.services.sender
     for delay in (*DELAYS_S, 0):
-        assert sender.send_due(now) == 1
-        now = time.time() + delay + 1
-    assert sender.send_due(now + 10 * DELAYS_S[-1]) == 0
+        assert sender.send_due() == 1
+        pass_time(open_server, delay + 1)
+    pass_time(open_server, 10 * DELAYS_S[-1])
+    assert sender.send_due() == 0
     hook = hook_of(open_server, job)
     assert (hook.state, hook.error) == ("failed", "label too long")
 
