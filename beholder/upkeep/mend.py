@@ -79,7 +79,7 @@ def _make_again(
 ) -> Iterator[str]:
     again, forgotten = 0, set[str]()
     for start in range(0, len(positions), _TOGETHER):
-        with database.write() as session:
+        with database.write(lasting=True) as session:  # before its files go
             job = lock_job(session, job_id)
             if job is None or job.kind != "dream" or job.unsettled is False:
                 continue

@@ -1,14 +1,18 @@
 """`mend` puts right what can be: afterwards jobs finish, and nothing is wrong any more."""
 
+from contextlib import contextmanager
+
 import pytest
 from sqlalchemy import delete, insert, select, update
 
 from beholder.jobs.control import cancel, retry
+from beholder.jobs.database import Database
 from beholder.jobs.hooks import Hook, add_hook, delivered, due_hooks
 from beholder.jobs.models import OPEN, Chunk, File, Item, Job
 from beholder.jobs.queries import get_job, items
 from beholder.jobs.service_models import Identity
 from beholder.plurals import plural
+from beholder.store import Store
 from beholder.upkeep.findings import Finding
 from beholder.upkeep.garbage import collect
 from beholder.upkeep.mend import mend, mendable
@@ -251,3 +255,24 @@ def test_whoever_was_told_of_a_job_s_end_hears_of_the_next(home):
     assert due_hooks(home.db, take_s=60.0) == ()
     home.run(job_id)
     assert [hook.job_id for hook in due_hooks(home.db, take_s=60.0)] == [job_id]
+
+
+def test_rows_are_on_the_disk_before_files_go(home, monkeypatch):
+    job_id = home.done([0], snapshots=(1, 2))
+    home.results(job_id)[0].unlink()
+    write, remove, seen = Database.write, Store.remove, []
+
+    @contextmanager
+    def writing(database, *, lasting=False):
+        with write(database, lasting=lasting) as session:
+            yield session
+        seen.append("lasting row" if lasting else "row")
+
+    def removing(store, path):
+        seen.append("file")
+        remove(store, path)
+
+    monkeypatch.setattr(Database, "write", writing)
+    monkeypatch.setattr(Store, "remove", removing)
+    home.mend()
+    assert seen == ["lasting row", "file", "file", "file"]
