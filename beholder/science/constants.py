@@ -15,5 +15,6 @@ class Constant:
         """It where `other` is, and in its type."""
         key = other.device, other.dtype
         if key not in self._copies:
-            self._copies[key] = self._values.to(other)
+            with torch.inference_mode(False):  # whoever comes next may want gradients
+                self._copies[key] = self._values.to(other, copy=True)
         return self._copies[key]

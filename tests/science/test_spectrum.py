@@ -117,6 +117,15 @@ def test_a_constant_is_copied_once_for_each_type():
     assert constant.beside(double).dtype == torch.float64
 
 
+def test_a_canvas_that_was_first_looked_at_in_inference_mode_has_gradients():
+    canvas = Fourier(32, 48)
+    with torch.inference_mode():
+        canvas.picture(canvas.start(0))
+    waves = canvas.start(0).requires_grad_()
+    canvas.picture(waves).sum().backward()
+    assert waves.grad is not None
+
+
 class Called(TorchDispatchMode):
     """Notes which of torch's operations are run."""
 
