@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,20 @@ def services(**variables: str) -> dict[str, Service]:
     """The services by name."""
     declared = document(**variables)["services"]
     return {name: Service(name, one) for name, one in declared.items()}
+
+
+def check(compose: str, *files: Path) -> subprocess.CompletedProcess[str]:
+    """What Compose says of files that are read together, and what it makes of them."""
+    named = [word for file in files for word in ("--file", str(file))]
+    command = [compose, "--project-directory", str(ROOT), *named, "--profile", "*", "config"]
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def blocks(page: str, language: str) -> list[str]:
+    """A page's examples in a language."""
+    return re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
 
 
 def _replaced(value: Any, variables: dict[str, str]) -> Any:

