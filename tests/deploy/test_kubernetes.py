@@ -104,6 +104,14 @@ def test_ports_labels_and_probes_fit() -> None:
     assert limits == {"nvidia.com/gpu": 1}
 
 
+def test_a_rollout_of_workers_asks_for_no_gpu_that_is_taken() -> None:
+    strategy = _only("Deployment", "beholder-worker")["spec"]["strategy"]
+    assert strategy["type"] == "RollingUpdate"
+    assert strategy["rollingUpdate"] == {"maxSurge": 0, "maxUnavailable": 1}
+    (awaited,) = re.findall(r"kubectl rollout status deployment/([\w-]+)", FILE.read_text())
+    assert awaited == _only("Deployment", "beholder-worker")["metadata"]["name"]
+
+
 def test_no_service_s_links_are_taken_for_settings() -> None:
     """Kubernetes gives each later pod `NAME_PORT=tcp://...` and more for each Service there is."""
     links = set()
