@@ -96,6 +96,14 @@ def test_each_file_that_a_variable_names_is_a_secret_of_its_service() -> None:
         assert mounted <= named, name
 
 
+def test_postgres_is_healthy_only_where_others_reach_it() -> None:
+    """Not by its socket, where the image's first start has a server for itself."""
+    postgres = SERVICES["postgres"]
+    user, database = (postgres.environment[f"POSTGRES_{part}"] for part in ("USER", "DB"))
+    asked = {"--host=127.0.0.1", f"--username={user}", f"--dbname={database}"}
+    assert {word for word in postgres.health if "=" in word} == asked
+
+
 def test_only_the_api_has_a_port() -> None:
     assert {name for name, one in SERVICES.items() if "ports" in one.declared} == {"api"}
 
@@ -104,7 +112,8 @@ def test_each_service_looks_after_itself() -> None:
     volumes = document()["volumes"]
     for name, service in SERVICES.items():
         declared = service.declared
-        assert declared["restart"] in ("unless-stopped", "on-failure"), name
+        once = "on-failure:5"  # else who waits for its end would wait for ever
+        assert declared["restart"] == (once if name == "migrate" else "unless-stopped"), name
         assert "healthcheck" in declared or name == "migrate", name
         assert re.search(r":[\w.${}:-]*\d", declared["image"]), name  # pinned
         assert "no-new-privileges:true" in declared["security_opt"], name
