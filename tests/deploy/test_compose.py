@@ -117,6 +117,7 @@ def test_each_service_looks_after_itself() -> None:
         assert "healthcheck" in declared or name == "migrate", name
         assert re.search(r":[\w.${}:-]*\d", declared["image"]), name  # pinned
         assert "no-new-privileges:true" in declared["security_opt"], name
+        assert declared["logging"] == {"driver": "local"}, name  # which keeps 100 MB of each
         named = [one.partition(":")[0] for one in declared.get("volumes", ())]
         assert [one for one in named if not one.startswith(("./deploy/", *volumes))] == [], name
         assert all((ROOT / one).exists() for one in named if one.startswith(".")), name
