@@ -183,7 +183,7 @@ def _postgres(stack: Stack) -> None:
     make += ["--pwfile", given["POSTGRES_PASSWORD_FILE"], "-A", "scram-sha-256", "-E", "UTF8"]
     make += given["POSTGRES_INITDB_ARGS"].split()
     subprocess.run(make, env=stack.env(service), check=True, stdout=subprocess.DEVNULL)
-    serve = ["postgres", "-D", str(home), "-k", str(home), "-h", "127.0.0.1"]
+    serve = [*service.command, "-D", str(home), "-k", str(home), "-h", "127.0.0.1"]
     stack.start("postgres", [*as_nobody, *serve])
     stack.wait("postgres")
     password = Path(given["POSTGRES_PASSWORD_FILE"]).read_text().strip()

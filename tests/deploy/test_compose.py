@@ -104,6 +104,12 @@ def test_postgres_is_healthy_only_where_others_reach_it() -> None:
     assert {word for word in postgres.health if "=" in word} == asked
 
 
+def test_postgres_takes_as_many_connections_as_the_docs_reckon_with() -> None:
+    said = " ".join((ROOT / "docs" / "scaling.md").read_text().split())
+    (most,) = re.findall(r"`docker-compose.yml` tells it (\d+), which carries", said)
+    assert SERVICES["postgres"].command == ["postgres", "-c", f"max_connections={most}"]
+
+
 def test_only_the_api_has_a_port() -> None:
     assert {name for name, one in SERVICES.items() if "ports" in one.declared} == {"api"}
 
