@@ -5,11 +5,13 @@ them; every command checks, so checking does without Alembic, whose import takes
 """
 
 import os
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, inspect, text
+from sqlalchemy.exc import DBAPIError
 
 import beholder
 from beholder.errors import DatabaseOutdated, ServiceUnavailable
@@ -22,25 +24,53 @@ if TYPE_CHECKING:
 # would also find a folder of that name in whatever directory the command runs.
 MIGRATIONS = Path(beholder.__file__).parents[1] / "migrations"
 _UPGRADE_LOCK = 0x6265686F  # any number that nothing else on the server locks
+# A change waits for all who read its table, such as a pg_dump, and whoever comes after it waits
+# with it. So it gives up soon, lets the others pass, and tries again.
+_PATIENCE_MS = 3_000
+_TRIES, _PAUSE_S = 5, 3.0
+_LOCK_NOT_AVAILABLE = "55P03"
 
 
 def upgrade(url: str) -> None:
-    """Create the database's tables, or change them to this version's, in one transaction."""
-    from alembic import command
+    """Create the database's tables, or change them to this version's, in one transaction.
 
+    Raises ServiceUnavailable, and has changed nothing, where others hold its tables for long.
+    """
     _make_folder(url)
     _make_private(url)
     # SQLite changes a table by copying and dropping it, which would cascade to the rows below.
     database = Database.open(url, foreign_keys=False)
     try:
-        with database.write() as session:
-            connection = session.connection()
-            _refuse_newer(connection)
-            if connection.dialect.name == "postgresql":
-                connection.execute(text(f"SELECT pg_advisory_xact_lock({_UPGRADE_LOCK})"))
-            command.upgrade(_config(connection), "head")
+        for attempt in range(_TRIES):
+            time.sleep(_PAUSE_S if attempt else 0)
+            if _upgraded(database):
+                return
+        raise ServiceUnavailable(
+            f"another transaction (a backup?) holds tables of the database {database}: run "
+            "`beholder db upgrade` again when it has ended."
+        )
     finally:
         database.dispose()
+
+
+def _upgraded(database: Database) -> bool:
+    """Whether it is up to date now; if not, others hold its tables."""
+    from alembic import command
+
+    with database.write() as session:
+        connection = session.connection()
+        _refuse_newer(connection)
+        if connection.dialect.name == "postgresql":
+            connection.execute(text(f"SELECT pg_advisory_xact_lock({_UPGRADE_LOCK})"))
+            connection.execute(text(f"SET LOCAL lock_timeout = {_PATIENCE_MS}"))
+        try:
+            command.upgrade(_config(connection), "head")
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
+                raise
+            session.rollback()
+            return False
+    return True
 
 
 def create_if_empty(url: str) -> None:

@@ -3,15 +3,18 @@
 import re
 import subprocess
 import sys
+import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
-from beholder.errors import DatabaseOutdated
+from beholder.errors import DatabaseOutdated, ServiceUnavailable
 from beholder.jobs import schema
 from beholder.jobs.database import Database
 from beholder.jobs.models import Base
@@ -65,6 +68,38 @@ def test_a_database_from_a_newer_version_is_left_alone(url):
         with pytest.raises(DatabaseOutdated, match=r"newer Beholder.*install that version"):
             refuse()
     database.dispose()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bare_url", ["postgres"], indirect=True)
+def test_an_upgrade_beside_a_long_transaction_stops_nobody_for_long(bare_url, monkeypatch):
+    """Such as a pg_dump: whoever asks after a change that waits for it waits for both."""
+    monkeypatch.setattr(schema, "_PATIENCE_MS", 200)
+    monkeypatch.setattr(schema, "_PAUSE_S", 0.05)
+    database = Database.open(bare_url)
+    with database.write() as session:
+        command.upgrade(schema._config(session.connection()), "0010")  # the next changes `jobs`
+    jobs, waits = text("SELECT count(*) FROM jobs"), []
+    with ThreadPoolExecutor(1) as other:
+        with database.snapshot() as dump:
+            dump.execute(jobs)
+            upgrading = other.submit(schema.upgrade, bare_url)
+            while not upgrading.done():
+                began = time.monotonic()
+                with database.write() as session:
+                    session.execute(text("SET LOCAL lock_timeout = '20s'"))
+                    session.execute(jobs)
+                waits.append(time.monotonic() - began)
+            with pytest.raises(ServiceUnavailable, match=r"\(a backup\?\).*again when it"):
+                upgrading.result()
+        with database.snapshot() as dump:
+            dump.execute(jobs)
+            upgrading = other.submit(schema.upgrade, bare_url)
+            time.sleep(0.5)  # for more than one try
+        upgrading.result(30)
+    schema.check(database)
+    database.dispose()
+    assert 0.1 < max(waits) < 5  # behind the change, and then past it
 
 
 def test_revisions_count_up():
