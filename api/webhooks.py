@@ -92,6 +92,7 @@ class Sender:
                 hook.attempt,
                 reason,
                 exc_info=unforeseen,
+                extra={"job": hook.job_id},
             )
             postponed(self._db, hook, reason[:500])
 

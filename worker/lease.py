@@ -15,6 +15,7 @@ from beholder.errors import BeholderError
 from beholder.jobs.claims import Claim, give_up, renew_all
 from beholder.jobs.database import Database
 from worker.signs import Signs
+from worker.told import fields
 
 log = logging.getLogger(__name__)
 RENEWALS_PER_LEASE = 4
@@ -172,9 +173,9 @@ class Leases:
                 try:
                     self._renew(lease)
                 except BeholderError as error:
-                    log.warning("lease not renewed: %s", error)
+                    log.warning("lease not renewed: %s", error, extra=fields(lease.claims))
                 except Exception:
-                    log.exception("lease not renewed")
+                    log.exception("lease not renewed", extra=fields(lease.claims))
 
     def _end_process(self, held: Sequence[Lease]) -> NoReturn:
         """A thread that hangs can't be ended; as after a worker's death, another is started."""
@@ -184,7 +185,11 @@ class Leases:
         )
         for claim in (claim for lease in held for claim in lease.claims):
             log.critical(
-                "job %s chunk %s: the worker ends: %s", claim.job_id, claim.chunk_id, reason
+                "job %s chunk %s: the worker ends: %s",
+                claim.job_id,
+                claim.chunk_id,
+                reason,
+                extra=fields([claim]),
             )
             with suppress(Exception):  # else its lease will say so
                 give_up(self._db, claim, f"its worker hung, again and again: {reason}.")

@@ -35,7 +35,7 @@ from worker.lease import Interrupted, Lease, Leases, Stopping
 from worker.pictures import Batch
 from worker.pipeline import AnyWork
 from worker.stages import study_work
-from worker.told import attributes, told, told_each
+from worker.told import attributes, fields, told, told_each
 from worker.work import Means
 
 if TYPE_CHECKING:
@@ -74,7 +74,9 @@ class Run:
         try:
             return self._take(before=work.lease.claims[0])
         except Exception as error:  # the work goes on, and the next claim meets it too
-            log.warning("nothing taken before job %s: %s", work.lease.claims[0].job_id, error)
+            claims = work.lease.claims
+            said = "nothing taken before job %s: %s"
+            log.warning(said, claims[0].job_id, error, extra=fields(claims))
             return None
 
     def _take(self, before: Claim | None = None) -> AnyWork | None:
@@ -232,7 +234,8 @@ class Run:
         try:
             self.means.store.remove_folder(result_folder(claim.job_id, token))
         except BeholderError as error:
-            log.warning("job %s: leftovers of %s not removed: %s", claim.job_id, token, error)
+            said = "job %s: leftovers of %s not removed: %s"
+            log.warning(said, claim.job_id, token, error, extra=fields([claim]))
             return False
         return True
 

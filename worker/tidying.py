@@ -68,7 +68,7 @@ class Tidier:
 
     def _put_away(self) -> None:
         if removed := self._retention.step():
-            log.info("job %s removed for its age", removed)
+            log.info("job %s removed for its age", removed, extra={"job": removed})
 
     def _go_round(self) -> None:
         while not self._stopping.is_set():

@@ -22,7 +22,7 @@ def told(station: str, claims: Sequence[Claim], *, item: int | None = None) -> I
     """
     of_item = {} if item is None else {"item": item}
     jobs = [(claim.job_id, {**attributes(claim), **of_item}) for claim in claims]
-    with about(**_fields(claims), **of_item), span(station, jobs):
+    with about(**fields(claims), **of_item), span(station, jobs):
         yield
 
 
@@ -37,7 +37,8 @@ def told_each(station: str, claims: Sequence[Claim], pieces: Iterator[Piece]) ->
         yield piece
 
 
-def _fields(claims: Sequence[Claim]) -> dict[str, object]:
+def fields(claims: Sequence[Claim]) -> dict[str, object]:
+    """What lines about work on claims say of it."""
     if len(claims) == 1:
         return {"job": claims[0].job_id, "chunk": claims[0].chunk_id}
     return {

@@ -35,7 +35,7 @@ def sweep(database: Database, silence: Silence, *, now: float, limit: int = 500)
         except BeholderError:  # the database's, so that the next job would fare no better
             raise
         except Exception:
-            log.exception("job %s is left as it is", job_id)
+            log.exception("job %s is left as it is", job_id, extra={"job": job_id})
     give_up_abandoned(database, silence.submissions, now)
     remove_some(database)
 

@@ -67,7 +67,8 @@ def remove_job(
         insist_on_there(database, store)
         _remove_files(database, store, job_id)
     except BeholderError as error:
-        log.warning("job %s is removed, but its files are left to workers: %s", job_id, error)
+        said = "job %s is removed, but its files are left to workers: %s"
+        log.warning(said, job_id, error, extra={"job": job_id})
 
 
 def remove_hidden(database: Database, store: Store) -> None:

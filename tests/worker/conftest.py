@@ -1,10 +1,12 @@
 """A worker's runner on a real database and store, with a tiny VGG19 from a file."""
 
 import io
+import json
+import logging
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ from beholder.jobs.spool import Entry, StoredPicture
 from beholder.jobs.submit import create_job
 from beholder.jobs.sweep import sweep
 from beholder.jobs.views import ItemView, JobView
+from beholder.logs import Json
 from beholder.settings import Settings
 from beholder.specs import DreamSpec, Spec
 from beholder.store import Store
@@ -136,6 +139,25 @@ def bench(tmp_path: Path, empty_database: Path) -> Bench:
     return Bench(
         Database.open(settings.database), Store.open(settings.store), settings, threading.Event()
     )
+
+
+@pytest.fixture
+def lines() -> Iterator[list[dict[str, Any]]]:
+    """What is logged meanwhile, on any thread, as JSON has it."""
+    said: list[dict[str, Any]] = []
+
+    class Read(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            said.append(json.loads(self.format(record)))
+
+    handler, root = Read(), logging.getLogger()
+    handler.setFormatter(Json())
+    before = root.level
+    root.addHandler(handler)
+    root.setLevel("INFO")
+    yield said
+    root.setLevel(before)
+    root.removeHandler(handler)
 
 
 @pytest.fixture

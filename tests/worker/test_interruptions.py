@@ -18,7 +18,8 @@ from beholder.jobs.control import cancel
 from beholder.jobs.database import Database
 from beholder.jobs.models import Chunk, Job
 from beholder.specs import DreamSpec
-from worker.lease import Interrupted, Lease
+from worker.lease import Interrupted, Lease, Leases
+from worker.signs import Signs
 
 pytestmark = pytest.mark.slow  # imports torch
 
@@ -323,6 +324,7 @@ def test_a_renewal_that_fails_leaves_other_leases_and_later_beats_alone(
     spec: DreamSpec,
     during: Callable[..., list[int]],
     monkeypatch: pytest.MonkeyPatch,
+    lines: list[dict[str, Any]],
     trouble: Exception,
 ) -> None:
     bench.settings = bench.settings.model_copy(update={"lease_s": 0.2})
@@ -340,3 +342,22 @@ def test_a_renewal_that_fails_leaves_other_leases_and_later_beats_alone(
     monkeypatch.setattr("worker.lease.renew_all", failing)
     during(lambda: bench.until(lambda: first in renewed))
     assert bench.runner().run() == 2
+    (about,) = {(one["job"], one["chunk"]) for one in lines if "not renewed" in one["message"]}
+    assert about == (first, bench.chunk(first).id)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_the_last_words_of_a_worker_that_hangs_are_about_what_it_had(
+    bench: Any, spec: DreamSpec, monkeypatch: pytest.MonkeyPatch, lines: list[dict[str, Any]]
+) -> None:
+    def ends(code: int) -> None:
+        raise SystemExit(code)  # of the thread alone
+
+    monkeypatch.setattr(worker.lease.os, "_exit", ends)
+    (job,) = bench.submit_small(spec, 1)
+    with Leases(bench.db, lease_s=0.2, stop=None, signs=Signs(0.1)) as leases:
+        leases.begin([bench.take()])
+        bench.until(lambda: lines)
+        bench.until(lambda: bench.chunk(job).token is None)  # it has given it up
+    (line,) = [one for one in lines if one["level"] == "critical"]
+    assert (line["job"], line["chunk"]) == (job, bench.chunk(job).id)

@@ -116,7 +116,11 @@ def test_what_lies_in_the_store_is_the_first_workers(
 
 
 def test_a_part_that_fails_holds_up_no_other(
-    bench: Any, spec: DreamSpec, draw: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+    bench: Any,
+    spec: DreamSpec,
+    draw: Callable[..., bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    lines: list[dict[str, Any]],
 ) -> None:
     stuck, old = (bench.run(bench.submit(spec, [bench.entry(draw(seed))])).id for seed in (1, 2))
     put_away(bench.db, stuck)
@@ -138,6 +142,7 @@ def test_a_part_that_fails_holds_up_no_other(
     Tidier(bench.db, bench.store, settings, "a", bench.stopping).step()
     assert [bench.store.exists(stray) for stray in strays] == [True, False]
     assert sorted(hidden_jobs(bench.db)) == sorted([stuck, old])
+    assert [one["job"] for one in lines if "for its age" in one["message"]] == [old]
 
 
 def _worker(name: str) -> Worker:
