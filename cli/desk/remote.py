@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from beholder.errors import InvalidInput, PictureError
+from beholder.errors import Conflict, InvalidInput, PictureError
 from beholder.jobs.views import ChannelView, ItemView, JobView
 from beholder.texts import folded
 from cli.desk.reading import read, read_features, read_record
@@ -207,7 +207,12 @@ class RemoteDesk:
         return read(Overview, self._wire.get(f"/v1/jobs/{job.id}/overview"))
 
     def cancel(self, job_id: str) -> None:
-        self._wire.ask("POST", f"/v1/jobs/{job_id}/cancel")
+        before = self.job(job_id).state
+        try:
+            self._wire.ask("POST", f"/v1/jobs/{job_id}/cancel", again=True)
+        except Conflict:
+            if before == "cancelled" or self.job(job_id).state != "cancelled":
+                raise  # else it was done when first asked, and the answer was lost
 
     def retry(self, job_id: str) -> int:
         return int(self._wire.ask("POST", f"/v1/jobs/{job_id}/retry")["retried"])

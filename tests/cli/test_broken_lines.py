@@ -290,6 +290,38 @@ def test_a_job_whose_answer_was_lost_is_not_made_twice(
     assert len(list_jobs(context.db)) == 2
 
 
+def test_a_job_is_cancelled_though_the_first_answer_was_lost(
+    beholder: Beholder, line: Line, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, real = server.dream(1)["id"], line._is_cut
+    asked, lost = f"POST /v1/jobs/{job}/cancel", list[int]()
+
+    def lose_the_first(cuts: list[int], size: int) -> int | None:
+        if cuts is line.cut_down and line.requests[-1] == asked and not lost:
+            lost.append(size)
+            return 0
+        return real(cuts, size)
+
+    monkeypatch.setattr(line, "_is_cut", lose_the_first)
+    answer = beholder("cancel", job)
+    assert (answer.code, line.count(asked)) == (0, 2), answer.err
+    assert f"job {job}: cancelled" in answer.err
+    again = beholder("cancel", job)
+    assert again.code != 0
+    assert "already cancelled: there is nothing to cancel" in again.err
+
+
+def test_what_might_queue_twice_is_asked_once(
+    beholder: Beholder, line: Line, server: Server
+) -> None:
+    job = server.dream(1)["id"]
+    server.http.post(f"/v1/jobs/{job}/cancel")
+    line.deaf = {f"POST /v1/jobs/{job}/retry"}
+    answer = beholder("retry", job)
+    assert (answer.code, line.count(f"POST /v1/jobs/{job}/retry")) == (2, 1)
+    assert answer.err.count("\n") == 1
+
+
 def test_a_result_goes_on_where_the_line_broke(
     beholder: Beholder, line: Line, server: Server, tmp_path: Path, monkeypatch: Any
 ) -> None:
