@@ -66,7 +66,8 @@ def check(compose: str, *files: Path) -> subprocess.CompletedProcess[str]:
 
 def blocks(page: str, language: str) -> list[str]:
     """A page's examples in a language."""
-    return re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
+    every = re.findall(r"^```(\w*)\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    return [text for named, text in every if named == language]
 
 
 def _replaced(value: Any, variables: dict[str, str]) -> Any:
