@@ -15,7 +15,7 @@ from beholder.errors import ServiceUnavailable
 from beholder.jobs.database import Database
 from beholder.jobs.models import FINISHED, OPEN, Item, Job
 from beholder.store import CHECKPOINTS, Store, checkpoint_folder
-from beholder.upkeep.leftovers import Leftover, remove_leftover
+from beholder.upkeep.leftovers import Leftover, is_nothing, remove_leftover
 from beholder.upkeep.ownership import insist_on_own
 from beholder.upkeep.presence import insist_on_there
 
@@ -46,7 +46,9 @@ def stray_checkpoints(
             over = [f"{position:07d}" for position in session.scalars(ended)] if state else []
         if state not in OPEN:
             whole = f"{CHECKPOINTS}/{job.name}"
-            yield Leftover(whole, job.is_folder, len(files), sum(sizes.values()))
+            left = Leftover(whole, job.is_folder, len(files), sum(sizes.values()))
+            if not is_nothing(store, left):
+                yield left
             continue
         for name in over:
             yield Leftover(f"{checkpoint_folder(job.name)}/{name}", False, 1, sizes[name])

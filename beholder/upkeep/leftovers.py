@@ -40,6 +40,11 @@ def remove_leftover(store: Store, left: Leftover) -> None:
     store.remove_folder(left.path) if left.is_folder else store.remove(left.path)
 
 
+def is_nothing(store: Store, left: Leftover) -> bool:
+    """Whether it is an empty folder on S3: a name that some servers list until they tidy up."""
+    return left.is_folder and not left.files and store.local_path(left.path) is None
+
+
 def leftovers(
     database: Database, store: Store, job_id: str, *, stale: bool = True
 ) -> Iterator[Leftover]:
@@ -115,7 +120,9 @@ def stray_jobs(database: Database, store: Store) -> Iterator[Leftover]:
         if not one.is_folder:
             yield Leftover(f"results/{one.name}", False, 1, one.bytes)
         elif one.name not in known:
-            yield Leftover(job_folder(one.name), True, *_size(store, job_folder(one.name)))
+            left = Leftover(job_folder(one.name), True, *_size(store, job_folder(one.name)))
+            if not is_nothing(store, left):
+                yield left
 
 
 def stray_probes(store: Store) -> Iterator[Leftover]:

