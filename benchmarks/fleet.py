@@ -19,7 +19,8 @@ from typing import Any
 
 from sqlalchemy import event, text, update
 
-from beholder.jobs.claims import Claim, claim_next, renew_all
+from beholder.jobs.claim import Claim
+from beholder.jobs.claims import claim_next, renew_all
 from beholder.jobs.database import Database
 from beholder.jobs.finish import finish_dreams
 from beholder.jobs.models import Job, utc_now

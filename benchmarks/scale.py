@@ -19,7 +19,8 @@ from typing import TypeVar
 from sqlalchemy import update
 
 from beholder.jobs.channel_queries import channels
-from beholder.jobs.claims import Claim, claim_next, release, renew_all
+from beholder.jobs.claim import Claim
+from beholder.jobs.claims import claim_next, release, renew_all
 from beholder.jobs.completion import completed
 from beholder.jobs.control import cancel
 from beholder.jobs.database import Database

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from beholder.jobs.claims import ClaimedItem
+from beholder.jobs.claim import ClaimedItem
 from beholder.science.checkpoint import Checkpoint
 from beholder.science.networks import Network
 from beholder.science.prefix import Precision

@@ -11,7 +11,7 @@ from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 
 from beholder.errors import BeholderError, NotFound
-from beholder.jobs.claims import Claim
+from beholder.jobs.claim import Claim
 from beholder.science.checkpoint import Checkpoint
 from beholder.science.networks import Network
 from beholder.science.prefix import Precision

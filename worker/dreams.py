@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from beholder.errors import BeholderError
-from beholder.jobs.claims import Claim
+from beholder.jobs.claim import Claim
 from beholder.jobs.finish import finish_dreams
 from beholder.jobs.outcomes import DreamOutcome, Finished, ItemFailure, StoredFile
 from beholder.science.dream import Dream

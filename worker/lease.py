@@ -12,7 +12,8 @@ from contextlib import suppress
 from typing import NoReturn, Protocol
 
 from beholder.errors import BeholderError
-from beholder.jobs.claims import Claim, give_up, renew_all
+from beholder.jobs.claim import Claim
+from beholder.jobs.claims import give_up, renew_all
 from beholder.jobs.database import Database
 from worker.signs import Signs
 from worker.told import fields

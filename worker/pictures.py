@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from beholder.errors import FileUnusable, NotFound, PictureError
-from beholder.jobs.claims import Claim, ClaimedItem
+from beholder.jobs.claim import Claim, ClaimedItem
 from beholder.jobs.outcomes import ItemFailure, StoredFile
 from beholder.jobs.result_files import read_result
 from beholder.logs import about

@@ -23,7 +23,8 @@ from beholder.errors import (
     ServiceUnavailable,
     StorageFull,
 )
-from beholder.jobs.claims import Claim, claim_next, give_up
+from beholder.jobs.claim import Claim
+from beholder.jobs.claims import claim_next, give_up
 from beholder.jobs.finish import fail_chunk_job, fail_unless_begun
 from beholder.jobs.outcomes import Finished, ItemFailure
 from beholder.jobs.weights import record_network

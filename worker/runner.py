@@ -16,7 +16,8 @@ import torch
 
 from beholder.devices import Device, DeviceClass
 from beholder.errors import BeholderError, ServiceUnavailable, StorageFull
-from beholder.jobs.claims import Claim, release
+from beholder.jobs.claim import Claim
+from beholder.jobs.claims import release
 from beholder.jobs.database import Database
 from beholder.science.networks import find_device
 from beholder.settings import Settings

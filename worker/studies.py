@@ -16,7 +16,7 @@ from beholder.errors import NotFound
 from beholder.evidence.answering import relu_strengths
 from beholder.evidence.names import TALLY
 from beholder.evidence.tally import Tally
-from beholder.jobs.claims import Claim
+from beholder.jobs.claim import Claim
 from beholder.jobs.finish import finish_choose, finish_measure
 from beholder.jobs.outcomes import (
     ChannelRow,

@@ -15,7 +15,7 @@ from beholder.evidence.plan import Plan, Subject
 from beholder.evidence.readings import Readings
 from beholder.evidence.records import effect_rows, summary_of
 from beholder.evidence.trial import Course, Trial
-from beholder.jobs.claims import Claim, ClaimedItem
+from beholder.jobs.claim import Claim, ClaimedItem
 from beholder.jobs.finish import finish_classify, finish_conclude
 from beholder.jobs.outcomes import Finished
 from beholder.jobs.queries import get_job

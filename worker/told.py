@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
-from beholder.jobs.claims import Claim
+from beholder.jobs.claim import Claim
 from beholder.logs import about
 from beholder.traces import Attributes, span
 

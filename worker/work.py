@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 import torch
 
 from beholder.errors import FileUnusable
-from beholder.jobs.claims import Claim
+from beholder.jobs.claim import Claim
 from beholder.jobs.database import Database
 from beholder.jobs.outcomes import DreamOutcome, Finished, ItemFailure, VerdictOutcome
 from beholder.science.networks import Network

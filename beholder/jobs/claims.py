@@ -8,49 +8,33 @@ import secrets
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, fields
+from dataclasses import fields
 from operator import attrgetter
 from typing import Literal, NamedTuple, cast
 
 from sqlalchemy import and_, case, select, update
 from sqlalchemy.orm import Session
 
-from beholder.devices import Device, DeviceClass
+from beholder.devices import DeviceClass
 from beholder.errors import InvalidInput, ServiceUnavailable
 from beholder.jobs.bulk import UNSYNCED
 from beholder.jobs.chunking import most_items
+from beholder.jobs.claim import Claim, ClaimedItem
 from beholder.jobs.clock import ago
 from beholder.jobs.database import Database
 from beholder.jobs.deaths import recover
-from beholder.jobs.frames import Before, Frames, before
+from beholder.jobs.frames import Frames, before
 from beholder.jobs.models import OPEN, Chunk, Item, Job
 from beholder.jobs.rows import fail_everything, items_of, lock_job, requeue_chunk, with_stale
 from beholder.jobs.sharing import companions
 from beholder.jobs.stages import Stage, chosen, handed_on, made_by
 from beholder.jobs.turns import latest_turn, whose_turn
-from beholder.priorities import DEFAULT_PRIORITY, Priority
 from beholder.specs import DreamSpec, JobKind, Spec, spec_of
 
 Hold = Literal["held", "lost", "cancelled"]
 Room = Callable[[DreamSpec, int], int]  # how many pictures of a spec, at a layer, a batch can hold
 
-
 _LOOKS = 32  # at whose turn it is, where other workers are quicker each time
-
-
-@dataclass(frozen=True)
-class ClaimedItem:
-    """One item to work on: a stored picture, or a noise start's seed."""
-
-    position: int
-    picture_sha256: str | None
-    seed: int | None
-    role: str | None
-    layer: int | None
-    source: str
-    group: str | None = None
-
-
 _ITEM = [getattr(Item, one.name) for one in fields(ClaimedItem)]
 
 
@@ -66,42 +50,6 @@ class _OpenItem(NamedTuple):
     id: int
     state: str
     item: ClaimedItem
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A chunk that is ours while the lease lasts.
-
-    network_sha256: of the weights that the job began with; None if this is its first chunk.
-    stale_tokens: of earlier claims of this chunk; their result folders are to be removed.
-    device: what the job asks to run on.
-    priority: the job's. again: whether the claim before this one served it too, in any worker.
-    partials: in the choose stage, where the measured statistics are, and in the conclude stage,
-        where the readings are; by first position.
-    chosen: in the classify stage, the channels to blind of each layer, most common first.
-    plan: in the last two stages of a sound study, the folder of its plan.
-    frames: how a film's items are laid out. before: the dream that each of its later frames starts
-        from, by position; None where the frame before has none.
-    """
-
-    chunk_id: int
-    token: str
-    attempt: int
-    job_id: str
-    kind: JobKind
-    stage: Stage
-    spec: Spec
-    network_sha256: str | None
-    items: tuple[ClaimedItem, ...]
-    stale_tokens: tuple[str, ...] = ()
-    partials: tuple[str, ...] = ()
-    chosen: dict[int, tuple[int, ...]] | None = None
-    plan: str | None = None
-    device: Device = "any"
-    priority: Priority = DEFAULT_PRIORITY
-    again: bool = False
-    frames: Frames | None = None
-    before: Before = field(default_factory=dict)
 
 
 def claim_next(

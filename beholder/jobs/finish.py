@@ -18,7 +18,7 @@ from beholder.jobs.channel_records import (
     store_channel_classes,
     store_channel_effects,
 )
-from beholder.jobs.claims import Claim
+from beholder.jobs.claim import Claim
 from beholder.jobs.database import Database
 from beholder.jobs.endings import Ending, end_chunk, end_chunks, end_items
 from beholder.jobs.models import Chunk, File, Job, Verdict, utc_now

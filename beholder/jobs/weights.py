@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from beholder.errors import Conflict
-from beholder.jobs.claims import Claim
+from beholder.jobs.claim import Claim
 from beholder.jobs.database import Database
 from beholder.jobs.standing import all_standing
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from sqlalchemy import select
 
 from beholder.files import PROBE
-from beholder.jobs.claims import Claim
+from beholder.jobs.claim import Claim
 from beholder.jobs.database import Database
 from beholder.jobs.models import Job
 from beholder.jobs.removal import GONE

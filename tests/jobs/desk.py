@@ -10,7 +10,8 @@ from typing import Any
 from sqlalchemy import select
 
 from beholder.devices import Device
-from beholder.jobs.claims import Claim, claim_next, release
+from beholder.jobs.claim import Claim
+from beholder.jobs.claims import claim_next, release
 from beholder.jobs.database import Database
 from beholder.jobs.finish import finish_choose, finish_classify, finish_dreams, finish_measure
 from beholder.jobs.models import FINISHED, ITEM_STATES, OPEN, Chunk, Item, Job, Verdict

@@ -18,7 +18,8 @@ from zipfile import ZipFile
 import pytest
 from sqlalchemy import create_engine, make_url, text, update
 
-from beholder.jobs.claims import Claim, claim_next
+from beholder.jobs.claim import Claim
+from beholder.jobs.claims import claim_next
 from beholder.jobs.database import Database
 from beholder.jobs.finish import finish_choose, finish_classify, finish_dreams, finish_measure
 from beholder.jobs.models import OPEN, Picture, utc_now

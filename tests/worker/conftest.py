@@ -19,7 +19,8 @@ from sqlalchemy import select
 from torch import nn
 from torchvision.models.vgg import VGG, make_layers
 
-from beholder.jobs.claims import Claim, claim_next
+from beholder.jobs.claim import Claim
+from beholder.jobs.claims import claim_next
 from beholder.jobs.database import Database
 from beholder.jobs.models import Chunk
 from beholder.jobs.queries import get_job, items

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from beholder.jobs.claims import ClaimedItem
+from beholder.jobs.claim import ClaimedItem
 from beholder.science.checkpoint import Checkpoint
 from beholder.science.networks import load_network
 from beholder.specs import DreamSpec

@@ -13,7 +13,7 @@ import pytest
 from fsspec.implementations.local import LocalFileSystem
 
 from beholder.errors import ServiceUnavailable, StorageFull
-from beholder.jobs.claims import Claim
+from beholder.jobs.claim import Claim
 from beholder.jobs.control import cancel
 from beholder.jobs.silence import Silence
 from beholder.jobs.sweep import sweep

@@ -13,7 +13,7 @@ import beholder.jobs.claims
 import worker.dreams
 import worker.lease
 from beholder.errors import PictureError, ServiceUnavailable
-from beholder.jobs.claims import Claim
+from beholder.jobs.claim import Claim
 from beholder.jobs.control import cancel
 from beholder.jobs.database import Database
 from beholder.jobs.models import Chunk, Job

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select, update
 
 from beholder.errors import ServiceUnavailable
-from beholder.jobs.claims import Claim
+from beholder.jobs.claim import Claim
 from beholder.jobs.clock import ago
 from beholder.jobs.control import put_away
 from beholder.jobs.models import Job, utc_now
