@@ -101,13 +101,14 @@ def is_loopback(host: str) -> bool:
 
 
 def _entries(setting: str) -> Iterator[_Entry]:
-    for text in filter(None, (part.strip() for part in setting.split(","))):
+    texts = filter(None, (part.strip() for part in setting.split(",")))
+    for number, text in enumerate(texts, start=1):
         name, _, rest = text.partition(":")
         scope, _, sha256 = rest.partition(":")
         if not (_NAME.fullmatch(name) and scope in SCOPES and _HASH.fullmatch(sha256)):
-            raise InvalidInput(
-                f"BEHOLDER_API_TOKENS: the entry of {name[:64]!r} is not NAME:SCOPE:HASH with "
-                f"scope {', '.join(SCOPES)}: `beholder token NAME` prints one."
+            raise InvalidInput(  # without a word of it: it may be a token
+                f"BEHOLDER_API_TOKENS: entry {number} is not NAME:SCOPE:HASH with scope "
+                f"{', '.join(SCOPES)}: `beholder token NAME` prints one."
             )
         yield _Entry(name, next(one for one in SCOPES if one == scope), sha256)
 

@@ -82,7 +82,9 @@ def _check_python(settings: "Settings") -> Check:
 
 def _check_settings(settings: "Settings") -> Check:
     from beholder.settings import unknown_settings
+    from beholder.tokens import Tokens
 
+    Tokens(settings.api_tokens.get_secret_value())  # raises for what is none
     unknown = " ".join(unknown_settings())
     named = ", ".join(sorted(name for name in os.environ if name.startswith("BEHOLDER_")))
     return Check("settings", not unknown, unknown or f"set here: {named or 'none'}")

@@ -40,12 +40,17 @@ def test_loopback_needs_none(host):
     check_bind(Settings(api_host=host))
 
 
+TOKEN, ENTRY = make_token("ada", "read")
+
+
 @pytest.mark.parametrize(
-    "entry", ["ada", "ada:root:" + "0" * 64, "ada:read:xyz", ":read:" + "0" * 64]
+    "entry",
+    ["ada", "ada:root:" + "0" * 64, "ada:read:xyz", ":read:" + "0" * 64, TOKEN, f"{TOKEN}:read"],
 )
-def test_a_wrong_entry_is_refused(entry):
-    with pytest.raises(InvalidInput, match="is not NAME:SCOPE:HASH"):
-        Tokens(entry)
+def test_a_wrong_entry_is_refused_by_its_number(entry):
+    with pytest.raises(InvalidInput, match="entry 2 is not NAME:SCOPE:HASH") as refused:
+        Tokens(f"{ENTRY}, ,{entry}")
+    assert TOKEN not in str(refused.value)
 
 
 def test_the_setting_holds_no_token():

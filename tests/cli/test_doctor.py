@@ -13,6 +13,7 @@ import pytest
 from beholder.alive import Alive, worker_name
 from beholder.jobs.models import utc_now
 from beholder.jobs.workers import WorkerView, beat
+from beholder.tokens import make_token
 from beholder.upkeep.checkpoints import Tidying
 from cli.context import Context
 
@@ -114,3 +115,15 @@ def test_doctor_names_a_setting_that_is_none(
     answer = beholder("doctor")
     assert "did you mean BEHOLDER_RETENTION_DAYS?" in answer.out
     assert answer.code == 0
+
+
+def test_doctor_finds_a_token_in_place_of_its_entry(
+    beholder: Beholder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token, _ = make_token("ada", "read")
+    monkeypatch.setenv("BEHOLDER_API_TOKENS", token)
+    answer = beholder("doctor", "--json")
+    (row,) = (row for row in json.loads(answer.out) if row["name"] == "settings")
+    assert "entry 1 is not NAME:SCOPE:HASH" in row["detail"]
+    assert answer.code == 2
+    assert token not in answer.out + answer.err
