@@ -12,6 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.access import COOKIE, required_scope
+from api.bodies import MAX_JSON_BYTES, ROOM_BYTES, Room, in_time, memory_of
 from api.page_render import wants_page
 from api.problems import Forbidden, TooLarge, Unauthorized, bug, problem, problem_of
 from beholder.errors import BeholderError, InvalidInput
@@ -22,8 +23,7 @@ from beholder.tokens import OWNER, STRANGER, Caller, Tokens
 log = logging.getLogger(__name__)
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 STREAMED = frozenset({"/v1/dreams", "/v1/studies", "/v1/pictures", "/new", "/new/study"})
-MAX_BODY_BYTES = 8 << 20  # 100,000 hashes have 7; parsed, the worst takes 25 times as much memory
-_TOO_LARGE = f"this request may have {MAX_BODY_BYTES:,} bytes."
+_TOO_LARGE = f"this request may have {MAX_JSON_BYTES:,} bytes."
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 SECURITY_HEADERS = {
     API_HEADER: str(API_LEVEL),
@@ -43,6 +43,8 @@ class Guard:
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
+        self._settings = settings
+        self._room = Room(ROOM_BYTES)
         self._tokens = Tokens(settings.api_tokens.get_secret_value())
         names = {name.strip().lower() for name in settings.api_hosts.split(",")} - {""}
         self._hosts = _LOCAL_NAMES | {_bracketed(settings.api_host)} | names
@@ -64,9 +66,14 @@ class Guard:
             await send(message)
 
         try:
-            refusal = self._refusal(scope)
-            await (refusal or self._app)(scope, _bounded(scope, receive), with_headers)
-        except TooLarge as error:
+            if refusal := self._refusal(scope):
+                await refusal(scope, receive, with_headers)
+            elif scope["method"] in SAFE:  # whose body nobody reads
+                await self._app(scope, receive, with_headers)
+            else:
+                async with self._room.taken(memory_of(scope, self._settings)):
+                    await self._app(scope, _bounded(scope, in_time(receive)), with_headers)
+        except BeholderError as error:
             await problem_of(error)(scope, receive, with_headers)
         except ClientDisconnect:
             log.info("%s %s: the client left", scope["method"], scope["path"])
@@ -128,7 +135,7 @@ def _refuse_nul(scope: Scope) -> None:
 def _refuse_large(scope: Scope, headers: Headers) -> None:
     """What is too large by its own account need not be read."""
     length = headers.get("content-length", "")
-    if not _counts_itself(scope) and length.isdecimal() and int(length) > MAX_BODY_BYTES:
+    if not _counts_itself(scope) and length.isdecimal() and int(length) > MAX_JSON_BYTES:
         raise TooLarge(_TOO_LARGE)
 
 
@@ -142,7 +149,7 @@ def _bounded(scope: Scope, receive: Receive) -> Receive:
         nonlocal received
         message = await receive()
         received += len(message.get("body", b""))
-        if received > MAX_BODY_BYTES:
+        if received > MAX_JSON_BYTES:
             raise TooLarge(_TOO_LARGE)
         return message
 

@@ -11,9 +11,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from api.addresses import check_url
+from api.bodies import MAX_JSON_BYTES, media_type, read_body
 from api.lines import PictureLine, read_lines
 from api.multipart import Part, parts
-from api.problems import TooLarge
 from api.schemas import (
     NewDream,
     NewStudy,
@@ -37,7 +37,6 @@ from beholder.recipes import beside_pictures
 from beholder.specs import DreamSpec, JobKind
 from beholder.texts import cut_name, plain
 
-MAX_JSON_BYTES = 32 << 20
 MAX_NAMES = 3  # in a job's name
 # Which field holds pictures of which role.
 ROLES: dict[JobKind, dict[str, Role | None]] = {
@@ -78,13 +77,14 @@ async def read_submission(request: Request, services: Services, kind: JobKind) -
     with its reason. The caller closes `entries`.
     """
     model = NewDream if kind == "dream" else NewStudy
-    content = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    content = media_type(request.headers)
     submission = Submission(kind, model())
     try:
         if content == "multipart/form-data":
             await _read_multipart(request, services, submission)
         elif content == "application/json":
-            submission.asked = read_job(model, await _body(request))
+            body = await read_body(request, MAX_JSON_BYTES, "JSON request")
+            submission.asked = await run_in_threadpool(read_job, model, body)
         elif content == LINES:
             await _read_lines(request, services, submission)
         else:
@@ -146,7 +146,8 @@ async def _read_multipart(request: Request, services: Services, submission: Subm
         else:
             known = ", ".join(("spec", "name", "priority", "device", "webhook", *roles))
             raise InvalidInput(f"no field {part.name!r}: fields are {known}.")
-    submission.asked = make_job(model, {**fields, **hashes})
+        del part  # else a file is in memory while the next one comes
+    submission.asked = await run_in_threadpool(make_job, model, {**fields, **hashes})
 
 
 async def _read_lines(request: Request, services: Services, submission: Submission) -> None:
@@ -221,12 +222,3 @@ def _entry(
         error = error or "it could not be read."
     group = plain(given.group) if given.group else None
     return Entry(source, picture, role=role, group=group, error=error)
-
-
-async def _body(request: Request) -> bytes:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_JSON_BYTES:
-            raise TooLarge(f"a JSON request may have {MAX_JSON_BYTES:,} bytes.")
-    return bytes(body)

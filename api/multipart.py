@@ -3,6 +3,7 @@
 One file is in memory at a time; limits are held while reading, not after.
 """
 
+import io
 from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 MAX_FIELD_BYTES = 1 << 20
 MAX_FIELDS = 100_000
-MAX_TEXT_BYTES = 32 << 20  # of all fields together
+MAX_TEXT_BYTES = 8 << 20  # of all fields together
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ class _Reader:
     def _begin(self) -> None:
         self._header = self._value = b""
         self._disposition = b""
-        self._data = bytearray()
+        self._data = io.BytesIO()  # whose value is no copy
         self._too_large = False
         self._name = ""
         self._filename: str | None = None
@@ -128,14 +129,14 @@ class _Reader:
         if self._filename is None:
             self._count_text(end - start)
         limit = MAX_FIELD_BYTES if self._filename is None else self._settings.upload_file_bytes
-        if len(self._data) + end - start <= limit:
+        if self._data.tell() + end - start <= limit:
             if not self._too_large:
-                self._data += data[start:end]
+                self._data.write(data[start:end])
             return
         if self._filename is None:
             raise TooLarge(f"the field {self._name} has more than {limit:,} bytes.")
         self._too_large = True
-        self._data.clear()
+        self._data = io.BytesIO()
 
     def _count_text(self, size: int) -> None:
         self._text_bytes += size
@@ -143,8 +144,9 @@ class _Reader:
             raise TooLarge(f"the fields of a request may have {MAX_TEXT_BYTES:,} bytes.")
 
     def _part_end(self) -> None:
-        self.ready.append(Part(self._name, self._filename, bytes(self._data), self._too_large))
-        self._data = bytearray()
+        data = self._data.getvalue()
+        self.ready.append(Part(self._name, self._filename, data, self._too_large))
+        self._data = io.BytesIO()
 
     def _end(self) -> None:
         self.ended = True

@@ -171,6 +171,7 @@ async def _read(request: Request, opened: Services, form: _Form) -> None:
             form.layers.append(part.text)
         elif part.name in (*_OF_THE_JOB, *FIELDS[kind]):
             form.text[part.name] = part.text.strip()
+        del part  # else a file is in memory while the next one comes
 
 
 def _keep(opened: Services, part: Part) -> str:

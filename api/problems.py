@@ -24,6 +24,10 @@ class TooLarge(errors.InvalidInput):
     """The request is larger than this server takes."""
 
 
+class TooSlow(errors.InvalidInput):
+    """The request's body did not come in time."""
+
+
 class Unauthorized(errors.BeholderError):
     """A token is needed, or the one given is unknown."""
 
@@ -43,6 +47,7 @@ class RoomTaken(errors.ServiceUnavailable):
 # The first that fits counts, so children stand before their parents.
 PROBLEMS: tuple[tuple[type[errors.BeholderError], int, str], ...] = (
     (TooLarge, 413, "Too large"),
+    (TooSlow, 408, "Too slow"),
     (errors.InvalidInput, 422, "Invalid input"),
     (errors.PictureError, 422, "Picture that can't be used"),
     (Unauthorized, 401, "Token needed"),
@@ -59,7 +64,11 @@ PROBLEMS: tuple[tuple[type[errors.BeholderError], int, str], ...] = (
 )
 _TITLES = {400: "Bad request", 405: "Method not allowed", 421: "Wrong host"}
 _SECRET = frozenset({"token", "webhook"})  # fields of which no answer or log repeats anything
-_HEADERS = {Unauthorized: {"WWW-Authenticate": "Bearer"}, RoomTaken: {"Retry-After": "2"}}
+_HEADERS = {
+    Unauthorized: {"WWW-Authenticate": "Bearer"},
+    TooSlow: {"Connection": "close"},  # else the rest of the body could come for ever
+    RoomTaken: {"Retry-After": "2"},
+}
 _BUG = "an error inside Beholder; the server's log has more."
 
 

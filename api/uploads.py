@@ -15,12 +15,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
+from anyio import CapacityLimiter
 from starlette.concurrency import run_in_threadpool
 
 from api.problems import RoomTaken, TooLarge
 from beholder.errors import Conflict, InvalidInput, NotFound, StorageFull
 from beholder.upkeep.garbage import is_given_up
 
+READ_AT_ONCE = 2  # whole ones, which are in memory then
 _INFO, _DATA = "info.json", "data"
 
 
@@ -36,11 +38,15 @@ class Upload:
 
 
 class Uploads:
-    """The uploads of one server. total_bytes: how much room all of them may take."""
+    """The uploads of one server. total_bytes: how much room all of them may take.
+
+    reading: who reads a whole one, each in a thread besides those of other requests.
+    """
 
     def __init__(self, folder: Path, *, total_bytes: int) -> None:
         self._folder = folder
         self._total_bytes = total_bytes
+        self.reading = CapacityLimiter(READ_AT_ONCE)
 
     def create(self, size: int, sha256: str, owner: str = "") -> Upload:
         """Begin one, or find what its owner has begun of the same bytes.

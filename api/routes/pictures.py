@@ -8,9 +8,10 @@ from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
+from api.bodies import read_body
 from api.cached import PICTURE, cached
 from api.examples import PICTURE_ROW, SHA256, example
-from api.problems import TooLarge, responses
+from api.problems import responses
 from api.routes.jobs import Opened
 from api.schemas import Hashes
 from api.services import Services
@@ -31,18 +32,14 @@ _IMAGE = {"image/*": {"schema": {"type": "string", "format": "binary"}}}
     responses={
         200: example(PICTURE_ROW),
         201: example(PICTURE_ROW),
-        **responses(413, 507),
+        **responses(408, 413, 507),
     },
     openapi_extra={"requestBody": {"required": True, "content": _IMAGE}},
 )
 async def send(request: Request, opened: Opened) -> JSONResponse:
     """The body is the file itself. Jobs then name it by its `sha256`. 200 if it was here."""
-    limit, data = opened.settings.upload_file_bytes, bytearray()
-    async for chunk in request.stream():
-        data += chunk
-        if len(data) > limit:
-            raise TooLarge(f"a picture may have {limit:,} bytes.")
-    return await run_in_threadpool(_keep, opened, bytes(data))
+    data = await read_body(request, opened.settings.upload_file_bytes, "picture")
+    return await run_in_threadpool(_keep, opened, data)
 
 
 def _keep(opened: Services, data: bytes) -> JSONResponse:

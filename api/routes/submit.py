@@ -24,7 +24,7 @@ router = APIRouter(prefix="/v1", tags=["jobs"])
 _MADE: dict[int | str, dict[str, Any]] = {
     200: {"model": JobView, "description": "The job that the same request made before"},
     201: {"description": "The new job", "content": {"application/json": {"example": JOB}}},
-    **responses(409, 413, 507),
+    **responses(408, 409, 413, 507),
 }
 _FILE = {"type": "string", "format": "binary"}
 _FILES = {"type": "array", "items": _FILE, "description": "Files, or hashes of stored pictures."}

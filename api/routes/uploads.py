@@ -4,10 +4,10 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import Annotated, Any
 
+from anyio import to_thread
 from fastapi import APIRouter, Header, Path, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
-from starlette.concurrency import run_in_threadpool
 
 from api.examples import SHA256, UPLOAD, example
 from api.problems import TooLarge, responses
@@ -72,7 +72,7 @@ def show(upload_id: UploadId, opened: Opened) -> JSONResponse:
 @router.patch(
     "/{upload_id}",
     summary="Send a piece",
-    responses={200: example(UPLOAD), **responses(404, 409, 507)},
+    responses={200: example(UPLOAD), **responses(404, 408, 409, 507)},
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -94,7 +94,8 @@ async def append(
     upload = await opened.uploads.append(upload_id, upload_offset, request.stream())
     row = _row(upload)
     if upload.offset == upload.bytes:
-        row["picture"] = await run_in_threadpool(_finish, opened, upload)
+        limiter = opened.uploads.reading
+        row["picture"] = await to_thread.run_sync(_finish, opened, upload, limiter=limiter)
     return JSONResponse(row, headers=_offset(upload))
 
 

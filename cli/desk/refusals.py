@@ -27,10 +27,11 @@ from beholder.errors import (
 )
 from beholder.protocol import API_HEADER, API_LEVEL
 
-FOR_A_WHILE = frozenset({429, 502, 503, 504})  # statuses after which to ask again
+FOR_A_WHILE = frozenset({408, 429, 502, 503, 504})  # statuses after which to ask again
 _MAX_PROBLEM = 64 << 10  # bytes that are read of an error
 _KINDS: Mapping[int, type[BeholderError]] = {
     404: NotFound,
+    408: ServiceUnavailable,
     409: Conflict,
     501: NotInstalled,
     503: ServiceUnavailable,

@@ -250,7 +250,7 @@ def test_a_key_means_one_content(server, draw):
 
 
 def test_no_body_is_read_without_end(server, monkeypatch):
-    monkeypatch.setattr("api.guard.MAX_BODY_BYTES", 1_000)
+    monkeypatch.setattr("api.guard.MAX_JSON_BYTES", 1_000)
     body = json.dumps({"sha256": 50 * ["0" * 64]}).encode()
     declared = server.http.post("/v1/pictures/missing", content=body)
     assert (declared.status_code, declared.json()["title"]) == (413, "Too large")

@@ -82,6 +82,42 @@ def test_an_upload_goes_on_where_the_line_broke(
     assert not list((context.settings.home / "uploads").iterdir())
 
 
+@pytest.mark.parametrize("piece", [30_000, 1 << 20])
+def test_a_body_that_stalled_is_sent_again(
+    beholder: Beholder,
+    line: Line,
+    tmp_path: Path,
+    context: Context,
+    monkeypatch: pytest.MonkeyPatch,
+    piece: int,
+) -> None:
+    """In pieces it goes on where it was. The server has ended the request meanwhile."""
+    monkeypatch.setattr("cli.desk.sending.PIECE", piece)
+    monkeypatch.setattr("api.bodies.STALL_S", 0.2)
+    data, path = noise(1), tmp_path / "noise.png"
+    path.write_bytes(data)
+    real, stalled = line._is_cut, list[int]()
+
+    def stall_once(cuts: list[int], size: int) -> int | None:
+        if cuts is line.cut_up and line.up > 20_000 and not stalled:
+            stalled.append(line.up)
+            time.sleep(0.8)
+        return real(cuts, size)
+
+    monkeypatch.setattr(line, "_is_cut", stall_once)
+    answer = beholder("submit", str(path), "--network", "specimens")
+    assert answer.code == 0, answer.err
+    assert len(stalled) == 1
+    if piece > len(data):
+        assert line.count("POST /v1/pictures") - line.count("POST /v1/pictures/missing") == 2
+    else:
+        assert line.up < len(data) + piece + 9_000
+    (job,) = list_jobs(context.db)
+    (item,) = items(context.db, job.id)
+    assert item.picture_sha256 is not None
+    assert context.store.picture(item.picture_sha256) == data
+
+
 @pytest.fixture
 def twins(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the same bytes twice, and a small picture. Of uploads, a server takes one."""
