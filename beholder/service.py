@@ -31,8 +31,12 @@ from beholder.urls import insist_on_redis
 
 _TRIES, _TRY_EVERY_S = 5, 0.05  # to take the lock
 _LEAST_FREE_BYTES = 64 << 20
-# glibc's heap for each thread keeps what it once held: the API's memory grew for hours.
-_FRUGAL = {"MALLOC_ARENA_MAX": "2"}
+# glibc's heap for each thread keeps what it once held. Of the API's, which keeps thumbnails that
+# any thread makes and any other drops, even two grew for hours; large blocks stay out of its one.
+_FRUGAL = {
+    "api": {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": str(128 << 10)},
+    "worker": {"MALLOC_ARENA_MAX": "2"},
+}
 # All that Redis gets of the environment, which has secrets of S3's, Postgres's and OTLP's too.
 _OF_REDIS = ("HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "TMPDIR", "TZ")
 
@@ -210,7 +214,7 @@ def worker_programs(
             name,
             command,
             logs and logs / f"{name}.log",
-            {**_env(settings), "BEHOLDER_DEVICE": device},
+            {**_env(settings, "worker"), "BEHOLDER_DEVICE": device},
             grace_s=15.0,
             may_end=True,
         )
@@ -219,21 +223,24 @@ def worker_programs(
 
 
 def become(command: tuple[str, ...], **chosen: str) -> NoReturn:
-    """Run a program in this process's place, with these settings instead of those it was given."""
+    """Run a program in this process's place, with these settings instead of those it was given.
+
+    command: `python -m`, then the program's name.
+    """
     for name, value in chosen.items():
         variable = f"BEHOLDER_{name.upper()}"
         os.environ.pop(f"{variable}_FILE", None)  # both would be refused
         os.environ[variable] = value
-    os.execve(command[0], command, {**_FRUGAL, **os.environ})
+    os.execve(command[0], command, {**_FRUGAL[command[2]], **os.environ})
 
 
 def _api_program(settings: Settings, log: Path) -> Program:
     where = {"BEHOLDER_API_HOST": settings.api_host, "BEHOLDER_API_PORT": str(settings.api_port)}
     command = (sys.executable, "-m", "api")
-    return Program("api", command, log, {**_env(settings), **where}, grace_s=6.0)
+    return Program("api", command, log, {**_env(settings, "api"), **where}, grace_s=6.0)
 
 
-def _env(settings: Settings) -> dict[str, str]:
+def _env(settings: Settings, program: str) -> dict[str, str]:
     """The environment in which a program reads these settings, and no others."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("BEHOLDER_")}
     for name, value in settings:
@@ -241,4 +248,4 @@ def _env(settings: Settings) -> dict[str, str]:
             plain = value.get_secret_value() if isinstance(value, SecretStr) else value
             env[f"BEHOLDER_{name.upper()}"] = str(plain)
     env["BEHOLDER_HOME"] = str(settings.home.absolute())
-    return {**_FRUGAL, **env}
+    return {**_FRUGAL[program], **env}

@@ -217,12 +217,14 @@ def test_a_service_alone_is_frugal_and_takes_its_settings_from_files(tmp_path):
     with _running("api", env) as api:
         _until_heard(port)
         there = _environment(api)
-        assert (there["MALLOC_ARENA_MAX"], there["BEHOLDER_API_PORT"]) == ("2", str(port))
+        assert (there["MALLOC_ARENA_MAX"], there["BEHOLDER_API_PORT"]) == ("1", str(port))
+        assert there["MALLOC_MMAP_THRESHOLD_"] == "131072"
     with _running("worker", env) as worker:
         children = Path(f"/proc/{worker.pid}/task/{worker.pid}/children")
         _until(lambda: worker.poll() is not None or children.read_text())
         there = _environment(worker)
         assert (there["MALLOC_ARENA_MAX"], there["BEHOLDER_DEVICE"]) == ("2", "cpu")
+        assert "MALLOC_MMAP_THRESHOLD_" not in there  # tensors would be mapped anew each time
 
 
 @contextlib.contextmanager
