@@ -19,7 +19,7 @@ from beholder.protocol import LINES
 from beholder.settings import Settings
 
 MAX_JSON_BYTES = 8 << 20  # 100,000 hashes have 7; parsed, the worst takes PARSED times as much
-PARSED = 25
+PARSED = 35
 ROOM_BYTES = 512 << 20  # eight pictures of the largest
 WAIT_S = 10.0  # for room, until a client is asked to come again
 STALL_S = 60.0

@@ -33,8 +33,8 @@ _TEXTS = (
     Tokens,
     Tokens("ada:read:" + "0" * 64).caller,
     lambda text: check_url(text, private=False),
-    lambda text: read_job(NewDream, text),
-    lambda text: read_job(NewStudy, text),
+    lambda text: read_job(NewDream, text.encode(errors="surrogatepass")),
+    lambda text: read_job(NewStudy, text.encode(errors="surrogatepass")),
     lambda text: read_json(text.encode(errors="surrogatepass"), "spec"),
 )
 
