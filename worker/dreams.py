@@ -3,10 +3,9 @@
 import hashlib
 import logging
 import math
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
@@ -15,6 +14,7 @@ from beholder.errors import BeholderError
 from beholder.jobs.claim import Claim
 from beholder.jobs.finish import finish_dreams
 from beholder.jobs.outcomes import DreamOutcome, Finished, ItemFailure, StoredFile
+from beholder.science.checkpoint import Checkpoint
 from beholder.science.dream import Dream
 from beholder.science.prefix import Precision, check_precision
 from beholder.specs import DreamSpec
@@ -22,6 +22,7 @@ from beholder.store import result_folder
 from worker.checkpoints import Checkpoints, Keeper
 from worker.climbs import Calls, Climb
 from worker.encoding import png
+from worker.giving_way import GivingWay
 from worker.lease import Cancelled, Lease
 from worker.pictures import Batch, Wanted
 from worker.provenance import provenance
@@ -68,10 +69,11 @@ class DreamWork(Work[DreamSpec, DreamOutcome]):
     def run(self, batch: Batch) -> None:
         """Dream, and hand each picture to the threads."""
         self._refuse()
+        way = GivingWay(self.let_pass)
         for group in self._groups(batch):
-            begun = time.monotonic()
-            for part, result in self._fitting(group, self._dream):
-                seconds = (time.monotonic() - begun) / len(part.items)
+            begun = way.own_s
+            for part, result in self._fitting(group, partial(self._dream, way)):
+                seconds = (way.own_s - begun) / len(part.items)
                 for row, wanted in enumerate(part.items):
                     seed = wanted.item.seed if _from_noise(wanted) else None
                     start = self._climb.start(part.starts[row], seed)
@@ -79,7 +81,7 @@ class DreamWork(Work[DreamSpec, DreamOutcome]):
                         self._keep, wanted, start, result, row, seconds
                     )
                     self._pending.append((wanted.claim, kept))
-                begun = time.monotonic()
+                begun = way.own_s
 
     def finish(self) -> dict[str, Finished | None]:
         """Every item's outcome, all claims' in one transaction; the files are in the store."""
@@ -144,7 +146,7 @@ class DreamWork(Work[DreamSpec, DreamOutcome]):
     def _climb(self) -> Climb:
         return Climb(self.spec, self.layer, self.network, self._precision, self.means.loader)
 
-    def _dream(self, batch: Batch) -> Dream:
+    def _dream(self, way: GivingWay, batch: Batch) -> Dream:
         def check(steps: float) -> None:
             self._check(len(batch.items) * steps / self.spec.steps)
 
@@ -153,10 +155,15 @@ class DreamWork(Work[DreamSpec, DreamOutcome]):
         keeper = Keeper(
             self._checkpoints, batch.items, self._precision, step, lambda: self.lease.stopping
         )
+
+        def between(step: int, take: Callable[[], Checkpoint]) -> None:
+            keeper(step, take)
+            way()
+
         return self._climb.run(
             batch.wait(),
             [_seed(wanted) for wanted in batch.items],
-            Calls(check, keeper),
+            Calls(check, between),
             from_noise=_from_noise(batch.items[0]),
             begun=begun,
             channels=[_spec(wanted.claim).channels for wanted in batch.items],

@@ -43,7 +43,11 @@ class Heartbeat:
 
     @contextmanager
     def working(self, chunk_id: int) -> Iterator[None]:
-        """Around the work on a chunk, for which there is room again if there was none before."""
+        """Around the work on a chunk, for which there is room again if there was none before.
+
+        Within that on another, which it passes: then that one is worked on again.
+        """
+        outer, outer_since = self.chunk_id, self._since
         self.chunk_id, self.paused = chunk_id, None
         self._spent = self._chunk_seconds(), time.monotonic()
         if self._since is None or self._since[0] != chunk_id:  # else another of its batches
@@ -51,8 +55,10 @@ class Heartbeat:
         try:
             yield
         finally:
-            self.chunk_id = None
-            self._spent = self._chunk_seconds(), None
+            self.chunk_id = outer
+            self._spent = self._chunk_seconds(), None if outer is None else time.monotonic()
+            if outer is not None:
+                self._since = outer_since
 
     def _chunk_seconds(self) -> float:
         """Those of the batch in hand too, which may take minutes; never less than before."""

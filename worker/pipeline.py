@@ -28,7 +28,8 @@ class Stations:
     """What a work passes. `take` and `batches` have a thread of their own, `close` has others.
 
     take: the next work, or None where there is none now.
-    sooner: what came since a work was taken and goes before it. Raises no Exception.
+    sooner: what came since a work was taken and goes before it; new: whether a new job may, or only
+        a higher priority; None before its first batch, where that depends. Raises no Exception.
     batches: its batches, decoded as they are asked for.
     run: does one of them on the device. Raises no Exception.
     close: the work's end, whatever became of it. Raises no Exception.
@@ -36,7 +37,7 @@ class Stations:
     """
 
     take: Callable[[], AnyWork | None]
-    sooner: Callable[[AnyWork], AnyWork | None]
+    sooner: Callable[[AnyWork, bool | None], AnyWork | None]
     batches: Callable[[AnyWork], Iterator[Batch]]
     run: Callable[[AnyWork, Batch], None]
     close: Callable[[AnyWork], None]
@@ -94,16 +95,21 @@ class Pipeline:
             if len(closing) > BEHIND:
                 closing.popleft().result()
 
+        def let_pass(work: AnyWork, new: bool | None) -> None:
+            if (sooner := self.stations.sooner(work, new)) is not None:
+                # It lets no new job pass itself, else ever more would lie half done.
+                self._pass(sooner, lambda _: let_pass(sooner, False), close)
+
         begun: AnyWork | None = None
         while (step := self._steps.get()) is not None:
             work, batch = step
             if batch is None:
                 close(work)
                 continue
-            with _given_back(work):
+            with _at_device(work, partial(let_pass, work)):
                 try:
-                    if work is not begun and (sooner := self.stations.sooner(work)) is not None:
-                        self._let_pass(sooner, close)
+                    if work is not begun:
+                        let_pass(work, None)
                 finally:
                     self._slots.release()
                 self.stations.run(work, batch)
@@ -112,10 +118,12 @@ class Pipeline:
             end.result()
         return works
 
-    def _let_pass(self, work: AnyWork, close: Callable[[AnyWork], None]) -> None:
+    def _pass(
+        self, work: AnyWork, let_pass: Callable[[bool], None], close: Callable[[AnyWork], None]
+    ) -> None:
         """Do a whole work, while another waits; the device waits for its pictures."""
         try:
-            with _given_back(work):
+            with _at_device(work, let_pass):
                 for batch in self._batches(work):
                     self.stations.run(work, batch)
         finally:
@@ -130,10 +138,13 @@ class Pipeline:
 
 
 @contextmanager
-def _given_back(work: AnyWork) -> Iterator[None]:
-    """Around work on the device: where the process is to end, what is half done is given back."""
+def _at_device(work: AnyWork, let_pass: Callable[[bool], None]) -> Iterator[None]:
+    """Around its work there. Where the process is to end, what is half done is given back."""
+    work.let_pass = let_pass
     try:
         yield
     except BaseException:
         work.fail(Stopping())
         raise
+    finally:
+        work.let_pass = None  # it knows the work, which would be in memory for longer

@@ -70,14 +70,14 @@ class Run:
         """Claim what runs together next. What a worker died on has nothing beside it."""
         return self._take()
 
-    def sooner(self, work: AnyWork) -> AnyWork | None:
+    def sooner(self, work: AnyWork, new: bool | None) -> AnyWork | None:
         """Claim what came since a work was taken and goes before it: none where that fails."""
+        before = work.lease.claims[0]
         try:
-            return self._take(before=work.lease.claims[0])
+            return self._take(before if new is None else replace(before, again=new))
         except Exception as error:  # the work goes on, and the next claim meets it too
-            claims = work.lease.claims
             said = "nothing taken before job %s: %s"
-            log.warning(said, claims[0].job_id, error, extra=fields(claims))
+            log.warning(said, before.job_id, error, extra=fields([before]))
             return None
 
     def _take(self, before: Claim | None = None) -> AnyWork | None:

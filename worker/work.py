@@ -56,6 +56,7 @@ class Work(ABC, Generic[AnySpec, AnyOutcome]):
     """Claims in hand, of the same `spec`. One that can't be finished is noted with its error.
 
     network: on which it runs, from before `batches` is asked for the first until it is let go.
+    let_pass: as `GivingWay` has it, while a batch is on the device.
     """
 
     network: Network
@@ -64,6 +65,7 @@ class Work(ABC, Generic[AnySpec, AnyOutcome]):
         self.lease = lease
         self.spec = spec
         self.means = means
+        self.let_pass: Callable[[bool], None] | None = None
         self._outcomes: dict[str, list[AnyOutcome | ItemFailure]] = {
             claim.token: [] for claim in lease.claims
         }

@@ -47,6 +47,28 @@ def test_the_seconds_of_the_batch_in_hand_count(bench):
     assert later <= idle == still
 
 
+def test_what_passes_another_is_worked_on_meanwhile(bench):
+    heartbeat, told = Heartbeat(bench.db, "host-1", "cpu"), []
+
+    def tell() -> None:
+        heartbeat.beat(0)
+        told.append(live_workers(bench.db, within_s=5)[0])
+
+    with heartbeat.working(7):
+        tell()
+        with heartbeat.working(8):
+            time.sleep(0.05)
+            tell()
+        tell()
+        time.sleep(0.05)
+        tell()
+    tell()
+    assert [one.chunk_id for one in told] == [7, 8, 7, 7, None]
+    assert told[0].since == told[2].since == told[3].since < told[1].since
+    passing, again, later = (one.chunk_seconds for one in told[1:4])
+    assert 0.05 <= passing <= again <= later - 0.05
+
+
 def test_the_memory_is_that_of_the_workers_own_gpu(bench, monkeypatch):
     held = {"cuda:0": 1, "cuda:1": 2**30}
     monkeypatch.setattr("torch.cuda.memory_reserved", lambda device: held[device])

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -153,10 +154,10 @@ def test_the_device_alone_has_a_team_of_threads() -> None:
         note("batches")
         yield "batch"
 
-    works: Iterator[Any] = iter(["work"])
+    works: Iterator[Any] = iter([SimpleNamespace()])
     stations = Stations(
         take,
-        lambda _: None,
+        lambda *_: None,
         batches,
         lambda *_: note("run"),
         lambda _: note("close"),
