@@ -151,7 +151,7 @@ class Keeper:
     """When the dreams of a group are kept, as `dream` asks it after each step.
 
     items: of the group. begun: the step that it goes on from. stopping: whether the worker is to
-    end.
+    end. clock: seconds that the dreams have had.
     """
 
     checkpoints: Checkpoints
@@ -159,12 +159,16 @@ class Keeper:
     precision: Precision
     begun: int
     stopping: Callable[[], bool]
-    _begun_at: float = field(default_factory=time.monotonic)
-    _last_at: float = field(default_factory=time.monotonic)
+    clock: Callable[[], float] = time.monotonic
+    _begun_at: float = field(init=False)
+    _last_at: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._begun_at = self._last_at = self.clock()
 
     def __call__(self, step: int, take: Callable[[], Checkpoint]) -> None:
         """Keep what `take` gives if it is time to."""
-        now = time.monotonic()
+        now = self.clock()
         if step == self.checkpoints.spec.steps:
             return
         if self.stopping():
@@ -185,7 +189,7 @@ class Keeper:
 
     def _write(self, take: Callable[[], Checkpoint]) -> None:
         self.checkpoints.write(self.items, take(), self.precision)
-        self._last_at = time.monotonic()
+        self._last_at = self.clock()
 
 
 def _was_claimed(claim: Claim) -> bool:

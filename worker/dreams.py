@@ -5,7 +5,7 @@ import logging
 import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
-from functools import cached_property, partial
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -69,11 +69,10 @@ class DreamWork(Work[DreamSpec, DreamOutcome]):
     def run(self, batch: Batch) -> None:
         """Dream, and hand each picture to the threads."""
         self._refuse()
-        way = GivingWay(self.let_pass)
         for group in self._groups(batch):
-            begun = way.own_s
-            for part, result in self._fitting(group, partial(self._dream, way)):
-                seconds = (way.own_s - begun) / len(part.items)
+            begun = self._way.own_s
+            for part, result in self._fitting(group, self._dream):
+                seconds = (self._way.own_s - begun) / len(part.items)
                 for row, wanted in enumerate(part.items):
                     seed = wanted.item.seed if _from_noise(wanted) else None
                     start = self._climb.start(part.starts[row], seed)
@@ -81,7 +80,7 @@ class DreamWork(Work[DreamSpec, DreamOutcome]):
                         self._keep, wanted, start, result, row, seconds
                     )
                     self._pending.append((wanted.claim, kept))
-                begun = way.own_s
+                begun = self._way.own_s
 
     def finish(self) -> dict[str, Finished | None]:
         """Every item's outcome, all claims' in one transaction; the files are in the store."""
@@ -146,19 +145,29 @@ class DreamWork(Work[DreamSpec, DreamOutcome]):
     def _climb(self) -> Climb:
         return Climb(self.spec, self.layer, self.network, self._precision, self.means.loader)
 
-    def _dream(self, way: GivingWay, batch: Batch) -> Dream:
+    @cached_property
+    def _way(self) -> GivingWay:
+        return GivingWay()
+
+    def _dream(self, batch: Batch) -> Dream:
         def check(steps: float) -> None:
             self._check(len(batch.items) * steps / self.spec.steps)
 
         begun = self._checkpoints.begun(batch.items)
         step = begun.step if begun else 0
         keeper = Keeper(
-            self._checkpoints, batch.items, self._precision, step, lambda: self.lease.stopping
+            self._checkpoints,
+            batch.items,
+            self._precision,
+            step,
+            stopping=lambda: self.lease.stopping,
+            clock=lambda: self._way.own_s,
         )
 
         def between(step: int, take: Callable[[], Checkpoint]) -> None:
-            keeper(step, take)
-            way()
+            if self.let_pass is not None and step < self.spec.steps:
+                self._way(self.let_pass)
+            keeper(step, take)  # last, since others may be told to stop
 
         return self._climb.run(
             batch.wait(),

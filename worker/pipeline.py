@@ -2,12 +2,12 @@
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import torch
@@ -25,7 +25,8 @@ BEHIND = 2  # works that are stored at a time; a third waits, and the device wit
 
 @dataclass(frozen=True)
 class Stations:
-    """What a work passes. `take` and `batches` have a thread of their own, `close` has others.
+    """What a work passes. `take` and `batches` have a thread of their own, `close` has others; what
+    passes another is taken and decoded on the device's.
 
     take: the next work, or None where there is none now.
     sooner: what came since a work was taken and goes before it; new: whether a new job may, or only
@@ -49,8 +50,7 @@ class Pipeline:
     """Drives works through their stations."""
 
     stations: Stations
-    _steps: SimpleQueue[Step | None] = field(default_factory=SimpleQueue)
-    _slots: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(AHEAD))
+    _line: "Line" = field(default_factory=lambda: Line())
 
     def drive(self) -> int:
         """Work until there is nothing to take; how many works there were. Raises what `take` does.
@@ -74,18 +74,19 @@ class Pipeline:
     def _feed(self) -> None:
         """Put every step of every work in line, decoding no further ahead than AHEAD batches."""
         try:
-            self._slots.acquire()
+            self._line.wait()
             while (work := self.stations.take()) is not None:
                 for batch in self._batches(work):
-                    self._steps.put((work, batch))
-                    self._slots.acquire()
-                self._steps.put((work, None))
+                    self._line.put((work, batch))
+                    self._line.wait()
+                self._line.put((work, None))
         finally:
-            self._steps.put(None)
+            self._line.put(None)
 
     def _work(self, behind: ThreadPoolExecutor) -> int:
         """Do the steps in their order; how many works came to their end."""
         closing: deque[Future[None]] = deque()
+        in_hand: list[AnyWork] = []  # behind the first, what passes the one before it
         works = 0
 
         def close(work: AnyWork) -> None:
@@ -95,39 +96,41 @@ class Pipeline:
             if len(closing) > BEHIND:
                 closing.popleft().result()
 
-        def let_pass(work: AnyWork, new: bool | None) -> None:
-            if (sooner := self.stations.sooner(work, new)) is not None:
-                # It lets no new job pass itself, else ever more would lie half done.
-                self._pass(sooner, lambda _: let_pass(sooner, False), close)
+        def let_pass(new: bool | None) -> None:
+            work = in_hand[-1]
+            ahead = None if new is None else self._line.first_but(in_hand)
+            if ahead is not None and work.lets(ahead, new=bool(new)):
+                run_all(ahead, self._line.batches_of(ahead))
+                close(ahead)
+            elif (sooner := self.stations.sooner(work, new)) is not None:
+                try:
+                    run_all(sooner, self._batches(sooner))
+                finally:
+                    close(sooner)
+
+        def run_all(work: AnyWork, batches: Iterator[Batch]) -> None:
+            # It lets no new job pass itself, else ever more would lie half done.
+            with _at_device(work, in_hand, lambda _: let_pass(False)):
+                for batch in batches:
+                    self.stations.run(work, batch)
 
         begun: AnyWork | None = None
-        while (step := self._steps.get()) is not None:
+        while (step := self._line.get()) is not None:
             work, batch = step
             if batch is None:
                 close(work)
                 continue
-            with _at_device(work, partial(let_pass, work)):
+            with _at_device(work, in_hand, let_pass):
                 try:
                     if work is not begun:
-                        let_pass(work, None)
+                        begun = work
+                        let_pass(None)
                 finally:
-                    self._slots.release()
+                    self._line.make_room()
                 self.stations.run(work, batch)
-            begun = work
         for end in closing:
             end.result()
         return works
-
-    def _pass(
-        self, work: AnyWork, let_pass: Callable[[bool], None], close: Callable[[AnyWork], None]
-    ) -> None:
-        """Do a whole work, while another waits; the device waits for its pictures."""
-        try:
-            with _at_device(work, let_pass):
-                for batch in self._batches(work):
-                    self.stations.run(work, batch)
-        finally:
-            close(work)
 
     def _batches(self, work: AnyWork) -> Iterator[Batch]:
         """A work's batches, up to where it fails."""
@@ -137,14 +140,64 @@ class Pipeline:
             work.fail(error)
 
 
+class Line:
+    """Steps that wait for the device, put by one thread and taken by another."""
+
+    def __init__(self) -> None:
+        self._steps: SimpleQueue[Step | None] = SimpleQueue()
+        self._seen: deque[Step | None] = deque()  # by who takes them
+        self._slots = threading.Semaphore(AHEAD)
+
+    def wait(self) -> None:
+        """Until there is room for a batch more."""
+        self._slots.acquire()
+
+    def make_room(self) -> None:
+        """A batch that was taken is on the device."""
+        self._slots.release()
+
+    def put(self, step: Step | None) -> None:
+        """At the end; None ends the line."""
+        self._steps.put(step)
+
+    def get(self) -> Step | None:
+        """The next, waited for."""
+        return self._seen.popleft() if self._seen else self._steps.get()
+
+    def first_but(self, works: Collection[AnyWork]) -> AnyWork | None:
+        """The first work here that is none of these; None where none is ready."""
+        with suppress(Empty):
+            while True:
+                self._seen.append(self._steps.get_nowait())
+        return next((step[0] for step in self._seen if step and step[0] not in works), None)
+
+    def batches_of(self, work: AnyWork) -> Iterator[Batch]:
+        """Take all steps of a work that is here, past those of others, and make room for more."""
+        while (batch := self._step_of(work)[1]) is not None:
+            self.make_room()
+            yield batch
+
+    def _step_of(self, work: AnyWork) -> Step:
+        while True:
+            for place, step in enumerate(self._seen):
+                if step is not None and step[0] is work:
+                    del self._seen[place]
+                    return step
+            self._seen.append(self._steps.get())
+
+
 @contextmanager
-def _at_device(work: AnyWork, let_pass: Callable[[bool], None]) -> Iterator[None]:
+def _at_device(
+    work: AnyWork, in_hand: list[AnyWork], let_pass: Callable[[bool], None]
+) -> Iterator[None]:
     """Around its work there. Where the process is to end, what is half done is given back."""
     work.let_pass = let_pass
+    in_hand.append(work)
     try:
         yield
     except BaseException:
         work.fail(Stopping())
         raise
     finally:
+        in_hand.pop()
         work.let_pass = None  # it knows the work, which would be in memory for longer

@@ -80,6 +80,8 @@ class Rooms:
     # GPU memory of one picture; of shapes that have fitted.
     _bytes: dict[str, float] = field(default_factory=dict)
     _spare: int = 0  # bytes of it that a batch could have
+    _within: int = 0  # batches whose arithmetic is under way
+    _passed: bool = False  # whether one has passed the outermost
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
@@ -132,16 +134,26 @@ class Rooms:
 
     @contextmanager
     def watched(self, shape: Shape, pictures: int) -> Iterator[None]:
-        """Around a batch's arithmetic: notes that it fits, and its peak of GPU memory."""
+        """Around a batch's arithmetic: notes that it fits, and its peak of GPU memory.
+
+        Not of what passes another, nor of that one: each peak would hold some of the other's.
+        """
         if self._passing and self.others(self.device, self.share) <= SOME:
             self._passing.clear()
         before = peak = 0
-        if self._gpu:
+        self._within += 1
+        outermost, self._passed = self._within == 1, self._within > 1
+        if self._gpu and outermost:
             # Asked for here, where no other batch holds any: `room` is also asked while one runs.
             self._spare = self.free(self.device, self.share)
             torch.cuda.reset_peak_memory_stats(self.device)
             before = torch.cuda.memory_allocated(self.device)
-        yield
+        try:
+            yield
+        finally:
+            self._within -= 1
+        if self._passed:
+            return
         if self._gpu:
             peak = torch.cuda.max_memory_allocated(self.device) - before
         key = self._key(shape)

@@ -68,19 +68,19 @@ class Run:
 
     def take(self) -> AnyWork | None:
         """Claim what runs together next. What a worker died on has nothing beside it."""
-        return self._take()
+        return self._take(None, let_new=False)
 
     def sooner(self, work: AnyWork, new: bool | None) -> AnyWork | None:
         """Claim what came since a work was taken and goes before it: none where that fails."""
-        before = work.lease.claims[0]
+        passing = work.lease.claims[0]
         try:
-            return self._take(before if new is None else replace(before, again=new))
+            return self._take(passing, let_new=passing.again if new is None else new)
         except Exception as error:  # the work goes on, and the next claim meets it too
             said = "nothing taken before job %s: %s"
-            log.warning(said, before.job_id, error, extra=fields([before]))
+            log.warning(said, passing.job_id, error, extra=fields([passing]))
             return None
 
-    def _take(self, before: Claim | None = None) -> AnyWork | None:
+    def _take(self, passing: Claim | None, *, let_new: bool) -> AnyWork | None:
         runner, in_hand, begun = self.runner, self.leases.in_hand, time.time_ns()
         if self.leases.stopping or not runner.claiming():
             return None
@@ -94,12 +94,13 @@ class Run:
             suspects=not in_hand,
             without=runner.passed_over.jobs,
             device=runner.device,
-            before=before,
+            passing=passing,
+            let_new=let_new,
             unsure=runner.keep_back,
         )
         if not claims:
             return None
-        runner.claimed += len(claims)
+        runner.count(claimed=len(claims))
         traces.record("claim", [(claim.job_id, attributes(claim)) for claim in claims], begun=begun)
         return self._work(self.leases.begin(claims))
 
@@ -162,7 +163,7 @@ class Run:
             log.info("job %s chunk %s: done", claim.job_id, claim.chunk_id)
             with self._counting:
                 self.finished += 1
-            self.runner.count(len(claim.items))
+            self.runner.count(items=len(claim.items))
             self.runner.ring(finished.new_chunks, claim.device)
             return
         ending = "LeaseLost" if error is None else type(error).__name__

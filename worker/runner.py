@@ -117,9 +117,10 @@ class Runner:
             raise run.trouble
         return run.finished
 
-    def count(self, items: int) -> None:
-        """So many more items came to their end; from any thread."""
+    def count(self, *, claimed: int = 0, items: int = 0) -> None:
+        """So many more chunks were claimed, and items came to their end; from any thread."""
         with self._counting:
+            self.claimed += claimed
             self.items += items
 
     def insist_on_store(self) -> None:

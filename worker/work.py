@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 
@@ -16,6 +16,7 @@ from beholder.errors import FileUnusable
 from beholder.jobs.claim import Claim
 from beholder.jobs.database import Database
 from beholder.jobs.outcomes import DreamOutcome, Finished, ItemFailure, VerdictOutcome
+from beholder.jobs.turns import passes
 from beholder.science.networks import Network
 from beholder.specs import Spec
 from beholder.store import Store
@@ -56,7 +57,7 @@ class Work(ABC, Generic[AnySpec, AnyOutcome]):
     """Claims in hand, of the same `spec`. One that can't be finished is noted with its error.
 
     network: on which it runs, from before `batches` is asked for the first until it is let go.
-    let_pass: as `GivingWay` has it, while a batch is on the device.
+    let_pass: as for `GivingWay`, while a batch is on the device.
     """
 
     network: Network
@@ -72,6 +73,11 @@ class Work(ABC, Generic[AnySpec, AnyOutcome]):
         self._errors: dict[str, Exception] = {}
         self._total = sum(len(claim.items) for claim in lease.claims)
         self._behind = 0  # items that have been on the device
+
+    def lets(self, other: "Work[Any, Any]", *, new: bool) -> bool:
+        """Whether another that is in hand too goes before this; new: also if its jobs are new."""
+        first, own = other.lease.claims[0], self.lease.claims[0]
+        return passes(first.priority, first.new, own.priority, let_new=new)
 
     def check_device(self) -> None:
         """Raise what speaks against this worker's device, before any job begins on it."""

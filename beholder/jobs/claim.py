@@ -29,7 +29,8 @@ class Claim:
     network_sha256: of the weights that the job began with; None if this is its first chunk.
     stale_tokens: of earlier claims of this chunk; their result folders are to be removed.
     device: what the job asks to run on.
-    priority: the job's. again: whether the claim before this one served it too, in any worker.
+    priority: the job's. new: whether no claim had served it before. again: whether the latest one
+        had, in any worker: what comes now and had waited would have come between the two.
     partials: in the choose stage, where the measured statistics are, and in the conclude stage,
         where the readings are; by first position.
     chosen: in the classify stage, the channels to blind of each layer, most common first.
@@ -53,6 +54,7 @@ class Claim:
     plan: str | None = None
     device: Device = "any"
     priority: Priority = DEFAULT_PRIORITY
+    new: bool = False
     again: bool = False
     frames: Frames | None = None
     before: Before = field(default_factory=dict)

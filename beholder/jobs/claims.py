@@ -28,7 +28,7 @@ from beholder.jobs.models import OPEN, Chunk, Item, Job
 from beholder.jobs.rows import fail_everything, items_of, lock_job, requeue_chunk, with_stale
 from beholder.jobs.sharing import companions
 from beholder.jobs.stages import Stage, chosen, handed_on, made_by
-from beholder.jobs.turns import latest_turn, whose_turn
+from beholder.jobs.turns import latest_turn, passes, whose_turn
 from beholder.specs import DreamSpec, JobKind, Spec, spec_of
 
 Hold = Literal["held", "lost", "cancelled"]
@@ -46,6 +46,13 @@ class _Found(NamedTuple):
     spec: Spec
 
 
+class _Served(NamedTuple):
+    """When a job was, before it is claimed again."""
+
+    never: bool
+    just_now: bool
+
+
 class _OpenItem(NamedTuple):
     id: int
     state: str
@@ -61,7 +68,8 @@ def claim_next(
     suspects: bool = True,
     without: Collection[str] = (),
     device: DeviceClass | None = None,
-    before: Claim | None = None,
+    passing: Claim | None = None,
+    let_new: bool = False,
     unsure: Callable[[Sequence[Claim]], object] = lambda claims: None,
 ) -> tuple[Claim, ...]:
     """Take the chunk whose turn it is, and for a dream others that share its batch; () if none.
@@ -71,14 +79,16 @@ def claim_next(
         such a chunk is to be alone in its worker's hands. None is then taken while one is next.
     without: the ids of jobs that this worker leaves to others.
     device: the worker's class, where jobs may ask for another; None takes all.
-    before: in hand already, and not begun: only what goes before it is then taken, and runs on the
-        same network, which is the one that is loaded.
+    passing: in hand already: only what goes before it is then taken, which is of a higher priority,
+        or with `let_new` of a new job, and on its network, which is the one that is loaded.
     unsure: told of what may be taken all the same, where the database fell silent at the last
         moment: it is to be released, since its worker does not have it.
     """
     for look in range(_LOOKS):
         turn = whose_turn(database, without, device)
-        if turn is None or (before and not turn.is_before(before.priority, again=before.again)):
+        if turn is None:
+            return ()
+        if passing and not passes(turn.priority, turn.new, passing.priority, let_new=let_new):
             return ()
         taken: tuple[Claim, ...] = ()
         try:
@@ -91,7 +101,7 @@ def claim_next(
                     continue
                 if found.chunk.attempts and not suspects:
                     return ()
-                if before and found.spec.network != before.spec.network:
+                if passing and found.spec.network != passing.spec.network:
                     return ()
                 left = _left(found, room)
                 together = [found, *_companions(session, found, left, without, device)]
@@ -240,7 +250,7 @@ def _take(
     """Make these chunks ours. Their rows are locked, so nobody else changes them meanwhile."""
     items = _items(session, [chunk for _, chunk, _ in found])
     latest = latest_turn(session)
-    again = {job.id for job, _, _ in found if job.turn == latest}
+    served = {job.id: _Served(job.started_at is None, job.turn == latest) for job, _, _ in found}
     for job, chunk, _ in found:
         chunk.stale_tokens = with_stale(chunk)
         chunk.state, chunk.token = "running", secrets.token_hex(6)
@@ -254,9 +264,7 @@ def _take(
         if job.started_at is None:
             job.started_at = ago(0)
     _start(session, [item.id for each in items.values() for item in each if item.state == "queued"])
-    return tuple(
-        _claim_of(session, one, items[one.chunk.id], again=one.job.id in again) for one in found
-    )
+    return tuple(_claim_of(session, one, items[one.chunk.id], served[one.job.id]) for one in found)
 
 
 def _start(session: Session, item_ids: list[int]) -> None:
@@ -266,7 +274,7 @@ def _start(session: Session, item_ids: list[int]) -> None:
     )
 
 
-def _claim_of(session: Session, found: _Found, items: list[_OpenItem], *, again: bool) -> Claim:
+def _claim_of(session: Session, found: _Found, items: list[_OpenItem], served: _Served) -> Claim:
     job, chunk, spec = found
     kind: JobKind = "dream" if job.kind == "dream" else "study"
     stage = cast(Stage, chunk.stage)
@@ -286,7 +294,8 @@ def _claim_of(session: Session, found: _Found, items: list[_OpenItem], *, again:
         plan=made_by(session, job.id, "choose") if stage in ("classify", "conclude") else None,
         device=job.device,
         priority=job.priority,
-        again=again,
+        new=served.never,
+        again=served.just_now,
         frames=Frames.of(job),
         before=before(session, job, [one.item.position for one in items]),
     )

@@ -31,15 +31,6 @@ class Turn:
     priority: Priority
     new: bool
 
-    def is_before(self, priority: Priority, *, again: bool) -> bool:
-        """Whether the job would have been served before what was claimed, had it been there.
-
-        As is a higher priority; and a new job before one that two claims in a row have served
-        (`again`): had it waited, it would have come between them.
-        """
-        higher = PRIORITIES.index(self.priority) < PRIORITIES.index(priority)
-        return higher or (self.priority == priority and self.new and again)
-
 
 def whose_turn(
     database: Database, without: Collection[str] = (), device: DeviceClass | None = None
@@ -49,7 +40,7 @@ def whose_turn(
     without, device: not of these; of those that a worker of this class may run.
     """
     statement = (
-        select(Job.id, Job.turn, Job.priority, Job.state == "queued")
+        select(Job.id, Job.turn, Job.priority, Job.started_at.is_(None))
         .where(Job.finished_at.is_(None), _has_queued(), *may_run(without, device))
         .order_by(Job.finished_at, Job.priority, Job.turn, Job.created_at)  # as in the index
         .limit(1)
@@ -57,6 +48,15 @@ def whose_turn(
     with database.read() as session:
         row = session.execute(statement).first()
     return Turn(*row) if row else None
+
+
+def passes(priority: Priority, new: bool, other: Priority, *, let_new: bool) -> bool:
+    """Whether work of a priority goes before what is in hand of an `other`.
+
+    As a higher one does, and, where that is let, the first work of a new job.
+    """
+    higher = PRIORITIES.index(priority) < PRIORITIES.index(other)
+    return higher or (priority == other and new and let_new)
 
 
 def waiting(database: Database, *, limit: int) -> Counter[Device]:

@@ -105,8 +105,8 @@ def test_one_that_fails_or_a_database_that_is_away_holds_up_nothing(
         bench.until(lambda: runner.claimed == 2)
         jobs.append(submit([bench.entry(b"no picture", "text.png")], 1))
 
-    def look(_, before=None, **options):
-        if before is not None:
+    def look(_, passing=None, **options):
+        if passing is not None:
             raise ServiceUnavailable("the database does not answer.")
         return claim_next(_, **options)
 

@@ -5,7 +5,9 @@ import time
 import pytest
 
 from beholder.specs import DreamSpec
+from beholder.store import checkpoint_folder
 from worker.giving_way import EVERY_S, GivingWay
+from worker.rooms import Rooms
 
 pytestmark = pytest.mark.slow  # imports torch
 RECIPES = ("article", "deepdream", "feature")
@@ -63,6 +65,48 @@ def test_what_passes_lets_only_higher_priorities_pass(bench, quick, draw, during
     assert order.index(high) < order.index(after)
 
 
+def test_what_was_taken_ahead_is_the_first_to_pass(bench, quick, draw, during, at_once):
+    pictures = [bench.entry(draw(0))]
+    jobs = [bench.submit(quick("article", steps), pictures) for steps in (400, 3, 4, 5)]
+    runner = bench.runner()
+
+    def come():
+        bench.until(lambda: runner.claimed == 2)
+        time.sleep(0.2)  # until it is decoded
+
+    during(come)
+    assert runner.run() == 4
+    order = sorted(jobs, key=lambda job: bench.job(job).finished_at)
+    assert (order[0], order[-1]) == (jobs[1], jobs[0])
+
+
+def test_a_chunk_of_many_batches_gives_way_between_them(bench, quick, draw, during, monkeypatch):
+    monkeypatch.setattr("worker.giving_way.EVERY_S", 0.02)  # a batch takes as long
+    monkeypatch.setattr(Rooms, "room", lambda *_: 1)
+    pictures = [bench.entry(draw(seed)) for seed in range(12)]
+    job, came = bench.submit(quick("article", 10), pictures, chunk_size=12), []
+    sizes = during(lambda: came.append(bench.submit(quick("article", 3), pictures[:1])))
+    bench.runner().run()
+    assert len(sizes) == 13
+    assert bench.job(came[0]).finished_at < bench.job(job).finished_at
+
+
+def test_a_stop_that_comes_while_another_passes_keeps_what_was_dreamt(
+    bench, quick, draw, during, monkeypatch
+):
+    monkeypatch.setattr("worker.giving_way.EVERY_S", 0.1)
+    monkeypatch.setattr("worker.checkpoints.STOPPING_S", 0.05)
+    pictures = [bench.entry(draw(0))]
+    bench.run(undisturbed := bench.submit(quick("article", 600), pictures))
+    job = bench.submit(quick("article", 600), pictures)
+    during(lambda: bench.submit(quick("article", 4), pictures), bench.stopping.set)
+    assert bench.runner().run() == 0
+    assert [one.name for one in bench.store.list(checkpoint_folder(job))] == ["0000000"]
+    bench.stopping.clear()
+    assert bench.runner().run() == 2
+    assert _hashes(bench, job) == _hashes(bench, undisturbed)
+
+
 def test_what_a_job_says_of_its_seconds_is_without_those_of_others(
     bench, quick, draw, during, at_once
 ):
@@ -97,10 +141,10 @@ def test_new_jobs_have_no_more_of_the_device_than_the_batch(monkeypatch):
         allowed.append(new)
         now += 2.4 * EVERY_S if new else 0.0
 
-    way, now = GivingWay(let_pass), time.monotonic()
+    way, now = GivingWay(), time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now)
     for _ in range(61):
         now += EVERY_S / 10
-        way()
+        way(let_pass)
     assert allowed == [True, False, True, False, True, False]
     assert way.own_s == pytest.approx(6.1 * EVERY_S, abs=0.1)

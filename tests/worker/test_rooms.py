@@ -110,6 +110,17 @@ def test_a_gpus_room_is_what_its_free_memory_holds(gpu: Callable[..., Rooms]) ->
     assert rooms.room(SHAPE) == 8
 
 
+def test_nothing_is_learned_of_batches_that_pass_each_other(gpu: Callable[..., Rooms]) -> None:
+    rooms, other = gpu(peak=4 * 1000, free=20_000), sized(64)
+    before = rooms.room(SHAPE), rooms.room(other)
+    with rooms.watched(SHAPE, 1), rooms.watched(other, 64):
+        pass
+    assert (rooms.room(SHAPE), rooms.room(other)) == before
+    with rooms.watched(SHAPE, 4):
+        pass
+    assert rooms.room(SHAPE) == 17
+
+
 def crowded(path: Path, share: list[float]) -> Rooms:
     """Others hold the last share of the memory that is in the list."""
     return Rooms(torch.device("cpu"), path, others=lambda *_: share[-1])
