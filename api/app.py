@@ -1,11 +1,13 @@
 """The application: `create_app(settings)`. Nothing is opened before it starts."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
+from starlette.concurrency import run_in_threadpool
 
 from api import pages, problems
 from api.guard import Guard
@@ -31,6 +33,7 @@ from api.routes import (
 )
 from api.services import Services
 from beholder import __version__
+from beholder.heap import give_back
 from beholder.settings import Settings
 from beholder.tokens import check_bind
 
@@ -50,7 +53,15 @@ TAGS = [
     {"name": "access", "description": "Which server this is; signing a browser in and out."},
     {"name": "health", "description": "For those who look after the server."},
 ]
+GIVE_BACK_S = 30.0
 STATIC = Path(__file__).parent / "web" / "static"
+
+
+async def _stay_small() -> None:
+    """Give freed memory back, of which ever more would lie between thumbnails that are kept."""
+    while True:
+        await asyncio.sleep(GIVE_BACK_S)
+        await run_in_threadpool(give_back)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -61,9 +72,11 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.services = Services.open(settings)
         app.state.services.sender.start()
+        frugal = asyncio.create_task(_stay_small(), name="heap")
         try:
             yield
         finally:
+            frugal.cancel()
             await app.state.services.close()
 
     app = FastAPI(

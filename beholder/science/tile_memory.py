@@ -1,13 +1,10 @@
-"""Memory for tiles: a `Stack` of bytes that all tiles share, and `give_back` for what is freed.
+"""Memory for tiles: a `Stack` of bytes that all tiles share.
 
 `pack` makes bits of what a ReLU let through, and `zero_where_not` stops gradients by them;
 `halve` makes half bytes of what a pool chose, and `whole` bytes again.
 """
 
-import ctypes
-import os
-from collections.abc import Callable, Iterator
-from functools import cache
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -85,20 +82,3 @@ def _parts(values: Tensor) -> Iterator[tuple[slice, slice]]:
     for first in range(0, len(values), size):
         end = min(first + size, len(values))
         yield slice(first, end), slice(first // 8, -(-end // 8))
-
-
-def give_back() -> None:
-    """Return freed memory to the system, where that has to be asked for.
-
-    Left alone, glibc keeps what was freed in blocks under 32 MiB: for tiles as much again as is in
-    use, since no two of their maps are of a size.
-    """
-    _trim()(0)
-
-
-@cache
-def _trim() -> Callable[[int], object]:
-    found: Callable[[int], object] | None = None
-    if os.name == "posix":
-        found = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    return found or (lambda _: None)

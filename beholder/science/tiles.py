@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from beholder.science.tile_memory import Stack, give_back, halve, pack, whole, zero_where_not
+from beholder.heap import give_back
+from beholder.science.tile_memory import Stack, halve, pack, whole, zero_where_not
 from beholder.science.tile_plan import (
     Piece,
     Tile,
@@ -208,7 +209,7 @@ class _Pass:
 
 def _trim(of: Tensor) -> None:
     if of.is_cpu:
-        give_back()
+        give_back()  # as much again as is in use: no two of their maps are of a size
 
 
 def _window(picture: Tensor, piece: Piece) -> Tensor:
