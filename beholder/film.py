@@ -13,6 +13,7 @@ from typing import IO, Literal, get_args
 from PIL import Image
 
 from beholder.errors import InvalidInput, NotInstalled
+from beholder.extras import install
 
 Kind = Literal["mp4", "gif", "webp"]
 DEFAULT_KIND: Kind = "webp"
@@ -35,9 +36,7 @@ def film_kind(name: PurePath) -> Kind:
 def require(kind: Kind) -> None:
     """Raise NotInstalled where what writes this kind is not there."""
     if kind == "mp4" and find_spec("av") is None:
-        raise NotInstalled(
-            "MP4 needs PyAV: pip install 'beholder[video]'; .webp and .gif need nothing more."
-        )
+        raise NotInstalled(f"MP4 needs PyAV: {install('video')}; .webp and .gif need nothing more.")
 
 
 def write_film(

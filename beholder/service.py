@@ -18,6 +18,7 @@ from pydantic import SecretStr
 
 from beholder.devices import insist_on_name, worker_devices
 from beholder.errors import ServiceUnavailable, StorageFull
+from beholder.extras import install
 from beholder.private_redis import (
     answers,
     redis_program,
@@ -141,8 +142,7 @@ def require_torch() -> None:
     """Raise ServiceUnavailable where jobs can be queued but not run."""
     if importlib.util.find_spec("torch") is None or importlib.util.find_spec("torchvision") is None:
         raise ServiceUnavailable(
-            "running jobs needs torch and torchvision here: `pip install '.[worker]'` in "
-            "Beholder's folder."
+            f"running jobs needs torch and torchvision here: {install('worker')}."
         )
 
 

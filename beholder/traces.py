@@ -15,6 +15,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple, Protocol
 
+from beholder.extras import install
+
 log = logging.getLogger(__name__)
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 SUBMIT = "submit"  # the first span, to which all others belong
@@ -54,7 +56,7 @@ def set_up(service: str) -> None:
     try:
         otlp = importlib.import_module("beholder.otlp")
     except ImportError:
-        log.warning("no traces: install the extra, `pip install '.[otel]'` in Beholder's folder.")
+        log.warning("no traces: install the extra, %s.", install("otel"))
         return
     _sender = otlp.Otlp(service)
 

@@ -15,7 +15,7 @@ and the same processor time for each picture. The network is the built-in one, w
 patterns and shapes, so that anybody can make this page again:
 
 ```sh
-pip install "beholder[worker,bench]"
+pip install -e '.[worker,bench]'    # in Beholder's folder
 python -m benchmarks.gallery
 ```
 

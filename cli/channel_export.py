@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from beholder.errors import InvalidInput
+from beholder.extras import install
 from beholder.jobs.record_export import COLUMNS
 from cli.files import make_folder, writing
 
@@ -78,7 +79,5 @@ def _pyarrow() -> tuple[Any, Any]:
         import pyarrow
         from pyarrow import parquet
     except ImportError:
-        raise InvalidInput(
-            "Parquet needs pyarrow: `pip install '.[export]'` in Beholder's folder, or write .csv."
-        ) from None
+        raise InvalidInput(f"Parquet needs pyarrow: {install('export')}, or write .csv.") from None
     return pyarrow, parquet

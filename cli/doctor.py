@@ -19,6 +19,7 @@ import typer
 
 from beholder.devices import gpu_cards, insist_on_name
 from beholder.errors import BeholderError, StoreMissing
+from beholder.extras import install
 from beholder.urls import without_secrets
 from cli.checks import Check, silence_of_redis
 from cli.context import Context
@@ -97,7 +98,7 @@ def _check_torch(settings: "Settings") -> Check:
         return Check(
             "torch",
             False,
-            detail + "work; to run jobs, `pip install '.[worker]'` in Beholder's folder.",
+            detail + f"work; to run jobs, {install('worker')}.",
         )
     return Check("torch", True, f"torch {_version('torch')}, torchvision {_version('torchvision')}")
 

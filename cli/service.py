@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from beholder.errors import BeholderError, Conflict, InvalidInput, ServiceUnavailable
+from beholder.extras import install
 from cli.context import Context, make_home
 from cli.output import console, say
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from beholder.settings import Settings
 
 ENDED_LOOKED_AT_S = 0.5  # how often
-INSTALL_API = "pip install '.[api]'"
 
 HostOption = Annotated[
     str | None,
@@ -78,7 +78,7 @@ def up(
             if with_api:
                 tell(f"The page: {settings.api_address}")
             elif page:
-                tell(f"No page here: {INSTALL_API}")
+                tell(f"No page here: {install('api')}.")
             if silence := silence_of_redis(settings):
                 tell(silence)
             stop.wait()
@@ -127,7 +127,7 @@ def api(host: HostOption = None, port: PortOption = None) -> None:
     from beholder.service import become, has_api
 
     if not has_api():
-        raise ServiceUnavailable(f"serving the API needs more packages here: {INSTALL_API}")
+        raise ServiceUnavailable(f"serving the API needs more packages here: {install('api')}.")
     context = Context()
     with _telling(context.own) as tell:
         settings = _listening(context.own, host, port)

@@ -2,14 +2,17 @@
 
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
 import typer
 
+from beholder.extras import install
 from cli.main import app
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
 
 
 def commands() -> list[str]:
@@ -36,3 +39,23 @@ def test_a_command_of_the_readme_parses(line: str) -> None:
 def test_every_link_leads_somewhere() -> None:
     for target in re.findall(r"\]\((?!http)([^)#]+)", README.read_text(encoding="utf-8")):
         assert (README.parent / target).exists(), target
+
+
+def test_what_is_installed_has_the_extras_that_the_readme_asks_for() -> None:
+    text = README.read_text(encoding="utf-8")
+    (installed,) = re.findall(r"^pip install -e '\.\[([\w,]+)\]'", text, re.MULTILINE)
+    assert set(re.findall(r"extra `(\w+)`\) \|", text)) == {"report", "video"}
+    assert set(installed.split(",")) >= {"api", "report", "video", "worker"}
+    assert f"-e '.[{installed}]'" in (ROOT / "Makefile").read_text(encoding="utf-8")
+
+
+def test_every_extra_that_is_named_exists_and_is_installed_from_the_folder() -> None:
+    folders = ("api", "beholder", "benchmarks", "cli", "docs", "worker")
+    paths = [README, *(path for name in folders for path in (ROOT / name).rglob("*.[mp][dy]"))]
+    lines = "\n".join(path.read_text(encoding="utf-8") for path in paths)
+    assert not re.findall(r"pip install ['\"]?beholder\b.*", lines), "it is on no index"
+    known = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    asked = set(re.findall(r"\binstall\([\"'](\w+)[\"']\)", lines))
+    assert asked >= {"api", "export", "report", "video", "worker"}
+    assert asked <= set(known)
+    assert install("report") == "`pip install -e '.[report]'` in Beholder's folder"

@@ -7,6 +7,7 @@ import importlib.util
 import os
 
 from beholder.errors import BeholderError, InvalidInput, NotInstalled
+from beholder.extras import install
 from beholder.logs import fail, set_up
 from beholder.settings import Settings, read_settings
 from worker.app import make_app
@@ -36,7 +37,7 @@ def main() -> None:
 def check_set_up(settings: Settings) -> None:
     """Raise BeholderError where it could not serve, or anybody could look."""
     if importlib.util.find_spec("flower") is None:
-        raise NotInstalled("no Flower here: `pip install '.[monitor]'` in Beholder's folder.")
+        raise NotInstalled(f"no Flower here: {install('monitor')}.")
     if settings.monitor_auth is None or ":" not in settings.monitor_auth.get_secret_value():
         raise InvalidInput("set BEHOLDER_MONITOR_AUTH to USER:PASSWORD, or ..._AUTH_FILE.")
 

@@ -84,4 +84,4 @@ def test_without_matplotlib_it_says_so(server, concluded, monkeypatch):
     monkeypatch.setattr("beholder.report.needs._PACKAGES", ("matplotlib_that_is_not_there",))
     answer = server.http.get(f"/v1/studies/{concluded}/report")
     assert answer.status_code == 501
-    assert "pip install 'beholder[report]'" in answer.json()["detail"]
+    assert "pip install -e '.[report]'" in answer.json()["detail"]

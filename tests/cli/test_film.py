@@ -97,7 +97,7 @@ def test_what_can_be_no_film(
     assert "2 frames of 32 x 32 pixels are too many" in beholder("film", f"{job}/0").err
     monkeypatch.setattr("beholder.film.find_spec", lambda name: None)
     answer = beholder("film", f"{job}/0", "-o", "film.mp4")
-    assert "MP4 needs PyAV: pip install 'beholder[video]'" in answer.err
+    assert "MP4 needs PyAV: `pip install -e '.[video]'`" in answer.err
     assert "no job" in beholder("film", "nosuchjob", "-o", "film.mp4").err
     assert list(tmp_path.glob("*.*")) == []
 

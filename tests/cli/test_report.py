@@ -222,7 +222,7 @@ def test_without_matplotlib_it_says_how_to_get_it(
     for kind in ("html", "pdf", "png"):
         answer = beholder("report", job, "--format", kind)
         assert answer.code == 2
-        assert "pip install 'beholder[report]'" in answer.err
+        assert "pip install -e '.[report]'" in answer.err
         assert answer.err.count("\n") == 1
     assert beholder("report", job, "--json").code == 0
     assert not list(tmp_path.glob(f"{job}*"))

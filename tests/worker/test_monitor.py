@@ -20,5 +20,5 @@ def test_nobody_looks_without_a_password(auth: str | None) -> None:
 
 def test_without_flower_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(NotInstalled, match=r"pip install '\.\[monitor\]'"):
+    with pytest.raises(NotInstalled, match=r"pip install -e '\.\[monitor\]'"):
         check_set_up(Settings(monitor_auth="ada:gEheim"))
