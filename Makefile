@@ -73,10 +73,13 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 	@command -v redis-server >/dev/null || $(PYTHON) -c 'import platform, sys; sys.exit((sys.version_info >= (3, 13) or platform.machine() != "x86_64") and "redis-server is needed here: apt install redis-server")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[api,report,video,worker]'
+	@echo "Installing Beholder and what it needs into .venv, once: minutes, and on Linux about 6 GB,"
+	@echo "nearly all of it torch's CUDA build. README.md, Install, says how to bring another torch."
+	$(BIN)/pip install --disable-pip-version-check -c constraints.txt -e '.[api,report,video,worker]'
 	touch $@
 
 $(TEST_STAMP): $(STAMP)
+	@echo "Installing what tests need into .venv, once: minutes, and about 1 GB more."
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
 

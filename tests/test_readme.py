@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -59,3 +60,21 @@ def test_every_extra_that_is_named_exists_and_is_installed_from_the_folder() -> 
     assert asked >= {"api", "export", "report", "video", "worker"}
     assert asked <= set(known)
     assert install("report") == "`pip install -e '.[report]'` in Beholder's folder"
+
+
+def test_the_torch_that_the_readme_puts_first_is_the_one_that_is_kept() -> None:
+    pinned = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    (line,) = re.findall(r"--index-url \S+/cpu (.+)", README.read_text(encoding="utf-8"))
+    assert {pin.split("==")[0] for pin in line.split()} == {"torch", "torchvision"}
+    assert set(line.split()) <= set(pinned)
+
+
+def test_make_says_what_it_is_about_to_install_and_pip_shows_how_far_it_is() -> None:
+    make = ("make", "--dry-run", "--always-make", "demo")
+    lines = subprocess.check_output(make, cwd=ROOT, text=True, timeout=60).splitlines()
+    (at,) = (n for n, line in enumerate(lines) if "pip install" in line)
+    said = " ".join(lines[at - 2 : at])
+    size = re.search(r"about \d+ GB", said)
+    assert size is not None
+    assert size[0] in README.read_text(encoding="utf-8")
+    assert "--quiet" not in lines[at]
