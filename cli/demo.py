@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from beholder.durations import duration
-from beholder.service import Service, require_torch
+from beholder.service import Service, require_torch, service_runs
 from beholder.settings import Settings
 from beholder.specs import DreamSpec, Spec, StudySpec
 from cli.context import Context
@@ -30,6 +30,13 @@ LAYERS = DreamSpec(network=NETWORK, layers=tuple(range(37)), learning_rate=0.5, 
 DEEPER = DreamSpec(
     network=NETWORK, layers=(34,), learning_rate=0.2, steps=110, snapshots=(10, 30, 60)
 )
+STUDY = StudySpec(network=NETWORK)
+NAMES: dict[Spec, str] = {
+    DREAMS: f"{TARGET} dreams",
+    LAYERS: "every layer from one start",
+    DEEPER: "one dream by steps",
+    STUDY: TARGET,
+}
 
 
 def run_demo(folder: Path) -> None:
@@ -43,19 +50,20 @@ def run_demo(folder: Path) -> None:
     context = _context(folder)
     targets, others = _draw(folder)
     first = next(iter(sorted(targets.iterdir())))
+    if not service_runs(context.settings):  # else they may be another demo's, which goes on
+        cancel_unfinished(context)
     with Service(context.settings, on_event=say):
         jobs = [
-            _queue(context, DREAMS, [Source(folders=(targets,))], f"{TARGET} dreams"),
-            _queue(context, LAYERS, [Source(files=(first,))], "every layer from one start"),
-            _queue(context, DEEPER, [Source(files=(first,))], "one dream by steps"),
+            _queue(context, DREAMS, [Source(folders=(targets,))]),
+            _queue(context, LAYERS, [Source(files=(first,))]),
+            _queue(context, DEEPER, [Source(files=(first,))]),
             _queue(
                 context,
-                StudySpec(network=NETWORK),
+                STUDY,
                 [
                     Source(folders=(targets,), role="target"),
                     Source(folders=(others,), recursive=True, role="control"),
                 ],
-                TARGET,
             ),
         ]
         for job_id in jobs:
@@ -66,6 +74,16 @@ def run_demo(folder: Path) -> None:
     for job_id in jobs:
         export_job(context.desk, job_id, folder / "results" / job_id)
     _say_where(folder, jobs, duration(time.monotonic() - begun))
+
+
+def cancel_unfinished(context: Context) -> None:
+    """Cancel what an interrupted demo left, which would run before this one's jobs."""
+    desk = context.desk
+    own = [(name, spec.model_dump(mode="json")) for spec, name in NAMES.items()]
+    for job in [*desk.jobs(state="running"), *desk.jobs(state="queued")]:
+        if (job.name, job.spec) in own:
+            desk.cancel(job.id)
+            say(f"Cancelled {job.id}: {job.name}, which an earlier demo left unfinished")
 
 
 def _context(folder: Path) -> Context:
@@ -97,9 +115,9 @@ def _draw(folder: Path) -> tuple[Path, Path]:
     return pictures / TARGET, pictures / "others"
 
 
-def _queue(context: Context, spec: Spec, sources: list[Source], what: str) -> str:
-    created = queue_job(context.desk, spec, sources, name=what)
-    say(f"Queued {created.id}: {what}, {created.total} items")
+def _queue(context: Context, spec: Spec, sources: list[Source]) -> str:
+    created = queue_job(context.desk, spec, sources, name=NAMES[spec])
+    say(f"Queued {created.id}: {NAMES[spec]}, {created.total} items")
     return created.id
 
 
