@@ -4,11 +4,12 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from beholder.durations import duration
 from beholder.errors import BeholderError, InvalidInput
 from cli.context import Context
 from cli.output import JsonOption, amount, console, plural, print_json, say, table
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 EXIT_FOUND = 1
 SHOWN = 50  # findings
+SHOWN_JOBS = 20
 KEPT = 10_000  # findings in memory, to be listed
 ENDED = ("done", "failed", "cancelled")
 _COUNTED = ("leftover", "stray picture")
@@ -151,8 +153,10 @@ def gc(
     ids = _asked_for(context, limit, state, job)
     rest = job is None
     found = _found(context, ids, limit, rest=rest, remove=yes)
-    if not yes and not json and found["bytes"] + len(ids) and _confirmed(found):
-        yes, found = True, _found(context, ids, limit, rest=rest, remove=True)
+    if not yes and not json:
+        _show_jobs(context, found["jobs"])
+        if found["bytes"] + len(ids) and _confirmed(found):
+            yes, found = True, _found(context, ids, limit, rest=rest, remove=True)
     if json:
         print_json({"removed": yes, **found})
         return
@@ -186,13 +190,13 @@ def _asked_for(
 
 
 def age(text: str) -> timedelta:
-    """ "30d", "12h", "4w", or a number of days. Raises InvalidInput."""
-    match = re.fullmatch(r"(\d{1,5})([hdw]?)", text.strip().lower())
+    """ "30d", "12h" or "4w". Raises InvalidInput."""
+    match = re.fullmatch(r"(\d{1,5})([hdw])", text.strip().lower())
     if match is None:
         raise InvalidInput(
             f"--older-than: write hours, days or weeks (h, d, w), such as 12h or 30d; got {text!r}."
         )
-    return timedelta(days=int(match[1]) * _UNITS[match[2] or "d"])
+    return timedelta(days=int(match[1]) * _UNITS[match[2]])
 
 
 def _found(
@@ -233,6 +237,20 @@ def _found(
     files, size = (sum(each[name] for each in kinds.values()) for name in ("files", "bytes"))
     rows = [{"kind": kind, **counts} for kind, counts in kinds.items()]
     return {"files": files, "bytes": size, "jobs": removed, "garbage": rows}
+
+
+def _show_jobs(context: Context, ids: list[str]) -> None:
+    """The first of those that would go, each with when it ended."""
+    from beholder.jobs.queries import get_job
+
+    rows = []
+    for view in (get_job(context.db, job_id) for job_id in ids[:SHOWN_JOBS]):
+        age = duration((datetime.now(UTC) - (view.finished_at or view.created_at)).total_seconds())
+        rows.append({**view.row(), "ended": f"{age} ago"})
+    if rows:
+        console().print(table(["id", "kind", "name", "state", "ended"], rows))
+    if len(ids) > SHOWN_JOBS:
+        say(f"... and {plural(len(ids) - SHOWN_JOBS, 'more job')}; --json lists them.")
 
 
 def _show_garbage(found: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """`verify`, `gc`, `keep` and `db backup`, as people and programs see them."""
 
 import json
+import re
 import sqlite3
 from datetime import timedelta
 from pathlib import Path
@@ -206,10 +207,34 @@ def test_gc_by_age_state_and_job(beholder: Any, context: Context, dream_job: Any
     assert beholder("verify").code == 0
 
 
+def test_gc_lists_the_jobs_that_would_go(
+    beholder: Any, context: Context, dream_job: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = [dream_job() for _ in range(3)]
+    with context.db.write() as session:
+        for number, job_id in enumerate(jobs):
+            ended = utc_now() - timedelta(days=40 - number)
+            session.execute(update(Job).where(Job.id == job_id).values(finished_at=ended))
+    monkeypatch.setattr("cli.upkeep.SHOWN_JOBS", 2)
+    answer = beholder("gc", "--older-than", "0d")
+    cells = [re.findall(r"[^│]+", line) for line in answer.out.splitlines() if "kelpies" in line]
+    assert [[cell.strip() for cell in line] for line in cells] == [
+        [jobs[0], "dream", "kelpies", "done", "40 days ago"],
+        [jobs[1], "dream", "kelpies", "done", "39 days ago"],
+    ]
+    assert "... and 1 more job; --json lists them." in answer.err
+    assert "can be removed; --yes removes it" in answer.err
+    assert len(json.loads(beholder("jobs", "--json").out)) == 3
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("--state", "done"), "--state needs --older-than"),
+        (
+            ("--older-than", "30"),
+            "write hours, days or weeks (h, d, w), such as 12h or 30d; got '30'",
+        ),
         (("--older-than", "1s"), "write hours, days or weeks (h, d, w), such as 12h or 30d"),
         (("--older-than", "1d", "--state", "running"), "no state 'running' to remove"),
         (("--job", "nojob"), "no job 'nojob'"),
@@ -253,8 +278,8 @@ def test_a_postgres_is_backed_up_by_its_own_tool(
 
 
 def test_ages_and_amounts() -> None:
-    assert [age(text).days for text in ("30d", "30", "2w", "48h")] == [30, 30, 14, 2]
-    for wrong in ("", "d", "-1d", "3y", "1e9d"):
+    assert [age(text).days for text in ("30d", "2w", "48h")] == [30, 14, 2]
+    for wrong in ("", "d", "30", "-1d", "3y", "1e9d"):
         with pytest.raises(InvalidInput, match="older-than"):
             age(wrong)
     assert [amount(size) for size in (1, 999, 1500, 2.5e9, 3e12)] == [
