@@ -5,6 +5,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -45,11 +46,13 @@ def verify(
     ] = False,
     mend: Annotated[
         bool,
-        typer.Option("--mend", help="Queue again what lost its files; set counters right."),
+        typer.Option(
+            "--mend", help="Queue again what lost its files; set counters right; say what is left."
+        ),
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Check that every result is there and as it was written. Exit code 1 when something is not."""
+    """Check that every result is there and as it was written. Exit code 1 if not."""
     from beholder.jobs.queries import get_job
     from beholder.upkeep.mend import mendable
     from beholder.upkeep.verify import extent
@@ -65,15 +68,18 @@ def verify(
         )
         wanted = mendable(seen.all(found))
     deeds = _mend(context, wanted) if mend else []
+    left = seen.total - wanted.settled
+    listed = map(wanted.answered, seen.first)
     checked = f"{plural(size.files, 'file')}, {amount(size.bytes)}"
     if json:
-        rows = [one.row() for one in seen.first]
-        total = {"total": seen.total, "mended": deeds}
+        rows = [one.row() for one in listed]
+        total = {"total": seen.total, "mended": deeds, "left": left}
         print_json({"checked": vars(size), "findings": rows, **total})
     else:
-        _show(seen)
-    say(f"{checked} checked: {seen.counted() if seen.total else 'all is well.'}")
-    if seen.total:
+        _show(islice(listed, SHOWN), seen.total)
+    todo = f" {f'{left:,} left to do.' if left else 'Nothing is left to do.'}" if mend else ""
+    say(f"{checked} checked: {seen.counted() + todo if seen.total else 'all is well.'}")
+    if left:
         raise typer.Exit(EXIT_FOUND)
 
 
@@ -111,12 +117,12 @@ def _kind_words(kind: str, count: int) -> str:
     return plural(count, kind) if kind in _COUNTED else f"{kind}: {count:,}"
 
 
-def _show(seen: _Seen) -> None:
+def _show(listed: "Iterable[Finding]", total: int) -> None:
     out = console()
-    for one in seen.first[:SHOWN]:
+    for one in listed:
         out.print(one.line(), markup=False, highlight=False, soft_wrap=True)
-    if seen.total > SHOWN:
-        say(f"... and {seen.total - SHOWN:,} more; --json lists them.")
+    if total > SHOWN:
+        say(f"... and {total - SHOWN:,} more; --json lists them.")
 
 
 def _mend(context: Context, wanted: "Mendable") -> list[str]:

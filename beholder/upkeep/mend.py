@@ -6,10 +6,10 @@ be there as long as its size is right. What can't be told from the rows alone, s
 picture, is left to whoever has it.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sqlalchemy import ColumnElement, delete, select, update
 from sqlalchemy.orm import Session
@@ -25,7 +25,7 @@ from beholder.jobs.models import FINISHED, OPEN, Chunk, File, Item, Job, utc_now
 from beholder.jobs.rows import lock_job, settle, with_open_chunks
 from beholder.plurals import plural
 from beholder.store import Store, job_folder
-from beholder.upkeep.findings import Finding
+from beholder.upkeep.findings import RETRY_IT, SEND, Finding
 from beholder.upkeep.ownership import stranger
 from beholder.upkeep.references import references
 from beholder.upkeep.rows import counted, doubled, uncovered
@@ -34,50 +34,73 @@ _TOGETHER = 500  # items in a transaction
 _GONE = "its files were lost: `beholder retry` makes them again."
 
 
+_OF_ITEMS = ("file missing", "file damaged")
+_OF_JOBS = ("counters", "chunks")
+_OF_PICTURES = ("picture damaged",)
+
+
 @dataclass
 class Mendable:
-    """What can be put right: items by job, jobs, and pictures' paths."""
+    """What can be put right: findings an item, by job, and a job; pictures' paths.
 
-    items: defaultdict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
-    jobs: dict[str, None] = field(default_factory=dict)
+    `mend` leaves of `items` what it left. settled: findings that nobody has to do more about.
+    """
+
+    items: defaultdict[str, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
+    jobs: Counter[str] = field(default_factory=Counter)
     pictures: list[str] = field(default_factory=list)
+    settled: int = 0
+    _answers: dict[str, str] = field(default_factory=dict)  # to a job's items; to other findings
+
+    def answered(self, one: Finding) -> Finding:
+        """A finding with what `mend` did about it, if it did, in place of how to mend it."""
+        where = one.where if one.kind in (*_OF_JOBS, *_OF_PICTURES) else None
+        if one.kind in _OF_ITEMS and one.job_id is not None and one.position is not None:
+            where = None if one.position in self.items[one.job_id] else one.job_id
+        answer = None if where is None else self._answers.get(where)
+        return one if answer is None else replace(one, mend=answer)
+
+    def answer(self, where: str, words: str, settled: int) -> None:
+        """What was done about a job's items, or about what is wrong there."""
+        self._answers[where] = words
+        self.settled += settled
 
 
 def mendable(findings: Iterable[Finding]) -> Mendable:
     """What can be put right of these, any number of them, once all have been found."""
     found = Mendable()
     for one in findings:
-        if one.kind == "picture damaged":
+        if one.kind in _OF_PICTURES:
             found.pictures.append(one.where)
         elif one.job_id is None:
             continue
-        elif one.kind in ("file missing", "file damaged") and one.position is not None:
-            found.items[one.job_id].add(one.position)
-        elif one.kind in ("counters", "chunks"):
-            found.jobs[one.job_id] = None
+        elif one.kind in _OF_ITEMS and one.position is not None:
+            found.items[one.job_id][one.position] += 1
+        elif one.kind in _OF_JOBS:
+            found.jobs[one.job_id] += 1
     return found
 
 
 def mend(database: Database, store: Store, wanted: Mendable) -> Iterator[str]:
     """Put it right, as far as it is still wrong and nobody is at work on it; each deed in words."""
-    for job_id, positions in wanted.items.items():
-        yield from _make_again(database, store, job_id, sorted(positions))
+    for job_id in wanted.items:
+        yield from _make_again(database, store, job_id, wanted)
     for job_id in wanted.jobs:
-        yield from _put_right(database, job_id)
+        yield from _put_right(database, job_id, wanted)
     for path in wanted.pictures:
-        yield from _remove_damaged(store, path)
+        yield from _remove_damaged(store, path, wanted)
 
 
-def _remove_damaged(store: Store, path: str) -> Iterator[str]:
+def _remove_damaged(store: Store, path: str, wanted: Mendable) -> Iterator[str]:
     with suppress(NotFound):
         if store.drop_damaged(path.rpartition("/")[2]):
+            wanted.answer(path, f"removed; {SEND}", 0)
             yield f"{path}: removed; send it again."
 
 
-def _make_again(
-    database: Database, store: Store, job_id: str, positions: list[int]
-) -> Iterator[str]:
-    again, forgotten = 0, set[str]()
+def _make_again(database: Database, store: Store, job_id: str, wanted: Mendable) -> Iterator[str]:
+    left, forgotten = wanted.items[job_id], set[str]()
+    positions, again, state = sorted(left), 0, ""
     for start in range(0, len(positions), _TOGETHER):
         with database.write(lasting=True) as session:  # before its files go
             job = lock_job(session, job_id)
@@ -85,15 +108,21 @@ def _make_again(
                 continue
             if job.unsettled:
                 settle(session, job, limit=None)
-            paths = _reopen(session, job, positions[start : start + _TOGETHER])
-            again, state = again + len(paths), job.state
-        forgotten.update(*paths)
+            reopened = _reopen(session, job, positions[start : start + _TOGETHER])
+            state = job.state
+        again += len(reopened)
+        findings = sum(left.pop(position) for position in reopened)
+        if reopened and state == "cancelled":
+            wanted.answer(job_id, f"cancelled; {RETRY_IT}", 0)
+        elif reopened:
+            wanted.answer(job_id, "queued again.", findings)
+        forgotten.update(*reopened.values())
     if again:
         how = "cancelled, for `beholder retry`" if state == "cancelled" else "queued again"
         yield f"job {job_id}: {plural(again, 'item')} {how}."
-    if again < len(positions):
-        left = plural(len(positions) - again, "item")
-        yield f"job {job_id}: {left} left, being worked on: verify again later."
+    if left:
+        what = plural(len(left), "item")
+        yield f"job {job_id}: {what} left, being worked on: verify again later."
     _remove(database, store, job_id, forgotten)
 
 
@@ -109,8 +138,8 @@ def _remove(database: Database, store: Store, job_id: str, paths: set[str]) -> N
             store.remove(path)
 
 
-def _reopen(session: Session, job: Job, positions: list[int]) -> list[list[str]]:
-    """Forget the files of done items, and queue them in a chunk each; each item's files' paths.
+def _reopen(session: Session, job: Job, positions: list[int]) -> dict[int, list[str]]:
+    """Forget the files of done items, and queue them in a chunk each; their paths by position.
 
     A cancelled job stays so, with one more item to `retry`. Items whose positions a worker has in
     hand, in a chunk around them, are left: it would find one more than it took. So are frames that
@@ -132,7 +161,7 @@ def _reopen(session: Session, job: Job, positions: list[int]) -> list[list[str]]
     found = session.scalars(done.order_by(Item.position))
     items = [item for item in found if item.position not in followed]
     if not items:
-        return []
+        return {}
     paths = _paths(session, items)
     state = "cancelled" if job.state == "cancelled" else "queued"
     for item in items:
@@ -171,7 +200,7 @@ def _following(
                 yield position, chunk
 
 
-def _paths(session: Session, items: Sequence[Item]) -> list[list[str]]:
+def _paths(session: Session, items: Sequence[Item]) -> dict[int, list[str]]:
     """Where each item's files are, with its start's."""
     found: dict[int, list[str]] = {item.id: [] for item in items}
     files = select(File.item_id, File.path).where(File.item_id.in_(found))
@@ -180,10 +209,10 @@ def _paths(session: Session, items: Sequence[Item]) -> list[list[str]]:
     for item in items:
         if start := (item.result or {}).get("start"):
             found[item.id].append(str(start))
-    return list(found.values())
+    return {item.position: found[item.id] for item in items}
 
 
-def _put_right(database: Database, job_id: str) -> list[str]:
+def _put_right(database: Database, job_id: str, wanted: Mendable) -> list[str]:
     """Counters as the rows say; a chunk for every open item; none in a finished job."""
     deeds: list[str] = []
     with database.write() as session:
@@ -194,6 +223,9 @@ def _put_right(database: Database, job_id: str) -> list[str]:
             deeds += _mend_chunks(session, job)
         if changed := _recount(session, job):
             deeds.append(f"job {job_id}: counted again: {', '.join(changed)}.")
+        lags = job.unsettled is False
+    if not lags:
+        wanted.answer(f"job {job_id}", "put right.", wanted.jobs[job_id])
     return deeds  # said once they are committed
 
 

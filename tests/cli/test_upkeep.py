@@ -51,8 +51,10 @@ def test_a_finding_is_one_line_and_mended(beholder: Any, context: Context, dream
     assert line.startswith(f"job {job_id} item 2: no file results/{job_id}/")
     assert line.endswith("`beholder verify --mend` makes it again.")
     assert "1 finding (1 file missing)" in answer.err
-    found = json.loads(beholder("verify", job_id[:6], "--json", "--mend").out)
-    assert found["total"] == 1
+    mended = beholder("verify", job_id[:6], "--json", "--mend")
+    found = json.loads(mended.out)
+    assert (mended.code, found["total"], found["left"]) == (0, 1, 0)
+    assert found["findings"][0]["mend"] == "queued again."
     assert found["findings"][0]["kind"] == "file missing"
     assert found["findings"][0]["position"] == 2
     assert found["mended"] == [f"job {job_id}: 1 item queued again."]
@@ -70,9 +72,35 @@ def test_damage_is_said_and_after_mending_nothing_is_wrong(
     answer = beholder("verify", "--mend")
     assert f"not what was written: the same length ({size} bytes), but other bytes;" in answer.out
     assert f"is not what was written: {before + 2} bytes, not {before};" in answer.out
-    assert "2 findings (2 files damaged)." in answer.err
+    assert "2 findings (2 files damaged). Nothing is left to do." in answer.err
+    assert [line.endswith("; queued again.") for line in answer.out.splitlines()] == [True, True]
+    assert "--mend" not in answer.out
+    assert answer.code == 0
     assert f"job {job_id}: 2 items queued again." in answer.err
     assert beholder("verify").code == 0
+
+
+def test_what_mending_leaves_to_people_is_said_and_counted(
+    beholder: Any, context: Context, dream_job: Any
+) -> None:
+    cancelled, counted = dream_job(chunks=1), dream_job()
+    beholder("cancel", cancelled)
+    files_of(context, cancelled)[0].unlink()
+    with context.db.write() as session:
+        session.execute(update(Job).where(Job.id == counted).values(done=77))
+    picture = picture_path(next(items(context.db, counted)).picture_sha256 or "")
+    kept = context.store.local_path(picture)
+    assert kept is not None
+    kept.write_bytes(bytes(kept.stat().st_size))
+    answer = beholder("verify", "--mend", "--json")
+    found = json.loads(answer.out)
+    assert {one["where"]: one["mend"] for one in found["findings"]} == {
+        f"job {cancelled} item 0": "cancelled; `beholder retry` makes it again.",
+        f"job {counted}": "put right.",
+        picture: "removed; send it again: `beholder submit` or POST /v1/pictures stores it anew.",
+    }
+    assert (answer.code, found["total"], found["left"]) == (1, 3, 2)
+    assert "2 left to do." in answer.err
 
 
 def test_findings_are_counted_in_words() -> None:
