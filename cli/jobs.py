@@ -52,7 +52,8 @@ def jobs(
     found = Context().desk.jobs(state=state, kind=kind, limit=limit + 1)
     if not found:
         wanted = " ".join(word for word in (state, kind) if word)
-        say(f"No {wanted + ' ' if wanted else ''}jobs yet: `beholder submit --dir DIR` queues one.")
+        none = "No jobs yet: `beholder submit --dir DIR` queues one."
+        say(f"No {wanted} jobs." if wanted else none)
     if len(found) > limit:
         say(f"The newest {limit}; --limit shows more.")
     if json:

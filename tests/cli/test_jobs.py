@@ -30,6 +30,8 @@ def test_no_jobs_says_what_to_do(beholder: Beholder) -> None:
     assert (answer.code, answer.out) == (0, "")
     assert "beholder submit" in answer.err
     assert json.loads(beholder("jobs", "--json").out) == []
+    assert beholder("jobs", "--state", "failed").err == "No failed jobs.\n"
+    assert beholder("jobs", "--state", "done", "--kind", "study").err == "No done study jobs.\n"
 
 
 def test_a_number_that_no_database_counts_to_is_one_line(beholder: Beholder) -> None:
