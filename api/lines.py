@@ -68,7 +68,7 @@ def _parsed(line: bytes, number: int) -> PictureLine:
     try:
         picture = _LINE.validate_json(line)
     except ValidationError as error:
-        raise InvalidInput(f"line {number:,}: {body_sentence(error)}") from None
+        raise InvalidInput(f"line {number:,}: {body_sentence(error, PictureLine)}") from None
     if (picture.sha256 is None) == (picture.error is None):
         raise InvalidInput(f"line {number:,}: a picture has either sha256 or error.")
     return picture

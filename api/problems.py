@@ -4,7 +4,7 @@
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from beholder import errors
+from beholder.mistakes import mistake
 
 log = logging.getLogger(__name__)
 PROBLEM = "application/problem+json"
@@ -144,15 +145,18 @@ def install(app: FastAPI, missing_page: Callable[[Request], Response | None]) ->
         return problem(error.status_code, detail, headers=error.headers)
 
 
-def sentence(details: Sequence[Any]) -> str:
-    """Validation errors on one line: "limit: input should be ...; got '0'"."""
-    return "; ".join(dict.fromkeys(_clause(detail) for detail in details))
+def sentence(details: Sequence[Any], known: Iterable[str] = ()) -> str:
+    """Validation errors on one line: "limit: input should be ...; got '0'".
+
+    known: the fields that there are at the top.
+    """
+    return "; ".join(dict.fromkeys(_clause(detail, known) for detail in details))
 
 
-def _clause(detail: Any) -> str:
-    where = ".".join(str(part) for part in detail["loc"][1:]) or "body"
-    message = detail["msg"][:1].lower() + detail["msg"][1:]
-    return f"{where}: {message}{_shown(detail)}"
+def _clause(detail: Any, known: Iterable[str]) -> str:
+    place = detail["loc"][1:]
+    where = ".".join(str(part) for part in place) or "body"
+    return f"{where}: {mistake(detail, known if len(place) == 1 else ())}{_shown(detail)}"
 
 
 def _shown(detail: Any) -> str:

@@ -88,12 +88,13 @@ def make_job(model: type[NewDream] | type[NewStudy], fields: Any) -> NewDream | 
     try:
         return model.model_validate(fields)
     except ValidationError as error:
-        raise InvalidInput(body_sentence(error)) from None
+        raise InvalidInput(body_sentence(error, model)) from None
 
 
-def body_sentence(error: ValidationError) -> str:
+def body_sentence(error: ValidationError, model: type[BaseModel]) -> str:
     """A model's mistakes on one line."""
-    return sentence([{**detail, "loc": ("body", *detail["loc"])} for detail in error.errors()])
+    details = [{**detail, "loc": ("body", *detail["loc"])} for detail in error.errors()]
+    return sentence(details, model.model_fields)
 
 
 def read_json(text: bytes, field: str) -> Any:

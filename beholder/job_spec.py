@@ -1,5 +1,6 @@
 """`JobSpec`: what DreamSpec and StudySpec share, and their mistakes in words."""
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -7,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from beholder.defaults import DEFAULT_SIZE
 from beholder.errors import InvalidSpec
 from beholder.layers import LAST_LAYER
+from beholder.mistakes import mistake
 from beholder.networks import check_network
 
 MIN_SIZE, MAX_SIZE = 32, 8192  # five 2x2 pools need 32 pixels a side
@@ -66,20 +68,23 @@ class JobSpec(BaseModel):
         try:
             return cls.model_validate(fields, context=context)
         except ValidationError as error:
-            raise InvalidSpec(_sentence(error)) from None
+            raise InvalidSpec(_sentence(error, cls.model_fields)) from None
 
 
-def _sentence(error: ValidationError) -> str:
-    return "; ".join(dict.fromkeys(_clause(detail) for detail in error.errors()))
+def _sentence(error: ValidationError, known: Iterable[str]) -> str:
+    return "; ".join(dict.fromkeys(_clause(detail, known) for detail in error.errors()))
 
 
-def _clause(detail: Any) -> str:
+def _clause(detail: Any, known: Iterable[str]) -> str:
     where = str(detail["loc"][0]) if detail["loc"] else ""
     cause = detail.get("ctx", {}).get("error")
     if detail["type"] == "value_error" and cause is not None:
         return str(cause)
-    message = detail["msg"][:1].lower() + detail["msg"][1:]
-    return f"{where}: {message}; got {_shown(detail['input'])}" if where else message
+    message = mistake(detail, known)
+    if not where:
+        return message
+    given = "" if detail["type"] == "extra_forbidden" else f"; got {_shown(detail['input'])}"
+    return f"{where}: {message}{given}"
 
 
 def _shown(given: object) -> str:

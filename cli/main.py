@@ -15,6 +15,7 @@ from typer.exceptions import TyperException
 
 from beholder import __version__
 from beholder.errors import BeholderError
+from beholder.mistakes import mistake
 from beholder.precisions import ELSEWHERE as PRECISIONS_ELSEWHERE
 from cli import (
     atlas,
@@ -116,12 +117,16 @@ def _sentence(error: BeholderError | TyperException) -> str:
     """The error on one line; for wrong use, where the right use is written."""
     if isinstance(error, BeholderError):
         return str(error)
+    if errors := getattr(error.__cause__, "errors", None):  # pydantic's, by way of Typer
+        detail = errors()[0]
+        shown = "" if detail["type"] == "value_error" else f"; got {str(detail['input'])[:80]!r}"
+        error.message = mistake(detail) + shown
     message = " ".join(error.format_message().split()).rstrip(".")
-    message = message.replace(": Value error, ", ": ", 1)  # pydantic's word, by way of Typer
     given = re.search(r"'--precision': '(.{1,20}?)' is not one of", message)
     if given and (meant := PRECISIONS_ELSEWHERE.get(given[1].lower())):
         message += f"; {given[1]} is called {meant} here"
-    return f"{message}. `{_command(error)} --help` lists what there is."
+    stop = "" if message.endswith("?") else "."
+    return f"{message}{stop} `{_command(error)} --help` lists what there is."
 
 
 def _command(error: TyperException) -> str:

@@ -63,7 +63,7 @@ def test_dreams_of_channels_are_queued_once_and_found(server):
         ({"spec": {"steps": "many"}}, "steps: input should be a valid integer"),
         ({"spec": {"network": "/etc/x.pth"}}, "over HTTP write vgg19, specimens or random:SEED"),
         ({"spec": {"mask": "0" * 64}}, "no picture"),
-        ({"steps": 3}, "steps: extra inputs are not permitted"),
+        ({"steps": 3}, "steps: there is no such field"),
     ],
 )
 def test_what_can_not_be_dreamt_is_one_sentence(server, asked, words):

@@ -55,6 +55,22 @@ def test_a_mistake_names_the_option(
     assert answer.err.startswith(f"beholder: {sentence}")
 
 
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (("submit", "x", "--learning-rate", "abc"),
+         "Invalid value for '--learning-rate': input should be a valid number; got 'abc'."),
+        (("jobs", "--limit", "0"),
+         "Invalid value for '--limit': input should be greater than or equal to 1; got '0'."),
+        (("submti",), "No such command 'submti'. Did you mean 'submit'?"),
+    ],
+)  # fmt: skip
+def test_what_was_given_is_said(beholder: Beholder, given: tuple[str, ...], sentence: str) -> None:
+    answer = beholder(*given)
+    assert (answer.code, answer.out, answer.err.count("\n")) == (2, "", 1)
+    assert answer.err.startswith(f"beholder: {sentence} `beholder")
+
+
 @pytest.mark.both  # kept here, or sent
 def test_a_mask_and_a_guide_are_kept(beholder: Beholder, context: Context, tmp_path: Path) -> None:
     mask, guide = tmp_path / "mask.png", tmp_path / "guide.png"

@@ -80,6 +80,17 @@ def test_a_wrong_layer_is_one_mistake() -> None:
     assert str(raised.value) == "layers: input should be less than or equal to 36; got 99"
 
 
+def test_what_was_meant_is_named_where_it_is_near() -> None:
+    for wrong, words in (
+        ({"leyers": (30,)}, "leyers: there is no such field; did you mean layers?"),
+        ({"pictures": "/srv"}, "pictures: there is no such field"),
+        ({"steps": "many"}, "steps: input should be a valid integer; got 'many'"),
+    ):
+        with pytest.raises(InvalidSpec) as raised:
+            DreamSpec.build(**wrong)
+        assert str(raised.value) == words
+
+
 def test_what_is_far_too_long_is_not_repeated() -> None:
     for wrong in (
         {"steps": "9" * 5_000},
