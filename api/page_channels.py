@@ -148,7 +148,8 @@ def channel(
 ) -> HTMLResponse | RedirectResponse:
     """All that is known of one channel."""
     place = _place(opened, network, layer)
-    check_channels(place.layer, [channel], width_divisor=place.layer.channels // place.width)
+    divisor = place.layer.channels // place.width
+    check_channels(place.layer, [channel], width_divisor=divisor, network=network)
     if layer != place.layer.name:
         return see_other(f"/channels/{links.quoted(network)}/{place.layer.name}/{channel}")
     index, by_id = place.layer.index, {study.id: study for study in place.studies}
@@ -182,7 +183,8 @@ def channel(
 def queue_dream(opened: Opened, network: str, layer: str, channel: int) -> RedirectResponse:
     """Dream a channel from noise, and from the picture that drives it most."""
     place = _place(opened, network, layer)
-    check_channels(place.layer, [channel], width_divisor=place.layer.channels // place.width)
+    divisor = place.layer.channels // place.width
+    check_channels(place.layer, [channel], width_divisor=divisor, network=network)
     index = place.layer.index
     address = f"/channels/{links.quoted(network)}/{place.layer.name}/{channel}"
     if dream_job(opened.db, network=network, layer=index, channel=channel, finished=False):

@@ -16,8 +16,8 @@ from beholder.job_spec import (
     LayerIndex,
 )
 from beholder.labels import known_labels
-from beholder.layers import LAYERS, check_channels
-from beholder.networks import width_divisor
+from beholder.layers import LAYERS
+from beholder.networks import check_channels_of, width_divisor
 from beholder.objective import parse_objective
 from beholder.octaves import octave_side
 from beholder.precisions import DEFAULT_PRECISION, DreamPrecision
@@ -204,13 +204,13 @@ class DreamSpec(JobSpec):
     def _channels_exist(self) -> Self:
         divisor = width_divisor(self.network)
         if self.objective is not None and divisor:
-            self.objective_at(self.layers[0]).check_channels(width_divisor=divisor)
+            self.objective_at(self.layers[0]).check_channels(self.network)
         if self.channels is None:
             return self
         if not self.channels:
             raise ValueError("channels: name one at least, or leave them out")
         for layer in self.layers if divisor else ():  # a file's own width is seen when it is loaded
-            check_channels(LAYERS[layer], self.channels, width_divisor=divisor or 1)
+            check_channels_of(self.network, LAYERS[layer], self.channels)
         if min(self.channels) < 0:
             raise ValueError(f"channels: they count from 0; got {min(self.channels)}")
         return self

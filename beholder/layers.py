@@ -5,7 +5,7 @@
 the next map, `seen_by` back to the one before.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Literal
@@ -145,8 +145,13 @@ def _part(part: str) -> Sequence[int]:
     return [find_layer(part).index]
 
 
-def parse_channels(text: str) -> tuple[int, ...]:
-    """The channels of "17", "3,17,40" or "0-7", each once, in the order written."""
+def parse_channels(
+    text: str, check: Callable[[Sequence[int]], None] | None = None
+) -> tuple[int, ...]:
+    """The channels of "17", "3,17,40" or "0-7", each once, in the order written.
+
+    check: raises InvalidChannel in words of their layer, for a channel that no layer has.
+    """
     found: dict[int, None] = {}
     parts = text.split(",")
     if len(parts) > MAX_RANGES:
@@ -163,6 +168,8 @@ def parse_channels(text: str) -> tuple[int, ...]:
                 f"the range {part.strip()!r} runs backwards: write {last}-{first}."
             )
         if last >= 2**12:
+            if check is not None:
+                check([last])
             raise InvalidChannel(f"no layer has a channel {last}. `beholder layers` lists them.")
         found.update(dict.fromkeys(range(first, last + 1)))
     return tuple(found)
@@ -187,7 +194,7 @@ def check_channels(
     network: its name, where what is wrong should name it.
     """
     count = layer.channels // width_divisor
-    whose = f" --network {network or 'NETWORK'}" if network or width_divisor != 1 else ""
+    whose = f" --network {network}" if network else ""
     for channel in channels:
         if not 0 <= channel < count:
             raise InvalidChannel(

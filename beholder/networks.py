@@ -3,9 +3,11 @@
 A name is `vgg19`, `specimens`, `random:SEED`, or the path of a VGG19 state dict.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from beholder.errors import InvalidSpec
+from beholder.layers import Layer, check_channels
 
 WEIGHT_SUFFIXES = (".pth", ".pt", ".safetensors")
 VGG19_FILE = "vgg19-dcbb9e9d.pth"  # torchvision's name for IMAGENET1K_V1
@@ -38,6 +40,17 @@ def check_network(name: str) -> str:
     raise InvalidSpec(
         f"no network {name[:80]!r}: write vgg19, specimens, random:SEED (random:0), or the path "
         "of a .pth or .safetensors state dict."
+    )
+
+
+def check_channels_of(network: str | None, layer: Layer, channels: Sequence[int]) -> None:
+    """Raise InvalidChannel if the layer lacks one there, or anywhere, if no network is named.
+
+    A file's own width nobody knows yet.
+    """
+    divisor = width_divisor(network) if network else None
+    check_channels(
+        layer, channels, width_divisor=divisor or 1, network=network if divisor else None
     )
 
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from beholder.labels import find_label
-from beholder.layers import LAST_LAYER, LAYERS, check_channels, numbers_text
+from beholder.layers import LAST_LAYER, LAYERS, numbers_text
+from beholder.networks import check_channels_of
 
 Measure = Literal["norm", "squared", "mean", "diversity", "caricature", "guide", "direction"]
 Plain = Literal["norm", "squared", "mean", "caricature", "guide"]  # of a term that names none
@@ -131,11 +132,11 @@ class Objective:
                     )
         return None
 
-    def check_channels(self, *, width_divisor: int = 1) -> None:
-        """Raise InvalidChannel if a layer lacks one in a network of this width."""
+    def check_channels(self, network: str) -> None:
+        """Raise InvalidChannel if a layer lacks one in this network, as far as that is known."""
         for term in self.terms:
             if term.layer is not None and term.channels is not None:
-                check_channels(LAYERS[term.layer], term.channels, width_divisor=width_divisor)
+                check_channels_of(network, LAYERS[term.layer], term.channels)
 
     def check_labels(self, labels: Sequence[str] | None) -> None:
         """Raise InvalidSpec for a class that is not among these; nobody knows, where None is."""

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import quote
@@ -9,8 +10,8 @@ from urllib.parse import quote
 import typer
 
 from beholder.errors import InvalidInput, NotFound, PictureError
-from beholder.layers import Layer, check_channels, find_layer, parse_channels
-from beholder.networks import width_divisor
+from beholder.layers import Layer, find_layer, parse_channels
+from beholder.networks import check_channels_of, width_divisor
 from beholder.priorities import Priority
 from beholder.recipes import DEFAULT_CHANNEL_RECIPE, NoiseRecipe
 from cli.context import Context
@@ -91,8 +92,9 @@ def atlas(
 def _channels(layer: Layer, text: str | None, network: str) -> Sequence[int]:
     divisor = width_divisor(network)
     if text is not None:
-        found = parse_channels(text)
-        check_channels(layer, found, width_divisor=divisor or 1)
+        check = partial(check_channels_of, network, layer)
+        found = parse_channels(text, check)
+        check(found)
         return found
     if divisor is None:
         raise InvalidInput(

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from beholder.errors import InvalidChannel, InvalidInput, NotFound
-from beholder.layers import LAYERS, Layer, check_channels, find_layer, is_number
-from beholder.networks import width_divisor
+from beholder.layers import LAYERS, Layer, find_layer, is_number
+from beholder.networks import check_channels_of
 from cli.context import Context
 from cli.output import JsonOption, console, plural, print_csv, print_json, say, table
 
@@ -85,14 +85,6 @@ def overlap(
         print_json(found.row())
         return
     _show_overlap(found)
-
-
-def check_channels_of(network: str, layer: Layer, channels: Sequence[int]) -> None:
-    """Raise InvalidChannel if the layer lacks one there. A file's own width nobody knows yet."""
-    divisor = width_divisor(network)
-    check_channels(
-        layer, channels, width_divisor=divisor or 1, network=network if divisor else None
-    )
 
 
 def parse_place(text: str) -> tuple[Layer, int]:

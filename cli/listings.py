@@ -1,6 +1,7 @@
 """What can be asked without a job in mind: `channels`, `layers`, `networks`, `doctor`."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,8 +9,8 @@ import typer
 
 from beholder.errors import InvalidChannel, InvalidInput, NotFound
 from beholder.layers import LAYERS, parse_channels, parse_layers
-from beholder.networks import width_divisor
-from cli.channel import check_channels_of, relu_layers, show_contrast
+from beholder.networks import check_channels_of, width_divisor
+from cli.channel import relu_layers, show_contrast
 from cli.context import Context
 from cli.doctor import doctor
 from cli.networks import layers, networks, recipes
@@ -82,7 +83,11 @@ def channels(
     if as_format not in FORMATS:
         raise InvalidInput(f"no format {as_format!r}: formats are table, json and csv.")
     layers = None if layer is None else parse_layers(layer)
-    numbers = None if channel is None else parse_channels(channel)
+    numbers = (
+        None
+        if channel is None
+        else parse_channels(channel, partial(_check, layers, network=WIDEST))
+    )
     given = {
         "--channel": numbers, "--top": top, "--chosen": chosen or None, "--for": wanted,
         "--not-for": others, "--limit": limit, "--network": network, "--export": export,

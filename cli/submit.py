@@ -8,8 +8,8 @@ import typer
 
 from beholder.devices import DEFAULT_DEVICE, Device
 from beholder.errors import InvalidInput, NoPictures
-from beholder.layers import is_number, parse_channels, parse_layers
-from beholder.networks import WEIGHT_SUFFIXES
+from beholder.layers import LAYERS, is_number, parse_channels, parse_layers
+from beholder.networks import WEIGHT_SUFFIXES, check_channels_of
 from beholder.precisions import DEFAULT_PRECISION, DreamPrecision
 from beholder.priorities import DEFAULT_PRIORITY, Priority
 from beholder.recipes import DEFAULT_RECIPE, beside_pictures
@@ -227,12 +227,18 @@ def submit(
     if objective is not None and layer is not None:  # a spec is whole, and has both
         raise InvalidInput("--layer: the objective names its own; leave it out.")
     context = Context()
+    layers = None if layer is None else parse_layers(layer)
+
+    def lacks(channels: Sequence[int]) -> None:
+        for index in layers or ():
+            check_channels_of(network or context.desk.network, LAYERS[index], channels)
+
     given: dict[str, Any] = {
         "recipe": recipe,
         "size": None if size is None else parse_size(size),
         "normalize": normalize,
-        "layers": None if layer is None else parse_layers(layer),
-        "channels": None if channel is None else parse_channels(channel),
+        "layers": layers,
+        "channels": None if channel is None else parse_channels(channel, lacks),
         "snapshots": None if snapshots is None else parse_steps(snapshots),
         "objective": objective,
         "steps": steps,

@@ -15,8 +15,8 @@ from api.schemas import Name, build_spec
 from beholder.errors import InvalidInput
 from beholder.jobs.channel_dreams import newest_dreams
 from beholder.jobs.features import queue_channels
-from beholder.layers import LAYERS, check_channels
-from beholder.networks import width_divisor
+from beholder.layers import LAYERS
+from beholder.networks import check_channels_of
 from beholder.priorities import Priority
 from beholder.recipes import DreamRecipe
 from beholder.specs import DreamSpec
@@ -51,8 +51,7 @@ def queue(asked: NewChannelDreams, opened: Opened, tasks: BackgroundTasks) -> JS
     `spec` says neither layers nor channels; a `noise` of 1 is its default.
     """
     spec = _spec(asked, opened.settings.network)
-    divisor = width_divisor(spec.network) or 1
-    check_channels(LAYERS[asked.layer], asked.channels, width_divisor=divisor)
+    check_channels_of(spec.network, LAYERS[asked.layer], asked.channels)
     places = [(asked.layer, channel) for channel in dict.fromkeys(asked.channels)]
     made = queue_channels(opened.db, places, spec, name=asked.name, priority=asked.priority)
     if made.queued:

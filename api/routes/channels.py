@@ -17,7 +17,7 @@ from beholder.jobs.record_document import record_document
 from beholder.jobs.verdicts import Summary, chosen_by_layer, summary_of
 from beholder.jobs.views import JobView, verdict_rows
 from beholder.layers import LAYERS, check_channels, find_layer
-from beholder.networks import width_divisor
+from beholder.networks import check_channels_of
 
 router = APIRouter(prefix="/v1", tags=["studies"])
 SORTS: dict[str, Sort] = {"count": "count", "contrast": "contrast", "strength": "mean"}
@@ -93,7 +93,7 @@ def channel_record(
     A convolution is read after its ReLU, so the answer is the ReLU's; a pool has none.
     """
     found = find_layer(layer)
-    check_channels(found, [channel], width_divisor=width_divisor(network) or 1)
+    check_channels_of(network, found, [channel])
     return JSONResponse(
         record_document(opened.db, layer=found.index, channel=channel, network=network)
     )

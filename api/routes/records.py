@@ -14,8 +14,8 @@ from beholder.jobs.contrast_queries import contrasts
 from beholder.jobs.queries import get_job
 from beholder.jobs.record_document import record_document
 from beholder.jobs.record_export import export_rows
-from beholder.layers import LAYERS, check_channels
-from beholder.networks import width_divisor
+from beholder.layers import LAYERS
+from beholder.networks import check_channels_of
 from beholder.protocol import LINES
 
 router = APIRouter(prefix="/v1", tags=["studies"])
@@ -48,8 +48,7 @@ def records(
     network: Network = None,
 ) -> JSONResponse:
     """As `/v1/channels/{network}/{layer}/{channel}`, where the network may be left out."""
-    divisor = width_divisor(network) if network else None
-    check_channels(LAYERS[layer], [channel], width_divisor=divisor or 1)
+    check_channels_of(network, LAYERS[layer], [channel])
     asked = {"layer": layer, "channel": channel}
     return JSONResponse(record_document(opened.db, **asked, network=network))
 

@@ -42,6 +42,8 @@ def test_an_objective_names_its_own_layer(beholder: Beholder) -> None:
         (("submit", "--blend", "2", "--octave-scale", "9"),
          "--octave-scale: input should be less than or equal to 4; got 9.0; --blend: "),
         (("submit", "--noise", "1", "--objective", "conv5_1 +"), "--objective: "),
+        (("submit", "x", "--network", "specimens", "--layer", "conv5_1", "--channel", "100000"),
+         "on specimens, conv5_1 has channels 0-127; got 100000. "),
         (("study", "--dir", "x", "--recipe", "sound", "--method", "best"), "--method: input"),
         (("study", "--dir", "x", "--top", "0"), "--top: input should be greater than"),
         (("atlas", "--layer", "conv1_1", "--steps", "0"), "--steps: input should be greater than"),

@@ -1,3 +1,5 @@
+from functools import partial
+
 import pytest
 
 from beholder.errors import InvalidChannel, InvalidLayer
@@ -9,6 +11,7 @@ from beholder.layers import (
     parse_layers,
     relu_of,
 )
+from beholder.networks import check_channels_of
 
 
 def test_the_table_is_vgg19s_features() -> None:
@@ -77,6 +80,8 @@ def test_channels() -> None:
     for wrong in ("", "x", "5-2", "-1", "1-2-3", "9999999"):
         with pytest.raises(InvalidChannel):
             parse_channels(wrong)
+    with pytest.raises(InvalidChannel, match=r"on specimens, conv4_1 has channels 0-127; got 9999"):
+        parse_channels("3,9999", partial(check_channels_of, "specimens", find_layer("conv4_1")))
 
 
 def test_numbers_that_nobody_means() -> None:
@@ -93,8 +98,8 @@ def test_a_channel_that_a_layer_lacks() -> None:
     check_channels(find_layer("conv4_1"), [511])
     with pytest.raises(InvalidChannel, match="conv4_1 has channels 0-511; got 600"):
         check_channels(find_layer("conv4_1"), [600])
-    with pytest.raises(InvalidChannel, match=r"0-127; got 128. `beholder layers --network NET"):
-        check_channels(find_layer("conv4_1"), [128], width_divisor=4)
+    with pytest.raises(InvalidChannel, match=r"0-127; got 128. `beholder layers --network spec"):
+        check_channels_of("specimens", find_layer("conv4_1"), [128])
 
 
 def test_a_convolution_is_ablated_at_its_relu():

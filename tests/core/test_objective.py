@@ -157,9 +157,9 @@ def test_what_an_objective_needs_of_network_and_picture() -> None:
     found = parse_objective("conv3_1:3@27,27 + conv4_2:200*2 - tv")
     assert (found.layer, found.tiles, found.is_norm) == (21, False, False)
     assert parse_objective("logit:3 + conv1_1").layer == 36
-    found.check_channels()
+    found.check_channels("vgg19")
     with pytest.raises(InvalidChannel, match="conv4_2 has channels 0-127; got 200"):
-        found.check_channels(width_divisor=4)
+        found.check_channels("specimens")
     assert found.misplaced(112, 112) is None
     for width, height in ((111, 112), (112, 111)):
         reason = str(found.misplaced(width, height))

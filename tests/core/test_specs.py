@@ -104,7 +104,9 @@ def test_what_is_far_too_long_is_not_repeated() -> None:
 
 def test_channels_are_checked_against_the_networks_width() -> None:
     DreamSpec.build(layers=(28,), channels=(511,))
-    with pytest.raises(InvalidChannel, match="conv5_1 has channels 0-127; got 300"):
+    with pytest.raises(
+        InvalidChannel, match=r"0-127; got 300. `beholder layers --network specimens`"
+    ):
         DreamSpec.build(layers=(28,), channels=(300,), network="specimens")
     with pytest.raises(InvalidInput):
         DreamSpec.build(layers=(28,), channels=(512,))
