@@ -8,6 +8,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from beholder.errors import InvalidInput, ServiceUnavailable
 from cli.context import Context
+from cli.desk.local_channels import LocalChannels
 from cli.output import say
 
 if TYPE_CHECKING:
@@ -15,18 +16,15 @@ if TYPE_CHECKING:
     from beholder.evidence.document import Evidence
     from beholder.intake import Found
     from beholder.jobs.channel_dreams import ChannelDream, Place
-    from beholder.jobs.contrast_queries import Contrast
     from beholder.jobs.database import Database
     from beholder.jobs.features import Features
     from beholder.jobs.fleet import FleetView
     from beholder.jobs.outcomes import StoredFile
-    from beholder.jobs.overlap_queries import Overlap
     from beholder.jobs.overview import Overview
-    from beholder.jobs.record_views import ChannelRecord
     from beholder.jobs.service_models import Order
     from beholder.jobs.spool import Entry, Role, StoredPicture
     from beholder.jobs.submit import CreatedJob
-    from beholder.jobs.views import ChannelView, ItemView, JobView
+    from beholder.jobs.views import ItemView, JobView
     from beholder.priorities import Priority
     from beholder.recipes import NoiseRecipe
     from beholder.specs import DreamSpec, Spec
@@ -36,11 +34,8 @@ WORKER_SILENCE_S = 30.0  # several heartbeats
 NOTHING_RUNS = "Nothing runs them now: start `beholder up`, or add --wait next time."
 
 
-class LocalDesk:
+class LocalDesk(LocalChannels):
     """A `Desk` on what a command's context opens."""
-
-    def __init__(self, context: Context) -> None:
-        self._context = context
 
     @property
     def network(self) -> str:
@@ -290,80 +285,6 @@ class LocalDesk:
         from beholder.jobs.queries import latest_study
 
         return latest_study(self._context.db)
-
-    def channels(
-        self,
-        *,
-        study: str | None,
-        layer: int | None,
-        channel: int | None,
-        top: int | None,
-        chosen: bool,
-    ) -> "Iterator[ChannelView]":
-        from beholder.jobs.channel_queries import channels
-
-        return channels(
-            self._context.db,
-            study=study,
-            layer=layer,
-            channel=channel,
-            top=top,
-            chosen=chosen or None,
-        )
-
-    def records(
-        self, *, layer: int, channel: int, network: str | None
-    ) -> "Sequence[ChannelRecord]":
-        from beholder.jobs.record_document import records_with_dreams
-
-        return records_with_dreams(self._context.db, layer=layer, channel=channel, network=network)
-
-    def contrast(
-        self,
-        wanted: Sequence[str],
-        others: Sequence[str],
-        *,
-        network: str | None,
-        study: str | None,
-        layers: Sequence[int] | None,
-        limit: int,
-    ) -> "Contrast":
-        from beholder.jobs.contrast_queries import contrasts
-
-        return contrasts(
-            self._context.db,
-            wanted,
-            others,
-            network=network,
-            study=study,
-            layers=layers,
-            limit=limit,
-        )
-
-    def overlap(self, first: "JobView", second: "JobView") -> "Overlap":
-        from beholder.jobs.overlap_queries import overlap
-
-        return overlap(self._context.db, first, second)
-
-    def export_rows(
-        self,
-        *,
-        study: str | None,
-        network: str | None,
-        layers: Sequence[int] | None,
-        channels: Sequence[int] | None,
-        chosen: bool,
-    ) -> Iterator[dict[str, Any]]:
-        from beholder.jobs.record_export import export_rows
-
-        return export_rows(
-            self._context.db,
-            study=study,
-            network=network,
-            layers=layers,
-            channels=channels,
-            chosen=chosen,
-        )
 
     def networks(self) -> list[dict[str, Any]]:
         from beholder.catalogue import network_rows

@@ -1,32 +1,28 @@
 """The service behind a server's API: `RemoteDesk` asks it, and answers with the same views."""
 
 import hashlib
-import json
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from beholder.errors import Conflict, InvalidInput, PictureError
-from beholder.jobs.views import ChannelView, ItemView, JobView
+from beholder.jobs.views import ItemView, JobView
 from beholder.texts import folded
-from cli.desk.reading import read, read_features, read_record
-from cli.desk.refusals import Broken
-from cli.desk.wire import Wire, lines_of
+from cli.desk.reading import read, read_features
+from cli.desk.remote_channels import RemoteChannels
+from cli.desk.wire import Wire
 
 if TYPE_CHECKING:
     from beholder.devices import Device
     from beholder.evidence.document import Evidence
     from beholder.intake import Found
     from beholder.jobs.channel_dreams import ChannelDream, Place
-    from beholder.jobs.contrast_queries import Contrast
     from beholder.jobs.features import Features
     from beholder.jobs.fleet import FleetView
     from beholder.jobs.outcomes import StoredFile
-    from beholder.jobs.overlap_queries import Overlap
     from beholder.jobs.overview import Overview
-    from beholder.jobs.record_views import ChannelRecord
     from beholder.jobs.service_models import Order
     from beholder.jobs.spool import Entry, Role, StoredPicture
     from beholder.jobs.submit import CreatedJob
@@ -36,17 +32,16 @@ if TYPE_CHECKING:
     from cli.desk.sending import Sender
 
 PAGE = 500
-CHANNELS_PAGE = 5_000
 _SHOWN = 2048  # pixels a side, of a picture that is drawn on a sheet
 # Stands for the server's own network where that is a file of it, which is not told.
 _UNNAMED = "the server's own.safetensors"
 
 
-class RemoteDesk:
+class RemoteDesk(RemoteChannels):
     """A `Desk` over HTTP. home: where this machine keeps what it has to remember of requests."""
 
     def __init__(self, wire: Wire, home: Path) -> None:
-        self._wire = wire
+        super().__init__(wire)
         self._home = home
 
     @property
@@ -175,7 +170,7 @@ class RemoteDesk:
         limit: int | None = None,
     ) -> list[JobView]:
         query = {"state": state, "kind": kind, "kept": kept}
-        rows = self._pages("/v1/jobs", "jobs", "before", query, limit=limit, page=PAGE)
+        rows = self._wire.pages("/v1/jobs", "jobs", "before", query, limit=limit, page=PAGE)
         return [read(JobView, row) for row in rows]
 
     def job(self, wanted: str) -> JobView:
@@ -197,7 +192,7 @@ class RemoteDesk:
         self, job_id: str, *, state: str | None = None, after: int = -1, limit: int | None = None
     ) -> Iterator[ItemView]:
         path, query = f"/v1/jobs/{job_id}/items", {"state": state}
-        rows = self._pages(path, "items", "after", query, begin=after, limit=limit, page=PAGE)
+        rows = self._wire.pages(path, "items", "after", query, begin=after, limit=limit, page=PAGE)
         for row in rows:
             yield read(ItemView, row)
 
@@ -267,81 +262,6 @@ class RemoteDesk:
     def latest_study(self) -> JobView:
         return read(JobView, self._wire.get("/v1/studies/latest"))
 
-    def channels(
-        self,
-        *,
-        study: str | None,
-        layer: int | None,
-        channel: int | None,
-        top: int | None,
-        chosen: bool,
-    ) -> Iterator[ChannelView]:
-        query = {
-            "study": study,
-            "layer": layer,
-            "channel": channel,
-            "top": top,
-            "chosen": chosen,
-        }
-        for row in self._pages("/v1/channels", "channels", "after", query, page=CHANNELS_PAGE):
-            yield read(ChannelView, row)
-
-    def records(self, *, layer: int, channel: int, network: str | None) -> "list[ChannelRecord]":
-        query = {"layer": layer, "channel": channel, "network": network}
-        return [read_record(row) for row in self._wire.get("/v1/records", query)["records"]]
-
-    def contrast(
-        self,
-        wanted: Sequence[str],
-        others: Sequence[str],
-        *,
-        network: str | None,
-        study: str | None,
-        layers: Sequence[int] | None,
-        limit: int,
-    ) -> "Contrast":
-        from beholder.jobs.contrast_queries import Contrast
-
-        query = {
-            "for": list(wanted),
-            "not_for": list(others),
-            "network": network,
-            "study": study,
-            "layer": layers,
-            "limit": limit,
-        }
-        return read(Contrast, self._wire.get("/v1/contrasts", query))
-
-    def overlap(self, first: JobView, second: JobView) -> "Overlap":
-        from beholder.jobs.overlap_queries import Overlap
-
-        path = f"/v1/studies/{first.id}/overlap"
-        return read(Overlap, self._wire.get(path, {"other": second.id}))
-
-    def export_rows(
-        self,
-        *,
-        study: str | None,
-        network: str | None,
-        layers: Sequence[int] | None,
-        channels: Sequence[int] | None,
-        chosen: bool,
-    ) -> Iterator[dict[str, Any]]:
-        query = {
-            "study": study,
-            "network": network,
-            "layer": layers,
-            "channel": channels,
-            "chosen": chosen,
-        }
-        with self._wire.open("GET", "/v1/records/rows", query=query) as answer:
-            for line in lines_of(answer):
-                row: dict[str, Any] = json.loads(line)
-                if not row:
-                    return
-                yield row
-        raise Broken(f"{self._wire.url} broke off before the last row: export again.")
-
     def networks(self) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = self._wire.get("/v1/networks")["networks"]
         return rows
@@ -357,25 +277,3 @@ class RemoteDesk:
 
     def give_up(self) -> None:
         self._wire.hurry.set()
-
-    def _pages(
-        self,
-        path: str,
-        what: str,
-        cursor: str,
-        query: Mapping[str, object],
-        *,
-        page: int,
-        begin: object = None,
-        limit: int | None = None,
-    ) -> Iterator[dict[str, Any]]:
-        """Every row of a list, or the first `limit`. cursor: how the server calls `next`."""
-        more, left = begin, limit
-        while left is None or left > 0:
-            size = page if left is None else min(page, left)
-            found = self._wire.get(path, {**query, cursor: more, "limit": size})
-            yield from found[what]
-            more = found["next"]
-            if more is None:
-                return
-            left = None if left is None else left - len(found[what])

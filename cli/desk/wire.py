@@ -74,6 +74,28 @@ class Wire:
         """The JSON at a path. Options are those of `ask`."""
         return self.ask("GET", path, query=query, **options)
 
+    def pages(
+        self,
+        path: str,
+        what: str,
+        cursor: str,
+        query: Query,
+        *,
+        page: int,
+        begin: object = None,
+        limit: int | None = None,
+    ) -> Iterator[dict[str, Any]]:
+        """Every row of a list, or the first `limit`. cursor: how the server calls `next`."""
+        more, left = begin, limit
+        while left is None or left > 0:
+            size = page if left is None else min(page, left)
+            found = self.get(path, {**query, cursor: more, "limit": size})
+            yield from found[what]
+            more = found["next"]
+            if more is None:
+                return
+            left = None if left is None else left - len(found[what])
+
     def ask(
         self,
         method: str,
