@@ -3,15 +3,20 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from api.page_words import number_words
 from beholder.jobs.views import ChannelView
 
 CURVE_WIDTH, CURVE_HEIGHT = 480.0, 150.0
 _MAX_POINTS = 400
+_TICK_GAP = 16.0  # below which two numbers of the axis would touch
 
 
 @dataclass(frozen=True)
 class Curve:
-    """An objective over its steps, scaled into CURVE_WIDTH x CURVE_HEIGHT."""
+    """An objective over its steps, scaled into CURVE_WIDTH x CURVE_HEIGHT with 0 among the values.
+
+    ticks: heights of the axis's lines, each with its number.
+    """
 
     line: str
     area: str
@@ -19,32 +24,37 @@ class Curve:
     last: float
     steps: int
     end: tuple[float, float]
+    ticks: tuple[tuple[float, str], ...]
 
     @property
     def words(self) -> str:
         """What the curve says."""
+        ends = f"From {number_words(self.first)} to {number_words(self.last)}"
+        if self.last < self.first:
+            return f"{ends}: it fell."
         if self.first > 0:
-            return f"From {self.first:.3g} to {self.last:.3g}, {self.last / self.first:.1f} times."
-        return f"From {self.first:.3g} to {self.last:.3g}."
+            return f"{ends}, {self.last / self.first:,.1f} times."
+        return f"{ends}."
 
 
 def curve(values: Sequence[float]) -> Curve | None:
     """The curve of an objective; None for fewer than two values."""
     if len(values) < 2:
         return None
-    top = max(values) or 1.0
+    low, high = min(0.0, *values), max(0.0, *values)
+    scale = CURVE_HEIGHT / ((high - low) or 1.0)
     stride = max(1, len(values) // _MAX_POINTS)
     places = sorted({*range(0, len(values), stride), len(values) - 1})
+    bottom = high * scale if low < high else CURVE_HEIGHT  # where 0 is
     points = [
-        (
-            place / (len(values) - 1) * CURVE_WIDTH,
-            CURVE_HEIGHT - max(0.0, values[place]) / top * CURVE_HEIGHT,
-        )
+        (place / (len(values) - 1) * CURVE_WIDTH, bottom - values[place] * scale)
         for place in places
     ]
     line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-    area = f"0,{CURVE_HEIGHT:g} {line} {CURVE_WIDTH:g},{CURVE_HEIGHT:g}"
-    return Curve(line, area, values[0], values[-1], len(values), points[-1])
+    area = f"0,{bottom:g} {line} {CURVE_WIDTH:g},{bottom:g}"
+    ends = (value for value in {low, high} - {0.0} if abs(value * scale) >= _TICK_GAP)
+    ticks = [(bottom, "0"), *((bottom - value * scale, number_words(value)) for value in ends)]
+    return Curve(line, area, values[0], values[-1], len(values), points[-1], tuple(sorted(ticks)))
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from typing import Any
 
 from api import page_links as links
 from api.page_charts import Curve, curve
+from api.page_words import climb_words, short
 from api.services import Services
 from beholder.jobs.cell_queries import CellView, cells
 from beholder.jobs.outcomes import StoredFile
@@ -34,6 +35,7 @@ class Frame:
 class Look:
     """The item that is looked at. cropped: the network saw the picture's middle only.
 
+    heading: its layer, or the objective in its place. climbed: what its steps climb.
     remark: what to know of its dream; empty as a rule. film: its steps' address, of several.
     """
 
@@ -43,6 +45,8 @@ class Look:
     error: str | None
     layer: int
     layer_name: str
+    heading: str
+    climbed: str
     seed: int | None
     seconds: float | None
     picture: str
@@ -136,6 +140,8 @@ def _look(
         error=found.error,
         layer=layer,
         layer_name=LAYERS[layer].name,
+        heading=short(spec.objective, 120) if spec.objective else LAYERS[layer].name,
+        climbed=climb_words(spec, layer),
         seed=found.seed,
         seconds=found.seconds,
         picture=before,

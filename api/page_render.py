@@ -15,7 +15,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Scope
 
-from api.page_words import bytes_words, duration, short
+from api.page_words import bytes_words, duration, number_words, short
 from api.problems import PROBLEMS
 from beholder import __version__
 from beholder.errors import BeholderError
@@ -117,7 +117,7 @@ def _environment() -> Environment:
         "percent": "{:.1%}".format,
         "short": short,
         "stamp": _stamp,
-        "strength": "{:.3g}".format,
+        "strength": number_words,
     }
     return environment
 

@@ -1,5 +1,6 @@
 """Specs and numbers in words for the page, and the command line that would ask for the same."""
 
+import math
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
@@ -9,11 +10,12 @@ from beholder import durations
 from beholder.defaults import DEFAULT_SIZE
 from beholder.devices import DEFAULT_DEVICE, Device
 from beholder.layers import LAYERS, numbers_text
+from beholder.objective import parse_objective
 from beholder.precisions import DEFAULT_PRECISION
 from beholder.priorities import DEFAULT_PRIORITY, Priority
 from beholder.recipes import DEFAULT_RECIPE
 from beholder.specs import DreamSpec, Spec, StudySpec
-from beholder.terms import number_text
+from beholder.terms import number_text, objective_of
 
 SHOWN_LAYERS = 4
 CONTROLS = (  # a dream's fields that the article's has not
@@ -47,6 +49,17 @@ def bytes_words(count: int) -> str:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
         size /= 1000
     return f"{size:.1f} GB"
+
+
+def number_words(number: float) -> str:
+    """To three digits, as people write it: "-4,770", "0.0123"; "3.1e-09" where that is too long."""
+    size = abs(number)
+    if not 1e-5 <= size < 1e15:
+        return f"{number:.3g}"
+    rounded = float(f"{number:.3g}")
+    places = max(0, 2 - math.floor(math.log10(size)))
+    text = f"{rounded:,.{places}f}"
+    return text.rstrip("0").rstrip(".") if places else text
 
 
 def short(text: str, length: int = 28) -> str:
@@ -98,6 +111,29 @@ def ask_words(spec: Spec) -> str:
         noun = "channel" if len(spec.channels) == 1 else "channels"
         words.insert(1, f"{noun} {short(numbers_text(spec.channels), 40)}")
     return " · ".join(words)
+
+
+_MEASURES: dict[str, str] = {
+    "norm": "the L2 norm of",
+    "squared": "half the squared L2 norm of",
+    "mean": "the mean of",
+    "caricature": "the caricature at",
+    "guide": "likeness to the guide at",
+}
+
+
+def climb_words(spec: DreamSpec, layer: int) -> str:
+    """What the steps of its dreams at one of its layers climb."""
+    if spec.objective is None:
+        (term,) = objective_of(layer, spec.channels).terms
+        return f"{_MEASURES[spec.measure]} {short(str(term), 60)}"
+    unsaid = any(
+        term.layer is not None and term.measure is None
+        for term in parse_objective(spec.objective).terms
+    )
+    if not unsaid:
+        return spec.objective
+    return f"{spec.objective}, with {_MEASURES[spec.measure]} layers that name no measure"
 
 
 def command(

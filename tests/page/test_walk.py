@@ -170,7 +170,7 @@ def test_the_grid_chooses_what_is_looked_at(page, dream):
     assert page.locator(".cell[aria-current]").get_attribute("data-item") == "1"
     page.reload()
     assert page.get_by_role("heading", name="conv3_2", level=2).is_visible()
-    assert page.get_by_role("img", name="The norm of conv3_2 at each step").is_visible()
+    assert page.get_by_role("img", name="The L2 norm of conv3_2 at each step").is_visible()
     with page.expect_download() as download:
         page.get_by_role("link", name="Download this dream").click()
     assert download.value.suggested_filename.endswith("conv3_2-20.png")

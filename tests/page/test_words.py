@@ -7,7 +7,15 @@ import pytest
 from api.page_charts import curve, strip
 from api.page_facts import facts
 from api.page_new import spec_of_form
-from api.page_words import ask_words, bytes_words, command, duration, short
+from api.page_words import (
+    ask_words,
+    bytes_words,
+    climb_words,
+    command,
+    duration,
+    number_words,
+    short,
+)
 from beholder.errors import InvalidInput
 from beholder.layers import numbers_text
 from beholder.specs import DreamSpec, StudySpec
@@ -149,6 +157,9 @@ def test_numbers_in_words():
     assert [bytes_words(each) for each in (999, 12_345, 2e6, 3e9)] == [
         "999 B", "12.3 kB", "2.0 MB", "3.0 GB",
     ]  # fmt: skip
+    assert [number_words(each) for each in (0, -4773.1, 1510, 9.999, 0.01234, 3.14e-9, 2)] == [
+        "0", "-4,770", "1,510", "10", "0.0123", "3.14e-09", "2",
+    ]  # fmt: skip
     assert numbers_text([3, 1, 2, 9]) == "1-3,9"
     assert short("a" * 30, 11) == "aaaaa…aaaaa"
     assert "channel 17" in ask_words(DreamSpec(channels=(17,)))
@@ -157,10 +168,40 @@ def test_numbers_in_words():
 def test_a_curve_fills_its_box():
     drawn = curve([1.0, 2.0, 4.0])
     assert drawn.line == "0.0,112.5 240.0,75.0 480.0,0.0"
+    assert drawn.ticks == ((0.0, "4"), (150.0, "0"))
     assert drawn.words == "From 1 to 4, 4.0 times."
     assert curve([1.0]) is None
     assert curve([0.0, 0.0]).words == "From 0 to 0."
     assert len(curve(list(range(100_000))).line.split()) < 1_000
+
+
+def test_a_curve_holds_what_is_below_0_and_says_that_it_fell():
+    drawn = curve([-276.04, -2000.0, -4773.1])
+    assert drawn.line == "0.0,8.7 240.0,62.9 480.0,150.0"
+    assert drawn.area.startswith("0,0 ")
+    assert [(round(at), text) for at, text in drawn.ticks] == [(0, "0"), (150, "-4,770")]
+    assert drawn.words == "From -276 to -4,770: it fell."
+    both = curve([-50.0, 100.0])
+    assert both.line == "0.0,150.0 480.0,0.0"
+    assert both.ticks == ((0.0, "100"), (100.0, "0"), (150.0, "-50"))
+    assert both.words == "From -50 to 100."
+    assert [tick[1] for tick in curve([-1.0, 100.0]).ticks] == ["100", "0"]  # they would touch
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        (DreamSpec(), "the L2 norm of conv5_1"),
+        (DreamSpec(recipe="feature", channels=(3, 4)), "the mean of conv5_1:3-4"),
+        (DreamSpec(objective="mean(28:3) - tv*0.1"), "mean(conv5_1:3) - tv*0.1"),
+        (
+            DreamSpec(objective="28:3 - tv*0.1"),
+            "conv5_1:3 - tv*0.1, with the L2 norm of layers that name no measure",
+        ),
+    ],
+)
+def test_a_page_says_what_steps_climb(spec, words):
+    assert climb_words(spec, 28) == words
 
 
 def test_a_strip_marks_where_one_is():
