@@ -14,6 +14,7 @@ from api.page_study import study_values
 from api.page_words import ask_words, command
 from api.routes.results import MAX_POSITION
 from api.services import Services, services
+from beholder.evidence.names import Role
 from beholder.jobs.completion import completed
 from beholder.jobs.queries import get_job, items
 from beholder.jobs.views import JobView
@@ -61,6 +62,7 @@ def job(
             view.priority,
             device=view.device,
             pictures=_has_pictures(view, spec),
+            others=_other_roles(opened, view),
         ),
         failures=[one for one in failed if view.error is None or one.error != view.error],
         **values,
@@ -70,3 +72,9 @@ def job(
 def _has_pictures(job: JobView, spec: Spec) -> bool:
     """Whether a job began from anything but noise."""
     return not isinstance(spec, DreamSpec) or job.total > spec.noise * spec.passes
+
+
+def _other_roles(opened: Services, job: JobView) -> list[Role]:
+    """What a study's pictures are besides its targets."""
+    roles: tuple[Role, ...] = ("sibling", "control") if job.kind == "study" else ()
+    return [role for role in roles if any(items(opened.db, job.id, role=role, limit=1))]

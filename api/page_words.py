@@ -2,7 +2,7 @@
 
 import math
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -143,16 +143,21 @@ def command(
     *,
     device: Device = DEFAULT_DEVICE,
     pictures: bool = False,
+    others: Collection[str] = ("control",),
 ) -> str:
     """The command that asks for the same. DIR stands for the folder of pictures.
 
     pictures: whether a dream has any besides its noise; without noise it always has.
+    others: which of "sibling" and "control" a study's pictures are, besides its targets.
 
     Empty for a study with a norm threshold, which only the API can ask for.
     """
     if isinstance(spec, StudySpec) and spec.norm_threshold:
         return ""
-    words = ["beholder", *(_dream(spec, pictures) if isinstance(spec, DreamSpec) else _study(spec))]
+    words = [
+        "beholder",
+        *(_dream(spec, pictures) if isinstance(spec, DreamSpec) else _study(spec, others)),
+    ]
     words += ["--network", spec.network]
     if isinstance(spec, DreamSpec):
         words += _looks(spec.overrides)
@@ -223,8 +228,11 @@ def _layers_text(chosen: Sequence[int]) -> str:
     return numbers_text(chosen) if ascending else ",".join(map(str, chosen))
 
 
-def _study(spec: StudySpec) -> Iterator[str]:
-    yield from ("study", "--dir", "TARGETS", "--control", "CONTROLS")
+def _study(spec: StudySpec, others: Collection[str]) -> Iterator[str]:
+    yield from ("study", "--dir", "TARGETS")
+    for role in ("sibling", "control"):
+        if role in others:
+            yield from (f"--{role}", f"{role.upper()}S")
     standard = StudySpec()
     for field in _STUDY_OPTIONS:
         if getattr(spec, field) != getattr(standard, field):

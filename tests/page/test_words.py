@@ -91,6 +91,14 @@ def test_pictures_beside_noise_are_in_the_command():
     assert words.startswith("beholder submit --dir DIR --noise 2 --seed 7 ")
 
 
+@pytest.mark.parametrize("others", [(), ("sibling",), ("control",), ("sibling", "control")])
+def test_a_studys_command_names_the_pictures_that_it_has(others):
+    words = shlex.split(command(StudySpec(), others=others))
+    assert words[:4] == ["beholder", "study", "--dir", "TARGETS"]
+    named = [word for word in words if word in ("--sibling", "--control")]
+    assert named == [f"--{role}" for role in others]
+
+
 def test_a_command_names_the_files_that_a_spec_names():
     words = command(DreamSpec(recipe="guide", guide="0" * 64, mask="1" * 64))
     assert " --mask MASK --guide GUIDE " in words

@@ -8,7 +8,7 @@
  * @param {Record<string, string>} usual what the recipe sets, as the form writes it
  */
 export function commandOf(kind, form, chosen, usual = {}) {
-  const words = ["beholder", ...(kind === "study" ? study(form, chosen.includes("siblings")) : dream(form, chosen.length > 0, usual))];
+  const words = ["beholder", ...(kind === "study" ? study(form, chosen) : dream(form, chosen.length > 0, usual))];
   words.push("--network", text(form, "network") || "vgg19");
   const size = text(form, "size");
   if (size && size !== (usual.size || "224")) words.push("--size", size);
@@ -77,12 +77,13 @@ function dream(form, pictures, usual) {
 
 /**
  * @param {FormData} form
- * @param {boolean} siblings
+ * @param {string[]} chosen
  */
-function study(form, siblings) {
+function study(form, chosen) {
   const words = ["study", "--dir", "TARGETS"];
+  const siblings = chosen.includes("siblings");
   if (siblings) words.push("--sibling", "SIBLINGS");
-  words.push("--control", "CONTROLS");
+  if (!siblings || chosen.includes("controls")) words.push("--control", "CONTROLS");
   const standard = {
     recipe: "article", target: "vote", top: "10", min_layer: "20", most_common: "5", threshold: "4",
     alpha: "0.5", dose: "", draws: "199", seed: "0", method: "iterative", mode: "zero",
