@@ -18,6 +18,8 @@ _WHERE_UNSAID = {  # of what is None or empty
     "doses": "the dose alone",
 }
 _OF_A_FILM = ("zoom", "frames", "carry")
+_OF_COUNTS = ("top", "norm_threshold")  # a sound study has them where it scores by counting
+_OF_THE_ARTICLE = ("most_common", "threshold", "pre_relu")
 
 
 def facts(spec: Spec) -> list[tuple[str, str]]:
@@ -43,7 +45,11 @@ def _without_of_study(spec: StudySpec) -> Iterator[str]:
     yield "network"
     if spec.recipe == "article":
         yield from OF_SOUND
-    elif "scale" not in spec.modes:
+        return
+    yield from _OF_THE_ARTICLE
+    if "count" not in spec.methods:
+        yield from _OF_COUNTS
+    if "scale" not in spec.modes:
         yield "alpha"
 
 
@@ -53,6 +59,8 @@ def _words(spec: Spec, name: str) -> str:
         return ", ".join(value) or (spec.method if name == "methods" else spec.mode)
     if value is None or value == ():
         return _WHERE_UNSAID[name]
+    if name == "doses":
+        return ", ".join(map(str, value))
     if name == "layers":
         return f"{numbers_text(value)} ({layers_words(value)})"
     if name == "min_layer":

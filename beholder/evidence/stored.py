@@ -1,18 +1,29 @@
 """Reading what a sound study concluded from the store: `read_evidence`, its raw `read_logits`, the
-`read_plan` behind it, and `read_conclusion`.
+`read_plan` behind it, `read_splits`, and `read_conclusion`.
 """
 
 import hashlib
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from beholder.errors import Conflict, InvalidInput, NotFound
 from beholder.evidence.document import Conclusion, Evidence, LogitsFile
-from beholder.evidence.names import CONCLUSION, LOGITS
+from beholder.evidence.names import CONCLUSION, LOGITS, Split
 from beholder.jobs.views import JobView
 from beholder.store import Store
 
 SOUND = "sound"
+
+
+class _Serving(BaseModel):
+    position: int
+    split: Split
+
+
+class _Served(BaseModel):
+    """Of a plan its pictures alone: the sets that it tries are a hundred times as many."""
+
+    subjects: tuple[_Serving, ...] = ()
 
 
 def read_evidence(store: Store, job: JobView, path: str | None) -> Evidence:
@@ -59,6 +70,15 @@ def read_plan(store: Store, job: JobView, evidence: str | None, plan: str | None
             f"the plan of study {job.id} is not what was written. Queue the study again."
         )
     return data
+
+
+def read_splits(store: Store, path: str | None) -> dict[int, Split]:
+    """What each picture serves by the plan at `path`, by position; none where it can't be read."""
+    try:
+        plan = _Served.model_validate_json(store.get(path)) if path else _Served()
+    except (NotFound, ValidationError):
+        return {}
+    return {one.position: one.split for one in plan.subjects}
 
 
 def whole_logits(store: Store, path: str, told: LogitsFile | None) -> bytes | None:

@@ -237,6 +237,15 @@ def _effects(database: Database, record: ChannelRecord) -> tuple[EffectView, ...
     return tuple(found[study] for study in record.studies if study in found)
 
 
+def effects_of(database: Database, study: str) -> dict[tuple[int, int], EffectView]:
+    """By layer and channel, what a sound study found of each of its set, best first."""
+    columns = [getattr(ChannelEffect, name) for name in columns_of(EffectView)[1:]]
+    statement = select(ChannelEffect.layer, ChannelEffect.channel, ChannelEffect.job_id, *columns)
+    ranked = statement.where(ChannelEffect.job_id == study).order_by(ChannelEffect.rank)
+    with database.read() as session:
+        return {(row[0], row[1]): EffectView(*row[2:]) for row in session.execute(ranked)}
+
+
 def _correlated(database: Database, record: ChannelRecord) -> Correlated | None:
     """Of the newest study that has it."""
     statement = (

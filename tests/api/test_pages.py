@@ -1,6 +1,7 @@
 """What a browser is shown, over HTTP: pages where a program would get JSON."""
 
 import html
+import json
 import re
 from urllib.parse import parse_qs, urlsplit
 
@@ -8,7 +9,15 @@ import pytest
 
 from api.guard import SECURITY_HEADERS
 from api.problems import PROBLEM
+from beholder.jobs.channel_models import Channel
+from beholder.jobs.channel_records import replace_rows, store_channel_effects
+from beholder.jobs.models import Job
+from beholder.jobs.outcomes import EffectRow
+from beholder.jobs.verdicts import Summary, store_summary
 from beholder.tokens import make_token
+from tests.api.conftest import channel_rows
+from tests.report.concluded import conclude
+from tests.report.synthetic import make_evidence
 
 pytestmark = pytest.mark.slow  # with a real server; a second in all
 
@@ -42,6 +51,50 @@ def test_a_sound_study_of_several_methods_and_modes_has_a_page(server, open_page
     assert "Methods iterative, count Modes zero, mean" in text
     assert "Dose tuning pictures decide" in text
     assert open_page("/")[0] == 200
+
+
+@pytest.fixture
+def sound(server, draw):
+    """A sound study of two targets, a sibling and a control that has concluded; its id."""
+    roles = (("targets", 1), ("targets", 2), ("siblings", 3), ("controls", 4))
+    files = [(role, (f"{role}/{shade}.png", draw(shade), "image/png")) for role, shade in roles]
+    spec = '{"network": "specimens", "recipe": "sound", "draws": 19}'
+    job_id = server.http.post("/v1/studies", data={"spec": spec}, files=files).json()["id"]
+    splits = ("choose", "test", "test", "test")
+    plan = {"subjects": [{"position": n, "split": split} for n, split in enumerate(splits)]}
+    db, store = server.services.db, server.services.store
+    conclude(db, store, job_id, make_evidence(), plan=json.dumps(plan).encode())
+    with db.write() as session:
+        job = session.get(Job, job_id)
+        replace_rows(session, job, Channel, channel_rows())
+        found = ((7, 2, -1.5), (3, 1, None))
+        store_channel_effects(
+            session,
+            job,
+            [
+                EffectRow(35, channel, rank, 0.5, effect, effect, effect, None, None, None)
+                for channel, rank, effect in found
+            ],
+        )
+        store_summary(job, Summary(1, 0, 2, 2))
+    return job_id
+
+
+def test_a_sound_studys_page_has_its_set_and_what_each_picture_served(open_page, sound):
+    _, text = open_page(f"/jobs/{sound}")
+    assert "0 of 1 test targets keep their label, and 2 of 2 siblings and controls keep" in text
+    shown = re.findall(r"(targets/\d|siblings/\d|controls/\d).png (\w+ \w+)", text)
+    assert shown == [
+        ("targets/1", "chose channels"), ("targets/2", "test picture"),
+        ("siblings/3", "test picture"), ("controls/4", "test picture"),
+    ]  # fmt: skip
+    assert text.index("Siblings Pictures") < text.index("siblings/3")
+    assert (
+        text.index("siblings/3") < text.index("Controls Other pictures") < text.index("ontrols/4")
+    )
+    set_of = text[text.index("Chosen channels") : text.index("Provenance")]
+    assert " 1 relu5_4 : 3 0.5 8 0 2 relu5_4 : 7 0.5 9 2 -1.50 -1.50 to -1.50 " in set_of
+    assert "--sibling SIBLINGS --control CONTROLS --recipe sound --draws 19" in text
 
 
 @pytest.mark.parametrize(

@@ -139,11 +139,15 @@ def test_a_pages_facts_are_those_that_count():
     assert sound["Methods"] == "iterative, count"
     assert sound["Modes"] == "mean"
     assert sound["Dose"] == "tuning pictures decide"
-    assert "Alpha" not in sound
+    assert sound["Doses"] == "1, 2, 5, 8, 12, 16, 20, 40, 80"
+    assert sound["Top"] == "10"  # which counting has
+    without = {"Alpha", "Most common", "Threshold", "Pre relu"}
+    assert not without & set(sound)
     bare = dict(facts(StudySpec(recipe="sound", doses=(), dose=3)))
     assert [bare[name] for name in ("Methods", "Modes", "Dose", "Doses")] == [
         "iterative", "zero", "3", "the dose alone",
     ]  # fmt: skip
+    assert not {"Top", "Norm threshold", *without} & set(bare)
     article = dict(facts(StudySpec()))
     assert article["Min layer"] == "20 (relu4_1)"
     assert not {"Target", "Methods", "Modes", "Dose", "Doses", "Draws"} & set(article)
