@@ -100,9 +100,9 @@ def _dose(evidence: Evidence, sample: Sample) -> Iterator[str]:
     targets, beside = sample.plan.tuned_on
     if min(targets, beside) < FEW_TUNING:
         yield (
-            "A near thing: how many channels are ablated was picked on "
-            f"{plural(targets, 'target')} and {plural(beside, 'other picture')}; as few others "
-            "might have picked another number."
+            "Few tuning pictures: how many channels to ablate was picked on "
+            f"{plural(targets, 'target')} and {plural(beside, 'other picture')}. Other pictures "
+            "might have led to another number."
         )
     target = evidence.main.role("target")
     if target is None or (target.kept.value <= MOST_RECALL and target.p_target <= MOST_P):

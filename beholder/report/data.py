@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from beholder.evidence.document import Evidence
+from beholder.layers import LAYERS
 
 MAX_LOGITS = 3_000_000  # bytes in a page: some 400 pictures of 1,000 classes
+_LAYERS = frozenset(layer.name for layer in LAYERS)
 _LONGEST = 600  # letters of a value in the record's table
 
 
@@ -32,7 +34,7 @@ def embedded(evidence: Evidence, logits: bytes | None) -> Embedded:
 def record_rows(record: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
     """The record as a table: names of names joined by dots, and values as text."""
     for name, value in record.items():
-        here = f"{path}{name}".replace("_", " ")
+        here = path + (name if name in _LAYERS else name.replace("_", " "))
         if isinstance(value, Mapping) and value:
             yield from record_rows(value, f"{here}.")
         else:

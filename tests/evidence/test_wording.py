@@ -214,13 +214,13 @@ def test_a_scaled_map_is_no_evidence_of_zero_s_strangeness() -> None:
     [((8, 30), "picked on 8 targets and 30 other pictures"),
      ((12, 3), "picked on 12 targets and 3 other pictures"), ((12, 30), None), (None, None)],
 )  # fmt: skip
-def test_a_dose_that_few_have_picked_is_a_near_thing(
+def test_a_dose_that_few_have_picked_is_told(
     tuned_on: tuple[int, int] | None, told: str | None
 ) -> None:
     found = said([condition("main")], tuned_on=tuned_on)
-    near = [one for one in found.caveats if one.startswith("A near thing")]
-    assert len(near) == (told is not None)
-    assert told is None or told in near[0]
+    few = [one for one in found.caveats if one.startswith("Few tuning pictures")]
+    assert len(few) == (told is not None)
+    assert told is None or f"{told}. Other pictures might have led to another" in few[0]
 
 
 def test_a_tuned_dose_that_misses_on_test_pictures_is_told() -> None:

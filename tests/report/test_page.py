@@ -237,14 +237,25 @@ def test_a_page_without_logits_hands_out_the_rest(evidence: Evidence) -> None:
 
 
 def test_the_record_is_a_table_of_names_and_values() -> None:
-    record = {"network": {"sha256": "5d", "classes": 20}, "sizes": [1, 2], "on": True, "x": None}
+    record = {
+        "network": {"sha256": "5d", "classes": 20}, "sizes": [1, 2], "on": True, "x": None,
+        "base_channels": {"relu5_2": [6]},
+    }  # fmt: skip
     assert list(data.record_rows(record)) == [
         ("network.sha256", "5d"),
         ("network.classes", "20"),
         ("sizes", "1, 2"),
         ("on", "yes"),
         ("x", "none"),
+        ("base channels.relu5_2", "6"),
     ]
+
+
+def test_the_least_p_is_that_of_the_studys_own_draws(evidence: Evidence, page: str) -> None:
+    assert "with 199 draws it can’t be below 0.005." in page
+    few = tuple(band.model_copy(update={"draws": 19}) for band in evidence.bands)
+    told = render_page(evidence.model_copy(update={"bands": few}))
+    assert "with 19 draws it can’t be below 0.050." in told
 
 
 def test_the_least_that_a_study_may_have_is_enough() -> None:
