@@ -32,6 +32,7 @@ JOB: dict[str, Any] = {
     **_TIMES,
     "spec": {"network": "vgg19", "size": 224, "layers": [30, 35], "steps": 30},
     "paused": None,
+    "waits": None,
 }
 
 OVERVIEW: dict[str, Any] = {
@@ -234,6 +235,7 @@ PROGRESS: dict[str, Any] = {
     "measured": 0,
     "error": None,
     "paused": None,
+    "waits": None,
     "completed": 4.75,
     "rate": 0.8,
     "seconds_left": 6.6,

@@ -245,6 +245,7 @@ def _described(look: Look, rate: float | None) -> dict[str, Any]:
         **row,
         "error": look.error,
         "paused": look.paused,
+        "waits": look.waits,
         "completed": round(look.through, 2),
         "rate": None if rate is None else round(rate, 4),
         "seconds_left": None if ended or left is None else round(left, 1),

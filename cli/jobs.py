@@ -146,6 +146,8 @@ def _facts(job: "JobView") -> Iterator[tuple[str, str]]:
         yield "error", job.error
     if job.paused:
         yield "paused", job.paused
+    elif job.waits:
+        yield "waits", job.waits
     yield "asks", spec_words(spec)
     yield "network", network_words(job.network, job.network_sha256)
     yield "priority", job.priority

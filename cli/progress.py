@@ -46,7 +46,13 @@ def follow(desk: "Desk", job_id: str, *, on_look: Callable[[], object] = lambda:
 
 
 def waiting_words(desk: "Desk", job: "JobView") -> str:
-    """What a queued job waits for: those of a higher priority, or its turn among the others."""
+    """What a queued job waits for: its turn, and a worker where all are busy."""
+    turn = _turn_words(desk, job)
+    return f"{turn}; {job.waits}" if job.waits else turn
+
+
+def _turn_words(desk: "Desk", job: "JobView") -> str:
+    """Whether those of a higher priority go first, or it has its turn among the others."""
     looked_at = desk.jobs(state="running", limit=RUNNING_LOOKED_AT)
     running = [other for other in looked_at if other.id != job.id]  # it may have begun meanwhile
     if not running:

@@ -18,11 +18,13 @@ from beholder.jobs.database import insist_on_room
 from beholder.jobs.models import FINISHED, Job
 from beholder.jobs.service_models import Worker
 from beholder.jobs.views import JobView, columns_of
+from beholder.jobs.waits import Waits
 
 _ALIVE_S = 30.0  # several heartbeats
 _LEFT = "leaves job "  # in what a worker says, on a line, of a job that it can't go on with
 LEAST_FREE_BYTES = 1 << 20  # with less, a commit of any job may fail
-JOB_COLUMNS = [getattr(Job, name) for name in columns_of(JobView) if name != "paused"]
+_LOOKED_UP = ("paused", "waits")
+JOB_COLUMNS = [getattr(Job, name) for name in columns_of(JobView) if name not in _LOOKED_UP]
 
 
 def has_paused(said: str | None) -> bool:
@@ -86,8 +88,9 @@ def _about(job_id: str, said: str | None) -> str | None:
 
 def job_views(session: Session, rows: Iterable[Row[Any] | Sequence[Any]]) -> Iterator[JobView]:
     """The jobs in rows of `JOB_COLUMNS`."""
-    pauses = Pauses(session)
+    pauses, waits = Pauses(session), Waits(session)
     for row in rows:
         job = JobView(*row)
         paused = pauses.of(job.id, job.device, job.state)
-        yield job if paused is None else replace(job, paused=paused)
+        waited = None if paused else waits.of(job.device, job.state)
+        yield replace(job, paused=paused, waits=waited)

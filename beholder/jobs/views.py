@@ -28,7 +28,8 @@ class JobView(View):
     """A job and how far it is. stage: what it is at; None when it has finished.
 
     measured: of a study's items. target_pictures, control_pictures: what its channels cover.
-    paused: why nothing happens to an open job for now, such as a full disk.
+    paused: why nothing happens to an open job for now, such as a full disk. waits: what a queued
+    job waits for while every worker that could take it is busy.
     """
 
     id: str
@@ -55,6 +56,7 @@ class JobView(View):
     finished_at: datetime | None
     spec: dict[str, Any]
     paused: str | None = None
+    waits: str | None = None
 
     @property
     def finished(self) -> bool:

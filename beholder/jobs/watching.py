@@ -12,6 +12,7 @@ from beholder.jobs.database import Database
 from beholder.jobs.models import INCOMING, Chunk, File, Item, Job
 from beholder.jobs.pauses import Pauses
 from beholder.jobs.views import Progress, columns_of
+from beholder.jobs.waits import Waits
 
 _COUNTS = [getattr(Job, name) for name in columns_of(Progress)]
 
@@ -20,7 +21,7 @@ _COUNTS = [getattr(Job, name) for name in columns_of(Progress)]
 class Look:
     """A job at one moment. through: items done, and parts of items, as `completed` has them.
 
-    paused: why nothing happens to it for now, such as a full disk.
+    paused, waits: as of `JobView`.
     """
 
     job_id: str
@@ -31,6 +32,7 @@ class Look:
     started_at: datetime | None
     finished_at: datetime | None
     paused: str | None = None
+    waits: str | None = None
 
 
 @dataclass(frozen=True)
@@ -45,22 +47,23 @@ class LatestPicture:
 
 
 def looks(database: Database, job_ids: Collection[str]) -> dict[str, Look]:
-    """These jobs as they are now, in three queries; those that are gone are left out."""
+    """These jobs as they are now, in a few queries; those that are gone are left out."""
     heads = (Job.id, Job.kind, Job.error, Job.started_at, Job.finished_at, Job.device)
     with database.read() as session:
         shares = dict(session.execute(shares_done().where(Chunk.job_id.in_(job_ids))).all())
         found = select(*heads, *_COUNTS).where(Job.id.in_(job_ids), Job.state != INCOMING)
         rows = session.execute(found).all()
-        pauses = Pauses(session)
-        return {row.id: _look(pauses, row, shares.get(row.id, 0.0)) for row in rows}
+        pauses, waits = Pauses(session), Waits(session)
+        return {row.id: _look(pauses, waits, row, shares.get(row.id, 0.0)) for row in rows}
 
 
-def _look(pauses: Pauses, row: Row[Any], share: float) -> Look:
+def _look(pauses: Pauses, waits: Waits, row: Row[Any], share: float) -> Look:
     job_id, kind, error, started_at, finished_at, device, *counts = tuple(row)
     progress = Progress(*counts)
     paused = pauses.of(job_id, device, progress.state)
+    waited = None if paused else waits.of(device, progress.state)
     done = through(kind, progress, share)
-    return Look(job_id, kind, progress, done, error, started_at, finished_at, paused)
+    return Look(job_id, kind, progress, done, error, started_at, finished_at, paused, waited)
 
 
 def latest_pictures(database: Database, job_id: str, *, limit: int = 8) -> list[LatestPicture]:

@@ -16,7 +16,7 @@ RESTART_S = 600.0  # so long may a server be away
 _SILENCE_S = 30.0  # a server that is there says something every ten
 _PAUSE_S = 0.5  # before a stream that broke off is asked for again
 _TOLD = ("state", "stage", "total", "queued", "running", "done", "failed", "cancelled",
-         "measured", "error", "paused")  # fmt: skip
+         "measured", "error", "paused", "waits")  # fmt: skip
 
 
 def follow(wire: Wire, job_id: str) -> Iterator[tuple[JobView, float]]:

@@ -1,5 +1,6 @@
 """Health, readiness and metrics."""
 
+import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from api.thumbnails import DECODED_AT_ONCE
 from beholder.alive import worker_name
 from beholder.errors import ServiceUnavailable
+from beholder.jobs.claims import claim_next
 from beholder.jobs.models import utc_now
 from beholder.jobs.workers import WorkerView, beat
 from beholder.store import Store
@@ -128,6 +130,19 @@ def test_slow_thumbnails_leave_the_server_its_threads(server, draw, monkeypatch)
         finally:
             going_on.set()
         assert {answer.result().status_code for answer in answers} == {200}
+
+
+def test_a_page_says_which_batch_keeps_a_job_waiting(server, worker):
+    other, job = (server.dream(1)["id"] for _ in range(2))
+    (claim,) = claim_next(server.services.db, worker=worker.name, lease_s=60)
+    assert claim.job_id == other
+    assert "waiting for a worker" in server.http.get(f"/jobs/{job}").text
+    beat(server.services.db, replace(worker, chunk_id=claim.chunk_id))
+    words = "a worker is 0% through a batch of kelpies"
+    assert f"waiting: {words}<" in server.http.get(f"/jobs/{job}").text
+    with server.http.stream("GET", f"/v1/jobs/{job}/events") as answer:
+        told = next(line for line in answer.iter_lines() if line.startswith("data: "))
+    assert json.loads(told[6:])["waits"] == words
 
 
 def test_paused_workers_are_not_ready(server, worker, queue):

@@ -67,6 +67,7 @@ def test_a_job_is_followed_to_its_end(server):
             "measured": 0,
             "error": None,
             "paused": None,
+            "waits": None,
             "completed": 0.0,
             "rate": None,
             "seconds_left": None,

@@ -3,17 +3,19 @@
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select, update
 
 from beholder.jobs.claims import claim_next
 from beholder.jobs.completion import completed, fruitful, through
 from beholder.jobs.finish import fail_chunk_job
-from beholder.jobs.models import Item, utc_now
+from beholder.jobs.models import Chunk, Item, utc_now
 from beholder.jobs.queries import get_job
+from beholder.jobs.service_models import Worker
 from beholder.jobs.views import JobView, Progress
 from beholder.jobs.workers import WorkerView, beat
 from cli.context import Context
@@ -312,6 +314,36 @@ def test_a_queued_job_says_what_it_waits_for(context: Context, beholder: Beholde
     assert waiting_words(context.desk, normal) == "queued"  # as it was asked for, begun meanwhile
     assert waiting_words(context.desk, job("normal")) == f"queued, next in turn with {_at(normal)}"
     assert waiting_words(context.desk, job("high")) == f"queued, next in turn with {_at(normal)}"
+
+
+@pytest.mark.both
+def test_the_batch_that_keeps_a_job_waiting_is_named(
+    beholder: Beholder, context: Context, dream_job: Make
+) -> None:
+    dream_job(chunks=0)
+    (claim,) = claim_next(context.db, worker="w", lease_s=60)
+    with context.db.write() as session:
+        session.execute(update(Chunk).where(Chunk.id == claim.chunk_id).values(progress=0.05))
+    high = beholder("submit", "--noise", "1", "--priority", "high", "--json")
+    job, now = json.loads(high.out)["id"], utc_now()
+    busy = WorkerView("w", "host", 1, "cpu", now, now, claim.chunk_id, 0, 0.0, None)
+    idle = replace(busy, name="v", chunk_id=None)
+    words = "a worker is 5% through a batch of kelpies"
+    for workers, waits in (
+        ((), None),
+        ((busy,), words),
+        ((busy, idle), None),
+        ((busy, replace(idle, told="drain")), words),
+        ((busy, replace(busy, name="v")), f"all 2 workers are busy, one{words[8:]}"),
+    ):
+        with context.db.write() as session:
+            session.execute(delete(Worker))
+            session.add_all(Worker(**vars(worker)) for worker in workers)
+        view = context.desk.job(job)
+        assert view.waits == waits
+        assert (f"waits     {waits}" in beholder("show", job).out) is (waits is not None)
+        assert waiting_words(context.desk, view).endswith(f"; {waits}" if waits else " 0 of 6")
+    assert context.desk.job(claim.job_id).waits is None  # it runs
 
 
 def _at(job: JobView) -> str:

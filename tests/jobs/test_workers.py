@@ -114,6 +114,13 @@ def test_a_list_of_jobs_asks_workers_once_however_many_are_open(desk):
         assert every == asks(lambda: list_jobs(desk.database, limit=1))
         assert every[0] == asks(lambda: looks(desk.database, ids))[0] == 1
         assert {job.paused for job in list_jobs(desk.database)} == {"no room."}
+        for number in range(3):  # what paused jobs wait for is known; others' once more
+            beat(
+                desk.database, WorkerView(f"w{number}", "h", 1, "cpu", now, now, None, 0, 0.0, None)
+            )
+        free = asks(lambda: list_jobs(desk.database))
+        assert free == asks(lambda: list_jobs(desk.database, limit=1))
+        assert free[0] == asks(lambda: looks(desk.database, ids))[0] == 2
         for job_id in ids:
             cancel(desk.database, job_id)
         assert asks(lambda: list_jobs(desk.database))[0] == 0, "asked for none that is open"

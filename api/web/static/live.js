@@ -5,7 +5,7 @@
  * @typedef {{position: number, step: number, url: string, thumbnail: string}} Latest
  * @typedef {{job_id: string, kind: string, state: string, stage: string | null, total: number,
  *   done: number, failed: number, cancelled: number, measured: number, completed: number,
- *   rate: number | null, paused: string | null, seconds_left: number | null,
+ *   rate: number | null, paused: string | null, waits: string | null, seconds_left: number | null,
  *   latest: Latest[]}} Progress
  */
 
@@ -90,7 +90,7 @@ function counts(progress) {
 /** @param {Progress} progress */
 function pace(progress) {
   if (progress.paused) return `paused: ${progress.paused}`;
-  if (progress.state === "queued") return "waiting for a worker";
+  if (progress.state === "queued") return progress.waits ? `waiting: ${progress.waits}` : "waiting for a worker";
   if (progress.state !== "running") return "";
   const words = [progress.stage ?? "running"];
   if (progress.rate) {
