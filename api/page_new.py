@@ -26,6 +26,7 @@ from api.page_words import command, layers_words
 from api.queueing import wake_workers
 from api.schemas import NewDream, NewStudy, check_remote_network
 from api.services import Services, services
+from beholder.defaults import BUILT_IN_RATE
 from beholder.errors import BeholderError, InvalidInput
 from beholder.jobs.stock import record_pictures
 from beholder.jobs.submit import create_job, noise_entries
@@ -51,8 +52,11 @@ from beholder.terms import Plain, number_text
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 Opened = Annotated[Services, Depends(services)]
 
-# What the built-in, narrow network likes; the others start from the article's settings.
-BUILT_IN_RATE = 0.5
+# The article's learning rate by network, as the form proposes it; "" stands for the others.
+_RATES = {
+    "": number_text(DreamSpec().learning_rate),
+    "specimens": number_text(BUILT_IN_RATE),
+}
 STEPS_KEPT = "5, 10, 20"
 _MANY = ("layers",)  # fields that come once for each tick
 _TEXT = ("network", "size", "normalize", "pre_relu")
@@ -279,6 +283,7 @@ def _form(
         recipes=(RECIPES if kind == "dream" else STUDY_RECIPES).values(),
         choices=_CHOICES if kind == "dream" else STUDY_CHOICES,
         usual=_usual(standard),
+        rates=_RATES if kind == "dream" and recipe == DEFAULT_RECIPE else {},
         command=command(standard),
     )
 
@@ -303,7 +308,7 @@ def _standard(kind: JobKind, network: str, recipe: DreamRecipe | Recipe) -> Spec
     if recipe != DEFAULT_RECIPE:
         guide = {"guide": "0" * 64} if recipe == "guide" else {}
         return DreamSpec.build(recipe=recipe, network=network, layers=(28,), **guide)
-    rate = BUILT_IN_RATE if network == "specimens" else DreamSpec().learning_rate
+    rate = float(_RATES.get(network, _RATES[""]))
     kept = tuple(int(word) for word in STEPS_KEPT.split(","))
     return DreamSpec(network=network, layers=(28,), learning_rate=rate, snapshots=kept)
 

@@ -1,6 +1,7 @@
 """Turning templates into answers: `render`, and `PageRoute`, which shows core errors as pages."""
 
 import hashlib
+import re
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from functools import cache
@@ -24,6 +25,14 @@ from beholder.layers import LAYERS
 from beholder.tokens import STRANGER, Caller
 
 WEB = Path(__file__).parent / "web"
+# What errors advise a command line to do, and what a browser can.
+_IN_A_BROWSER = {
+    "`beholder jobs` lists them": "“All jobs” lists them",
+    "name a picture file, or a folder that holds some": "drop some, or choose files or a folder",
+    "add --control or --sibling pictures": "drop controls or siblings",
+}
+_OF_LAYERS = re.compile(r" `beholder layers[^`]*` lists them\.")  # the form draws them
+_LAYERS = frozenset(layer.name for layer in LAYERS)
 SEE_OTHER = 303  # after a POST: load that address with GET
 
 
@@ -88,9 +97,11 @@ def status_of(error: BeholderError) -> tuple[int, str]:
 
 
 def sentence(error: BeholderError | str) -> str:
-    """An error's message with a capital, in words for who has a browser before them."""
-    text = str(error).replace("`beholder jobs` lists them", "“All jobs” lists them")
-    return text[:1].upper() + text[1:]
+    """An error's message with a capital, unless a layer begins it, in words for a browser."""
+    text = _OF_LAYERS.sub("", str(error))
+    for said, shown in _IN_A_BROWSER.items():
+        text = text.replace(said, shown)
+    return text if text.split(" ", 1)[0] in _LAYERS else text[:1].upper() + text[1:]
 
 
 @cache

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from beholder.defaults import BUILT_IN_RATE
 from beholder.devices import DEFAULT_DEVICE, Device
 from beholder.errors import InvalidInput, NoPictures
 from beholder.layers import LAYERS, is_number, parse_channels, parse_layers
@@ -26,6 +27,7 @@ NO_GPU = (
     "tf32 needs a CUDA GPU, and no worker that is alive reports one: without, the job fails. "
     "float32 and bf16 run anywhere."
 )
+SLOW = "little shows on specimens at the article's learning rate of 0.01:"
 NetworkOption = Annotated[
     str | None,
     typer.Option(
@@ -99,7 +101,7 @@ def submit(
     objective: Annotated[
         str | None,
         typer.Option(
-            help='In the place of both: "conv5_1:100 + conv4_2:17*0.5 - tv*0.1".',
+            help='In the place of both: "conv5_1:100 + conv4_2:17*0.5 - tv*0.001".',
             show_default=False,
         ),
     ] = None,
@@ -107,7 +109,8 @@ def submit(
         int | None, typer.Option(help="Of all octaves together. Article: 30.", show_default=False)
     ] = None,
     learning_rate: Annotated[
-        float | None, typer.Option(help="Of each step. Article: 0.01.", show_default=False)
+        float | None,
+        typer.Option(help="Of each step. Article: 0.01; 0.5 suits specimens.", show_default=False),
     ] = None,
     snapshots: Annotated[
         str | None,
@@ -279,6 +282,8 @@ def submit(
     )
     if precision == "tf32" and not context.desk.gpu_is_known_of():
         say(NO_GPU)
+    if recipe == DEFAULT_RECIPE and learning_rate is None and spec.network == "specimens":
+        say(f"{SLOW} --learning-rate {BUILT_IN_RATE} suits it.")
     report(context, created, wait=wait, output=output, as_json=json)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Select, func, select
 
+from beholder.defaults import BUILT_IN_RATE
 from beholder.errors import Conflict, InvalidInput
 from beholder.jobs.channel_dreams import Place, dreamt
 from beholder.jobs.channel_models import Channel, ChannelEffect
@@ -24,8 +25,7 @@ from beholder.specs import DreamSpec
 from beholder.texts import MAX_NAME, cut_name
 
 FEATURE_STEPS = 60
-# The built-in network is narrow, and its gradients are small.
-_RATES = {"specimens": 0.5}
+_RATES = {"specimens": BUILT_IN_RATE}
 _RATE = 0.1
 _PLACE = 16  # letters of a title that say layer and channel
 _OWN = ("steps", "learning_rate", "size")

@@ -34,6 +34,14 @@ def test_an_objective_names_its_own_layer(beholder: Beholder) -> None:
     assert answer.err == "beholder: --layer: the objective names its own; leave it out.\n"
 
 
+def test_a_rate_with_which_little_shows_is_told(beholder: Beholder) -> None:
+    told = "little shows on specimens at the article's learning rate of 0.01: --learning-rate 0.5"
+    assert told in beholder(*DREAM).err
+    for given in (("--learning-rate", "0.01"), ("--recipe", "deepdream"), ("--network", "vgg19")):
+        answer = beholder(*DREAM, *given)
+        assert (answer.code, told in answer.err) == (0, False)
+
+
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [

@@ -8,6 +8,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from api.app import create_app
+from api.page_render import sentence
 from beholder.jobs.claims import claim_next
 from beholder.jobs.database import Database
 from beholder.jobs.finish import fail_chunk_job
@@ -113,7 +114,26 @@ def test_a_form_keeps_what_was_written(ask):
     assert "&lt;b&gt;" in answer.text
     assert answer.text.count(" checked") == 2
     empty = ask("submit", "POST", "/new/study", files=[picture("controls")])
-    assert "no target pictures" in empty.text.lower()
+    assert "No target pictures: drop some, or choose files or a folder." in empty.text
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("channels", "700", "On specimens, relu4_1 has channels 0-127; got 700.<"),
+        ("objective", "conv5_1:700", "On specimens, conv5_1 has channels 0-127; got 700.<"),
+    ],
+)
+def test_a_form_names_the_network_that_lacks_a_channel(ask, field, value, words):
+    wanted = {**FORM, "network": "specimens", field: value}
+    assert words in ask("submit", "POST", "/new", data=wanted, files=[picture()]).text
+
+
+def test_a_layers_name_keeps_its_letter():
+    assert sentence("conv5_1 has channels 0-127; got 700.").startswith("conv5_1")
+    assert sentence("a sound study: add --control or --sibling pictures.") == (
+        "A sound study: drop controls or siblings."
+    )
 
 
 def test_a_sound_study_s_form_keeps_its_recipe_and_what_was_written(ask):

@@ -350,6 +350,19 @@ def test_the_drawing_has_the_channels_of_the_network(page):
         assert f"block 5 · {widest} channels" in page.locator("[data-layers]").inner_text()
 
 
+def test_the_learning_rate_follows_the_network_until_somebody_writes_one(page):
+    page.goto("/new")
+    rate, network = page.get_by_label("Learning rate"), page.get_by_label("Network")
+    assert rate.input_value() == "0.5"
+    for name, wanted in (("vgg19", "0.01"), ("specimens", "0.5"), ("random:3", "0.01")):
+        network.fill(name)
+        assert rate.input_value() == wanted
+        assert f"--learning-rate {wanted} " in page.locator("[data-command]").inner_text()
+    rate.fill("0.02")
+    network.fill("specimens")
+    assert rate.input_value() == "0.02"
+
+
 def test_pixels_follow_the_network_until_somebody_says_otherwise(page):
     page.goto("/new?recipe=deepdream")
     command = page.locator("[data-command]")

@@ -8,6 +8,8 @@ import { copying } from "./parts.js";
 const form = /** @type {HTMLFormElement} */ (document.querySelector("[data-new]"));
 const kind = form.dataset.new ?? "dream";
 const usual = JSON.parse(form.dataset.usual || "{}");
+const rates = JSON.parse(form.dataset.rates || "{}");
+let rated = networkWritten();
 const drops = [...form.querySelectorAll("[data-drop]")].map((part) => new Drop(/** @type {HTMLElement} */ (part)));
 const boxes = /** @type {HTMLInputElement[]} */ ([...form.querySelectorAll('input[name="layers"]')]);
 
@@ -16,7 +18,20 @@ function chosen() {
   return drops.filter((drop) => drop.entries.length > 0).map((drop) => drop.name);
 }
 
+function networkWritten() {
+  return String(new FormData(form).get("network")).trim();
+}
+
+/** Propose the learning rate of another network, unless somebody has chosen one. */
+function rate() {
+  const field = /** @type {HTMLInputElement | null} */ (form.querySelector("#learning_rate"));
+  const [before, now] = [rated, networkWritten()].map((network) => rates[network] ?? rates[""]);
+  if (field && now && field.value === before) field.value = now;
+  rated = networkWritten();
+}
+
 function tell() {
+  rate();
   const code = form.querySelector("[data-command]");
   if (code) code.textContent = commandOf(kind, new FormData(form), chosen(), usual);
   const words = form.querySelector("[data-chosen]");
@@ -26,7 +41,7 @@ function tell() {
 
 /** How many channels the drawing's layers have on the network that is written. */
 function widths() {
-  const network = String(new FormData(form).get("network")).trim();
+  const network = networkWritten();
   const name = network.startsWith("random:") ? "random:SEED" : network;
   const options = /** @type {HTMLOptionElement[]} */ ([...form.querySelectorAll("#networks option")]);
   const divisor = Number(options.find((one) => one.value === name)?.dataset.divisor);
