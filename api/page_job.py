@@ -16,6 +16,7 @@ from api.routes.results import MAX_POSITION
 from api.services import Services, services
 from beholder.evidence.names import Role
 from beholder.jobs.completion import completed
+from beholder.jobs.control import retryable
 from beholder.jobs.queries import get_job, items
 from beholder.jobs.views import JobView
 from beholder.specs import DreamSpec, Spec
@@ -53,6 +54,7 @@ def job(
         job=view,
         asks=ask_words(spec),
         through=completed(opened.db, view),
+        can_retry=view.id in retryable(opened.db, [view]),
         zip=links.zip_file(view.id),
         network_path=links.network_path(view),
         facts=facts(spec),

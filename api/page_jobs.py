@@ -15,6 +15,7 @@ from api.services import Services, services
 from beholder.errors import InvalidInput
 from beholder.jobs.cell_queries import cells
 from beholder.jobs.completion import completed
+from beholder.jobs.control import retryable
 from beholder.jobs.queries import list_jobs
 from beholder.jobs.views import JobView
 from beholder.specs import DreamSpec, Spec, spec_of
@@ -43,6 +44,7 @@ class Row:
     network: str
     through: float
     thumbs: tuple[str, ...]
+    can_retry: bool
 
 
 @router.get("/")
@@ -66,11 +68,12 @@ def jobs(
         before=before or None,
     )
     shown = found[:PAGE]
+    again = retryable(opened.db, shown)
     address = _addresses(state, kind, q)
     return render(
         request,
         "jobs.html",
-        rows=[_row(opened, job) for job in shown],
+        rows=[_row(opened, job, job.id in again) for job in shown],
         states=STATES,
         state=state,
         kind=kind,
@@ -95,7 +98,7 @@ def _addresses(state: str, kind: str, q: str) -> Callable[..., str]:
     return address
 
 
-def _row(opened: Services, job: JobView) -> Row:
+def _row(opened: Services, job: JobView, can_retry: bool) -> Row:
     spec = job_spec(job)
     return Row(
         job,
@@ -103,6 +106,7 @@ def _row(opened: Services, job: JobView) -> Row:
         links.network_word(job),
         completed(opened.db, job),
         _thumbs(opened, job, spec),
+        can_retry,
     )
 
 

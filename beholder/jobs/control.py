@@ -1,5 +1,6 @@
 """What people do to a job: `cancel` it, `retry` what failed, `delete` it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -11,8 +12,9 @@ from beholder.jobs.clock import ago
 from beholder.jobs.database import Database
 from beholder.jobs.models import FINISHED, INCOMING, Job
 from beholder.jobs.removal import hide, remove_rows
-from beholder.jobs.reopen import Part, begin, reopen_part
+from beholder.jobs.reopen import Part, begin, can_reopen, reopen_part
 from beholder.jobs.rows import cancel_everything, lock_job, settle
+from beholder.jobs.views import JobView
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,16 @@ def retry(database: Database, job_id: str) -> Retried:
         items, chunks = items + part.items, chunks + part.chunks
         part = None if part.over else _next_part(database, job_id)
     return Retried(items, chunks)
+
+
+def retryable(database: Database, jobs: Iterable[JobView]) -> frozenset[str]:
+    """The ids of those that have ended and of which something can run again."""
+    ended = [job.id for job in jobs if job.finished and (job.failed or job.cancelled)]
+    if not ended:
+        return frozenset()
+    with database.read() as session:
+        found = session.scalars(select(Job).where(Job.id.in_(ended)))
+        return frozenset(job.id for job in found.all() if can_reopen(session, job))
 
 
 def _begin_again(database: Database, job_id: str) -> Part:

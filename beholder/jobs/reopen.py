@@ -36,13 +36,18 @@ class Part(NamedTuple):
 
 def begin(session: Session, job: Job) -> bool:
     """Have a locked, settled job run again; False where nothing of it can."""
-    wanted = exists().where(Item.job_id == job.id, _REOPENED, _RUNNABLE)
-    can = (
-        job.unsettled is False or session.scalar(select(wanted)) or _lacks_conclusion(session, job)
-    )
+    can = can_reopen(session, job)
     if can:
         job.unsettled = False
-    return bool(can)
+    return can
+
+
+def can_reopen(session: Session, job: Job) -> bool:
+    """Whether anything of a job that has ended can run again: not what could never be read."""
+    if job.unsettled is not None:  # on the way to its end, or back from it
+        return True
+    wanted = exists().where(Item.job_id == job.id, _REOPENED, _RUNNABLE)
+    return bool(session.scalar(select(wanted))) or _lacks_conclusion(session, job)
 
 
 def reopen_part(session: Session, job: Job) -> Part:

@@ -6,12 +6,15 @@ import re
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
+from sqlalchemy import update
 
 from api.app import create_app
 from api.page_render import sentence
 from beholder.jobs.claims import claim_next
 from beholder.jobs.database import Database
 from beholder.jobs.finish import fail_chunk_job
+from beholder.jobs.models import Item, Job
+from beholder.jobs.rows import settle
 from beholder.settings import Settings
 from beholder.tokens import make_token
 
@@ -78,6 +81,27 @@ def test_a_button_of_the_list_leads_back_to_the_list(ask, job):
     assert again.status_code == 409
     assert "there is nothing to cancel" in again.text
     assert ask("submit", "POST", f"{job}/retry").headers["location"] == job
+
+
+def test_a_retry_is_offered_where_something_can_run_again(ask, client):
+    files = [picture(), ("pictures", ("torn.png", b"no picture", "image/png"))]
+    made = ask("submit", "POST", "/new", data=FORM, files=files).headers["location"]
+    ask("submit", "POST", f"{made}/cancel")
+    for page in ("/", made):
+        assert f'action="{made}/retry"' in ask("submit", "GET", page).text
+    db = client.app.state.services.db
+    with db.write() as session:  # as if the readable picture had been dreamt
+        job = session.get(Job, made.rsplit("/")[-1])
+        settle(session, job)
+        cancelled = Item.job_id == job.id, Item.state == "cancelled"
+        session.execute(update(Item).where(*cancelled).values(state="done"))
+        job.state, job.done, job.cancelled = "done", job.cancelled, 0
+    for page in ("/", made):
+        text = ask("submit", "GET", page).text
+        assert f'action="{made}/retry"' not in text
+        assert '<span class="state done partly" data-state>partly done</span>' in text
+    refused = ask("submit", "POST", f"{made}/retry")
+    assert (refused.status_code, "nothing to retry" in refused.text) == (409, True)
 
 
 def test_a_broken_referer_is_ignored(ask, job):

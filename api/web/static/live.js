@@ -45,8 +45,9 @@ export function show(place, progress) {
   if (!part) return;
   const state = /** @type {HTMLElement} */ (part.querySelector("[data-state]"));
   const bar = /** @type {HTMLProgressElement} */ (part.querySelector("progress"));
-  state.textContent = progress.state;
-  state.className = `state ${progress.state}`;
+  const partly = progress.state === "done" && progress.failed > 0;
+  state.textContent = partly ? "partly done" : progress.state;
+  state.className = `state ${progress.state}${partly ? " partly" : ""}`;
   bar.max = progress.total;
   bar.value = fruitful(progress);
   bar.className = progress.state;
