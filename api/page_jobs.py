@@ -122,4 +122,4 @@ def _thumbs(opened: Services, job: JobView, spec: Spec) -> tuple[str, ...]:
         else links.picture(cell.picture_sha256, thumb=links.THUMB)
         for cell in cells(opened.db, job, wanted, step=step)
     ]
-    return tuple(urls + [""] * (THUMBS - len(urls)))
+    return tuple(urls + [""] * (count - len(urls)))

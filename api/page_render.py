@@ -124,6 +124,7 @@ def _environment() -> Environment:
         "bytes": bytes_words,
         "duration": duration,
         "fruitful": fruitful,
+        "leaf": lambda path: path.rpartition("/")[2],
         "number": "{:,}".format,
         "percent": "{:.1%}".format,
         "short": short,

@@ -53,6 +53,28 @@ def test_a_sound_study_of_several_methods_and_modes_has_a_page(server, open_page
     assert open_page("/")[0] == 200
 
 
+def test_a_dream_of_noise_is_shown_whole_and_a_pictures_beside_it(server):
+    spec = {"network": "specimens", "noise": 1, "seed": 7, "steps": 3, "layers": [35]}
+    noise = server.http.post("/v1/dreams", json={"spec": spec}).json()["id"]
+    pictures = server.dream(3)["id"]
+    server.work(noise)
+    server.work(pictures)
+    whole, beside = (server.http.get(f"/jobs/{job}").text for job in (noise, pictures))
+    assert "from noise, seed 7" in whole
+    assert 'type="range"' not in whole
+    assert 'type="range"' in beside
+    assert re.findall('<th scope="col" title="([^"]+)">([^<]+)<', beside) == [
+        (f"kelpies/k{n}.png", f"k{n}.png") for n in range(3)
+    ]
+
+
+def test_a_jobs_thumbnails_are_as_many_as_it_has_dreams(server):
+    for count in (1, 3):
+        server.dream(count)
+    shown = re.findall("data-thumbs.*?</div>", server.http.get("/").text)
+    assert [row.count("<span>") for row in shown] == [4, 2]  # at two layers, four at most
+
+
 @pytest.fixture
 def sound(server, draw):
     """A sound study of two targets, a sibling and a control that has concluded; its id."""
