@@ -68,6 +68,17 @@ def test_a_dream_of_noise_is_shown_whole_and_a_pictures_beside_it(server):
     ]
 
 
+def test_a_dreams_page_names_its_objective(server):
+    spec = {"network": "specimens", "noise": 1, "steps": 3, "objective": "conv4_2:3 + conv5_1:7"}
+    job = server.http.post("/v1/dreams", json={"spec": spec}).json()["id"]
+    server.work(job)
+    text = server.http.get(f"/jobs/{job}").text
+    assert "<h2>conv4_2:3 + conv5_1:7</h2>" in text
+    assert '<th scope="row">objective<span>to conv5_1</span></th>' in text
+    wanted = "From 1 to 2.5, 2.5 times. Each step climbs conv4_2:3 + conv5_1:7, with the L2 norm of"
+    assert wanted in text
+
+
 def test_a_jobs_thumbnails_are_as_many_as_it_has_dreams(server):
     for count in (1, 3):
         server.dream(count)

@@ -206,8 +206,11 @@ def test_a_sound_study_from_the_form(site, page, spirals, others):
     page.goto("/new/study")
     page.get_by_role("link", name="sound").click()
     page.wait_for_url("**/new/study?recipe=sound")
-    for role, files in (("targets", spirals), ("siblings", others[:2]), ("controls", others[2:])):
+    for role, files in (("targets", spirals), ("siblings", others[:2])):
         drop(page, f'[data-drop="{role}"]', files)
+    page.locator("[data-command]", has_text="--sibling SIBLINGS --recipe").wait_for()
+    drop(page, '[data-drop="controls"]', others[2:])
+    page.locator("[data-command]", has_text="--control CONTROLS").wait_for()
     page.get_by_label("Class").fill("spirals")
     page.get_by_label("Method").select_option("gradient")
     page.get_by_label("Mode").select_option("scale")
