@@ -13,6 +13,7 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import Message, Receive, Scope
 
+from api.access import required_scope
 from api.multipart import MAX_FIELD_BYTES, MAX_TEXT_BYTES
 from api.problems import RoomTaken, TooLarge, TooSlow
 from beholder.protocol import LINES
@@ -24,7 +25,7 @@ ROOM_BYTES = 512 << 20  # eight pictures of the largest
 WAIT_S = 10.0  # for room, until a client is asked to come again
 STALL_S = 60.0
 LEAST_BYTES_S = 4 << 10  # 64 MiB in four and a half hours
-_FREE_BYTES = 8 << 10  # what all connections may take besides: orders to stop need no room
+FREE_BYTES = 8 << 10  # what all connections may take besides: orders to stop need no room
 _UNKNOWN = 1 << 62
 _JOBS = frozenset({"/v1/dreams", "/v1/studies"})
 _FORMS = _JOBS | {"/new", "/new/study"}
@@ -68,7 +69,9 @@ def memory_of(scope: Scope, settings: Settings) -> int:
     """Bytes of memory that a request's body takes at most, as it is read and once it is parsed."""
     headers, path = Headers(scope=scope), scope["path"]
     size = _announced(headers)
-    if size <= _FREE_BYTES or path.startswith("/v1/uploads/"):  # which go to the disk as they come
+    if size <= FREE_BYTES or path.startswith("/v1/uploads/"):  # which go to the disk as they come
+        return 0
+    if required_scope(scope["method"], path) is None:  # of a stranger's no more is read
         return 0
     if path == "/v1/pictures":
         return min(size, settings.upload_file_bytes)

@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.access import COOKIE, required_scope
-from api.bodies import MAX_JSON_BYTES, ROOM_BYTES, Room, in_time, memory_of
+from api.bodies import FREE_BYTES, MAX_JSON_BYTES, ROOM_BYTES, Room, in_time, memory_of
 from api.page_render import wants_page
 from api.problems import Forbidden, TooLarge, Unauthorized, bug, problem, problem_of
 from beholder.errors import BeholderError, InvalidInput
@@ -23,7 +23,6 @@ from beholder.tokens import OWNER, STRANGER, Caller, Tokens
 log = logging.getLogger(__name__)
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 STREAMED = frozenset({"/v1/dreams", "/v1/studies", "/v1/pictures", "/new", "/new/study"})
-_TOO_LARGE = f"this request may have {MAX_JSON_BYTES:,} bytes."
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 SECURITY_HEADERS = {
     API_HEADER: str(API_LEVEL),
@@ -134,32 +133,38 @@ def _refuse_nul(scope: Scope) -> None:
 
 def _refuse_large(scope: Scope, headers: Headers) -> None:
     """What is too large by its own account need not be read."""
-    length = headers.get("content-length", "")
-    if not _counts_itself(scope) and length.isdecimal() and int(length) > MAX_JSON_BYTES:
-        raise TooLarge(_TOO_LARGE)
+    most, length = _most_of(scope), headers.get("content-length", "")
+    if most is not None and length.isdecimal() and int(length) > most:
+        raise _too_large(most)
 
 
 def _bounded(scope: Scope, receive: Receive) -> Receive:
     """Where a body is read whole before anyone looks at it, no more than so much is read."""
-    if _counts_itself(scope):
+    most, received = _most_of(scope), 0
+    if most is None:
         return receive
-    received = 0
 
     async def counted() -> Message:
         nonlocal received
         message = await receive()
         received += len(message.get("body", b""))
-        if received > MAX_JSON_BYTES:
-            raise TooLarge(_TOO_LARGE)
+        if received > most:
+            raise _too_large(most)
         return message
 
     return counted
 
 
-def _counts_itself(scope: Scope) -> bool:
-    """Whether the route reads its body as it arrives, with limits of its own."""
+def _most_of(scope: Scope) -> int | None:
+    """Bytes that a body may have; None where the route reads it as it arrives, with own limits."""
     path: str = scope["path"]
-    return path in STREAMED or path.startswith("/v1/uploads/")
+    if required_scope(scope["method"], path) is None:  # strangers get none of the room for bodies
+        return FREE_BYTES
+    return None if path in STREAMED or path.startswith("/v1/uploads/") else MAX_JSON_BYTES
+
+
+def _too_large(most: int) -> TooLarge:
+    return TooLarge(f"this request may have {most:,} bytes.")
 
 
 def _given(headers: Headers) -> Iterator[str]:

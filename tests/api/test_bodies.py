@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from api import intake
-from api.bodies import MAX_JSON_BYTES, PARSED, ROOM_BYTES, Room, memory_of
+from api.bodies import FREE_BYTES, MAX_JSON_BYTES, PARSED, ROOM_BYTES, Room, memory_of
 from api.multipart import MAX_FIELD_BYTES, MAX_TEXT_BYTES
 from api.problems import RoomTaken
 from beholder.protocol import LINES
@@ -24,6 +24,7 @@ pytestmark = pytest.mark.slow  # with real servers
 FILE = Settings().upload_file_bytes
 MULTIPART = "multipart/form-data; boundary=x"
 JSON = "application/json"
+FORM = "application/x-www-form-urlencoded"
 FIELD = b'--x\r\nContent-Disposition: form-data; name="name"\r\n\r\n'
 
 
@@ -78,6 +79,8 @@ def test_a_room_is_taken_in_turn_and_never_over_its_size(monkeypatch):
     ("path", "kind", "size", "memory"),
     [
         ("/v1/jobs/x/cancel", JSON, 8 << 10, 0),  # an order to stop waits for nobody
+        ("/session", FORM, 8 << 20, 0),  # of which no more is read than is free
+        ("/session", FORM, None, 0),
         ("/v1/pictures/missing", JSON, 1 << 20, PARSED << 20),
         ("/v1/pictures/missing", JSON, None, PARSED * MAX_JSON_BYTES),
         ("/v1/dreams", JSON, 1 << 40, PARSED * MAX_JSON_BYTES),
@@ -94,8 +97,21 @@ def test_what_a_body_may_take(path, kind, size, memory):
     length = (b"transfer-encoding", b"chunked")
     if size is not None:
         length = (b"content-length", str(size).encode())
-    scope = {"path": path, "headers": [(b"content-type", kind.encode()), length]}
+    headers = [(b"content-type", kind.encode()), length]
+    scope = {"method": "POST", "path": path, "headers": headers}
     assert memory_of(scope, Settings()) == memory <= ROOM_BYTES
+
+
+def test_what_needs_no_token_has_a_small_body(server):
+    for path in ("/session", "/sign-in", "/healthz"):
+        with begun(server, path, b"token=", kind=FORM, size=FREE_BYTES + 1) as line:
+            assert line.recv(1 << 16).startswith(b"HTTP/1.1 413"), path  # before it has come
+    for size, status in ((FREE_BYTES, 422), (FREE_BYTES + 1, 413)):
+        body = b"token=" + b"x" * (size - 6)
+        for content in (body, iter([body[:100], body[100:]])):
+            answer = server.http.post("/session", content=content, headers={"Content-Type": FORM})
+            assert answer.status_code == status, answer.text
+    assert "this request may have 8,192 bytes" in answer.json()["detail"]
 
 
 def test_bodies_that_stall_have_one_room_and_end(start, draw, monkeypatch):
