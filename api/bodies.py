@@ -129,7 +129,7 @@ async def read_body(request: Request, limit: int, what: str) -> bytes:
 
 def _announced(headers: Headers) -> int:
     """The bytes of the body, as the client says: any number where it does not."""
+    if "transfer-encoding" in headers:  # by which a body is read, whatever length is said beside it
+        return _UNKNOWN
     length = headers.get("content-length", "")
-    if length.isdecimal():
-        return int(length)
-    return _UNKNOWN if "transfer-encoding" in headers else 0
+    return int(length) if length.isdecimal() else 0

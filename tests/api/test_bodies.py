@@ -25,6 +25,7 @@ FILE = Settings().upload_file_bytes
 MULTIPART = "multipart/form-data; boundary=x"
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
+BOTH = "a length of 1, and chunks"
 FIELD = b'--x\r\nContent-Disposition: form-data; name="name"\r\n\r\n'
 
 
@@ -87,6 +88,8 @@ def test_a_room_is_taken_in_turn_and_never_over_its_size(monkeypatch):
         ("/v1/studies", f"{LINES}; charset=utf-8", None, 0),
         ("/v1/pictures/missing", LINES, 1 << 20, PARSED << 20),
         ("/v1/pictures", LINES, None, FILE),
+        ("/v1/pictures", LINES, BOTH, FILE),
+        ("/session", FORM, BOTH, 0),
         ("/v1/pictures", JSON, 1 << 20, 1 << 20),
         ("/v1/uploads/0123456789abcdef", "x/y", None, 0),
         ("/v1/dreams", MULTIPART, 1 << 20, (1 + PARSED) << 20),
@@ -94,10 +97,12 @@ def test_a_room_is_taken_in_turn_and_never_over_its_size(monkeypatch):
     ],
 )
 def test_what_a_body_may_take(path, kind, size, memory):
-    length = (b"transfer-encoding", b"chunked")
+    headers = [(b"content-type", kind.encode())]
     if size is not None:
-        length = (b"content-length", str(size).encode())
-    headers = [(b"content-type", kind.encode()), length]
+        length = 1 if size == BOTH else size
+        headers += [(b"content-length", str(length).encode())]
+    if size in (None, BOTH):
+        headers += [(b"transfer-encoding", b"chunked")]
     scope = {"method": "POST", "path": path, "headers": headers}
     assert memory_of(scope, Settings()) == memory <= ROOM_BYTES
 
