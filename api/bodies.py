@@ -79,8 +79,8 @@ def memory_of(scope: Scope, settings: Settings) -> int:
     if path in _JOBS and kind == LINES:
         return 0  # a line at a time
     if path in _FORMS and kind != "application/json":
-        spec = PARSED * min(size, MAX_FIELD_BYTES)
-        return min(size, settings.upload_file_bytes + MAX_TEXT_BYTES) + spec
+        parsed = PARSED * min(size, 2 * MAX_FIELD_BYTES)  # spec and webhook
+        return min(size, settings.upload_file_bytes + MAX_TEXT_BYTES) + parsed
     return PARSED * min(size, MAX_JSON_BYTES)
 
 

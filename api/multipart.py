@@ -20,7 +20,7 @@ from beholder.settings import Settings
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
-MAX_FIELD_BYTES = 1 << 20
+MAX_FIELD_BYTES = 64 << 10  # as a line of a job that comes as lines
 MAX_FIELDS = 100_000
 MAX_TEXT_BYTES = 8 << 20  # of all fields together
 

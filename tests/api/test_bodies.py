@@ -25,6 +25,7 @@ FILE = Settings().upload_file_bytes
 MULTIPART = "multipart/form-data; boundary=x"
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
+FIELDS = PARSED * 2 * MAX_FIELD_BYTES  # of JSON
 BOTH = "a length of 1, and chunks"
 FIELD = b'--x\r\nContent-Disposition: form-data; name="name"\r\n\r\n'
 
@@ -92,8 +93,8 @@ def test_a_room_is_taken_in_turn_and_never_over_its_size(monkeypatch):
         ("/session", FORM, BOTH, 0),
         ("/v1/pictures", JSON, 1 << 20, 1 << 20),
         ("/v1/uploads/0123456789abcdef", "x/y", None, 0),
-        ("/v1/dreams", MULTIPART, 1 << 20, (1 + PARSED) << 20),
-        ("/new", LINES, None, FILE + MAX_TEXT_BYTES + PARSED * MAX_FIELD_BYTES),
+        ("/v1/dreams", MULTIPART, 1 << 20, (1 << 20) + FIELDS),
+        ("/new", LINES, None, FILE + MAX_TEXT_BYTES + FIELDS),
     ],
 )
 def test_what_a_body_may_take(path, kind, size, memory):
@@ -217,6 +218,26 @@ def test_a_file_is_in_memory_once(server, path):
         tracemalloc.stop()
     assert answer.status_code in (201, 303, 422), answer.text  # a form says no more than pictures
     assert len(picture) < most < 1.5 * len(picture)
+
+
+def test_hashes_in_fields_take_no_more_than_they_are_counted_for(server, draw):
+    here = server.http.post("/v1/pictures", content=draw(1)).json()["sha256"]
+    field = b'--x\r\nContent-Disposition: form-data; name="pictures"\r\n\r\n'
+    hashes = 12_000 * [here.encode()] + [b"0" * 64]
+    body = b"".join(field + one + b"\r\n" for one in hashes) + b"--x--\r\n"
+    headers = [(b"content-type", MULTIPART.encode()), (b"content-length", b"%d" % len(body))]
+    counted = memory_of({"method": "POST", "path": "/v1/dreams", "headers": headers}, Settings())
+    pieces = [body[at : at + (1 << 16)] for at in range(0, len(body), 1 << 16)]
+    tracemalloc.start()
+    try:
+        answer = server.http.post(
+            "/v1/dreams", content=iter(pieces), headers={"Content-Type": MULTIPART}
+        )
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (answer.status_code, answer.json()["detail"][:10]) == (422, "no picture")
+    assert len(body) // 2 < most < counted
 
 
 def test_a_job_of_a_hundred_thousand_hashes_fits_and_is_parsed_beside_the_loop(server, monkeypatch):

@@ -308,6 +308,14 @@ def test_text_fields_are_limited_together(server, monkeypatch):
         assert "fields of a request may have 1,000 bytes" in answer.text
 
 
+def test_a_field_is_no_longer_than_a_line(server):
+    for extra, status in ((0, 201), (1, 413)):
+        spec = '{"noise": 1}'.ljust((64 << 10) + extra)
+        answer = server.http.post("/v1/dreams", files=[("spec", (None, spec))])
+        assert answer.status_code == status, answer.text
+    assert "the field spec has more than 65,536 bytes" in answer.json()["detail"]
+
+
 def test_a_hash_is_looked_at_when_it_arrives(server):
     answer = post(server, files=[("pictures", (None, "0" * 63 + "x"))], spec=SPEC)
     assert answer.status_code == 422
