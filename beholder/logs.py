@@ -19,6 +19,7 @@ from beholder.settings import Settings
 
 TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 FIELDS = ("worker", "job", "jobs", "chunk", "chunks", "item")  # what a line may be about
+_OF_WORK = frozenset(FIELDS) - {"worker"}
 
 _about: ContextVar[Mapping[str, Any]] = ContextVar("about", default=MappingProxyType({}))
 _of_process: dict[str, Any] = {}
@@ -26,8 +27,11 @@ _of_process: dict[str, Any] = {}
 
 @contextmanager
 def about(**fields: Any) -> Iterator[None]:
-    """What this thread's lines are about meanwhile, by names of `FIELDS`."""
-    token = _about.set({**_about.get(), **fields})
+    """What this thread's lines are about meanwhile, by names of `FIELDS`.
+
+    Inside another, it adds to that. Where it names jobs it is other work, and says nothing of that.
+    """
+    token = _about.set(_inside(_about.get(), fields))
     try:
         yield
     finally:
@@ -70,11 +74,17 @@ class Json(logging.Formatter):
             "logger": record.name,
             "message": _message(record),
         }
-        line |= {**_of_process, **_about.get()}
-        line |= {name: record.__dict__[name] for name in FIELDS if name in record.__dict__}
+        said = {name: record.__dict__[name] for name in FIELDS if name in record.__dict__}
+        line |= _of_process | _inside(_about.get(), said)
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False, default=repr)
+
+
+def _inside(outer: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
+    if "job" in fields or "jobs" in fields:
+        outer = {name: value for name, value in outer.items() if name not in _OF_WORK}
+    return {**outer, **fields}
 
 
 def _second(created: float) -> str:

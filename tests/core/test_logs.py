@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from beholder.logs import Json, about
+from beholder.logs import FIELDS, Json, about
 
 
 def _line(message: str = "text", *arguments: object, **extra: Any) -> dict[str, Any]:
@@ -45,6 +45,20 @@ def test_what_a_line_is_about() -> None:
         with ThreadPoolExecutor(1) as threads:
             assert "job" not in threads.submit(_line).result()  # another thread, other work
     assert "job" not in _line()
+
+
+def test_work_inside_other_work_says_nothing_of_that() -> None:
+    def said(**extra: Any) -> dict[str, Any]:
+        return {name: value for name, value in _line(**extra).items() if name in FIELDS}
+
+    outer = {"worker": "w", "jobs": ["a", "b"], "chunks": [1, 2]}
+    with about(**outer):
+        with about(job="c", chunk=3):
+            assert said(item=4) == {"worker": "w", "job": "c", "chunk": 3, "item": 4}
+            with about(item=5), about(jobs=["d", "e"], chunks=[6, 7]):
+                assert said() == {"worker": "w", "jobs": ["d", "e"], "chunks": [6, 7]}
+                assert said(job="f") == {"worker": "w", "job": "f"}
+        assert said() == outer
 
 
 def test_what_json_can_not_hold_is_shown() -> None:
