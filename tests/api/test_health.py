@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from api.thumbnails import DECODED_AT_ONCE
 from beholder.alive import worker_name
 from beholder.errors import ServiceUnavailable
+from beholder.heap import give_back
 from beholder.jobs.claims import claim_next
 from beholder.jobs.models import utc_now
 from beholder.jobs.workers import WorkerView, beat
@@ -159,3 +160,14 @@ def test_paused_workers_are_not_ready(server, worker, queue):
     assert f"paused: {paused}" in server.http.get(f"/jobs/{job['id']}").text
     silent(server.services.db, worker.name, 60)
     assert server.http.get(f"/v1/jobs/{job['id']}").json()["paused"] is None
+
+
+def test_what_was_freed_is_given_back_again_and_again(start, monkeypatch):
+    given_back = []
+    monkeypatch.setattr("api.app.GIVE_BACK_S", 0.01)
+    monkeypatch.setattr("api.app.give_back", lambda: (give_back(), given_back.append(1)))
+    server, before = start(), time.monotonic()
+    while len(given_back) < 2:
+        assert time.monotonic() < before + 10, "it was not"
+        time.sleep(0.01)
+    assert server.http.get("/healthz").status_code == 200
