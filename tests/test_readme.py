@@ -62,13 +62,6 @@ def test_every_extra_that_is_named_exists_and_is_installed_from_the_folder() -> 
     assert install("report") == "`pip install -e '.[report]'` in Beholder's folder"
 
 
-def test_the_torch_that_the_readme_puts_first_is_the_one_that_is_kept() -> None:
-    pinned = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    (line,) = re.findall(r"--index-url \S+/cpu (.+)", README.read_text(encoding="utf-8"))
-    assert {pin.split("==")[0] for pin in line.split()} == {"torch", "torchvision"}
-    assert set(line.split()) <= set(pinned)
-
-
 def test_make_says_what_it_is_about_to_install_and_pip_shows_how_far_it_is() -> None:
     make = ("make", "--dry-run", "--always-make", "demo")
     lines = subprocess.check_output(make, cwd=ROOT, text=True, timeout=60).splitlines()
