@@ -137,9 +137,10 @@ def test_postgres_restarts(make_bed: Any, postgres: Postgres, figures: Any, rest
     bed: Bed = make_bed(database_url=postgres.url)
     bed.run("db", "upgrade")
     bed.up()
-    before = {*bed.parents(), *bed.children()}
     count = 24 * restarts
     job = bed.dreams(count, steps=20)
+    bed.reaches(job, 1)  # before, a worker has a process that looks for its device
+    before = {*bed.parents(), *bed.children()}
     for number in range(restarts):
         bed.reaches(job, count * (number + 0.3) / restarts)
         postgres.control("-m", "immediate" if number % 2 else "fast", "restart")
@@ -159,9 +160,9 @@ def test_sqlite_is_held_locked(make_bed: Any, figures: Any, locked_s: int) -> No
     """For longer than a lease."""
     bed: Bed = make_bed(**({} if locked_s > 15 else {"lease_s": 3, "sweep_s": 1}))
     bed.up()
-    before = {*bed.parents(), *bed.children()}
     job = bed.dreams(96, steps=20)
     bed.reaches(job, 8)
+    before = {*bed.parents(), *bed.children()}
     with sqlite3.connect(bed.data / "beholder.db", timeout=60, isolation_level=None) as other:
         other.execute("BEGIN IMMEDIATE")
         time.sleep(locked_s)
