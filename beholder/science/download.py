@@ -8,9 +8,10 @@ import hashlib
 import sys
 import uuid
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from http.client import HTTPException
 from pathlib import Path
+from threading import Thread
 from typing import IO
 from urllib.request import Request, urlopen
 
@@ -74,20 +75,24 @@ def sha256_of(path: Path) -> str:
 def _looked_after(chunks: Iterator[Piece], look: Callable[[], object]) -> Iterator[Piece]:
     """The same pieces, each waited for on a thread: a server may be slow, or silent, for long.
 
-    Where `look` raises, the thread is left to it, and ends with the piece or the silence.
+    Where `look` raises, the thread is left to it: no process waits for it to end.
     """
-    thread = ThreadPoolExecutor(1, "download")
-    try:
-        while True:
-            piece = thread.submit(next, chunks, None)
-            while not wait([piece], _LOOK_S).done:
-                look()
-            if (found := piece.result()) is None:
-                return
-            yield found
+    while True:
+        piece: Future[Piece | None] = Future()
+        Thread(target=_bring, args=(chunks, piece), name="download", daemon=True).start()
+        while not wait([piece], _LOOK_S).done:
             look()
-    finally:
-        thread.shutdown(wait=False)
+        if (found := piece.result()) is None:
+            return
+        yield found
+        look()
+
+
+def _bring(chunks: Iterator[Piece], piece: "Future[Piece | None]") -> None:
+    try:
+        piece.set_result(next(chunks, None))
+    except BaseException as error:
+        piece.set_exception(error)
 
 
 def _chunks(url: str, timeout_s: float) -> Iterator[Piece]:

@@ -55,14 +55,14 @@ def test_a_network_leaves_before_the_next_is_loaded(
 
 
 class Trickle(BaseHTTPRequestHandler):
-    """Sends a byte now and then, for as long as anybody asks: 256 KiB would take hours."""
+    """Sends a byte now and then for half a minute; 256 KiB would take hours."""
 
     def do_GET(self) -> None:
         self.send_response(200)
         self.send_header("Content-Length", "1000000")
         self.end_headers()
         with suppress(OSError):
-            while True:
+            for _ in range(600):
                 self.wfile.write(b"w")
                 time.sleep(0.05)
 
@@ -104,6 +104,8 @@ def test_a_stop_ends_a_download_and_costs_its_pictures_nothing(
     stopping.join()
     assert (bench.chunk(job).state, bench.chunk(job).attempts) == ("queued", 0)
     assert list(folder.iterdir()) == []
+    reading = [one for one in threading.enumerate() if one.name.startswith("download")]
+    assert all(one.daemon for one in reading)  # else the process would wait for them
 
 
 def test_a_stop_ends_the_wait_for_another_network(network: str, tmp_path: Path) -> None:
