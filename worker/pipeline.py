@@ -45,12 +45,58 @@ class Stations:
     stop: Callable[[], None]
 
 
+class Line:
+    """Steps that wait for the device, put by one thread and taken by another."""
+
+    def __init__(self) -> None:
+        self._steps: SimpleQueue[Step | None] = SimpleQueue()
+        self._seen: deque[Step | None] = deque()  # by who takes them
+        self._slots = threading.Semaphore(AHEAD)
+
+    def wait(self) -> None:
+        """Until there is room for a batch more."""
+        self._slots.acquire()
+
+    def make_room(self) -> None:
+        """A batch that was taken is on the device."""
+        self._slots.release()
+
+    def put(self, step: Step | None) -> None:
+        """At the end; None ends the line."""
+        self._steps.put(step)
+
+    def get(self) -> Step | None:
+        """The next, waited for."""
+        return self._seen.popleft() if self._seen else self._steps.get()
+
+    def first_but(self, works: Collection[AnyWork]) -> AnyWork | None:
+        """The first work here that is none of these; None where none is ready."""
+        with suppress(Empty):
+            while True:
+                self._seen.append(self._steps.get_nowait())
+        return next((step[0] for step in self._seen if step and step[0] not in works), None)
+
+    def batches_of(self, work: AnyWork) -> Iterator[Batch]:
+        """Take all steps of a work that is here, past those of others, and make room for more."""
+        while (batch := self._step_of(work)[1]) is not None:
+            self.make_room()
+            yield batch
+
+    def _step_of(self, work: AnyWork) -> Step:
+        while True:
+            for place, step in enumerate(self._seen):
+                if step is not None and step[0] is work:
+                    del self._seen[place]
+                    return step
+            self._seen.append(self._steps.get())
+
+
 @dataclass(frozen=True)
 class Pipeline:
     """Drives works through their stations."""
 
     stations: Stations
-    _line: "Line" = field(default_factory=lambda: Line())
+    _line: Line = field(default_factory=Line)
 
     def drive(self) -> int:
         """Work until there is nothing to take; how many works there were. Raises what `take` does.
@@ -138,52 +184,6 @@ class Pipeline:
             yield from self.stations.batches(work)
         except Exception as error:
             work.fail(error)
-
-
-class Line:
-    """Steps that wait for the device, put by one thread and taken by another."""
-
-    def __init__(self) -> None:
-        self._steps: SimpleQueue[Step | None] = SimpleQueue()
-        self._seen: deque[Step | None] = deque()  # by who takes them
-        self._slots = threading.Semaphore(AHEAD)
-
-    def wait(self) -> None:
-        """Until there is room for a batch more."""
-        self._slots.acquire()
-
-    def make_room(self) -> None:
-        """A batch that was taken is on the device."""
-        self._slots.release()
-
-    def put(self, step: Step | None) -> None:
-        """At the end; None ends the line."""
-        self._steps.put(step)
-
-    def get(self) -> Step | None:
-        """The next, waited for."""
-        return self._seen.popleft() if self._seen else self._steps.get()
-
-    def first_but(self, works: Collection[AnyWork]) -> AnyWork | None:
-        """The first work here that is none of these; None where none is ready."""
-        with suppress(Empty):
-            while True:
-                self._seen.append(self._steps.get_nowait())
-        return next((step[0] for step in self._seen if step and step[0] not in works), None)
-
-    def batches_of(self, work: AnyWork) -> Iterator[Batch]:
-        """Take all steps of a work that is here, past those of others, and make room for more."""
-        while (batch := self._step_of(work)[1]) is not None:
-            self.make_room()
-            yield batch
-
-    def _step_of(self, work: AnyWork) -> Step:
-        while True:
-            for place, step in enumerate(self._seen):
-                if step is not None and step[0] is work:
-                    del self._seen[place]
-                    return step
-            self._seen.append(self._steps.get())
 
 
 @contextmanager

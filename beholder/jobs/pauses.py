@@ -1,4 +1,4 @@
-"""Why open jobs stand still although workers are alive: `Pauses`, and jobs with that remark.
+"""Why open jobs stand still although workers are alive: `Pauses`; jobs with that among `Remarks`.
 
 A worker says it in its heartbeat. Of a full SQLite file it can't, so that is looked at here.
 """
@@ -13,14 +13,13 @@ from sqlalchemy.orm import Session
 
 from beholder.devices import Device, DeviceClass, class_of, open_to
 from beholder.errors import StorageFull
-from beholder.jobs.clock import ago
 from beholder.jobs.database import insist_on_room
 from beholder.jobs.models import FINISHED, Job
 from beholder.jobs.service_models import Worker
 from beholder.jobs.views import JobView, columns_of
 from beholder.jobs.waits import Waits
+from beholder.jobs.workers import willing
 
-_ALIVE_S = 30.0  # several heartbeats
 _LEFT = "leaves job "  # in what a worker says, on a line, of a job that it can't go on with
 LEAST_FREE_BYTES = 1 << 20  # with less, a commit of any job may fail
 _LOOKED_UP = ("paused", "waits")
@@ -64,8 +63,7 @@ class Pauses:
 
         What many say alike is here once.
         """
-        heard_of = Worker.seen_at >= ago(_ALIVE_S), Worker.told.is_(None)
-        alike = select(Worker.device, Worker.paused).where(*heard_of).distinct()
+        alike = select(Worker.device, Worker.paused).where(*willing()).distinct()
         return list({(class_of(device), paused) for device, paused in self._session.execute(alike)})
 
     @cached_property
@@ -86,11 +84,22 @@ def _about(job_id: str, said: str | None) -> str | None:
     return next((line for line in said.splitlines() if about in line), None)
 
 
+class Remarks:
+    """What is said of an open job: why it stands still, or else what it waits for."""
+
+    def __init__(self, session: Session) -> None:
+        self._pauses, self._waits = Pauses(session), Waits(session)
+
+    def of(self, job_id: str, device: Device, state: str) -> tuple[str | None, str | None]:
+        """`paused` and `waits` of a `JobView`; one of them at most."""
+        paused = self._pauses.of(job_id, device, state)
+        return paused, None if paused else self._waits.of(device, state)
+
+
 def job_views(session: Session, rows: Iterable[Row[Any] | Sequence[Any]]) -> Iterator[JobView]:
     """The jobs in rows of `JOB_COLUMNS`."""
-    pauses, waits = Pauses(session), Waits(session)
+    remarks = Remarks(session)
     for row in rows:
         job = JobView(*row)
-        paused = pauses.of(job.id, job.device, job.state)
-        waited = None if paused else waits.of(job.device, job.state)
-        yield replace(job, paused=paused, waits=waited)
+        paused, waits = remarks.of(job.id, job.device, job.state)
+        yield replace(job, paused=paused, waits=waits)

@@ -34,6 +34,10 @@ _SIZE = Job.spec["size"].as_string().label("size")
 _NORMALIZE = Job.spec["normalize"].as_boolean().label("normalize")
 _INPUTS = (Job.network, Job.network_sha256, _SIZE, _NORMALIZE)
 _NEWEST = (Job.created_at.desc(), Job.id.desc())
+_EFFECT = (
+    ChannelEffect.job_id,
+    *(getattr(ChannelEffect, name) for name in columns_of(EffectView)[1:]),
+)
 
 
 class MeasuredClass(NamedTuple):
@@ -226,8 +230,7 @@ def _chosen_in(database: Database, record: ChannelRecord) -> tuple[str, ...]:
 
 
 def _effects(database: Database, record: ChannelRecord) -> tuple[EffectView, ...]:
-    columns = [getattr(ChannelEffect, name) for name in columns_of(EffectView)[1:]]
-    statement = select(ChannelEffect.job_id, *columns).where(
+    statement = select(*_EFFECT).where(
         ChannelEffect.job_id.in_(record.studies),
         ChannelEffect.layer == record.layer,
         ChannelEffect.channel == record.channel,
@@ -239,8 +242,7 @@ def _effects(database: Database, record: ChannelRecord) -> tuple[EffectView, ...
 
 def effects_of(database: Database, study: str) -> dict[tuple[int, int], EffectView]:
     """By layer and channel, what a sound study found of each of its set, best first."""
-    columns = [getattr(ChannelEffect, name) for name in columns_of(EffectView)[1:]]
-    statement = select(ChannelEffect.layer, ChannelEffect.channel, ChannelEffect.job_id, *columns)
+    statement = select(ChannelEffect.layer, ChannelEffect.channel, *_EFFECT)
     ranked = statement.where(ChannelEffect.job_id == study).order_by(ChannelEffect.rank)
     with database.read() as session:
         return {(row[0], row[1]): EffectView(*row[2:]) for row in session.execute(ranked)}

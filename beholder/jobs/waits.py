@@ -6,11 +6,10 @@ from sqlalchemy import and_, select
 from sqlalchemy.orm import Session
 
 from beholder.devices import Device, DeviceClass, class_of, open_to
-from beholder.jobs.clock import ago
 from beholder.jobs.models import Chunk, Job
 from beholder.jobs.service_models import Worker
+from beholder.jobs.workers import willing
 
-_ALIVE_S = 30.0  # several heartbeats
 _Busy = tuple[DeviceClass, float | None, str]  # how far it is, None of an idle one; with what
 
 
@@ -37,12 +36,12 @@ class Waits:
 
     @cached_property
     def _workers(self) -> list[_Busy]:
-        """Those that no operator has told to pause or to drain, as of their last heartbeats."""
+        """The willing ones, as of their last heartbeats."""
         statement = (
             select(Worker.device, Chunk.progress, Job.name, Job.id)
             .outerjoin(Chunk, and_(Chunk.id == Worker.chunk_id, Chunk.state == "running"))
             .outerjoin(Job, Job.id == Chunk.job_id)
-            .where(Worker.seen_at >= ago(_ALIVE_S), Worker.told.is_(None))
+            .where(*willing())
         )
         return [
             (class_of(device), None if job_id is None else done or 0.0, name or job_id or "")

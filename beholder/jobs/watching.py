@@ -10,9 +10,8 @@ from sqlalchemy import Row, select
 from beholder.jobs.completion import shares_done, through
 from beholder.jobs.database import Database
 from beholder.jobs.models import INCOMING, Chunk, File, Item, Job
-from beholder.jobs.pauses import Pauses
+from beholder.jobs.pauses import Remarks
 from beholder.jobs.views import Progress, columns_of
-from beholder.jobs.waits import Waits
 
 _COUNTS = [getattr(Job, name) for name in columns_of(Progress)]
 
@@ -53,17 +52,16 @@ def looks(database: Database, job_ids: Collection[str]) -> dict[str, Look]:
         shares = dict(session.execute(shares_done().where(Chunk.job_id.in_(job_ids))).all())
         found = select(*heads, *_COUNTS).where(Job.id.in_(job_ids), Job.state != INCOMING)
         rows = session.execute(found).all()
-        pauses, waits = Pauses(session), Waits(session)
-        return {row.id: _look(pauses, waits, row, shares.get(row.id, 0.0)) for row in rows}
+        remarks = Remarks(session)
+        return {row.id: _look(remarks, row, shares.get(row.id, 0.0)) for row in rows}
 
 
-def _look(pauses: Pauses, waits: Waits, row: Row[Any], share: float) -> Look:
+def _look(remarks: Remarks, row: Row[Any], share: float) -> Look:
     job_id, kind, error, started_at, finished_at, device, *counts = tuple(row)
     progress = Progress(*counts)
-    paused = pauses.of(job_id, device, progress.state)
-    waited = None if paused else waits.of(device, progress.state)
+    said = remarks.of(job_id, device, progress.state)
     done = through(kind, progress, share)
-    return Look(job_id, kind, progress, done, error, started_at, finished_at, paused, waited)
+    return Look(job_id, kind, progress, done, error, started_at, finished_at, *said)
 
 
 def latest_pictures(database: Database, job_id: str, *, limit: int = 8) -> list[LatestPicture]:

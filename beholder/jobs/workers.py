@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import ColumnElement, delete, select, update
 from sqlalchemy.orm import Session
 
 from beholder.jobs.clock import ago
@@ -17,7 +17,13 @@ from beholder.jobs.service_models import Order, Worker
 from beholder.jobs.views import View, columns_of
 
 FORGOTTEN_AFTER_S = 3_600.0
+_ALIVE_S = 30.0  # several heartbeats
 IsDead = Callable[[str], bool]  # whether the worker of this name has surely ended
+
+
+def willing() -> tuple[ColumnElement[bool], ...]:
+    """Conditions on workers: heard of lately, and told neither to pause nor to drain."""
+    return Worker.seen_at >= ago(_ALIVE_S), Worker.told.is_(None)
 
 
 @dataclass(frozen=True)

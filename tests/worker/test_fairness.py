@@ -56,61 +56,65 @@ def submit(bench, brief, room):
     return one
 
 
+@pytest.fixture
+def comes(bench, submit, during):
+    """As the first dream begins and two claims are in hand, a job comes; all dreams' sizes.
+
+    then: acts at the beginning of those that follow. given, fields: the job's, as for `submit`.
+    """
+
+    def install(runner, jobs, then, *given, **fields):
+        def come():
+            bench.until(lambda: runner.claimed == 2)
+            jobs.append(submit(*given, **fields))
+
+        return during(come, *then)
+
+    return install
+
+
 @pytest.mark.parametrize(
     ("priority", "order"), [("normal", [8, 6, 8, 1, 6]), ("high", [8, 1, 6, 8, 6])]
 )
 def test_what_waits_is_overtaken_by_a_higher_priority_alone(
-    bench, submit, draw, during, priority, order
+    bench, submit, draw, comes, priority, order
 ):
     pictures = [bench.entry(draw(0))] * 16
     jobs = [submit(pictures, 8), submit(pictures[:12], 6)]
-    runner = bench.runner()
-
-    def come():
-        bench.until(lambda: runner.claimed == 2)  # one of each: the second has waited
-        jobs.append(submit(pictures[:1], 1, priority=priority))
-
-    sizes = during(come)
+    runner = bench.runner()  # claims one of each: the second has waited
+    sizes = comes(runner, jobs, (), pictures[:1], 1, priority=priority)
     runner.run()
     assert sizes == order
     assert bench.states(jobs) == ["done"] * 3
 
 
 def test_another_network_waits_until_what_is_ahead_is_through(
-    bench, brief, submit, draw, during, tmp_path
+    bench, brief, submit, draw, comes, tmp_path
 ):
     pictures = [bench.entry(draw(0))] * 24
     jobs = [submit(pictures, 8)]
     copy = shutil.copy(brief.network, tmp_path / "other.safetensors")
     runner = bench.runner()
-
-    def come():
-        bench.until(lambda: runner.claimed == 2)
-        jobs.append(submit(pictures[:1], 1, network=str(copy)))
-
-    sizes = during(come)
+    sizes = comes(runner, jobs, (), pictures[:1], 1, network=str(copy))
     runner.run()
     assert sizes == [8, 8, 1, 8]
     assert bench.states(jobs) == ["done"] * 2
 
 
 def test_one_that_fails_or_a_database_that_is_away_holds_up_nothing(
-    bench, submit, draw, during, monkeypatch
+    bench, submit, draw, comes, monkeypatch
 ):
     pictures = [bench.entry(draw(0))] * 16
     jobs = [submit(pictures, 8)]
     runner = bench.runner()
-
-    def come():
-        bench.until(lambda: runner.claimed == 2)
-        jobs.append(submit([bench.entry(b"no picture", "text.png")], 1))
+    sizes = comes(runner, jobs, (), [bench.entry(b"no picture", "text.png")], 1)
 
     def look(_, passing=None, **options):
         if passing is not None:
             raise ServiceUnavailable("the database does not answer.")
         return claim_next(_, **options)
 
-    assert (during(come), runner.run()) == ([8, 8], 3)
+    assert (runner.run(), sizes) == (3, [8, 8])
     assert bench.states(jobs) == ["done", "failed"]
     monkeypatch.setattr("worker.run.claim_next", look)
     jobs.append(submit(pictures, 7))
@@ -119,20 +123,16 @@ def test_one_that_fails_or_a_database_that_is_away_holds_up_nothing(
 
 
 def test_what_goes_before_is_given_back_with_all_else_where_the_process_is_to_end(
-    bench, submit, draw, during, monkeypatch
+    bench, submit, draw, comes
 ):
     pictures = [bench.entry(draw(0))] * 24
     jobs = [submit(pictures, 8)]
     runner = bench.runner()
 
-    def come():
-        bench.until(lambda: runner.claimed == 2)
-        jobs.append(submit(pictures[:6], 6))
-
     def end():
         raise SystemExit
 
-    during(come, end)
+    comes(runner, jobs, [end], pictures[:6], 6)
     with pytest.raises(SystemExit):
         runner.run()
     assert [(each.queued, each.done) for each in map(bench.job, jobs)] == [(16, 8), (6, 0)]
